@@ -1,0 +1,1 @@
+"""Hierarchical supervised contrastive learning for multimodal sentiment analysis."""

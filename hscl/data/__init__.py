@@ -1,0 +1,1 @@
+"""Feature files of all kinds to one Arrow layout, splits, and batches."""

@@ -1,0 +1,1 @@
+"""The HSCL network: encoders, projections, fusion, prediction."""
