@@ -1,0 +1,75 @@
+"""The command `hscl`: finds the subcommands that each package brings, and reports errors."""
+
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+
+import click
+
+from hscl.errors import HsclError
+
+__all__ = ["main"]
+
+_GROUP = "hscl.commands"
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Subcommands from the entry-point group `hscl.commands`, each loaded when it is named."""
+
+    @property
+    def _found(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=_GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._found)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._found.get(cmd_name)
+        if entry is None:
+            return None
+        command = entry.load()
+        if not isinstance(command, click.Command):
+            raise click.ClickException(f"{entry.value} must be a command, but is {command!r}")
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("hscl-search"), prog_name="hscl")
+def hscl() -> None:
+    """Seed-robust hyperparameter search for HSCL, multimodal sentiment analysis.
+
+    From a feature file to a configuration with its evidence: data convert, data check, search,
+    compare, export, train, predict.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command and leave with its exit code.
+
+    0 done; 1 failed while running, or a condition asked for does not hold; 2 wrong usage or bad
+    input; 130 interrupted. Errors are one message on standard error, never a traceback.
+
+    Args:
+        args: The command line after the program's name; None takes the process's own.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    try:
+        hscl.main(args=args, prog_name="hscl", standalone_mode=False)
+    except HsclError as error:
+        click.echo(f"hscl: error: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except click.exceptions.Exit as leaving:
+        raise SystemExit(leaving.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("hscl: interrupted; everything so far is kept", err=True)
+        raise SystemExit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing left to say, and Python must not say so either.
+        sys.stdout = None
+        raise SystemExit(0) from None
+    raise SystemExit(0)

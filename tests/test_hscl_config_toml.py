@@ -1,0 +1,66 @@
+"""Configurations in files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hscl.config import PRESETS, Config
+from hscl.config_toml import dump_config, load_config, parse_config
+from hscl.errors import InputError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_survives_the_round_trip(name: str) -> None:
+    assert parse_config(dump_config(PRESETS[name])) == PRESETS[name]
+
+
+def test_evidence_travels_along_and_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "best.toml"
+    path.write_text(dump_config(Config(), evidence={"verdict": "undecided", "seeds": [1, 2]}))
+    assert "undecided" in path.read_text()
+    assert load_config(path) == Config()
+
+
+def test_a_short_file_departs_from_its_preset() -> None:
+    config = parse_config('preset = "mosei"\n"train.epochs" = 3\n[loss]\nalpha = 0.5\n')
+    expected = PRESETS["mosei"].with_overrides({"train.epochs": 3, "loss.alpha": 0.5})
+    assert config == expected
+
+
+@pytest.mark.parametrize(("suffix", "dump"), [(".json", json.dumps), (".yaml", yaml.safe_dump)])
+def test_json_and_yaml_are_read_too(suffix: str, dump: object, tmp_path: Path) -> None:
+    path = tmp_path / f"config{suffix}"
+    path.write_text(dump(PRESETS["released"].model_dump()))  # type: ignore[operator]
+    assert load_config(path) == PRESETS["released"]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[los]\nalpha = 1.0", "did you mean 'loss'"),
+        ("[loss]\nalfa = 1.0", "did you mean 'loss.alpha'"),
+        ("loss = 3", "loss"),
+        ("[loss", "TOML"),
+        ('preset = "moosi"', "did you mean 'mosi'"),
+        ("preset = 3", "no preset"),
+    ],
+)
+def test_mistakes_are_named(text: str, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        parse_config(text)
+
+
+def test_a_missing_file_and_a_binary_file_are_input_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        load_config(tmp_path / "nowhere.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="readable text"):
+        load_config(tmp_path / "binary.toml")
+
+
+def test_a_list_at_the_top_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text("[1]")
+    with pytest.raises(InputError, match="list"):
+        load_config(tmp_path / "c.json")

