@@ -1,0 +1,141 @@
+"""Each run's metric as a mean over utterances, so that every metric has differences to analyse.
+
+MAE and the accuracies are means already. Corr and F1 are not: there an utterance's value is the
+metric plus that utterance's influence on it (the infinitesimal jackknife), whose mean is the
+metric exactly. Metrics on the non-zero labels spread over all utterances in the same way.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["pseudo_values"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def pseudo_values(metric: str, labels: FloatArray, predictions: FloatArray) -> FloatArray:
+    """Per-utterance values whose mean over utterances is the metric, one row per run.
+
+    Args:
+        metric: One of `hscl.metrics.METRICS`.
+        labels: (U,) true labels.
+        predictions: (n, U) predictions of n runs.
+
+    Returns:
+        (n, U). A row is NaN where the metric does not exist (Corr of a constant, no non-zero
+        label).
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 21 (influence);
+    the metrics' definitions are those of MMSA and MMIM.
+    """
+    truth = np.asarray(labels, dtype=np.float64)
+    guess = np.atleast_2d(np.asarray(predictions, dtype=np.float64))
+    return _VALUES[metric](truth, guess)
+
+
+def _mae(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    values: FloatArray = np.abs(guess - truth)
+    return values
+
+
+def _accuracy(bound: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Share of equal classes after clipping and rounding halves to even, as the field does."""
+
+    def values(truth: FloatArray, guess: FloatArray) -> FloatArray:
+        same: BoolArray
+        same = np.rint(np.clip(guess, -bound, bound)) == np.rint(np.clip(truth, -bound, bound))
+        return same.astype(np.float64)
+
+    return values
+
+
+def _corr(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    """ρ + z_x z_y − ρ (z_x² + z_y²) / 2, the influence function of Pearson's ρ."""
+    if np.ptp(truth) == 0.0:
+        return np.full(guess.shape, np.nan)
+    constant = np.ptp(guess, axis=1) == 0.0
+    x = (truth - truth.mean()) / truth.std()
+    centred = guess - guess.mean(axis=1, keepdims=True)
+    spread = np.where(constant, np.nan, centred.std(axis=1))
+    y = centred / spread[:, None]
+    rho = (x * y).mean(axis=1, keepdims=True)
+    values: FloatArray = rho + x * y - rho * (x**2 + y**2) / 2.0
+    return values
+
+
+def _f1_weighted(truth: BoolArray, guess: BoolArray) -> FloatArray:
+    """Weighted F1 plus influence.
+
+    With n, q, t the shares of truth, guess and both in a class, F1 = Σ 2 n t / (n + q) is
+    homogeneous of degree 1, so that the gradient along an utterance is its value; the mean of
+    these is F1 again.
+    """
+    values = np.zeros(guess.shape)
+    for positive in (False, True):
+        true = truth == positive
+        guessed = guess == positive
+        both = guessed & true
+        n = true.mean()
+        q = guessed.mean(axis=1, keepdims=True)
+        t = both.mean(axis=1, keepdims=True)
+        total = np.where(n + q > 0.0, n + q, 1.0)
+        by_truth = 2.0 * t / total - 2.0 * n * t / total**2
+        by_guess = -2.0 * n * t / total**2
+        by_both = 2.0 * n / total
+        values += by_truth * true + by_guess * guessed + by_both * both
+    return values
+
+
+def _accuracy_has0(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    same: BoolArray = (guess >= 0) == (truth >= 0)
+    return same.astype(np.float64)
+
+
+def _f1_has0(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    return _f1_weighted(truth >= 0, guess >= 0)
+
+
+def _accuracy_non0(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    same: BoolArray = (guess > 0) == (truth > 0)
+    return same.astype(np.float64)
+
+
+def _f1_non0(truth: FloatArray, guess: FloatArray) -> FloatArray:
+    return _f1_weighted(truth > 0, guess > 0)
+
+
+def _spread(
+    part: Callable[[FloatArray, FloatArray], FloatArray],
+) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """The metric on non-zero labels alone, as a mean over all utterances.
+
+    An utterance with label 0 takes the metric itself; the others deviate from it U / U_nonzero
+    times as far, which leaves the mean and makes sums over videos those of the ratio mean.
+    """
+
+    def values(truth: FloatArray, guess: FloatArray) -> FloatArray:
+        keep = truth != 0
+        if not keep.any():
+            return np.full(guess.shape, np.nan)
+        inner = part(truth[keep], guess[:, keep])
+        mean = inner.mean(axis=1, keepdims=True)
+        result = np.repeat(mean, truth.size, axis=1)
+        result[:, keep] += (truth.size / np.count_nonzero(keep)) * (inner - mean)
+        return result
+
+    return values
+
+
+_VALUES: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+    "mae": _mae,
+    "corr": _corr,
+    "acc7": _accuracy(3.0),
+    "acc5": _accuracy(2.0),
+    "acc2_has0": _accuracy_has0,
+    "acc2_non0": _spread(_accuracy_non0),
+    "f1_has0": _f1_has0,
+    "f1_non0": _spread(_f1_non0),
+}
