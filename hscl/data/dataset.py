@@ -1,0 +1,154 @@
+"""A data set on disk: one Arrow file, mapped into memory, told apart from foreign ones."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hscl.data.ragged import Ragged
+from hscl.data.schema import METADATA_KEY, SCHEMA_VERSION, SPLITS, Utterance, arrow_schema
+from hscl.errors import InputError
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An open data set.
+
+    Attributes:
+        path: The file it was opened from.
+        table: Its rows, in the layout of `hscl.data.schema`; views of the mapped file.
+        metadata: What the conversion wrote about itself.
+    """
+
+    path: Path
+    table: pa.Table
+    metadata: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Map a file that `hscl data convert` or `hscl data demo` wrote.
+
+        Raises:
+            InputError: If it is missing, empty, truncated, or not such a file.
+        """
+        file = Path(path)
+        table = _read_table(file)
+        stored = (table.schema.metadata or {}).get(METADATA_KEY)
+        if stored is None:
+            raise InputError(
+                f"{file} must be a data set of hscl; it is another Arrow file. "
+                f"Convert it: hscl data convert {file} --out OTHER.arrow"
+            )
+        metadata = _checked_metadata(file, stored)
+        expected = arrow_schema(metadata["audio_width"], metadata["vision_width"], {})
+        if not table.schema.equals(expected, check_metadata=False):
+            raise InputError(
+                f"{file} must have the columns {', '.join(expected.names)} in the types of "
+                f"layout {SCHEMA_VERSION}; it has {_summary(table.schema)}. Convert it again."
+            )
+        return cls(file, table, metadata)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the rows' content, as the conversion wrote it."""
+        return str(self.metadata["digest"])
+
+    @property
+    def audio_width(self) -> int | None:
+        """Numbers in an audio frame; None where no utterance has audio."""
+        width: int | None = self.metadata["audio_width"]
+        return width
+
+    @property
+    def vision_width(self) -> int | None:
+        """Numbers in a vision frame; None where no utterance has vision."""
+        width: int | None = self.metadata["vision_width"]
+        return width
+
+    def split_sizes(self) -> dict[str, int]:
+        """Number of utterances in train, valid and test; only splits that have some."""
+        counts = Counter(self.table["split"].to_pylist())
+        return {name: counts[name] for name in SPLITS if counts[name]}
+
+    def frames(self, modality: str, rows: pa.Table | None = None) -> Ragged | None:
+        """The `audio` or `vision` of all rows (or of `rows`, taken from `table`), or None.
+
+        One batch's frames are a view of the file, several are put together.
+        """
+        table = self.table if rows is None else rows
+        if modality not in table.column_names:
+            return None
+        column = table[modality]
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+        offsets = np.zeros(len(table) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        width = table.schema.field(modality).type.value_type.list_size
+        blocks = [chunk.flatten().flatten().to_numpy() for chunk in column.chunks]
+        flat = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, "f4"), *blocks])
+        return Ragged(flat.reshape(-1, width), offsets)
+
+    def utterances(self) -> Iterator[Utterance]:
+        """All rows, one after the other, batch by batch."""
+        for batch in self.table.to_batches():
+            part = pa.Table.from_batches([batch])
+            columns = [part[name].to_pylist() for name in part.column_names[:5]]
+            frames = [self.frames(name, part) for name in ("audio", "vision")]
+            for index, (video, utterance, split, label, text) in enumerate(
+                zip(*columns, strict=True)
+            ):
+                audio, vision = (
+                    None if ragged is None or not ragged.lengths[index] else ragged.row(index)
+                    for ragged in frames
+                )
+                yield Utterance(video, utterance, split, label, text, audio, vision)
+
+
+def _read_table(file: Path) -> pa.Table:
+    try:
+        with pa.memory_map(str(file)) as source:
+            table = pa.ipc.open_file(source).read_all()
+            # Offsets that point outside of a damaged file would crash whoever follows them.
+            table.validate(full=True)
+    except FileNotFoundError:
+        raise InputError(f"{file} must be a data set of hscl; there is no such file.") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{file} must be a data set of hscl (an Arrow file); it is foreign or damaged "
+            f"({reason}). Make one: hscl data convert SOURCE --out {file.stem}.arrow"
+        ) from None
+    return table
+
+
+def _checked_metadata(file: Path, stored: bytes) -> dict[str, Any]:
+    try:
+        metadata = json.loads(stored)
+        version = int(metadata["schema_version"])
+        str(metadata["digest"])
+        widths = [metadata["audio_width"], metadata["vision_width"]]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{file} has damaged metadata; convert it again.") from None
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{file} has layout {version}, this hscl reads up to {SCHEMA_VERSION}: update hscl, "
+            "or convert the source again."
+        )
+    if not all(width is None or (isinstance(width, int) and width > 0) for width in widths):
+        raise InputError(f"{file} has damaged metadata (widths {widths}); convert it again.")
+    return dict(metadata)
+
+
+def _summary(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)

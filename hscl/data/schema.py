@@ -1,0 +1,196 @@
+"""The one Arrow layout of utterances: its columns, its digest, and how a file of it is written.
+
+A file is an Arrow IPC file without compression, so that reading it is mapping it into memory.
+One row is one utterance; `audio` and `vision` are ragged lists of frames of a fixed width, and
+the column is left out where the whole set lacks that modality.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hscl.errors import InputError
+
+__all__ = [
+    "METADATA_KEY",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "Utterance",
+    "arrow_schema",
+    "digest_of",
+    "file_metadata",
+    "write_utterances",
+]
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"hscl"
+SPLITS = ("train", "valid", "test")
+
+# Rows are written in batches of about this many bytes: it bounds the memory of a conversion.
+_BATCH_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of the layout; None where it is missing.
+
+    Attributes:
+        video: Name of the video; all its utterances belong in one split.
+        utterance: Name of the clip within its video.
+        split: "train", "valid" or "test".
+        label: Sentiment in [-3, 3].
+        text: The words.
+        audio: (L_a, d_a) float32, L_a ≥ 1, finite.
+        vision: (L_v, d_v) float32, L_v ≥ 1, finite.
+    """
+
+    video: str
+    utterance: str
+    split: str | None = None
+    label: float | None = None
+    text: str | None = None
+    audio: npt.NDArray[np.float32] | None = None
+    vision: npt.NDArray[np.float32] | None = None
+
+
+def arrow_schema(
+    audio_width: int | None, vision_width: int | None, metadata: Mapping[str, Any]
+) -> pa.Schema:
+    """The columns of a file whose frames have these widths (None: no such modality)."""
+    fields = [
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("utterance", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("label", pa.float64()),
+        pa.field("text", pa.string()),
+    ]
+    for name, width in (("audio", audio_width), ("vision", vision_width)):
+        if width is not None:
+            fields.append(pa.field(name, pa.list_(pa.list_(pa.float32(), width))))
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    return pa.schema(fields, metadata={METADATA_KEY: text.encode()})
+
+
+def file_metadata(
+    *, digest: str, source: str, audio_width: int | None, vision_width: int | None, **more: object
+) -> dict[str, Any]:
+    """What a file says about itself under the key `hscl` of its schema's metadata.
+
+    Args:
+        digest: What `digest_of` returned for its rows.
+        source: In words, where the rows come from.
+        audio_width: Numbers in an audio frame; None: no audio.
+        vision_width: Numbers in a vision frame; None: no vision.
+        **more: What else is worth keeping, such as padding and replaced values.
+    """
+    try:
+        version = importlib.metadata.version("hscl-search")
+    except importlib.metadata.PackageNotFoundError:
+        version = "unknown"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "hscl_version": version,
+        "digest": digest,
+        "source": source,
+        "audio_width": audio_width,
+        "vision_width": vision_width,
+        **more,
+    }
+
+
+def digest_of(utterances: Iterable[Utterance]) -> str:
+    """SHA-256 (hex) over the rows' content in their order.
+
+    It depends on what the rows say alone: neither on how a file cuts them into batches nor on
+    its metadata, nor on the padding, number type or format of the file they came from.
+    """
+    total = hashlib.sha256()
+    for row in utterances:
+        for word in (row.video, row.utterance, row.split, row.text):
+            if word is None:
+                total.update(b"-")
+            else:
+                data = word.encode()
+                total.update(b"s%d:" % len(data) + data)
+        total.update(b"-" if row.label is None else b"f" + struct.pack("<d", row.label + 0.0))
+        for frames in (row.audio, row.vision):
+            if frames is None:
+                total.update(b"-")
+            else:
+                total.update(b"a%d,%d:" % frames.shape)
+                total.update(np.ascontiguousarray(frames, dtype="<f4").data)
+    return total.hexdigest()
+
+
+def write_utterances(path: Path, utterances: Iterable[Utterance], schema: pa.Schema) -> None:
+    """Write a whole file and put it in place at once; on any error nothing is left behind.
+
+    Args:
+        path: Where to; replaces what is there.
+        utterances: The rows, taken one by one.
+        schema: What `arrow_schema` returned.
+
+    Raises:
+        InputError: If the folder can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pa.OSFile(str(temporary), "wb") as sink:
+            with pa.ipc.new_file(sink, schema) as writer:
+                for rows in _batches(utterances):
+                    writer.write_batch(_record_batch(rows, schema))
+            sink.flush()
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path} can't be written: {reason}; choose another --out.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _batches(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
+    rows: list[Utterance] = []
+    size = 0
+    for row in utterances:
+        rows.append(row)
+        size += sum(frames.nbytes for frames in (row.audio, row.vision) if frames is not None)
+        if size >= _BATCH_BYTES or len(rows) >= 4096:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _record_batch(rows: list[Utterance], schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for field in schema:
+        values = [getattr(row, field.name) for row in rows]
+        if pa.types.is_list(field.type):
+            columns.append(_frames_column(values, field.type.value_type.list_size))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.record_batch(columns, schema=schema)
+
+
+def _frames_column(rows: list[npt.NDArray[np.float32] | None], width: int) -> pa.Array:
+    present = [frames for frames in rows if frames is not None]
+    flat = np.concatenate(present) if present else np.empty((0, width), np.float32)
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum([0 if frames is None else len(frames) for frames in rows], out=offsets[1:])
+    frames = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel(), pa.float32()), width)
+    missing = np.array([frames is None for frames in rows])
+    return pa.ListArray.from_arrays(pa.array(offsets), frames, mask=pa.array(missing))

@@ -1,0 +1,95 @@
+"""Opening a data set: rows as written, and a clear word where the file is something else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hscl.data.dataset import Dataset
+from hscl.data.demo import demo_utterances, write_demo
+from hscl.data.schema import METADATA_KEY
+from hscl.errors import InputError
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    write_demo(tmp_path / "demo.arrow")
+    return tmp_path / "demo.arrow"
+
+
+def test_rows_come_back_as_they_were_written(demo: Path) -> None:
+    opened = Dataset.open(demo)
+
+    assert (opened.audio_width, opened.vision_width) == (5, 20)
+    assert opened.split_sizes() == {"train": 128, "valid": 48, "test": 64}
+    for written, read in zip(demo_utterances(), opened.utterances(), strict=True):
+        assert (written.video, written.utterance, written.split) == (
+            read.video, read.utterance, read.split,
+        )  # fmt: skip
+        assert (written.label, written.text) == (read.label, read.text)
+        assert np.array_equal(written.audio, read.audio)  # type: ignore[arg-type]
+        assert np.array_equal(written.vision, read.vision)  # type: ignore[arg-type]
+
+
+def test_frames_are_views_of_the_mapped_file(demo: Path) -> None:
+    before = pa.total_allocated_bytes()
+    frames = Dataset.open(demo).frames("audio")
+
+    assert frames is not None
+    assert not frames.values.flags.writeable
+    assert not frames.values.flags.owndata
+    assert pa.total_allocated_bytes() - before < frames.values.nbytes / 10
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.arrow must be .* there is no such file"):
+        Dataset.open(tmp_path / "nothing.arrow")
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1, -200])
+def test_an_empty_or_truncated_file_is_refused(demo: Path, keep: int) -> None:
+    whole = demo.read_bytes()
+    demo.write_bytes(whole[:keep])
+
+    with pytest.raises(InputError, match="foreign or damaged"):
+        Dataset.open(demo)
+
+
+def test_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.arrow").write_text("<html>not found</html>")
+    with pytest.raises(InputError, match="foreign or damaged"):
+        Dataset.open(tmp_path / "x.arrow")
+
+
+def test_another_arrow_file_is_told_apart(tmp_path: Path) -> None:
+    table = pa.table({"video": ["a"]})
+    with pa.ipc.new_file(tmp_path / "other.arrow", table.schema) as writer:
+        writer.write_table(table)
+
+    with pytest.raises(InputError, match="another Arrow file"):
+        Dataset.open(tmp_path / "other.arrow")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "update hscl"),
+        ({"schema_version": "new"}, "damaged metadata"),
+        ({"audio_width": "5"}, "damaged metadata"),
+        ({"vision_width": 21}, "must have the columns"),
+        ({"audio_width": None}, "must have the columns"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(
+    demo: Path, change: dict[str, object], message: str
+) -> None:
+    table = pa.ipc.open_file(demo).read_all()
+    metadata = json.loads(table.schema.metadata[METADATA_KEY]) | change
+    schema = table.schema.with_metadata({METADATA_KEY: json.dumps(metadata)})
+    with pa.ipc.new_file(demo.with_name("changed.arrow"), schema) as writer:
+        writer.write_table(table.cast(schema))
+
+    with pytest.raises(InputError, match=message):
+        Dataset.open(demo.with_name("changed.arrow"))
