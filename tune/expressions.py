@@ -78,9 +78,8 @@ def parse_rule(text: str) -> Rule:
         InputError: The text is anything but one comparison of the kind above.
     """
     if len(text) > _LONGEST:
-        raise _refusal(
-            text[:40] + "…", f"it has {len(text)} characters, at most {_LONGEST} may be"
-        )
+        reason = f"it has {len(text)} characters, at most {_LONGEST} may be"
+        raise InputError(_refusal(text[:40] + "…", reason))
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -103,7 +102,7 @@ def _refusal(text: str, reason: str) -> str:
 
 
 def _names(node: ast.expr, text: str) -> Iterator[str]:
-    """The names below a node, refusing every kind of node that is not arithmetic."""
+    # The names below a node, refusing every kind of node that is not arithmetic.
     if isinstance(node, ast.Name | ast.Attribute):
         yield _dotted(node, text)
     elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:

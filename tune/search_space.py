@@ -198,8 +198,6 @@ class Space:
                 return None
             size *= len(options)
         return size
-            math.prod(len(some) for some in options if some is not None) if all(options) else None
-        )
 
     def _extend(self, point: Point, depth: int) -> Iterator[Point]:
         if depth == len(self.ordered):

@@ -63,7 +63,7 @@ class Kind(StrEnum):
     WINNER = "winner"
     """Planner, before confirm. `config_id` (null: there is none) against `other_config_id`."""
     PRIMARY = "primary"
-    """Planner. The one primary comparison, `config_id` against `other_config_id`; `value`: margin."""
+    """Planner. The primary comparison: `config_id` against `other_config_id`, margin `value`."""
     LOOK = "look"
     """Planner and `hscl confirm`. Look number `value` at confirm, on `seeds`."""
     GAVE_UP = "gave_up"
