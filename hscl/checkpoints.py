@@ -1,0 +1,128 @@
+"""Tensors and plain values in one safetensors file, put in place atomically. No pickle anywhere.
+
+One file holds both, so that it is there whole or not at all: the values stand as JSON in the
+file's own header.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hscl.errors import InputError
+
+__all__ = ["read_record", "read_tensors", "write_atomically", "write_checkpoint"]
+
+_KEY = "hscl"
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint; a kill at any moment leaves the old file or the new one, whole.
+
+    Args:
+        path: Where it will stand; its folder is made.
+        tensors: By name, on any device.
+        record: JSON-able values that belong to them.
+
+    Returns:
+        The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _unfinished(path)
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(on_cpu, unfinished, metadata={_KEY: json.dumps(record)})
+        _put_in_place(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The plain values of a checkpoint, without reading its tensors.
+
+    Args:
+        path: A file that `write_checkpoint` wrote.
+
+    Returns:
+        What was given as `record`.
+
+    Raises:
+        InputError: The file is missing, damaged, or not such a file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = (file.metadata() or {}).get(_KEY)
+        record = None if stored is None else json.loads(stored)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path} must be a checkpoint, but can't be read: {error}") from error
+    if not isinstance(record, dict):
+        raise InputError(
+            f"{path} must be a checkpoint of hscl, but was written by another program"
+        )
+    return record
+
+
+def read_tensors(path: Path, prefix: str = "") -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, on the CPU.
+
+    Args:
+        path: A file that `write_checkpoint` wrote.
+        prefix: Only names beginning so; it is cut off.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} must be a checkpoint, but can't be read: {error}") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> Path:
+    """Write a small file; whoever reads it sees the old content or the new, never a part.
+
+    Args:
+        path: Where it will stand; its folder is made.
+        content: Text (UTF-8) or bytes.
+
+    Returns:
+        The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _unfinished(path)
+    try:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        _put_in_place(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _unfinished(path: Path) -> Path:
+    """Beside the target, as only within one file system a rename is atomic."""
+    return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Content first, then the name, then the folder's entry: in this order onto the disk."""
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,58 @@
+"""Standardisation of audio and vision features, fitted on the training split's real frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hscl.data.ragged import Ragged
+
+__all__ = ["Scaler", "fit_scaler"]
+
+# Rows read at a time, so that a memory-mapped file of any size is fitted in bounded memory.
+_CHUNK = 65_536
+# A feature whose deviation is below this share of its size is constant up to rounding.
+_CONSTANT = 1e-6
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """x -> (x − mean) / scale, feature by feature.
+
+    Attributes:
+        mean: (width,) float32.
+        scale: (width,) float32, the standard deviation; 1 where a feature is constant.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Standardised frames (total, width), a new array."""
+        scaled = (values - self.mean) / self.scale
+        return scaled.astype(np.float32, copy=False)
+
+
+def fit_scaler(frames: Ragged) -> Scaler:
+    """Mean and deviation of every feature over all frames.
+
+    A ragged column holds real frames only, so no padding is counted; frames that are zero inside
+    a sequence are part of it and are.
+
+    Args:
+        frames: Sequences of frames, values (total, width).
+
+    Returns:
+        The scaler; mean 0 and scale 1 where there is no frame at all.
+    """
+    values = frames.values
+    width = values.shape[1]
+    if not len(values):
+        return Scaler(np.zeros(width, np.float32), np.ones(width, np.float32))
+    mean = values.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(width)
+    for start in range(0, len(values), _CHUNK):
+        squares += np.square(values[start : start + _CHUNK] - mean).sum(axis=0)
+    deviation = np.sqrt(squares / len(values))
+    constant = deviation <= _CONSTANT * np.maximum(np.abs(mean), _CONSTANT)
+    return Scaler(mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))

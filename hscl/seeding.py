@@ -1,0 +1,72 @@
+"""One seed in, every random stream out.
+
+A stream (the model's initial weights, the data order, dropout …) is a pure function of seed,
+name and epoch. So the data order does not change when a model consumes more or fewer random
+numbers, nothing has to be stored for resuming at an epoch's boundary, and neither what ran
+before in a warm process nor what runs in between can change a training.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+__all__ = ["numpy_stream", "seed_everything", "stream_seed", "torch_stream"]
+
+
+def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
+    """A 63-bit seed of its own for a stream.
+
+    Args:
+        seed: The training's seed, ≥ 0.
+        stream: The stream's name, such as "order".
+        epoch: Which epoch draws from it.
+
+    Returns:
+        A number that differs for every combination (up to chance).
+    """
+    sequence = np.random.SeedSequence([seed, epoch, *stream.encode()])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def numpy_stream(seed: int, stream: str, epoch: int = 0) -> np.random.Generator:
+    """A NumPy generator that depends on nothing but its arguments."""
+    return np.random.default_rng(stream_seed(seed, stream, epoch))
+
+
+@contextmanager
+def torch_stream(
+    seed: int, stream: str, epoch: int = 0, *, device: torch.device | None = None
+) -> Iterator[None]:
+    """Within the block torch's own generators run on this stream; afterwards on what they had.
+
+    Layers such as dropout draw from torch's global generators, which can't be passed in.
+
+    Args:
+        seed: The training's seed.
+        stream: The stream's name, such as "dropout".
+        epoch: Which epoch draws from it.
+        device: The GPU whose generator is set as well, if any.
+
+    Yields:
+        Nothing.
+    """
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(stream_seed(seed, stream, epoch))
+        yield
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and torch.
+
+    No part of a training draws from them outside `torch_stream`; this is for other libraries.
+
+    Args:
+        seed: Any integer ≥ 0.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the legacy generator is what others draw from
+    torch.manual_seed(seed)
