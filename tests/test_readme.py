@@ -1,0 +1,168 @@
+"""The README cannot lie: its commands run, its references are generated from the code.
+
+Renew the generated parts with `python tests/test_readme.py`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pydantic import BaseModel
+
+from hscl.config import Config
+from tune.table_schemas import SCHEMAS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+BIN = Path(sys.executable).parent
+NEEDS_A_CLUSTER = "needs-cluster"
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    """(info string after the language, content) of every fenced block of a language."""
+    pattern = rf"^```{language}\b[ ]*([^\n]*)\n(.*?)^```$"
+    return re.findall(pattern, README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def _commands() -> list[str]:
+    """The command lines that need no cluster, in order."""
+    return [
+        line
+        for info, block in _blocks("sh")
+        if NEEDS_A_CLUSTER not in info
+        for line in block.splitlines()
+        if line and not line.startswith("#")
+    ]
+
+
+def _leaves_of(value: BaseModel, prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in type(value).model_fields.items():
+        inner = getattr(value, name)
+        if isinstance(inner, BaseModel):
+            yield from _leaves_of(inner, f"{prefix}{name}.")
+        else:
+            yield _row(prefix + name, field.annotation, inner, field.description or "")
+
+
+def _row(name: str, kind: object, value: object, text: str) -> tuple[str, str, str, str]:
+    choices = getattr(kind, "__args__", None)
+    shown = (
+        " \\| ".join(f"`{c}`" for c in choices)
+        if choices
+        else f"`{getattr(kind, '__name__', kind)}`"
+    )
+    return (
+        f"`{name}`",
+        shown,
+        f"`{str(value).lower() if isinstance(value, bool) else value}`",
+        text,
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def configuration_reference() -> str:
+    """Every key of the configuration with its type, default and meaning."""
+    rows = list(_leaves_of(Config(), ""))
+    return _table(("key", "values", "default (`mosi`)", "meaning"), [*rows])
+
+
+def tables_reference() -> str:
+    """Every column of every table."""
+    parts = []
+    for name, schema in SCHEMAS.items():
+        assert isinstance(schema, pa.Schema)
+        columns = ", ".join(f"`{field.name}` {field.type}" for field in schema)
+        parts.append((f"`{name}`", columns))
+    return _table(("table", "columns"), parts)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "tables": tables_reference,
+    "configuration": configuration_reference,
+}
+
+
+def renewed(text: str) -> str:
+    """The README with its generated parts made anew."""
+    for name, make in GENERATED.items():
+        start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        before, rest = text.split(start)
+        text = before + start + make() + "\n" + end + rest.split(end, 1)[1]
+    return text
+
+
+def test_the_generated_references_are_current() -> None:
+    assert README.read_text() == renewed(README.read_text()), "run: python tests/test_readme.py"
+
+
+def test_links_inside_the_repository_resolve() -> None:
+    text = README.read_text()
+    headings = {
+        re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-")
+        for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        elif not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_every_toml_block_is_toml() -> None:
+    assert [tomllib.loads(block) for _, block in _blocks("toml")]
+
+
+@pytest.mark.slow
+def test_make_search_ends_with_winner_difference_and_next_steps(tmp_path: Path) -> None:
+    assert "make search" in _commands()
+    done = subprocess.run(
+        ["make", "search", f"OUT={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("winner", "default", "hscl export"):
+        assert word in done.stdout
+
+
+def test_the_path_of_a_user_runs_as_written(shared: Path, tmp_path: Path) -> None:
+    mosi = shared / "data" / "mosi"
+    shutil.copy(mosi / "mosi_data_noalign_10videos.pkl", tmp_path / "mosi_data.pkl")
+    shutil.copy(mosi / "MOSI-label.csv", tmp_path)
+    study = next(block for _, block in _blocks("toml") if "[study]" in block)
+    (tmp_path / "study.toml").write_text(study)
+    environment = os.environ | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HSCL_CACHE": str(tmp_path / "cache"),
+        "HOME": str(tmp_path),
+    }
+    commands = [line for line in _commands() if not line.startswith("make ")]
+    assert len(commands) > 8
+    for line in commands:
+        done = subprocess.run(
+            ["bash", "-ec", line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, line
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text()))
