@@ -1,0 +1,133 @@
+"""The tables of a study file that hold plain settings, with their defaults."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hscl.errors import did_you_mean
+from hscl.metrics import METRICS
+
+__all__ = [
+    "BudgetSection",
+    "ConfirmSection",
+    "RaceSection",
+    "ResourcesSection",
+    "SamplerSection",
+    "SchedulerSection",
+    "Section",
+    "StudySection",
+]
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if all(type(seed) is int and 0 <= seed < 2**31 for seed in value):
+            return tuple(value)
+    elif type(value) is int and value >= 0:
+        return value
+    raise ValueError("must be a number of seeds (0 or more) or a list of seeds in 0 … 2³¹ − 1")
+
+
+def _keep(value: Any) -> Any:
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError('must be a number (1 or more) or "all"')
+
+
+def _metric(value: Any) -> Any:
+    if value not in METRICS:
+        raise ValueError(f"must be a metric; {did_you_mean(str(value), METRICS)}")
+    return value
+
+
+Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_seeds)]
+Keep = Annotated[int | Literal["all"], BeforeValidator(_keep)]
+
+
+class Section(BaseModel):
+    """A frozen table; unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class StudySection(Section):
+    """[study]: what is measured, and what holds for every trial."""
+
+    name: Annotated[str, Field(min_length=1)] = "study"
+    """How people call it."""
+    metric: Annotated[str, BeforeValidator(_metric)] = "mae"
+    """The valid metric that chooses; whether less or more is better follows from it."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """All derived seeds and every proposal follow from it."""
+    epoch_timeout_s: Annotated[float, Field(gt=0)] = 7200.0
+    """A trial whose epoch takes longer has failed."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """Further attempts of a failed trial, where another attempt can help."""
+
+
+class SamplerSection(Section):
+    """[sampler]: who proposes configurations."""
+
+    kind: Literal["tpe", "gp", "random", "grid", "list"] = "tpe"
+    """Two models, chance, every point of a finite space, or the [[known]] points alone."""
+    trials: Annotated[int, Field(ge=1)] = 32
+    """Configurations in the screen, the default and known points included."""
+
+
+class SchedulerSection(Section):
+    """[scheduler]: who stops trials of the screen early."""
+
+    kind: Literal["asha", "none"] = "asha"
+    """Asynchronous successive halving, or nobody."""
+    grace_epochs: Annotated[int, Field(ge=1)] = 1
+    """The first rung."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """Each rung is so many times the one before; one in so many goes on."""
+
+
+class RaceSection(Section):
+    """[race]: several seeds for the best of the screen."""
+
+    keep: Keep = 4
+    """Configurations that enter besides the default."""
+    seeds: Seeds = 4
+    """How many seeds, or which. 0: no race."""
+
+
+class ConfirmSection(Section):
+    """[confirm]: fresh seeds for the winner and the default; here test is opened."""
+
+    keep: Keep = 1
+    """The winner, and so many less one besides."""
+    seeds: Seeds = 10
+    """How many seeds a look, or which in all. 0: no confirm; test stays closed."""
+    margin: Annotated[float, Field(ge=0)] = 0.02
+    """The largest difference that counts as none, in units of the metric."""
+    looks: Annotated[int, Field(ge=1)] = 1
+    """How often the result may be looked at; each look claims at 0.05/looks."""
+
+
+class BudgetSection(Section):
+    """[budget]: limits of the whole study: the screen gets what race and confirm leave."""
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over all trials. 0: no limit."""
+    hours: Annotated[float, Field(ge=0)] = 0.0
+    """Hours of training summed over all trials (4 at once use 4 an hour). 0: no limit."""
+
+
+class ResourcesSection(Section):
+    """[resources]: what one trial gets, and how many run at once. May change on resume."""
+
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    """CPUs a trial; its threads follow."""
+    gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs a trial, fractions allowed. Not given: 1 where there are any, else 0."""
+    concurrent: Annotated[int, Field(ge=0)] = 0
+    """Trials at once. 0: as many as fit."""
