@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # torch is loaded by the tests that need it
-    pass
+    from hscl.config import Config
+    from hscl.data.prepared import PreparedSplit, TrainingData
 
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
 
@@ -90,3 +92,64 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     request = urllib.request.Request(f"{s3_server}/{name}", method="PUT")
     urllib.request.urlopen(request, timeout=10).close()
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> "Config":
+    """A configuration whose network is tiny and reads text features 8 wide, without an encoder."""
+    from hscl.config import Config
+
+    return Config().with_overrides(
+        {
+            "model.text.finetune": False,
+            "model.projection": 8,
+            "model.fusion.heads": 2,
+            "model.fusion.ffn": 16,
+            "model.head.hidden": 8,
+            "model.audio.layers": 1,
+            "model.vision.layers": 1,
+            "model.vision.heads": 2,
+            "train.batch_size": 16,
+            "train.epochs": 3,
+            "run.device": "cpu",
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> "TrainingData":
+    """41 + 12 generated utterances for `tiny_config`: a signal, and a few missing modalities."""
+    from hscl.data.prepared import TrainingData
+    from hscl.data.scaling import fit_scaler
+    from hscl.model.network import Widths
+
+    train, valid = _tiny_split("train", 41), _tiny_split("valid", 12)
+    frames = {"audio": train.audio, "vision": train.vision}
+    scalers = {name: fit_scaler(ragged) for name, ragged in frames.items() if ragged is not None}
+    return TrainingData(train, valid, Widths(text=8, audio=3, vision=4), "0" * 64, scalers)
+
+
+def _tiny_split(name: str, count: int) -> "PreparedSplit":
+    from hscl.data.prepared import PreparedSplit
+    from hscl.data.ragged import Ragged
+
+    generator = np.random.default_rng(count)
+    labels = np.round(generator.uniform(-3, 3, count) * 5) / 5
+
+    def sequences(width: int, shortest: int, longest: int) -> Ragged:
+        lengths = generator.integers(shortest, longest, count)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        values = generator.normal(0, 1, (offsets[-1], width)) + np.repeat(labels, lengths)[:, None]
+        values = values.astype(np.float32)
+        values.setflags(write=False)  # as a worker sees them that shares them with others
+        return Ragged(values, offsets)
+
+    return PreparedSplit(
+        name=name,
+        videos=[f"video{i // 5}" for i in range(count)],
+        utterances=[str(i % 5) for i in range(count)],
+        labels=labels,
+        text=sequences(8, 1, 7),
+        audio=sequences(3, 0, 9),  # length 0: missing
+        vision=sequences(4, 0, 6),
+    )
