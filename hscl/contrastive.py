@@ -1,0 +1,281 @@
+"""Contrastive losses on L2-normalised features, each O(M² log M) in time and O(M²) in memory.
+
+Notable choices:
+
+- One plan per batch. What SupCR needs to know of the labels (`LabelOrder`) is worked out once
+  over the N utterances and serves every loss and every view: the views of an utterance share its
+  label, so the plan is N × N, never M × M.
+- The gradient of SupCR with respect to the logits has a closed form, found together with the value
+  by two scans; autograd sees one node that keeps one M × M matrix.
+- Everything happens in log space and at least float32, under autocast too, so that no temperature
+  overflows.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "TOLERANCE",
+    "LabelOrder",
+    "ntxent_loss",
+    "released_supcr_loss",
+    "supcon_loss",
+    "supcr_loss",
+    "supcr_loss_of_views",
+]
+
+TOLERANCE = 1e-4
+"""Label distances closer than this are tied: labels are multiples of 0.2 or 1/3, so distances that
+are equal on paper differ by rounding."""
+
+
+@dataclass(frozen=True)
+class LabelOrder:
+    """What SupCR needs to know of a batch's labels: sorted once, used by every loss of the batch.
+
+    Attributes:
+        farthest_first: (N, N) int64; row i lists all utterances by falling label distance from
+            utterance i, and i itself last.
+        group_ends: (N, N) float; `group_ends[i, p]` counts the utterances j ≠ i whose set
+            A(i, j) = {k : |y_i − y_k| ≥ |y_i − y_j| − tolerance} is exactly the first p + 1
+            entries of row i of `farthest_first`.
+    """
+
+    farthest_first: Tensor
+    group_ends: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor, tolerance: float = TOLERANCE) -> "LabelOrder":
+        """Sort the label distances of every utterance.
+
+        Args:
+            labels: (N,) one label per utterance, not per view.
+            tolerance: Distances at most this far apart are tied. Every A(i, j) is found by itself,
+                so near-ties that chain do not merge into one group.
+
+        Returns:
+            The plan, on the labels' device.
+        """
+        with torch.no_grad():
+            y = labels.detach().reshape(-1).double()
+            nearness = -(y[:, None] - y[None, :]).abs()
+            nearness.fill_diagonal_(1.0)  # above all others: the anchor itself goes last
+            nearness, farthest_first = nearness.sort(dim=1)
+            nearness[:, -1] = 0.0
+            # nearness_k ≤ nearness_j + tolerance is |y_i − y_k| ≥ |y_i − y_j| − tolerance,
+            # rounding included: both sides are exact negations.
+            members = torch.searchsorted(nearness, nearness + tolerance, right=True)
+            group_ends = torch.zeros_like(nearness, dtype=torch.float32)
+            others = members[:, :-1] - 1
+            group_ends.scatter_add_(1, others, torch.ones_like(others, dtype=torch.float32))
+        return cls(farthest_first, group_ends)
+
+    def __len__(self) -> int:
+        return len(self.farthest_first)
+
+
+def supcr_loss(
+    features: Tensor, labels: Tensor, temperature: float, *, tolerance: float = TOLERANCE
+) -> Tensor:
+    """Supervised contrastive loss for regression over M features with M labels.
+
+    −1/M Σ_i 1/(M−1) Σ_{j≠i} log( exp(s_ij) / Σ_{k∈A(i,j)} exp(s_ik) ), where s is the cosine over
+    the temperature and A(i,j) holds the k ≠ i whose label is at least as far from y_i as y_j is.
+
+    Args:
+        features: (M, p), not normalised.
+        labels: (M,).
+        temperature: τ > 0.
+        tolerance: Label distances closer than this are tied.
+
+    Returns:
+        The loss, a scalar ≥ 0; 0 for a single feature.
+
+    Source: Zha et al., arXiv:2210.01189; HSCL (MMM 2024), L_SupCR.
+    """
+    return supcr_loss_of_views(
+        features.unsqueeze(0), LabelOrder.of(labels, tolerance), temperature
+    )
+
+
+def supcr_loss_of_views(views: Tensor, order: LabelOrder, temperature: float) -> Tensor:
+    """`supcr_loss` over V views of N utterances, M = V·N, whose labels are already sorted.
+
+    Args:
+        views: (V, N, p), not normalised.
+        order: The plan of the N labels.
+        temperature: τ > 0.
+
+    Returns:
+        The loss, a scalar ≥ 0. One view of one utterance has no positive: 0, connected to `views`.
+    """
+    if views.shape[0] * views.shape[1] < 2:
+        return views.sum() * 0.0
+    with torch.autocast(views.device.type, enabled=False):
+        loss: Tensor = _SupCR.apply(  # type: ignore[no-untyped-call]
+            _logits(views, temperature), order, 2.0 / temperature
+        )
+    return loss
+
+
+class _SupCR(torch.autograd.Function):
+    """Mean of logsumexp_{k∈A(i,j)} s_ik − s_ij over all i and j ≠ i, with its gradient.
+
+    In the order of a row's falling label distance every A(i, j) is a prefix, so that one running
+    log-sum-exp L holds all denominators. With c_p = number of positives whose prefix ends at p:
+
+        Σ_j logsumexp_{A(i,j)}   = Σ_p c_p·L_p
+        its derivative by s_ik   = exp(s_ik) · Σ_{p ≥ position of k} c_p·exp(−L_p)
+
+    and the last sum is a running log-sum-exp from the other end.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, order: LabelOrder, spread: float) -> Tensor:
+        anchors, views, _ = logits.shape
+        own = torch.eye(anchors, dtype=torch.bool, device=logits.device).view_as(logits)
+        others = logits.masked_fill(own, -torch.inf)
+        positions = order.farthest_first.repeat(views, 1)
+        # Each other utterance brings `views` positives, the anchor's own one fewer: not itself.
+        positives = order.group_ends.to(logits.dtype) * views
+        positives[:, -1] += views - 1
+        positives = positives.repeat(views, 1)
+
+        by_utterance = others.logsumexp(dim=1) if views > 1 else others.squeeze(1)
+        spread += math.log(views)
+        denominators = _running_logsumexp(by_utterance.gather(1, positions), spread)
+        numerators = logits.masked_fill(own, 0.0).sum(dim=(1, 2))
+        pairs = anchors * (anchors - 1)
+        loss = ((positives * denominators).sum(dim=1) - numerators).sum() / pairs
+
+        if ctx.needs_input_grad[0]:
+            shares = (positives.log() - denominators).flip(1)
+            shares = _running_logsumexp(shares, spread + 2 * math.log(anchors)).flip(1)
+            shares = torch.empty_like(shares).scatter_(1, positions, shares)
+            gradient = (others + shares.unsqueeze(1)).exp_().sub_(1.0)
+            ctx.save_for_backward(gradient.masked_fill_(own, 0.0).div_(pairs))
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None, None
+
+
+def _running_logsumexp(values: Tensor, spread: float) -> Tensor:
+    """Running log-sum-exp along each row of (rows, N) `values` that differ by at most `spread`.
+
+    While the smallest term stays a normal number beside the largest, a running sum of exponentials
+    is exact to rounding and some ten times faster than `logcumsumexp`, which the rest needs.
+    """
+    if spread < -math.log(torch.finfo(values.dtype).tiny):
+        top = values.amax(dim=1, keepdim=True)
+        return (values - top).exp_().cumsum(dim=1).log_().add_(top)
+    return values.logcumsumexp(dim=1)
+
+
+def released_supcr_loss(
+    features: Tensor, labels: Tensor, temperature: float, *, tolerance: float = TOLERANCE
+) -> Tensor:
+    """SupCR as the authors' published code computes it, for comparison only.
+
+    Its denominator is Σ_{k∈A(i,j)} exp(s_jk): the positive j, not the anchor i, is compared with
+    the members of A(i,j), itself included. The published code builds M × M × M tensors; here the
+    features are sorted by label, so that A(i, j) is everything left of one place and right of
+    another, and two running log-sum-exps of every row hold all denominators.
+
+    Args:
+        features: (M, p), not normalised.
+        labels: (M,).
+        temperature: τ > 0.
+        tolerance: Label distances closer than this are tied.
+
+    Returns:
+        The loss, a scalar; 0 for a single feature.
+
+    Source: github.com/Turdidae810/HSCL, src/modules/loss.py, class SupConR.
+    """
+    count = len(features)
+    if count < 2:
+        return features.sum() * 0.0
+    y, rank = labels.detach().reshape(-1).double().sort(stable=True)
+    ahead = y[None, :] - y[:, None]  # rises along each row
+    least = ahead.abs() - tolerance
+    here = torch.arange(count, device=y.device)[:, None]
+    lefts = torch.searchsorted(ahead, -least, right=True).minimum(here)
+    rights = (count - torch.searchsorted(ahead, least)).minimum(count - 1 - here)
+    with torch.autocast(features.device.type, enabled=False):
+        logits = _logits(features[rank].unsqueeze(0), temperature).squeeze(1)
+        nothing = logits.new_full((count, 1), -torch.inf)
+        left = torch.cat([nothing, logits.logcumsumexp(dim=1)], dim=1)
+        right = torch.cat([nothing, logits.flip(1).logcumsumexp(dim=1)], dim=1)
+        denominators = torch.logaddexp(left.gather(1, lefts.T), right.gather(1, rights.T))
+        terms = denominators - logits
+        return terms.masked_fill(
+            torch.eye(count, dtype=torch.bool, device=y.device), 0.0
+        ).sum() / (count * (count - 1))
+
+
+def supcon_loss(views: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss over sentiment classes.
+
+    The class is the Acc-7 one, the label clipped to [−3, 3] and rounded, halves to even: equality
+    of raw labels would leave most utterances alone. Anchors without a positive are left out.
+
+    Args:
+        views: (V, N, p), not normalised.
+        labels: (N,).
+        temperature: τ > 0.
+
+    Returns:
+        The loss, a scalar ≥ 0; 0 where nothing has a positive.
+
+    Source: Khosla et al., NeurIPS 2020, equation 2 (L_out); the ablation «classes only».
+    """
+    return _class_loss(views, labels.detach().clamp(-3.0, 3.0).round(), temperature)
+
+
+def ntxent_loss(views: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss without labels: the positives are the same utterance's other views.
+
+    Args:
+        views: (V, N, p), not normalised.
+        temperature: τ > 0.
+
+    Returns:
+        The loss, a scalar ≥ 0; 0 for a single view.
+
+    Source: Chen et al., ICML 2020 (SimCLR), NT-Xent; the ablation «no labels».
+    """
+    return _class_loss(views, torch.arange(views.shape[1], device=views.device), temperature)
+
+
+def _class_loss(views: Tensor, classes: Tensor, temperature: float) -> Tensor:
+    """Mean over anchors of the mean over their positives (same class) of −log softmax."""
+    count, utterances = views.shape[:2]
+    own = torch.eye(count * utterances, dtype=torch.bool, device=views.device)
+    same = (classes[:, None] == classes[None, :]).repeat(count, count) & ~own
+    with torch.autocast(views.device.type, enabled=False):
+        logits = _logits(views, temperature).flatten(1)
+        if len(logits) < 2:
+            return logits.sum() * 0.0
+        surprise = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True) - logits
+        positives = same.sum(dim=1)
+        per_anchor = surprise.masked_fill(~same, 0.0).sum(dim=1) / positives.clamp(min=1)
+        return per_anchor.sum() / (positives > 0).sum().clamp(min=1)
+
+
+def _logits(views: Tensor, temperature: float) -> Tensor:
+    """Cosines over the temperature, (V·N, V, N), in float32 or better."""
+    count, utterances, width = views.shape
+    features = views.reshape(count * utterances, width)
+    if features.dtype != torch.float64:
+        features = features.float()
+    unit = functional.normalize(features, dim=1)
+    return (unit @ unit.T / temperature).view(count * utterances, count, utterances)

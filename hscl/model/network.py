@@ -1,0 +1,251 @@
+"""Batch -> `ModelOutput`: the HSCL network.
+
+Notable choices, beside the paper's:
+
+- A missing modality is masked, never zero-filled: the prediction uses the fused representations
+  that are there, and the text's alone where there is none. Missing words are stood for by a
+  learned vector, which starts at 0.
+- The sentence vector R_t, which also asks in the fusion blocks, is the text's first vector as in
+  the paper, or with `pooling="mean"` the mean of its tokens (what MiniLM was trained for).
+- `form="released"` repeats the released code's departures 6, 7 and 8: CLS vectors drawn anew in
+  every forward pass from torch's global generator (in evaluation too), text padded to `max_tokens`
+  and its padding attended to, self-attention's result missing from the cross-attention's residual.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hscl.config import HeadConfig, ModelConfig
+from hscl.errors import InputError
+from hscl.model.fusion import FusionBlock
+from hscl.model.sequence_encoder import SequenceEncoder
+
+if TYPE_CHECKING:  # batches import `Widths` from here
+    from hscl.data.batches import Batch
+
+__all__ = ["HsclNetwork", "ModelOutput", "Widths"]
+
+# What the released code draws CLS vectors with, and what learned ones start from.
+_CLS_STD = {"audio": 1.0, "vision": 0.2}
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Sizes that follow from text encoder and data.
+
+    Attributes:
+        text: d_t, width of a text vector.
+        audio: d_a, features of an audio frame; None where the data set has no audio.
+        vision: d_v, features of a vision frame; None where the data set has no vision.
+    """
+
+    text: int
+    audio: int | None
+    vision: int | None
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What the network says about B utterances. A part that the model lacks is None.
+
+    Attributes:
+        prediction: (B,) sentiment, unbounded.
+        text: (B, p) projection R̂_t, ≥ 0 as all projections are.
+        audio: (B, p) projection R̂_a.
+        vision: (B, p) projection R̂_v.
+        fused_audio: (B, p) projection R̂_at.
+        fused_vision: (B, p) projection R̂_vt.
+        has_text: (B,) bool, False where an utterance has no words.
+        has_audio: (B,) bool, False where it has no audio, or the model does not use any.
+        has_vision: (B,) bool, likewise.
+    """
+
+    prediction: Tensor
+    text: Tensor | None
+    audio: Tensor | None
+    vision: Tensor | None
+    fused_audio: Tensor | None
+    fused_vision: Tensor | None
+    has_text: Tensor
+    has_audio: Tensor
+    has_vision: Tensor
+
+
+class HsclNetwork(nn.Module):
+    """Text encoder, sequence encoders, projections, fusion blocks and prediction MLP.
+
+    Source: HSCL (MMM 2024), ŷ = MLP(½(R_at ⊕ R_vt)) with ⊕ the element-wise sum.
+    """
+
+    def __init__(
+        self, config: ModelConfig, widths: Widths, text_encoder: nn.Module | None
+    ) -> None:
+        """Make the network; initial values come from torch's global generator.
+
+        Args:
+            config: The model's part of the configuration.
+            widths: Sizes of the inputs.
+            text_encoder: `(token ids (B, L), mask (B, L)) -> (B, L, d_t)`; None where batches
+                bring frozen features instead of token ids.
+
+        Raises:
+            InputError: A modality is asked for that the data lacks, text is not among them, or a
+                number of heads does not divide its width.
+        """
+        super().__init__()
+        names = config.modalities.split("+")
+        if "text" not in names:
+            raise InputError(
+                "model.modalities must contain text, which is the query of every fusion block, "
+                f"but got {config.modalities!r}"
+            )
+        self.config = config
+        self.widths = widths
+        self.text_encoder = text_encoder
+        self.no_words = nn.Parameter(torch.zeros(widths.text))
+        self.encoders = nn.ModuleDict()
+        self.fusions = nn.ModuleDict()
+        self.projections = nn.ModuleDict()
+        self.fused_projections = nn.ModuleDict()
+        released = config.form == "released"
+        for name in names:
+            if name == "text":
+                continue
+            width: int | None = getattr(widths, name)
+            if width is None:
+                raise InputError(
+                    f"model.modalities is {config.modalities!r}, but the data set has no {name}; "
+                    f"leave {name} out"
+                )
+            encoder = SequenceEncoder(
+                getattr(config, name),
+                width,
+                modality=name,
+                cls_std=_CLS_STD[name],
+                learned=not released,
+            )
+            _xavier(encoder)
+            self.encoders[name] = encoder
+            self.fusions[name] = FusionBlock(config.fusion, widths.text, width, released=released)
+            self.projections[name] = self._projection(width)
+            self.fused_projections[name] = self._projection(widths.text)
+        if self.encoders:
+            self.projections["text"] = self._projection(widths.text)
+        self.head = _head(config.head, widths.text)
+
+    def _projection(self, width: int) -> nn.Module:
+        """FC: Dropout → Linear → ReLU."""
+        layers = nn.Sequential(
+            nn.Dropout(self.config.projection_dropout),
+            nn.Linear(width, self.config.projection),
+            nn.ReLU(),
+        )
+        _xavier(layers)
+        return layers
+
+    def text_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the fine-tuned text encoder, which have their own learning rate."""
+        if self.text_encoder is not None:
+            yield from self.text_encoder.parameters()
+
+    def other_parameters(self) -> Iterator[nn.Parameter]:
+        """All other parameters."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("text_encoder."):
+                yield parameter
+
+    def forward(self, batch: "Batch") -> ModelOutput:
+        """Predict B utterances and project what the contrastive losses compare."""
+        text, text_mask, sentence = self._encode_text(batch)
+        has_text = batch.text_lengths > 0
+        present = {name: torch.zeros_like(has_text) for name in ("audio", "vision")}
+        projected: dict[str, Tensor] = {}
+        fused: dict[str, Tensor] = {}
+        for name, encoder in self.encoders.items():
+            frames, lengths = self._frames(batch, name)
+            present[name] = lengths > 0
+            encoded, mask = encoder(frames, lengths)
+            projected[name] = self.projections[name](encoded[:, 0])
+            fused[name] = self.fusions[name](sentence, text, text_mask, encoded, mask)
+        if "text" in self.projections:
+            projected["text"] = self.projections["text"](sentence)
+        fused_projected = {
+            name: self.fused_projections[name](value) for name, value in fused.items()
+        }
+        return ModelOutput(
+            prediction=self.head(_summary(sentence, fused, present)).squeeze(-1),
+            text=projected.get("text"),
+            audio=projected.get("audio"),
+            vision=projected.get("vision"),
+            fused_audio=fused_projected.get("audio"),
+            fused_vision=fused_projected.get("vision"),
+            has_text=has_text,
+            has_audio=present["audio"],
+            has_vision=present["vision"],
+        )
+
+    def _encode_text(self, batch: "Batch") -> tuple[Tensor, Tensor | None, Tensor]:
+        """E_t (B, L, d_t), the mask for the fusion's self-attention (B, L) or None, and R_t."""
+        tokens = batch.text
+        if self.config.form == "released":
+            missing = max(self.config.text.max_tokens - tokens.shape[1], 0)
+            tokens = functional.pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        # The first place is open in every row: where words are missing, `no_words` stands there.
+        mask = (places[None, :] < batch.text_lengths[:, None]) | (places == 0)
+        text = tokens if self.text_encoder is None else self.text_encoder(tokens, mask)
+        wordless = (batch.text_lengths == 0)[:, None, None]
+        text = torch.where(wordless, self.no_words.to(text.dtype), text)
+        if self.config.text.pooling == "mean":
+            share = mask.to(text.dtype) / mask.sum(dim=1, keepdim=True)
+            sentence = (share.to(text.dtype)[:, None, :] @ text).squeeze(1)
+        else:
+            sentence = text[:, 0]
+        return text, None if self.config.form == "released" else mask, sentence
+
+    def _frames(self, batch: "Batch", name: str) -> tuple[Tensor, Tensor]:
+        """Frames (B, L, d) and lengths (B,); none at all where the batch lacks the modality."""
+        frames: Tensor | None = getattr(batch, name)
+        lengths: Tensor | None = getattr(batch, f"{name}_lengths")
+        if frames is None or lengths is None:
+            count = len(batch.text_lengths)
+            frames = self.no_words.new_zeros(count, 0, getattr(self.widths, name))
+            lengths = torch.zeros_like(batch.text_lengths)
+        return frames, lengths
+
+
+def _summary(sentence: Tensor, fused: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
+    """Mean of the fused representations that an utterance has, else its sentence vector (B, d)."""
+    if not fused:
+        return sentence
+    there = torch.stack([present[name] for name in fused]).to(sentence.dtype)  # (k, B)
+    count = there.sum(dim=0)
+    shares = there / count.clamp(min=1)
+    total = torch.einsum("kb,kbd->bd", shares, torch.stack(list(fused.values())))
+    return total + (count == 0).to(sentence.dtype)[:, None] * sentence
+
+
+def _head(config: HeadConfig, width: int) -> nn.Module:
+    """The prediction MLP: Dropout, two tanh layers, one output."""
+    layers = nn.Sequential(
+        nn.Dropout(config.dropout),
+        nn.Linear(width, config.hidden),
+        nn.Tanh(),
+        nn.Linear(config.hidden, config.hidden),
+        nn.Tanh(),
+        nn.Linear(config.hidden, 1),
+    )
+    _xavier(layers)
+    return layers
+
+
+def _xavier(module: nn.Module) -> None:
+    """Xavier-normal for every matrix, as the released code initialises all but BERT."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_normal_(parameter)

@@ -1,0 +1,226 @@
+"""Words -> token ids -> vectors, through any BERT-class encoder that `transformers` can load.
+
+Nothing is downloaded unless `HF_HUB_OFFLINE=0` is set: an encoder named on the Hugging Face hub
+must otherwise be in its cache already. `transformers` says nothing while it loads: what a user can
+act on becomes an `InputError`.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
+
+from hscl.config import TextConfig
+from hscl.data.ragged import Ragged
+from hscl.encoders import ResolvedEncoder, resolve_encoder
+from hscl.errors import InputError
+
+__all__ = ["TextEncoder", "load_text_encoder", "load_tokenizer", "text_width", "tokenize"]
+
+# What transformers, safetensors and the file system raise for a folder that is not a whole model.
+_LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
+
+
+class TextEncoder(nn.Module):
+    """A pretrained encoder's last hidden state.
+
+    Attributes:
+        width: d_t, size of a token's vector.
+    """
+
+    def __init__(self, model: nn.Module, width: int) -> None:
+        """Wrap an encoder.
+
+        Args:
+            model: A `transformers` encoder.
+            width: Its hidden size.
+        """
+        super().__init__()
+        self.width = width
+        self.model = model
+
+    def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """Encode B texts.
+
+        Args:
+            token_ids: (B, L) int64.
+            mask: (B, L), True for real tokens, at least one in each row.
+
+        Returns:
+            E_t, (B, L, d_t).
+        """
+        states: Tensor = self.model(input_ids=token_ids, attention_mask=mask).last_hidden_state
+        return states
+
+
+def load_text_encoder(config: TextConfig, *, pretrained: bool = True) -> TextEncoder:
+    """Load a text encoder, on the CPU, in training mode.
+
+    Args:
+        config: Which encoder, and how many tokens it must take.
+        pretrained: Read its weights; else only its shape, for weights that come from elsewhere.
+
+    Returns:
+        The encoder, without the pooling layer that nothing here uses.
+
+    Raises:
+        InputError: It can't be found, is no whole model, or takes fewer tokens than `max_tokens`.
+    """
+    found = resolve_encoder(config.encoder)
+    settings = _load_settings(found)
+    longest = getattr(settings, "max_position_embeddings", None) or config.max_tokens
+    if config.max_tokens > longest:
+        raise InputError(
+            f"model.text.max_tokens must be at most {longest}, the most that {found.name!r} "
+            f"takes, but got {config.max_tokens}"
+        )
+    with _loading(found):
+        if pretrained:
+            model, report = transformers.AutoModel.from_pretrained(
+                found.location,
+                local_files_only=_offline(),
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+            lacking = sorted(k for k in report["missing_keys"] if not k.startswith("pooler."))
+        else:
+            model = transformers.AutoModel.from_config(settings)  # type: ignore[no-untyped-call]
+            lacking = []
+    if lacking:
+        raise InputError(
+            f"the text encoder {found.name!r} must come with all its weights, but "
+            f"{len(lacking)} are not in its files, such as {lacking[0]!r}; save it again with "
+            "model.save_pretrained(…)"
+        )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return TextEncoder(model.train(), settings.hidden_size)
+
+
+def text_width(config: TextConfig) -> int:
+    """Width d_t of a text encoder's vectors, without loading its weights.
+
+    Args:
+        config: Which encoder.
+
+    Returns:
+        Its hidden size.
+
+    Raises:
+        InputError: The encoder can't be found or is none.
+    """  # noqa: DOC502 - raised by the resolver
+    width: int = _load_settings(resolve_encoder(config.encoder)).hidden_size
+    return width
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a text encoder.
+
+    Args:
+        name: As in `model.text.encoder`.
+
+    Returns:
+        A `transformers` tokenizer.
+
+    Raises:
+        InputError: It can't be found or read.
+    """  # noqa: DOC502 - raised by the resolver
+    return _tokenizer(resolve_encoder(name))
+
+
+def tokenize(words: Sequence[str | None], encoder: str, max_tokens: int) -> Ragged:
+    """Turn words into token ids, once for all epochs.
+
+    Args:
+        words: N texts; None where an utterance has none.
+        encoder: As in `model.text.encoder`.
+        max_tokens: Longest result, special tokens included; the end is cut off.
+
+    Returns:
+        N sequences of int32 token ids, of length 0 where words are missing.
+
+    Raises:
+        InputError: The encoder's tokenizer can't be found or read.
+    """  # noqa: DOC502 - raised by the resolver
+    tokenizer = load_tokenizer(encoder)
+    present = [text for text in words if text is not None]
+    rows: list[list[int]] = []
+    if present:
+        rows = tokenizer(
+            present,
+            truncation=True,
+            max_length=max_tokens,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+    lengths = np.zeros(len(words), dtype=np.int64)
+    lengths[[text is not None for text in words]] = [len(row) for row in rows]
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    values = np.fromiter((token for row in rows for token in row), np.int32, count=offsets[-1])
+    return Ragged(values, offsets)
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "1").lower() not in {"0", "false", "no", "off"}
+
+
+def _load_settings(found: ResolvedEncoder) -> Any:
+    with _loading(found):
+        settings = transformers.AutoConfig.from_pretrained(
+            found.location, local_files_only=_offline()
+        )
+    if not isinstance(getattr(settings, "hidden_size", None), int):
+        raise InputError(
+            f"model.text.encoder must be a BERT-class encoder, but {found.name!r} "
+            f"({settings.model_type}) has no hidden_size"
+        )
+    return settings
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(found: ResolvedEncoder) -> Any:
+    with _loading(found):
+        return transformers.AutoTokenizer.from_pretrained(
+            found.location, local_files_only=_offline()
+        )
+
+
+@contextmanager
+def _loading(found: ResolvedEncoder) -> Iterator[None]:
+    """Keep transformers quiet, and turn what it raises into what to do.
+
+    Raises:
+        InputError: Something could not be loaded.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    shows_progress = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    except _LOADING_ERRORS as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if found.digest is None:
+            raise InputError(
+                f"the text encoder {found.name!r} must be in the Hugging Face cache of this "
+                "machine, but could not be loaded from there; set HF_HUB_OFFLINE=0 to download "
+                f"it, or give a folder or 'minilm' as model.text.encoder ({reason})"
+            ) from error
+        raise InputError(
+            f"the text encoder {found.name!r} must be a folder that transformers can load, with "
+            "config.json, weights and tokenizer, but it could not be read; save it again with "
+            f"model.save_pretrained(…) and tokenizer.save_pretrained(…) ({reason})"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if shows_progress:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

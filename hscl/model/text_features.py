@@ -1,0 +1,156 @@
+"""Words -> frozen features: encoded once for each data set and encoder, kept in an Arrow file.
+
+The files lie in `$HSCL_CACHE` (`~/.cache/hscl`). A file's name holds the digests of data set,
+encoder and words, so that it never goes stale. It is written beside its name and then put in place
+at once; a lock lets two processes that want the same features do the work once.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from hscl.config import TextConfig
+from hscl.data.ragged import Ragged
+from hscl.data.splits import Split
+from hscl.encoders import encoder_identity
+from hscl.errors import InputError
+from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
+
+__all__ = ["cache_folder", "frozen_features"]
+
+_COLUMN = "features"
+_BLOCK = 2048  # utterances sorted by length at a time
+_BATCH = 64  # utterances encoded at a time
+
+
+def cache_folder() -> Path:
+    """Where frozen features are kept: `$HSCL_CACHE`, or `~/.cache/hscl`."""
+    return Path(os.environ.get("HSCL_CACHE") or "~/.cache/hscl").expanduser()
+
+
+def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
+    """The last hidden states of a text encoder that is not trained.
+
+    Args:
+        split: Its words are encoded; labels are not looked at.
+        config: Which encoder, and the most tokens of a text.
+        digest: The data set's.
+
+    Returns:
+        N sequences of float32 vectors (L, d_t), mapped from the cache's file; of length 0 where
+        words are missing.
+
+    Raises:
+        InputError: The encoder can't be loaded, or the cache's folder can't be written.
+    """
+    identity = encoder_identity(config.encoder)
+    words = _words_digest(split.words)
+    encoder = hashlib.sha256(f"{identity} {config.max_tokens}".encode()).hexdigest()
+    path = cache_folder() / f"text-{digest[:16]}-{encoder[:16]}-{words[:16]}.arrow"
+    cached = _read(path)
+    if cached is not None:
+        return cached
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")):
+            cached = _read(path)  # another process may have been faster
+            if cached is None:
+                _encode_to(path, split.words, config)
+                cached = _read(path)
+    except OSError as error:
+        raise InputError(
+            f"frozen text features must be kept in {path.parent}, but it can't be used "
+            f"({error.strerror or error}); set HSCL_CACHE to a folder with free space"
+        ) from error
+    if cached is None:
+        raise InputError(f"{path} was written but can't be read; set HSCL_CACHE to a local folder")
+    return cached
+
+
+def _words_digest(words: Sequence[str | None]) -> str:
+    total = hashlib.sha256()
+    for text in words:
+        data = b"" if text is None else text.encode()
+        total.update(b"-" if text is None else b"%d:" % len(data) + data)
+    return total.hexdigest()
+
+
+def _encode_to(path: Path, words: Sequence[str | None], config: TextConfig) -> None:
+    """Encode all words into a file, in bounded memory; the file appears whole or not at all."""
+    tokens = tokenize(words, config.encoder, config.max_tokens)
+    encoder = load_text_encoder(config).eval()
+    if torch.cuda.is_available():
+        encoder = encoder.cuda()
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    raw = path.with_suffix(f".{os.getpid()}.raw")
+    total = int(tokens.offsets[-1])
+    try:
+        # Arrow wants one buffer for the whole column: it is filled on disk, not in memory.
+        vectors = np.memmap(raw, np.float32, "w+", shape=(max(total, 1), encoder.width))
+        for start in range(0, len(tokens), _BLOCK):
+            _encode_block(encoder, tokens, range(start, min(start + _BLOCK, len(tokens))), vectors)
+        flat = pa.Array.from_buffers(
+            pa.float32(), total * encoder.width, [None, pa.py_buffer(vectors)]
+        )
+        column = pa.ListArray.from_arrays(
+            pa.array(tokens.offsets.astype(np.int32)),
+            pa.FixedSizeListArray.from_arrays(flat, encoder.width),
+        )
+        table = pa.table({_COLUMN: column})
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+        temporary.replace(path)
+    finally:
+        for leftover in (temporary, raw):
+            leftover.unlink(missing_ok=True)
+
+
+@torch.inference_mode()
+def _encode_block(
+    encoder: TextEncoder, tokens: Ragged, rows: range, vectors: NDArray[np.float32]
+) -> None:
+    """Encode some texts, those of like length together, and put each where it belongs."""
+    device = next(encoder.parameters()).device
+    lengths = tokens.lengths
+    order = sorted((row for row in rows if lengths[row]), key=lambda row: int(lengths[row]))
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
+        taken = tokens.take(chosen)
+        mask = np.arange(taken.lengths.max()) < taken.lengths[:, None]
+        ids = np.zeros(mask.shape, dtype=np.int64)
+        ids[mask] = taken.values
+        states = (
+            encoder(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+            .float()
+            .cpu()
+            .numpy()[mask]
+        )
+        for row, begin, end in zip(chosen, taken.offsets, taken.offsets[1:], strict=False):
+            vectors[tokens.offsets[row] : tokens.offsets[row + 1]] = states[begin:end]
+
+
+def _read(path: Path) -> Ragged | None:
+    """The cached features, or None where there is no sound file."""
+    try:
+        column = pa.ipc.open_file(pa.memory_map(str(path))).read_all()[_COLUMN].combine_chunks()
+    except (OSError, pa.ArrowInvalid, KeyError):
+        return None
+    width = column.type.value_type.list_size
+    values = column.values.values.to_numpy().reshape(-1, width)
+    return Ragged(values, column.offsets.to_numpy().astype(np.int64))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the kernel frees when this process ends, however it ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,116 @@
+"""Metrics against golden values, scikit-learn and cases worked out by hand."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from hscl.metrics import METRICS, MODE, acc7_classes, evaluate
+
+_GOLDEN_NAMES = {
+    "mae": "MAE",
+    "corr": "Corr",
+    "acc7": "Mult_acc_7",
+    "acc5": "Mult_acc_5",
+    "acc2_has0": "Has0_acc_2",
+    "acc2_non0": "Non0_acc_2",
+    "f1_has0": "Has0_F1_score",
+    "f1_non0": "Non0_F1_score",
+}
+
+
+def test_every_metric_equals_the_golden_value_to_four_digits(shared: Path) -> None:
+    for case in json.loads((shared / "golden/metrics.json").read_text())["cases"]:
+        found = evaluate(case["labels"], case["predictions"])
+        for ours, theirs in _GOLDEN_NAMES.items():
+            assert round(found[ours], 4) == pytest.approx(case["expected"][theirs], abs=1e-9), (
+                case["name"],
+                ours,
+            )
+
+
+def test_metrics_are_not_rounded() -> None:
+    assert evaluate([0.0, 1.0, 2.0], [0.1, 1.0, 2.0])["mae"] == pytest.approx(0.1 / 3, rel=1e-12)
+
+
+def test_two_class_metrics_equal_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    y = np.round(rng.uniform(-3, 3, 200), 1)
+    y[:30] = 0.0
+    p = y + rng.normal(0, 1.5, 200)
+    signed = y != 0
+    found = evaluate(y, p)
+    assert found["acc2_has0"] == pytest.approx(accuracy_score(y >= 0, p >= 0))
+    assert found["f1_has0"] == pytest.approx(f1_score(y >= 0, p >= 0, average="weighted"))
+    assert found["acc2_non0"] == pytest.approx(accuracy_score(y[signed] > 0, p[signed] > 0))
+    assert found["f1_non0"] == pytest.approx(
+        f1_score(y[signed] > 0, p[signed] > 0, average="weighted")
+    )
+
+
+def test_f1_weighs_a_class_that_only_the_predictions_have_by_nothing() -> None:
+    found = evaluate([1.0, 2.0, 3.0], [1.0, -1.0, 1.0])
+    assert found["f1_has0"] == pytest.approx(2 * 2 / (3 + 2))
+
+
+def test_classes_are_clipped_first_and_round_halves_to_even() -> None:
+    values = [-9.0, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.4]
+    assert acc7_classes(values).tolist() == [-3, -2, -2, 0, 0, 2, 2, 3]
+
+
+def test_correlation_is_missing_where_a_side_is_constant() -> None:
+    assert math.isnan(evaluate([1.0, 2.0], [0.5, 0.5])["corr"])
+    assert math.isnan(evaluate([1.0, 1.0], [0.5, 0.7])["corr"])
+    assert math.isnan(evaluate([1.0], [0.5])["corr"])
+
+
+def test_non0_metrics_are_missing_where_every_label_is_0() -> None:
+    found = evaluate([0.0, 0.0], [1.0, -1.0])
+    assert math.isnan(found["acc2_non0"])
+    assert math.isnan(found["f1_non0"])
+    assert found["acc2_has0"] == 0.5
+
+
+def test_mode_says_that_only_the_error_should_fall() -> None:
+    assert set(MODE) == set(METRICS)
+    assert [name for name in METRICS if MODE[name] == "min"] == ["mae"]
+
+
+def test_unequal_lengths_and_nothing_at_all_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 and 1"):
+        evaluate([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="0 and 0"):
+        evaluate([], [])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-3, 3), st.floats(-5, 5)),
+        min_size=2,
+        max_size=30,
+    )
+)
+def test_every_share_lies_between_0_and_1_and_perfect_predictions_are_perfect(
+    pairs: list[tuple[float, float]],
+) -> None:
+    y = [pair[0] for pair in pairs]
+    found = evaluate(y, [pair[1] for pair in pairs])
+    shares = [found[name] for name in METRICS if name not in {"mae", "corr"}]
+    assert all(math.isnan(share) or 0.0 <= share <= 1.0 for share in shares)
+    perfect = evaluate(y, y)
+    assert perfect["mae"] == 0.0
+    assert all(
+        math.isnan(perfect[name]) or perfect[name] == pytest.approx(1.0) for name in METRICS[1:]
+    )
+
+
+def test_correlation_equals_numpys() -> None:
+    rng = np.random.default_rng(5)
+    y, p = rng.normal(size=(2, 100))
+    assert evaluate(y, p)["corr"] == pytest.approx(np.corrcoef(y, p)[0, 1], rel=1e-12)
