@@ -1,0 +1,328 @@
+"""Searches as jobs of a Ray cluster: submitted, listed, found again, stopped.
+
+The job's metadata carry the study, so that it can be resumed from another machine. Its id is
+derived from where the results go and a running number: two machines that submit the same study at
+once ask for the same id, and Ray refuses the second.
+"""
+
+import hashlib
+import shlex
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobDetails, JobStatus
+
+from cluster.connection import Connection, RefusalError, asked
+from cluster.shipping import STUDY_FILE, Shipment
+from cluster.uris import Location
+from hscl.errors import InputError, RunError, did_you_mean
+
+__all__ = [
+    "ACTIVE",
+    "SearchJob",
+    "SearchRequest",
+    "find_job",
+    "search_jobs",
+    "start_job",
+    "stop_job",
+    "submission_id",
+    "submit_search",
+]
+
+ACTIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+_KIND = "hscl"  # the metadata key that marks our jobs
+_AGENT_WAIT_S = 60.0  # just after a head's start no agent takes jobs
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search to be submitted.
+
+    Attributes:
+        shipment: What travels.
+        name: The study's name.
+        data: Where every node reads the data.
+        out: Where the driver writes the study.
+        python: The Python of the nodes.
+        stop_wait_s: How long a stopped search may take to save before Ray kills it; fixed at
+            submission.
+        frozen: Go on with the study file in `out` instead of a shipped one.
+    """
+
+    shipment: Shipment
+    name: str
+    data: Location
+    out: Location
+    python: str = "python"
+    stop_wait_s: int = 120
+    frozen: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of `python -m cluster.job_entry` that run the search."""
+        study = ["--frozen"] if self.frozen else ["--study", STUDY_FILE]
+        return ["search", *study, "--data", self.data.uri, "--out", self.out.uri]
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """A search that the cluster knows.
+
+    Attributes:
+        id: The submission id.
+        status: Ray's status.
+        name: The study's name.
+        data: Where its data are.
+        out: Where its results go.
+        study: The study file's text.
+        python: The Python of the nodes.
+        ships_code: Whether the packages travelled with it.
+        stop_wait_s: Seconds between a stop and the kill.
+        started: When it was submitted.
+        ended: When it ended, None while it runs.
+        host: The address of the node that its driver runs on, "" before it started.
+        message: What Ray says about its state.
+    """
+
+    id: str
+    status: JobStatus
+    name: str
+    data: str
+    out: str
+    study: str
+    python: str
+    ships_code: bool
+    stop_wait_s: int
+    started: datetime | None
+    ended: datetime | None
+    host: str
+    message: str
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.status in ACTIVE
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "id": self.id,
+            "status": self.status.value,
+            "study": self.name,
+            "data": self.data,
+            "out": self.out,
+            "started": self.started.isoformat() if self.started else None,
+            "ended": self.ended.isoformat() if self.ended else None,
+            "driver_host": self.host or None,
+            "message": self.message or None,
+        }
+
+
+def submission_id(out: Location, taken: Iterable[str]) -> str:
+    """The next free id for a study that is written to a place.
+
+    Args:
+        out: The place.
+        taken: All ids that the cluster knows.
+
+    Returns:
+        `hscl-<10 hex digits of the place>-<running number>`.
+    """
+    stem = f"hscl-{hashlib.sha256(out.uri.encode()).hexdigest()[:10]}-"
+    numbers = [
+        int(rest) for name in taken if (rest := name.removeprefix(stem)) != name and rest.isdigit()
+    ]
+    return f"{stem}{max(numbers, default=0) + 1}"
+
+
+def search_jobs(connection: Connection) -> list[SearchJob]:
+    """All searches that the cluster knows, the newest first."""
+    details: list[JobDetails] = asked(connection.client.list_jobs)
+    jobs = [_search_job(d) for d in details if (d.metadata or {}).get(_KIND) == "search"]
+    never = datetime.fromtimestamp(0, UTC)
+    return sorted(jobs, key=lambda job: job.started or never, reverse=True)
+
+
+def find_job(connection: Connection, job_id: str | None) -> SearchJob:
+    """One search.
+
+    Args:
+        connection: The cluster.
+        job_id: Its id; None takes the one that runs, else the newest.
+
+    Returns:
+        The search.
+
+    Raises:
+        InputError: There is no such search.
+    """
+    jobs = search_jobs(connection)
+    forgotten = "Ray forgets jobs when its head restarts: then give --out URI instead"
+    if not jobs:
+        message = f"a search must have been submitted to {connection.address}, but it knows none; "
+        raise InputError(message + forgotten)
+    if job_id is None:
+        return next((job for job in jobs if job.active), jobs[0])
+    for job in jobs:
+        if job.id == job_id:
+            return job
+    message = f"the id must be that of a search on {connection.address}, but got {job_id!r}; "
+    raise InputError(message + f"{did_you_mean(job_id, [j.id for j in jobs])} {forgotten}")
+
+
+def submit_search(connection: Connection, request: SearchRequest) -> str:
+    """Start a search as a job of the cluster.
+
+    Args:
+        connection: The cluster.
+        request: The search.
+
+    Returns:
+        The submission id.
+
+    Raises:
+        InputError: A search of the same study runs already.
+        RefusalError: The cluster cannot take it.
+    """
+    jobs = search_jobs(connection)
+    running = [job.id for job in jobs if job.active and job.out == request.out.uri]
+    if running:
+        raise InputError(_already(request.out.uri, running[0]))
+    name = submission_id(request.out, [job.id for job in jobs])
+    metadata = {
+        _KIND: "search",
+        "study": request.name,
+        "study_toml": request.shipment.study,
+        "data": request.data.uri,
+        "out": request.out.uri,
+        "python": request.python,
+        "ships_code": "yes" if request.shipment.code else "no",
+        "stop_wait_s": str(request.stop_wait_s),
+    }
+    try:
+        return start_job(connection, request, request.arguments, name, metadata)
+    except RefusalError as error:
+        if "already" not in str(error) and "exists" not in str(error):
+            raise
+        raise InputError(_already(request.out.uri, name)) from None
+
+
+def start_job(
+    connection: Connection,
+    request: SearchRequest,
+    arguments: list[str],
+    name: str,
+    metadata: dict[str, str],
+) -> str:
+    """Run `python -m cluster.job_entry` on the head.
+
+    Args:
+        connection: The cluster.
+        request: Brings what travels, the Python and the time to stop.
+        arguments: The entry's arguments.
+        name: The submission id.
+        metadata: Stored with the job.
+
+    Returns:
+        The submission id.
+
+    Raises:
+        RunError: The cluster takes no jobs.
+        RefusalError: It refuses this one.
+    """
+    variables = {
+        "RAY_JOB_STOP_SIGNAL": "SIGINT",
+        "RAY_JOB_STOP_WAIT_TIME_S": str(request.stop_wait_s),
+    }
+    if connection.authenticated:
+        variables["RAY_AUTH_MODE"] = "token"  # in the driver and in every worker
+    # exec: the signal that stops a job should reach one process, not a shell before it.
+    entrypoint = f"exec {request.python} -m cluster.job_entry {shlex.join(arguments)}"
+    deadline = time.monotonic() + _AGENT_WAIT_S
+    with tempfile.TemporaryDirectory(prefix="hscl-ship-") as folder:
+        environment = request.shipment.stage(Path(folder)) | {"env_vars": variables}
+        while True:
+            try:
+                return asked(
+                    connection.client.submit_job,
+                    entrypoint=entrypoint,
+                    submission_id=name,
+                    runtime_env=environment,
+                    metadata=metadata,
+                )
+            except RefusalError as error:
+                if "No available agent" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    message = (
+                        "the head must run a dashboard agent that takes jobs, but had none for "
+                        "a minute; is port 52365 (--dashboard-agent-listen-port) taken by "
+                        "another Ray on the head?"
+                    )
+                    raise RunError(message) from None
+                time.sleep(2)
+
+
+def stop_job(connection: Connection, job: SearchJob) -> JobStatus:
+    """Stop a search as Ctrl-C would, and wait until it has saved.
+
+    Args:
+        connection: The cluster.
+        job: The search.
+
+    Returns:
+        Its status at the end.
+
+    Raises:
+        RunError: It does not end.
+    """
+    if job.active:
+        asked(connection.client.stop_job, job.id)
+    deadline = time.monotonic() + job.stop_wait_s + 30
+    while True:
+        status: JobStatus = asked(connection.client.get_job_status, job.id)
+        if status not in ACTIVE:
+            return status
+        if time.monotonic() > deadline:
+            message = (
+                f"{job.id} must end within {job.stop_wait_s} s of the stop, but has not; look at "
+                f"`hscl cluster logs {job.id}`"
+            )
+            raise RunError(message)
+        time.sleep(0.5)
+
+
+def _already(out: str, running: str) -> str:
+    return (
+        f"one search at a time must write to {out}, but {running} does; follow it with "
+        f"`hscl cluster logs {running} -f`, or stop it with `hscl cluster stop {running}`"
+    )
+
+
+def _search_job(details: JobDetails) -> SearchJob:
+    kept = details.metadata or {}
+    driver = details.driver_info
+    return SearchJob(
+        id=details.submission_id or "",
+        status=details.status,
+        name=kept.get("study", ""),
+        data=kept.get("data", ""),
+        out=kept.get("out", ""),
+        study=kept.get("study_toml", ""),
+        python=kept.get("python", "python"),
+        ships_code=kept.get("ships_code") == "yes",
+        stop_wait_s=int(kept.get("stop_wait_s", "120")),
+        started=_moment(details.start_time),
+        ended=_moment(details.end_time),
+        host=driver.node_ip_address if driver else "",
+        message=(details.message or "").strip(),
+    )
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
