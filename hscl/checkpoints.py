@@ -38,7 +38,10 @@ def write_checkpoint(
     unfinished = _unfinished(path)
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode  # safetensors would leave it to the owner alone
         save_file(on_cpu, unfinished, metadata={_KEY: json.dumps(record)})
+        unfinished.chmod(mode)
         _put_in_place(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

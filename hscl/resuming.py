@@ -2,7 +2,7 @@
 
 Two files, both safetensors with plain values in their header:
 
-    state.safetensors       weights, optimizer, every report so far, what the training is
+    state.safetensors         weights, optimizer, every report so far, what the training is
     best-<epoch>.safetensors  the best epoch's weights, named by `state.safetensors`
 
 The best epoch is written first and the state names it, so that a kill between the two leaves
@@ -61,9 +61,11 @@ def save_state(
     if best.epoch == epoch or not of_best.exists():
         about = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **identity}
         write_checkpoint(of_best, best.weights, about)
-    tensors = _optimizer_tensors(network, optimizer)
-    if best.epoch != epoch:  # else the two are the same, and written once
-        tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
+    tensors: dict[str, torch.Tensor] = {}
+    if not reports[-1].finished:  # nothing goes on from a finished training
+        tensors |= _optimizer_tensors(network, optimizer)
+        if best.epoch != epoch:  # else the two are the same, and written once
+            tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
     record = {
         "layout": _LAYOUT,
         **identity,
@@ -115,10 +117,11 @@ def load_state(
     reports = [EpochReport(**report) for report in record["reports"]]
     epoch, value = record["best"]["epoch"], record["best"]["value"]
     best = BestEpoch(epoch, value, read_tensors(best_path(folder, epoch)))
-    tensors = read_tensors(path)
-    same = epoch == len(reports)
-    network.load_state_dict(best.weights if same else _part(tensors, _WEIGHTS))
-    _load_optimizer(network, optimizer, _part(tensors, _OPTIMIZER))
+    if not reports[-1].finished:
+        tensors = read_tensors(path)
+        same = epoch == len(reports)
+        network.load_state_dict(best.weights if same else _part(tensors, _WEIGHTS))
+        _load_optimizer(network, optimizer, _part(tensors, _OPTIMIZER))
     return reports, best
 
 
@@ -126,15 +129,21 @@ def read_best(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The best epoch's weights in a folder, and what they are.
 
     Args:
-        folder: Where a training was saved.
+        folder: Where a training was saved; `state.safetensors` may have been removed since.
 
     Returns:
         The state dict, and a record with `epoch`, `value` and what the training is.
 
     Raises:
         InputError: There is none, or it is damaged.
-    """  # noqa: DOC502 - raised by the readers
-    path = best_path(folder, read_record(folder / STATE)["best"]["epoch"])
+    """
+    if (folder / STATE).exists():
+        path = best_path(folder, read_record(folder / STATE)["best"]["epoch"])
+    else:
+        found = sorted(folder.glob("best-*.safetensors"))
+        if not found:
+            raise InputError(f"{folder} must hold a saved training, but has no best epoch")
+        path = found[-1]
     return read_tensors(path), read_record(path)
 
 

@@ -116,3 +116,9 @@ def test_the_record_is_json_that_other_programs_can_read(tmp_path: Path) -> None
     raw = path.read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
     assert json.loads(header["__metadata__"]["hscl"]) == {"epoch": 2}
+
+
+def test_whoever_may_read_other_new_files_may_read_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    path = write_checkpoint(tmp_path / "x.safetensors", {"x": torch.ones(1)}, {})
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -7,6 +7,7 @@ loss, so the order is uniformly random unless the configuration asks for batches
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class Batch:
             source = tensor.pin_memory() if pinned else tensor
             return source.to(device, non_blocking=pinned)
 
-        changes = {name: moved(value) for name, value in vars(self).items()}
+        changes: dict[str, Any] = {name: moved(value) for name, value in vars(self).items()}
         return replace(self, **changes)
 
 
