@@ -246,13 +246,13 @@ class _Writer:
             self._report(trial_id, epoch, valid, stop=stop)
             if stop:
                 self._event(config_id, phase, seed, "pruned")
-                return best
+                return float(best)
         if phase != "screen":
             self._predict(trial_id, config_id, "valid", luck)
         if test:
             self._predict(trial_id, config_id, "test", luck)
         self._event(config_id, phase, seed, "done")
-        return best
+        return float(best)
 
     def _report(self, trial_id: str, epoch: int, mae: float, *, stop: bool) -> None:
         wins = float(np.clip(1.05 - 0.3 * mae, 0, 1))

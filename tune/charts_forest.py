@@ -1,0 +1,259 @@
+"""The forest plot: paired differences with every seed, both intervals and the margin."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.charts_theme import LIGHT, Chart, figure
+from tune.charts_trials import UNNAMED, Label
+from tune.comparison import PairComparison
+from tune.intervals import Interval
+from tune.report_words import (
+    better_direction,
+    count,
+    interval,
+    lower_wins,
+    metric_name,
+    number,
+    signed,
+)
+
+__all__ = ["forest", "pair_title"]
+
+THIS_TEST_SET = "on this test set"
+NEW_VIDEOS = "on videos like these"
+_ROW = 92  # CSS pixels a pair
+_LANES = {"seeds": 0.24, "test": 0.0, "videos": -0.2}  # downwards within a row
+
+
+def pair_title(pair: PairComparison, labels: Mapping[str, Label]) -> str:
+    """A pair in words, "winner (#17) against default"."""
+    first, second = (labels.get(c, UNNAMED).text for c in (pair.first, pair.second))
+    return f"{first} against {second}"
+
+
+def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin: float) -> Chart:
+    """Differences A − B of each pair, top to bottom.
+
+    Args:
+        pairs: One or more, all on the same metric and split.
+        labels: From `labels_of`.
+        margin: The largest difference that still counts as none.
+    """
+    metric, split = pairs[0].metric, pairs[0].split
+    height = 120 + _ROW * len(pairs)
+    drawn = figure(
+        [_seeds(pairs), _test_set(pairs), _new_videos(pairs)],
+        height=height,
+        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        shapes=_shapes(margin),
+        annotations=[
+            *_row_titles(pairs, labels),
+            *_directions(metric),
+        ],
+        xaxis={
+            "title": {"text": f"difference in {split} {metric_name(metric)}, first − second"},
+            "range": _range(pairs, margin),
+            "tickformat": "+.3~f",
+        },
+        yaxis={
+            "visible": False,
+            "range": [len(pairs) - 0.5, -0.66],
+        },
+    )
+    drawn.update_layout(legend={"y": 1, "yanchor": "bottom", "yref": "paper"})
+    return Chart(
+        name="forest",
+        title="Paired differences",
+        caption=(
+            f"Each small circle is one seed: first − second on the same seed, {split} "
+            f"{metric_name(metric)} ({better_direction(metric)}). The bar is the interval "
+            f"{THIS_TEST_SET}, where only seeds vary; the line with the diamond is the interval "
+            f"{NEW_VIDEOS}, where seeds and videos vary, and it decides. Inside the grey band, "
+            f"± {margin:g}, a difference is too small to matter."
+        ),
+        alternative=" ".join(_sentence(pair, labels) for pair in pairs),
+        figure=drawn,
+        columns=(
+            "Pair",
+            "Seeds",
+            "Difference",
+            f"{_level(pairs)} interval {THIS_TEST_SET}",
+            f"{_level(pairs)} interval {NEW_VIDEOS}",
+            "Verdict",
+            "Difference for each seed",
+        ),
+        rows=tuple(_row(pair, labels) for pair in pairs),
+    )
+
+
+def _level(pairs: Sequence[PairComparison]) -> str:
+    known = [pair.this_test_set for pair in pairs if pair.this_test_set is not None]
+    return f"{100 * known[0].level:g} %" if known else "95 %"
+
+
+def _difference(pair: PairComparison) -> float | None:
+    return pair.this_test_set.estimate if pair.this_test_set is not None else None
+
+
+def _seeds(pairs: Sequence[PairComparison]) -> Any:
+    points = [
+        (row + _LANES["seeds"] + 0.05 * ((n % 3) - 1), difference, seed)
+        for row, pair in enumerate(pairs)
+        for n, (seed, difference) in enumerate(zip(pair.seeds, pair.differences, strict=True))
+    ]
+    return go.Scatter(
+        x=[point[1] for point in points],
+        y=[point[0] for point in points],
+        customdata=[point[2] for point in points],
+        mode="markers",
+        name="one seed",
+        marker={
+            "symbol": "circle-open",
+            "size": 8,
+            "color": LIGHT.muted,
+            "line": {"width": 1.4},
+        },
+        hovertemplate="seed %{customdata}: %{x:+.4f}<extra></extra>",
+    )
+
+
+def _test_set(pairs: Sequence[PairComparison]) -> Any:
+    drawn = [(row, pair.this_test_set) for row, pair in enumerate(pairs)]
+    return _bars(drawn, "test", THIS_TEST_SET, LIGHT.winner, ("square", 9, 6, 0))
+
+
+def _new_videos(pairs: Sequence[PairComparison]) -> Any:
+    drawn = [(row, pair.new_videos) for row, pair in enumerate(pairs)]
+    return _bars(drawn, "videos", NEW_VIDEOS, LIGHT.ink, ("diamond", 10, 2, 6))
+
+
+def _bars(
+    drawn: Sequence[tuple[int, Interval | None]],
+    lane: str,
+    name: str,
+    colour: str,
+    shape: tuple[str, int, int, int],
+) -> Any:
+    symbol, size, thickness, caps = shape
+    known = [(row, some) for row, some in drawn if some is not None]
+    return go.Scatter(
+        x=[some.estimate for _, some in known],
+        y=[row + _LANES[lane] for row, _ in known],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [some.high - some.estimate for _, some in known],
+            "arrayminus": [some.estimate - some.low for _, some in known],
+            "color": colour,
+            "thickness": thickness,
+            "width": caps,
+        },
+        customdata=[interval(some.low, some.high) for _, some in known],
+        mode="markers",
+        name=name,
+        marker={
+            "symbol": symbol,
+            "size": size,
+            "color": colour,
+            "line": {"width": 1.5, "color": LIGHT.page},
+        },
+        hovertemplate=f"{name}<br>%{{x:+.4f}} (%{{customdata}})<extra></extra>",
+    )
+
+
+def _shapes(margin: float) -> list[dict[str, Any]]:
+    column = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    return [
+        column
+        | {
+            "type": "rect",
+            "x0": -margin,
+            "x1": margin,
+            "fillcolor": LIGHT.grey_band,
+            "line": {"width": 0},
+        },
+        column | {"type": "line", "x0": 0, "x1": 0, "line": {"color": LIGHT.muted, "width": 1.2}},
+    ]
+
+
+def _row_titles(
+    pairs: Sequence[PairComparison], labels: Mapping[str, Label]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": f"<b>{pair_title(pair, labels)}</b>  {_verdict(pair)}",
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": row - 0.42,
+            "yref": "y",
+            "yanchor": "middle",
+            "showarrow": False,
+            "font": {"size": 13, "color": LIGHT.ink},
+        }
+        for row, pair in enumerate(pairs)
+    ]
+
+
+def _directions(metric: str) -> list[dict[str, Any]]:
+    left, right = ("◀ first better", "first worse ▶")
+    if not lower_wins(metric):
+        left, right = ("◀ first worse", "first better ▶")
+    common = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    low = common | {"yshift": 24, "font": {"size": 12, "color": LIGHT.muted}}
+    return [
+        low | {"text": left, "x": 0, "xanchor": "left"},
+        low | {"text": right, "x": 1, "xanchor": "right"},
+    ]
+
+
+def _range(pairs: Sequence[PairComparison], margin: float) -> list[float]:
+    ends = [-margin, margin]
+    for pair in pairs:
+        ends += pair.differences
+        for some in (pair.this_test_set, pair.new_videos):
+            ends += [some.low, some.high] if some is not None else []
+    low, high = min(ends), max(ends)
+    room = 0.06 * (high - low)
+    return [low - room, high + room]
+
+
+def _verdict(pair: PairComparison) -> str:
+    return "no verdict" if pair.verdict is None else str(pair.verdict)
+
+
+def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
+    name = pair_title(pair, labels)
+    if pair.this_test_set is None:
+        return f"{name}: {count(len(pair.seeds), 'complete pair')}, nothing to compare yet."
+    where = f"{number(pair.means[0])} against {number(pair.means[1])}"
+    new = (
+        f"{NEW_VIDEOS} {interval(pair.new_videos.low, pair.new_videos.high)}"
+        if pair.new_videos is not None
+        else f"too few videos for a claim {NEW_VIDEOS}"
+    )
+    return (
+        f"{name}: {metric_name(pair.metric)} {where}, difference "
+        f"{signed(_difference(pair))} over {count(len(pair.seeds), 'seed')}; interval "
+        f"{THIS_TEST_SET} {interval(pair.this_test_set.low, pair.this_test_set.high)}, {new}. "
+        f"Verdict: {_verdict(pair)}."
+    )
+
+
+def _row(pair: PairComparison, labels: Mapping[str, Label]) -> tuple[str, ...]:
+    ends = [
+        interval(some.low, some.high) if some is not None else "–"
+        for some in (pair.this_test_set, pair.new_videos)
+    ]
+    return (
+        pair_title(pair, labels),
+        f"{len(pair.seeds)} of {pair.planned}",
+        signed(_difference(pair)),
+        *ends,
+        _verdict(pair),
+        ", ".join(
+            f"{seed}: {signed(d)}" for seed, d in zip(pair.seeds, pair.differences, strict=True)
+        ),
+    )

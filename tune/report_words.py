@@ -1,0 +1,134 @@
+"""How reports write numbers, intervals and the names of metrics and hyperparameters.
+
+Rounding is for display only and happens nowhere else.
+"""
+
+import math
+from collections.abc import Sequence
+
+from hscl.metrics import MODE
+
+__all__ = [
+    "better_direction",
+    "count",
+    "duration",
+    "interval",
+    "listing",
+    "lower_wins",
+    "metric_name",
+    "number",
+    "parameter_name",
+    "setting",
+    "share",
+    "signed",
+]
+
+MISSING = "–"
+"""Shown where there is no value."""
+
+_METRICS = {
+    "mae": "MAE",
+    "corr": "Corr",
+    "acc7": "Acc-7",
+    "acc5": "Acc-5",
+    "acc2_has0": "Acc-2 (Has0)",
+    "acc2_non0": "Acc-2 (Non0)",
+    "f1_has0": "F1 (Has0)",
+    "f1_non0": "F1 (Non0)",
+}
+_PARAMETERS = {
+    "loss.temperature": "temperature τ",
+    "loss.alpha": "alpha (similarity)",
+    "loss.omega1": "omega1 (low level)",
+    "loss.omega2": "omega2 (high level)",
+    "train.lr": "learning rate",
+    "train.lr_text": "text learning rate",
+    "train.batch_size": "batch size",
+}
+
+
+def metric_name(metric: str) -> str:
+    """The metric as papers write it, such as "MAE"."""
+    return _METRICS.get(metric, metric)
+
+
+def lower_wins(metric: str) -> bool:
+    """Whether smaller values are better."""
+    return MODE[metric] == "min"
+
+
+def better_direction(metric: str) -> str:
+    """What every axis says about its direction: "lower is better" or "higher is better"."""
+    return "lower is better" if lower_wins(metric) else "higher is better"
+
+
+def parameter_name(name: str) -> str:
+    """A hyperparameter in words; dotted names that have none stay."""
+    return _PARAMETERS.get(name, name)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with fixed digits and a true minus sign; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def setting(value: object) -> str:
+    """A hyperparameter's value: short, and never rounded to nothing."""
+    if isinstance(value, float):
+        return MISSING if math.isnan(value) else f"{value:.3g}".replace("-", "−")
+    if value is None:
+        return MISSING
+    return {"True": "on", "False": "off"}.get(str(value), str(value))
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """As `number`, with a plus sign before positive values: for differences."""
+    text = number(value, digits)
+    if text == MISSING or text.startswith("−") or float(text) == 0.0:
+        return text
+    return f"+{text}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Both ends of an interval of differences, "−0.061 to −0.004"."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return MISSING
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage, "34 %"; below half a percent "< 1 %"."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if 0.0 < value < 0.005:
+        return "< 1 %"
+    return f"{100 * value:.0f} %"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 seed", "10 seeds", "1,000 seeds"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "42 s", "17 min" or "3.4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def listing(items: Sequence[str], most: int = 12) -> str:
+    """Items in one line, "a, b and c"; past `most` of them the number that is left out."""
+    shown = list(items[:most])
+    if len(items) > most:
+        shown.append(f"{len(items) - most} more")
+    if len(shown) <= 1:
+        return "".join(shown)
+    return ", ".join(shown[:-1]) + " and " + shown[-1]
