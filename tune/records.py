@@ -1,0 +1,115 @@
+"""What the tables say about one configuration, one trial, one point of an earlier study."""
+
+import math
+from dataclasses import dataclass, field
+
+from tune.search_space import Point
+from tune.states import Origin, Phase, TrialState
+
+__all__ = ["ConfigRecord", "FailureStreak", "Observation", "TrialRecord"]
+
+
+@dataclass(frozen=True)
+class ConfigRecord:
+    """One configuration of the study.
+
+    Attributes:
+        config_id: 12 hex digits.
+        number: Its place in the order of proposal; the default has 0.
+        origin: Default, known or sampler.
+        name: What people call it.
+        params: Values of the active searched parameters by dotted name.
+        config: The resolved tree as JSON.
+    """
+
+    config_id: str
+    number: int
+    origin: Origin
+    name: str
+    params: Point
+    config: str
+
+
+@dataclass
+class TrialRecord:
+    """One configuration on one seed, as far as the tables tell.
+
+    Attributes:
+        trial_id: "<config_id>-<seed>".
+        config_id: The configuration.
+        phase: What it was started for.
+        seed: Its seed.
+        state: `STARTED` as long as no end is recorded.
+        attempt: The last attempt that was started, from 1.
+        error: Why it failed.
+        curve: Valid metric by epoch; NaN where it was missing.
+        best: Best valid metric up to each epoch; NaN before the first finite one.
+        stop: The scheduler's decision on its last report.
+        finished: Ended by its own patience or after all epochs.
+        seconds: Training time over all reports.
+    """
+
+    trial_id: str
+    config_id: str
+    phase: Phase
+    seed: int
+    state: TrialState = TrialState.STARTED
+    attempt: int = 1
+    error: str | None = None
+    curve: dict[int, float] = field(default_factory=dict)
+    best: dict[int, float] = field(default_factory=dict)
+    stop: bool = False
+    finished: bool = False
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The last recorded epoch; 0 before the first."""
+        return next(reversed(self.curve), 0)
+
+    @property
+    def value(self) -> float | None:
+        """Best valid metric so far, or None without a finite one."""
+        best = self.best.get(self.epoch, math.nan)
+        return None if math.isnan(best) else best
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is recorded."""
+        return self.state is not TrialState.STARTED
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A screened point of the study that this one was warm-started from.
+
+    Attributes:
+        params: All searched parameters of the earlier study, by dotted name.
+        state: How its trial ended.
+        curve: Best valid metric up to each epoch.
+    """
+
+    params: Point
+    state: TrialState
+    curve: dict[int, float]
+
+
+@dataclass
+class FailureStreak:
+    """How trials have been ending lately.
+
+    Attributes:
+        succeeded: Trials that ended well since the count began.
+        last: The failures since the last trial that ended well, oldest first.
+    """
+
+    succeeded: int = 0
+    last: list[TrialRecord] = field(default_factory=list)
+
+    def add(self, trial: TrialRecord) -> None:
+        """Take a trial that ended."""
+        if trial.state is TrialState.FAILED:
+            self.last.append(trial)
+        else:
+            self.succeeded += 1
+            self.last.clear()
