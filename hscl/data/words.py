@@ -1,0 +1,179 @@
+"""Joins what a label file (CSV) knows to utterances whose features come from elsewhere.
+
+The join is by video and clip, never by the order of rows. Where ids hold no clip (MulT's MOSEI),
+a video's utterances are matched in the order of their start times, and only if their number and
+every label agree; else the video is left without words, by name.
+"""
+
+import csv
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hscl.data.ids import Key
+from hscl.data.readers_columns import SPLIT_NAMES
+from hscl.data.sources import FieldError, Source, label_of
+from hscl.errors import InputError, did_you_mean
+
+__all__ = ["Joined", "LabelRow", "join_words", "read_labels"]
+
+_NEEDED = ("video_id", "clip_id", "text")
+_SAME_LABEL = 1e-3
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One line of a label file; None where it is empty or the column is not there."""
+
+    key: Key
+    text: str | None
+    label: float | None
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a join gave.
+
+    Attributes:
+        sources: With words, labels and splits where they had none and the file has some.
+        filled: Number of utterances that got words, labels, or splits.
+        other_label: Utterances whose label differs from the file's; their own stands.
+        other_split: Likewise for the split.
+        unmatched_videos: Videos whose utterances could not be matched by start time.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    filled: Counter[str] = field(default_factory=Counter)
+    other_label: list[str] = field(default_factory=list)
+    other_split: list[str] = field(default_factory=list)
+    unmatched_videos: list[str] = field(default_factory=list)
+
+
+def read_labels(path: Path) -> list[LabelRow]:
+    """Read a label file: columns video_id, clip_id, text, and label and mode where it has them.
+
+    All is read as text: ids may look like numbers, begin with "-", or have leading zeros, and
+    "NA" may be a word.
+
+    Raises:
+        InputError: If it can't be read, lacks a column, or names an utterance twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            names = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = names
+            for name in _NEEDED:
+                if name not in names:
+                    raise InputError(
+                        f"{path} must have the columns {', '.join(_NEEDED)}; {name!r} is missing "
+                        f"({did_you_mean(name, names)})."
+                    )
+            rows = [_row(str(path), reader.line_num, line) for line in reader]
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} must be a CSV file in UTF-8: {error}.") from None
+    seen: set[Key] = set()
+    for row in rows:
+        if row.key in seen:
+            raise InputError(f"{path} must name each utterance once; {row.key} is there twice.")
+        seen.add(row.key)
+    if not rows:
+        raise InputError(f"{path} must hold at least one utterance; it holds none.")
+    return rows
+
+
+def join_words(sources: list[Source], rows: list[LabelRow]) -> Joined:
+    """Give utterances what they lack and a label file has; what they have stands.
+
+    Args:
+        sources: What the readers returned.
+        rows: What `read_labels` returned.
+    """
+    by_key = {row.key: row for row in rows}
+    clips, unmatched = _clips_by_order(sources, rows)
+    joined = Joined(unmatched_videos=unmatched)
+    for source in sources:
+        keys, words = list(source.keys), list(source.words)
+        labels, splits = list(source.labels), list(source.splits)
+        for index, key in enumerate(source.keys):
+            # A running number that equals a clip's number does so by accident.
+            clip = key if source.order is None else clips.get((source.name, key))
+            row = None if clip is None else by_key.get(clip)
+            if row is None:
+                continue
+            keys[index] = row.key
+            if words[index] is None and row.text is not None:
+                words[index] = row.text
+                joined.filled["words"] += 1
+            if labels[index] is None and row.label is not None:
+                labels[index] = row.label
+                joined.filled["labels"] += 1
+            if splits[index] is None and row.split is not None:
+                splits[index] = row.split
+                joined.filled["splits"] += 1
+            if not _agree(labels[index], row.label):
+                joined.other_label.append(str(row.key))
+            if row.split not in {None, splits[index]}:
+                joined.other_split.append(str(row.key))
+        joined.sources.append(
+            replace(source, keys=keys, words=words, labels=labels, splits=splits)
+        )
+    return joined
+
+
+def _agree(one: float | None, other: float | None) -> bool:
+    return one is None or other is None or abs(one - other) <= _SAME_LABEL
+
+
+def _row(path: str, line_number: int, line: dict[str, str]) -> LabelRow:
+    place = f"line {line_number}"
+    if None in line or None in line.values():
+        raise FieldError(path, "columns", "every line must have as many fields as the head", place)
+    key = Key(line["video_id"].strip(), line["clip_id"].strip())
+    if not all(key):
+        raise FieldError(path, "video_id and clip_id", "must not be empty", place)
+    label = None
+    if text := line.get("label", "").strip():
+        try:
+            number = float(text)
+        except ValueError:
+            raise FieldError(path, "label", f"must be a number, is {text!r}", place) from None
+        label = label_of(path, "label", number, key)
+    split = None
+    if mode := line.get("mode", "").strip():
+        if mode not in SPLIT_NAMES:
+            raise FieldError(path, "mode", f"must be train, valid or test, is {mode!r}", place)
+        split = SPLIT_NAMES[mode]
+    return LabelRow(key, line["text"].strip() or None, label, split)
+
+
+def _clips_by_order(
+    sources: list[Source], rows: list[LabelRow]
+) -> tuple[dict[tuple[str, Key], Key], list[str]]:
+    # The clip of each utterance whose id holds none, and the videos where that can't be told.
+    own: dict[str, list[tuple[float, str, Key, float | None]]] = defaultdict(list)
+    for source in sources:
+        if source.order is not None:
+            for order, key, label in zip(source.order, source.keys, source.labels, strict=True):
+                own[key.video].append((order, source.name, key, label))
+    known: dict[str, list[tuple[int, LabelRow]]] = defaultdict(list)
+    for row in rows:
+        if row.key.video in own and row.key.utterance.isdecimal():
+            known[row.key.video].append((int(row.key.utterance), row))
+    clips: dict[tuple[str, Key], Key] = {}
+    unmatched = []
+    for video, utterances in own.items():
+        utterances.sort(key=lambda utterance: utterance[0])
+        candidates = [row for _, row in sorted(known[video], key=lambda pair: pair[0])]
+        if len(candidates) == len(utterances) and all(
+            label is not None and row.label is not None and _agree(label, row.label)
+            for (_, _, _, label), row in zip(utterances, candidates, strict=True)
+        ):
+            for (_, name, key, _), row in zip(utterances, candidates, strict=True):
+                clips[name, key] = row.key
+        else:
+            unmatched.append(video)
+    return clips, sorted(unmatched)
