@@ -1,0 +1,118 @@
+"""Ready files for the places where clusters live: versions filled in, authentication on.
+
+The files stand in `templates/`. `@NAME@` is filled in here; what only the user knows is marked
+`EDIT` in a comment. A line with `@GPUS@` is left out where a node has none.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import requires, version
+from pathlib import Path
+
+from hscl.errors import InputError, did_you_mean
+
+__all__ = ["KINDS", "TemplateSettings", "render", "write"]
+
+KINDS: dict[str, dict[str, str]] = {  # kind: {template: the name it is written under}
+    "onprem": {"onprem.yaml": "onprem.yaml"},
+    "aws": {"aws.yaml": "aws.yaml"},
+    "gcp": {"gcp.yaml": "gcp.yaml"},
+    "kuberay": {
+        "hscl-storage.yaml": "hscl-storage.yaml",
+        "raycluster.yaml": "raycluster.yaml",
+        "rayjob.yaml": "rayjob.yaml",
+    },
+    "slurm": {"slurm.sbatch": "hscl.sbatch"},
+    "docker": {"Dockerfile": "Dockerfile", "dockerignore": ".dockerignore"},
+}
+_DISTRIBUTION = "hscl-search"
+_MARK = re.compile(r"@([A-Z]+)@")
+
+
+@dataclass(frozen=True)
+class TemplateSettings:
+    """What is filled in.
+
+    Attributes:
+        workers: Nodes (SLURM) or the most workers (the others).
+        gpus: GPUs a worker.
+    """
+
+    workers: int = 2
+    gpus: int = 1
+
+
+def render(kind: str, settings: TemplateSettings) -> dict[str, str]:
+    """The files of a kind of cluster.
+
+    Args:
+        kind: One of `KINDS`.
+        settings: What is filled in.
+
+    Returns:
+        Content by file name.
+
+    Raises:
+        InputError: There is no such kind.
+    """
+    if kind not in KINDS:
+        raise InputError(f"no template is called {kind!r}; {did_you_mean(kind, KINDS)}")
+    values = {
+        "VERSION": version(_DISTRIBUTION),
+        "RAY": _ray_version(),
+        "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "WORKERS": str(settings.workers),
+        "GPUS": str(settings.gpus),
+    }
+    folder = resources.files("cluster") / "templates"
+    written = {}
+    for template, name in KINDS[kind].items():
+        lines = (folder / template).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if settings.gpus or "@GPUS@" not in line]
+        written[name] = _MARK.sub(lambda mark: values[mark[1]], "".join(kept))
+    return written
+
+
+def write(kind: str, settings: TemplateSettings, folder: Path, *, replace: bool) -> list[Path]:
+    """Write the files of a kind of cluster.
+
+    Args:
+        kind: As in `render`.
+        settings: As in `render`.
+        folder: Made if it is not there.
+        replace: Whether existing files may be overwritten.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: A file exists and may not be replaced, or the folder cannot be written.
+    """
+    files = {folder / name: text for name, text in render(kind, settings).items()}
+    there = [str(path) for path in files if path.exists()]
+    if there and not replace:
+        message = (
+            f"{', '.join(there)} must not exist yet (it may hold your edits); --force replaces"
+        )
+        raise InputError(message)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        message = f"--out must be a folder that can be written, but {folder}: {error.strerror}"
+        raise InputError(message) from None
+    return list(files)
+
+
+def _ray_version() -> str:
+    """The one version of Ray that this distribution runs with."""
+    for requirement in requires(_DISTRIBUTION) or ():
+        found = re.match(r"ray\b.*?==\s*([\w.]+)", requirement)
+        if found:
+            return found[1]
+    return version("ray")
