@@ -1,9 +1,11 @@
 """Whole study folders from a seeded simulation, written through the real table store.
 
 No trial is trained: errors come from a response surface over the real hyperparameters, plus
-effects of seed, video and utterance. The layout and the order of rows are those of a real study.
+effects of seed, video and utterance. Everything else is real: the planner says what runs next,
+the scheduler stops trials, the table store writes.
 """
 
+import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from hscl.config import Config, preset
-from hscl.metrics import evaluate
+from hscl.config import Config
+from tune.decisions import plan_row
+from tune.history import History
+from tune.phases import Decide, Propose, Run, next_step
+from tune.proposals import propose
+from tune.schedulers import should_stop
+from tune.states import Kind, Phase
+from tune.study_toml import dump_spec, parse_spec
 from tune.table_store import TableStore
 
 SPACE: dict[str, tuple[str, float, float]] = {
@@ -33,8 +41,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "similarity only": {"loss.low": False},
     "SupCon labels": {"loss.labels": "supcon"},
 }
-ROLES = ("screen", "race", "confirm")
-PARTS = ("screen", "race", "primary", "end")
+PARTS = ("screen", "race", "confirm", "end")
 """How far a study may have come: in the middle of a phase, or finished."""
 
 
@@ -43,7 +50,7 @@ class Simulated:
     """What a simulated study is like.
 
     Attributes:
-        sampler: "tpe", "list" or "grid".
+        sampler: "random", "tpe", "list" or "grid".
         until: One of `PARTS`: in the middle of screen, race or confirm, or "end".
         gap: True difference winner − default on new videos, before the seed's luck.
         video_sd: Spread of the video's part of a difference; large: nobody can tell.
@@ -52,7 +59,7 @@ class Simulated:
         name: The study's name, which is user input.
     """
 
-    sampler: str = "tpe"
+    sampler: str = "random"
     until: str = "end"
     seed: int = 0
     gap: float = -0.05
@@ -90,13 +97,13 @@ class _Writer:
         self.folder = folder
         self.what = what
         self.rng = np.random.default_rng(what.seed)
+        self.spec = parse_spec(tomllib.loads(_specification(what)), name="simulated")
+        self.history = History(self.spec)
         self.rows: dict[str, list[dict[str, Any]]] = {
             name: [] for name in ("configs", "trials", "reports", "predictions", "plan")
         }
         self.seq = 0
         self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-        self.base = preset("mosi").with_overrides({"train.epochs": what.epochs})
-        self.configs: dict[str, Config] = {}
         self.quality: dict[str, float] = {}
         self.seed_effects: dict[int, float] = {}
         self.layout = {
@@ -106,153 +113,78 @@ class _Writer:
 
     def write(self) -> Path:
         self.folder.mkdir(parents=True)
-        (self.folder / "study.toml").write_text(self._specification(), encoding="utf-8")
-        if self.what.sampler in {"list", "grid"}:
-            self._fixed()
-        else:
-            self._searched()
+        (self.folder / "study.toml").write_text(dump_spec(self.spec), encoding="utf-8")
+        self._run()
         store = TableStore(self.folder)
         for table, rows in self.rows.items():
             store.append(table, rows)
         return self.folder
 
-    # --- the study's course ---------------------------------------------------------------------
+    def _run(self) -> None:
+        """What the driver does, one trial at a time, until the study is over or interrupted."""
+        while True:
+            match next_step(self.spec, self.history, frozenset()):
+                case Propose(number):
+                    row = propose(self.spec, self.history, number).config
+                    assert row is not None
+                    self.history.apply_config(row)
+                    self.rows["configs"].append(row)
+                    values = Config.from_json(row["config"]).dotted()
+                    self.quality[row["config_id"]] = _surface(values)
+                case Decide(rows):
+                    for row in rows:
+                        self._plan(row)
+                case Run() as run:
+                    if self._interrupted(run):
+                        self._event(run, "started")
+                        return
+                    self._trial(run)
+                case _:
+                    return
 
-    def _searched(self) -> None:
-        what = self.what
-        self._seeds()
-        self._plan("phase_begun", phase="screen", seeds=[1])
-        default = self._config(self.base, "default")
-        for name, values in what.known.items():
-            self._config(self.base.with_overrides(values), "known", name=name)
-        while len(self.configs) < what.trials:
-            self._config(self.base.with_overrides(self._draw()), "sampler")
-        values = self._screen()
-        if what.until == "screen":
-            return
-        ranked = [c for c in sorted(values, key=lambda c: values[c]) if c != default]
-        finalists = [*ranked[: what.keep], default]
-        self._plan("phase_begun", phase="race", seeds=list(self._race_seeds))
-        for rank, config_id in enumerate(finalists, 1):
-            self._plan("finalists", phase="race", config_id=config_id, note=f"rank {rank}")
-        means: dict[str, list[float]] = {c: [] for c in finalists}
-        for seed in self._race_seeds[: 2 if what.until == "race" else None]:
-            for config_id in finalists:
-                if seed == self._race_seeds[-1] and config_id == ranked[what.keep - 1]:
-                    continue  # dropped before the last round
-                means[config_id].append(self._trial(config_id, "race", seed))
-        if what.until == "race":
-            return
-        self._plan(
-            "dropped",
-            phase="race",
-            config_id=ranked[what.keep - 1],
-            other_config_id=ranked[0],
-            value=0.004,
+    def _interrupted(self, run: Run) -> bool:
+        """Whether the study has come as far as it should: into the middle of a phase."""
+        ended = sum(
+            trial.phase is run.phase and trial.ended for trial in self.history.trials.values()
         )
-        winner = min(ranked[: what.keep], key=lambda c: float(np.mean(means[c])))
-        self._plan("winner", config_id=winner, other_config_id=default, value=means[winner][0])
-        self.quality[winner] = self.quality[default] + what.gap
-        self._confirm([winner, default], winner)
+        stop_after = {
+            "screen": (Phase.SCREEN, self.what.trials // 2),
+            "race": (Phase.RACE, 2 * (self.what.keep + 1) + 1),
+            "confirm": (Phase.CONFIRM, 2 * self.what.confirm_seeds // 3),
+        }
+        phase, trials = stop_after.get(self.what.until, (None, 0))
+        return run.phase is phase and ended >= trials
 
-    def _fixed(self) -> None:
-        self._seeds()
-        default = self._config(self.base, "default")
-        if self.what.sampler == "list":
-            for name, values in ABLATIONS.items():
-                self._config(self.base.with_overrides(values), "known", name=name)
-        else:
-            for temperature in GRID["loss.temperature"]:
-                for omega2 in GRID["loss.omega2"]:
-                    point = {"loss.temperature": temperature, "loss.omega2": omega2}
-                    if self.base.with_overrides(point).config_id != default:
-                        self._config(self.base.with_overrides(point), "sampler")
-        self._confirm(list(self.configs), None)
-
-    def _screen(self) -> dict[str, float]:
-        """The screen with rungs at 1 and 3: the better half goes on. Returns complete values."""
-        complete: dict[str, float] = {}
-        order = list(self.configs)
-        if self.what.until == "screen":
-            order = order[: self.what.trials * 2 // 3]
-        rungs: dict[int, list[float]] = {1: [], 3: []}
-        for place, config_id in enumerate(order):
-            fails = 0 < place <= self.what.failures
-            value = self._trial(config_id, "screen", 1, rungs=rungs, fails=fails)
-            if self.rows["trials"][-1]["state"] == "done":
-                complete[config_id] = value
-        if self.what.until == "screen":
-            self._event(order[-1], "screen", 2, "started")
-        return complete
-
-    def _confirm(self, config_ids: list[str], winner: str | None) -> None:
-        seeds = list(self._confirm_seeds)
-        self._plan("phase_begun", phase="confirm", seeds=seeds)
-        if winner is not None:
-            self._plan(
-                "primary",
-                config_id=winner,
-                other_config_id=config_ids[-1],
-                value=self.what.margin,
-            )
-        self._plan("look", phase="confirm", value=1.0, seeds=seeds)
-        opens = self.what.sampler != "grid"
-        if opens:
-            self._plan("test_opened", phase="confirm")
-        if self.what.until != "end":
-            seeds = seeds[: len(seeds) // 3]
-        default = next(iter(self.configs))
-        for number, seed in enumerate(seeds):
-            for config_id in config_ids:
-                fails = config_id == default and number < self.what.failures
-                self._trial(config_id, "confirm", seed, test=opens, fails=fails)
-
-    # --- one trial ------------------------------------------------------------------------------
-
-    def _trial(
-        self,
-        config_id: str,
-        phase: str,
-        seed: int,
-        *,
-        rungs: dict[int, list[float]] | None = None,
-        test: bool = False,
-        fails: bool = False,
-    ) -> float:
-        """Rows of one trial; its best valid metric."""
-        trial_id = f"{config_id}-{seed}"
-        self._event(config_id, phase, seed, "started")
-        luck = self._luck(seed) + self.rng.normal(0, self.what.seed_sd)
-        final = self.quality[config_id] + luck
+    def _trial(self, run: Run) -> None:
+        """Rows of one trial."""
+        number = self.history.configs[run.config_id].number
+        confirmed = run.phase is Phase.CONFIRM
+        if confirmed and self.spec.opens_test and not self.history.plan_rows(Kind.TEST_OPENED):
+            self._plan(plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM, note="by the simulation"))
+        self._event(run, "started")
+        luck = self._luck(run.seed) + self.rng.normal(0, self.what.seed_sd)
+        final = self.quality[run.config_id] + luck
         pace = self.rng.uniform(0.5, 0.9)
-        best = np.inf
+        seeds = sorted(t.seed for t in self.history.trials.values() if t.phase is Phase.CONFIRM)
+        early = confirmed and number == 0 and len(set(seeds)) <= self.what.failures
+        fails = early or (run.phase is Phase.SCREEN and 0 < number <= self.what.failures)
         for epoch in range(1, self.what.epochs + 1):
-            valid = final + 0.5 * np.exp(-pace * epoch) + abs(self.rng.normal(0, 0.006))
-            best = min(best, valid)
             if fails and epoch == 3:
-                self._event(
-                    config_id,
-                    phase,
-                    seed,
-                    "failed",
-                    error="NonFiniteError: the loss is nan at epoch 3, step 14 <b>&",
-                )
-                return float("inf")
-            stop = False
-            if rungs is not None and epoch in rungs:
-                rungs[epoch].append(best)
-                rank = sorted(rungs[epoch]).index(best) + 1
-                stop = len(rungs[epoch]) >= 2 and rank > len(rungs[epoch]) // 2
-            self._report(trial_id, epoch, valid, stop=stop)
+                words = "NonFiniteError: the loss is nan at epoch 3, step 14 <b>&"
+                self._event(run, "failed", error=words)
+                return
+            valid = final + 0.5 * np.exp(-pace * epoch) + abs(self.rng.normal(0, 0.006))
+            last = epoch == self.what.epochs
+            stop = should_stop(self.spec, self.history, run.trial_id, epoch, valid, finished=last)
+            self._report(run.trial_id, epoch, float(valid), stop=stop)
             if stop:
-                self._event(config_id, phase, seed, "pruned")
-                return float(best)
-        if phase != "screen":
-            self._predict(trial_id, config_id, "valid", luck)
-        if test:
-            self._predict(trial_id, config_id, "test", luck)
-        self._event(config_id, phase, seed, "done")
-        return float(best)
+                self._event(run, "pruned")
+                return
+        if run.phase is not Phase.SCREEN:
+            self._predict(run.trial_id, run.config_id, "valid", luck)
+        if confirmed and self.spec.opens_test:
+            self._predict(run.trial_id, run.config_id, "test", luck)
+        self._event(run, "done")
 
     def _report(self, trial_id: str, epoch: int, mae: float, *, stop: bool) -> None:
         wins = float(np.clip(1.05 - 0.3 * mae, 0, 1))
@@ -270,7 +202,7 @@ class _Writer:
             "f1_non0": wins + 0.005,
         }
         losses = dict.fromkeys(("low_ta", "low_tv", "sim_ta", "sim_tv", "high"), 0.1)
-        self.rows["reports"].append(
+        row = (
             {"seq": self.seq, "trial_id": trial_id, "epoch": epoch, "attempt": 0, "stop": stop}
             | {"finished": epoch == self.what.epochs, "collapsed": False}
             | {f"valid_{name}": value for name, value in metrics.items()}
@@ -278,6 +210,8 @@ class _Writer:
             | {"loss_total": mae + 0.2, "loss_task": mae, "seconds": seconds}
             | {"steps": 40, "peak_memory": 900_000_000}
         )
+        self.history.apply_report(row)
+        self.rows["reports"].append(row)
 
     def _predict(self, trial_id: str, config_id: str, split: str, luck: float) -> None:
         labels, videos, utterances, base, spread = self.layout[split]
@@ -300,78 +234,40 @@ class _Writer:
                     "prediction": float(predictions[n]),
                 }
             )
-        assert np.isfinite(evaluate(labels, predictions)["mae"])
-
-    # --- rows and draws -------------------------------------------------------------------------
 
     def quality_of_default(self) -> float:
         return next(iter(self.quality.values()))
 
-    def _config(self, config: Config, origin: str, name: str | None = None) -> str:
-        config_id = config.config_id
-        values = config.dotted()
-        if config_id in self.configs:
-            return config_id
-        searched = list(GRID) if self.what.sampler == "grid" else list(SPACE)
-        if self.what.sampler == "list":
-            searched = []
-        self.rows["configs"].append(
-            {
-                "config_id": config_id,
-                "number": len(self.configs),
-                "origin": origin,
-                "name": name,
-                "config": config.to_json(),
-                "hscl_version": "0.1.0",
-            }
-            | {key: values[key] for key in searched}
-        )
-        self.configs[config_id] = config
-        self.quality[config_id] = _surface(values)
-        return config_id
-
-    def _event(
-        self, config_id: str, phase: str, seed: int, state: str, *, error: str | None = None
-    ) -> None:
+    def _event(self, run: Run, state: str, *, error: str | None = None) -> None:
         self.seq += 1
-        self.rows["trials"].append(
-            {
-                "seq": self.seq,
-                "trial_id": f"{config_id}-{seed}",
-                "config_id": config_id,
-                "phase": phase,
-                "seed": seed,
-                "attempt": 0,
-                "state": state,
-                "time": self.time,
-                "error": error,
-                "host": "node-1",
-                "precision": "fp32",
-            }
-        )
+        row = {
+            "seq": self.seq,
+            "trial_id": run.trial_id,
+            "config_id": run.config_id,
+            "phase": run.phase.value,
+            "seed": run.seed,
+            "attempt": run.attempt,
+            "state": state,
+            "time": self.time,
+            "error": error,
+            "host": "node-1",
+            "precision": "fp32",
+        }
+        self.history.apply_event(row)
+        self.rows["trials"].append(row)
 
-    def _plan(self, kind: str, **values: Any) -> None:
+    def _plan(self, row: dict[str, Any]) -> None:
         self.seq += 1
-        self.rows["plan"].append({"seq": self.seq, "kind": kind, "time": self.time} | values)
-
-    def _seeds(self) -> None:
-        self._race_seeds = tuple(range(11, 11 + self.what.race_seeds))
-        self._confirm_seeds = tuple(range(101, 101 + self.what.confirm_seeds))
-        if self.what.sampler not in {"list", "grid"}:
-            self._plan("seeds", phase="screen", seeds=[1])
-            self._plan("seeds", phase="race", seeds=list(self._race_seeds))
-        self._plan("seeds", phase="confirm", seeds=list(self._confirm_seeds))
+        stamped = {"seq": self.seq, "time": self.time} | row
+        self.history.apply_plan(stamped)
+        self.rows["plan"].append(stamped)
+        if row["kind"] == Kind.WINNER and row["config_id"] is not None:
+            self.quality[row["config_id"]] = self.quality_of_default() + self.what.gap
 
     def _luck(self, seed: int) -> float:
         if seed not in self.seed_effects:
             self.seed_effects[seed] = float(self.rng.normal(0, self.what.seed_sd))
         return self.seed_effects[seed]
-
-    def _draw(self) -> dict[str, float]:
-        return {
-            name: float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
-            for name, (_, low, high) in SPACE.items()
-        }
 
     def _utterances(self, videos: int, prefix: str) -> tuple[Any, ...]:
         counts = self.rng.integers(8, 16, videos)
@@ -381,48 +277,43 @@ class _Writer:
         sign = self.rng.choice([-1.0, 1.0], len(names))
         return labels, names, [str(n) for n in range(len(names))], base, sign
 
-    def _specification(self) -> str:
-        what = self.what
-        name = what.name.replace("\\", "\\\\").replace('"', '\\"')
-        lines = [
-            "[study]",
-            f'name = "{name}"',
-            f'metric = "{what.metric}"',
-            f"seed = {what.seed}",
-            "[base]",
-            'preset = "mosi"',
-            f'"train.epochs" = {what.epochs}',
-            "[sampler]",
-            f'kind = "{what.sampler}"',
-        ]
-        if what.sampler == "list":
-            for label, values in ABLATIONS.items():
-                lines += ["[[known]]", f'name = "{label}"']
-                lines += [f'"{key}" = {_toml(value)}' for key, value in values.items()]
-        else:
-            lines += [f"trials = {what.trials}"] if what.sampler != "grid" else []
-            for label, values in what.known.items():
-                lines += ["[[known]]", f'name = "{label}"']
-                lines += [f'"{key}" = {_toml(value)}' for key, value in values.items()]
-            lines.append("[space]")
-            if what.sampler == "grid":
-                lines += [f'"{key}" = {{ choice = {options} }}' for key, options in GRID.items()]
-            else:
-                lines += [
-                    f'"{key}" = {{ {kind} = [{low}, {high}] }}'
-                    for key, (kind, low, high) in SPACE.items()
-                ]
-        if what.sampler not in {"list", "grid"}:
-            lines += ["[scheduler]", 'kind = "asha"', "grace_epochs = 1", "reduction_factor = 3"]
-            lines += ["[race]", f"keep = {what.keep}", f"seeds = {list(self._planned('race'))}"]
-        lines += ["[confirm]", f"seeds = {list(self._planned('confirm'))}"]
-        lines.append(f"margin = {what.margin}")
-        return "\n".join(lines) + "\n"
 
-    def _planned(self, phase: str) -> range:
-        if phase == "race":
-            return range(11, 11 + self.what.race_seeds)
-        return range(101, 101 + self.what.confirm_seeds)
+def _specification(what: Simulated) -> str:
+    """The study file as a person would write it."""
+    name = what.name.replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        "[study]",
+        f'name = "{name}"',
+        f'metric = "{what.metric}"',
+        f"seed = {what.seed}",
+        "[base]",
+        f'"train.epochs" = {what.epochs}',
+        "[confirm]",
+        f"seeds = {what.confirm_seeds}",
+        f"margin = {what.margin}",
+        "[sampler]",
+        f'kind = "{what.sampler}"',
+    ]
+    known = ABLATIONS if what.sampler == "list" else what.known
+    if what.sampler not in {"list", "grid"}:
+        lines += [
+            f"trials = {what.trials}",
+            "[scheduler]",
+            'kind = "asha"',
+            "[race]",
+            f"keep = {what.keep}",
+            f"seeds = {what.race_seeds}",
+        ]
+    for label, values in known.items():
+        lines += ["[[known]]", f'name = "{label}"']
+        lines += [f'"{key}" = {_toml(value)}' for key, value in values.items()]
+    if what.sampler == "grid":
+        lines.append("[space]")
+        lines += [f'"{key}" = {{ choice = {options} }}' for key, options in GRID.items()]
+    elif what.sampler != "list":
+        lines.append("[space]")
+        lines += [f'"{key}" = {{ {kind} = [{a}, {b}] }}' for key, (kind, a, b) in SPACE.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _surface(values: dict[str, Any]) -> float:
