@@ -66,7 +66,7 @@ class LabelOrder:
             nearness = -(y[:, None] - y[None, :]).abs()
             nearness.fill_diagonal_(1.0)  # above all others: the anchor itself goes last
             nearness, farthest_first = nearness.sort(dim=1)
-            nearness[:, -1] = 0.0
+            nearness[:, -1:] = 0.0
             # nearness_k ≤ nearness_j + tolerance is |y_i − y_k| ≥ |y_i − y_j| − tolerance,
             # rounding included: both sides are exact negations.
             members = torch.searchsorted(nearness, nearness + tolerance, right=True)
@@ -143,7 +143,7 @@ class _SupCR(torch.autograd.Function):
         positions = order.farthest_first.repeat(views, 1)
         # Each other utterance brings `views` positives, the anchor's own one fewer: not itself.
         positives = order.group_ends.to(logits.dtype) * views
-        positives[:, -1] += views - 1
+        positives[:, -1:] += views - 1
         positives = positives.repeat(views, 1)
 
         by_utterance = others.logsumexp(dim=1) if views > 1 else others.squeeze(1)

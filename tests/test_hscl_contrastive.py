@@ -68,7 +68,7 @@ def test_supcr_and_its_gradient_equal_the_golden_numbers(shared: Path) -> None:
         views = _views(case)
         order = LabelOrder.of(torch.tensor(case["labels"], dtype=torch.float64))
         loss = supcr_loss_of_views(views, order, case["temperature"])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert loss.item() == pytest.approx(case["supcr"], abs=1e-6), case["name"]
         expected = torch.tensor(case["supcr_grad"], dtype=torch.float64).transpose(0, 1)
         assert views.grad is not None
@@ -176,7 +176,7 @@ def test_the_value_is_never_negative_and_a_single_utterance_gives_0() -> None:
     generator = torch.Generator().manual_seed(5)
     views = torch.randn(2, 1, 4, generator=generator, requires_grad=True)
     loss = supcr_loss_of_views(views, LabelOrder.of(torch.tensor([1.0])), 0.5)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == 0.0
     assert views.grad is not None
     assert not views.grad.any()
@@ -194,7 +194,7 @@ def test_the_value_is_never_negative_and_a_single_utterance_gives_0() -> None:
 def test_one_feature_alone_gives_0_and_still_trains(loss: Callable[[Tensor], Tensor]) -> None:
     features = torch.ones(1, 4, requires_grad=True)
     value = loss(features)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     assert value.item() == 0.0
     assert features.grad is not None
     assert not features.grad.any()
