@@ -1,0 +1,103 @@
+"""What can still be read of a damaged study, and what is said about the rest."""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from study_factory import Simulated, write_study
+
+from tune.salvage import LOST, salvage
+from tune.storage import open_folder
+from tune.table_schemas import SCHEMAS
+from tune.table_store import TableStore
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("salvage") / "study", Simulated(until="screen"))
+
+
+@pytest.fixture
+def study(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "study"))
+
+
+def _more_reports(study: Path, trial_id: str) -> Path:
+    """A second file of reports, of another trial."""
+    rows = TableStore(study).read("reports").slice(0, 3).to_pylist()
+    TableStore(study).append("reports", [row | {"trial_id": trial_id} for row in rows])
+    return study / "tables/reports/00000001-00000001.parquet"
+
+
+def test_a_sound_study_reads_as_the_table_store_reads_it(study: Path) -> None:
+    saved = salvage(open_folder(study))
+    assert saved.damages == ()
+    for table in SCHEMAS:
+        assert saved.tables[table].equals(TableStore(study).read(table))
+
+
+@pytest.mark.parametrize("keep", [0, 10, -30])
+def test_a_cut_file_is_named_and_the_others_are_read(study: Path, keep: int) -> None:
+    whole = TableStore(study).read("reports")
+    file = _more_reports(study, "cut")
+    file.write_bytes(file.read_bytes()[:keep])
+    saved = salvage(open_folder(study))
+    assert [damage.file for damage in saved.damages] == [file.relative_to(study).as_posix()]
+    assert str(saved.damages[0]).endswith(f"{LOST['reports']}.")
+    assert saved.tables["reports"].equals(whole)
+
+
+def test_damage_inside_a_file_with_a_sound_footer_is_found(study: Path) -> None:
+    file = _more_reports(study, "garbled")
+    content = bytearray(file.read_bytes())
+    content[4:400] = b"\xff" * 396
+    file.write_bytes(content)
+    saved = salvage(open_folder(study))
+    assert [damage.table for damage in saved.damages] == ["reports"]
+
+
+def test_files_of_a_later_version_and_foreign_files_are_told_apart(study: Path) -> None:
+    later = pq.read_table(study / "tables/trials/00000000-00000000.parquet")
+    stamp = {b"hscl_table": b'{"table": "trials", "schema_version": 99}'}
+    pq.write_table(
+        later.replace_schema_metadata(stamp), study / "tables/trials/00000001-00000001.parquet"
+    )
+    pq.write_table(pa.table({"x": [1]}), study / "tables/plan/00000001-00000001.parquet")
+    reasons = {damage.table: damage.reason for damage in salvage(open_folder(study)).damages}
+    assert "newer hscl" in reasons["trials"]
+    assert "foreign" in reasons["plan"]
+
+
+def test_a_file_that_was_taken_away_leaves_a_gap_that_is_told(study: Path) -> None:
+    _more_reports(study, "one")
+    rows = TableStore(study).read("reports").slice(0, 1).to_pylist()
+    TableStore(study).append("reports", [row | {"trial_id": "two"} for row in rows])
+    (study / "tables/reports/00000001-00000001.parquet").unlink()
+    saved = salvage(open_folder(study))
+    assert [damage.reason for damage in saved.damages] == ["is missing"]
+    assert "00000001-00000001" in saved.damages[0].file
+
+
+def test_an_unreadable_merged_file_gives_way_to_the_files_that_it_was_merged_from(
+    study: Path,
+) -> None:
+    _more_reports(study, "one")
+    whole = TableStore(study).read("reports")
+    (study / "tables/reports/00000000-00000001.parquet").write_bytes(b"PAR1 half-written")
+    saved = salvage(open_folder(study))
+    assert len(saved.damages) == 1
+    assert saved.tables["reports"].equals(whole)
+
+
+def test_an_empty_folder_has_five_empty_tables(tmp_path: Path) -> None:
+    saved = salvage(open_folder(tmp_path))
+    assert {name: len(table) for name, table in saved.tables.items()} == dict.fromkeys(SCHEMAS, 0)
+
+
+def test_reading_a_damaged_study_leaves_every_file_as_it_was(study: Path) -> None:
+    _more_reports(study, "cut").write_bytes(b"")
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
+    salvage(open_folder(study))
+    assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
