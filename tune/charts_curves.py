@@ -102,7 +102,8 @@ def _panel_traces(
                 y=_joined([curve.best for curve in group]),
                 text=_joined(
                     [
-                        [f"{labels.get(c.config_id, UNNAMED).text}, seed {c.seed}"] * len(c.epochs)
+                        [f"{labels.get(c.config_id, UNNAMED).markup}, seed {c.seed}"]
+                        * len(c.epochs)
                         for c in group
                     ]
                 ),
@@ -126,7 +127,7 @@ def _panel_traces(
             go.Scatter(
                 x=[curve.epochs[-1] for curve in group],
                 y=[curve.value for curve in group],
-                text=[labels.get(curve.config_id, UNNAMED).text for curve in group],
+                text=[labels.get(curve.config_id, UNNAMED).markup for curve in group],
                 mode="markers",
                 name=words,
                 showlegend=bool(group) and first,
@@ -154,7 +155,9 @@ def _panel_title(
     configs = {curve.config_id for curve in own}
     text = f"<b>{phase}</b>  {count(len(configs), 'configuration')} × {count(len(seeds), 'seed')}"
     if phase is Phase.CONFIRM and len(configs) <= 2:
-        text = f"<b>{phase}</b>  " + listing(sorted(labels.get(c, UNNAMED).text for c in configs))
+        text = f"<b>{phase}</b>  " + listing(
+            sorted(labels.get(c, UNNAMED).markup for c in configs)
+        )
         text += f" × {count(len(seeds), 'seed')}"
     return {
         "text": text,

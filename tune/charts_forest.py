@@ -1,5 +1,6 @@
 """The forest plot: paired differences with every seed, both intervals and the margin."""
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import plotly.graph_objects as go
 from tune.charts_theme import LIGHT, Chart, figure
 from tune.charts_trials import UNNAMED, Label
 from tune.comparison import PairComparison
+from tune.comparison_words import DIGITS
 from tune.intervals import Interval
 from tune.report_words import (
     better_direction,
@@ -150,7 +152,7 @@ def _bars(
             "thickness": thickness,
             "width": caps,
         },
-        customdata=[interval(some.low, some.high) for _, some in known],
+        customdata=[interval(some.low, some.high, DIGITS) for _, some in known],
         mode="markers",
         name=name,
         marker={
@@ -183,7 +185,7 @@ def _row_titles(
 ) -> list[dict[str, Any]]:
     return [
         {
-            "text": f"<b>{pair_title(pair, labels)}</b>  {_verdict(pair)}",
+            "text": f"<b>{html.escape(pair_title(pair, labels), quote=False)}</b>  {_verdict(pair)}",
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
@@ -228,32 +230,33 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     name = pair_title(pair, labels)
     if pair.this_test_set is None:
         return f"{name}: {count(len(pair.seeds), 'complete pair')}, nothing to compare yet."
-    where = f"{number(pair.means[0])} against {number(pair.means[1])}"
+    where = f"{number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
     new = (
-        f"{NEW_VIDEOS} {interval(pair.new_videos.low, pair.new_videos.high)}"
+        f"{NEW_VIDEOS} {interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}"
         if pair.new_videos is not None
         else f"too few videos for a claim {NEW_VIDEOS}"
     )
     return (
         f"{name}: {metric_name(pair.metric)} {where}, difference "
-        f"{signed(_difference(pair))} over {count(len(pair.seeds), 'seed')}; interval "
-        f"{THIS_TEST_SET} {interval(pair.this_test_set.low, pair.this_test_set.high)}, {new}. "
+        f"{signed(_difference(pair), DIGITS)} over {count(len(pair.seeds), 'seed')}; interval "
+        f"{THIS_TEST_SET} {interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)}, {new}. "
         f"Verdict: {_verdict(pair)}."
     )
 
 
 def _row(pair: PairComparison, labels: Mapping[str, Label]) -> tuple[str, ...]:
     ends = [
-        interval(some.low, some.high) if some is not None else "–"
+        interval(some.low, some.high, DIGITS) if some is not None else "–"
         for some in (pair.this_test_set, pair.new_videos)
     ]
     return (
         pair_title(pair, labels),
         f"{len(pair.seeds)} of {pair.planned}",
-        signed(_difference(pair)),
+        signed(_difference(pair), DIGITS),
         *ends,
         _verdict(pair),
         ", ".join(
-            f"{seed}: {signed(d)}" for seed, d in zip(pair.seeds, pair.differences, strict=True)
+            f"{seed}: {signed(d, DIGITS)}"
+            for seed, d in zip(pair.seeds, pair.differences, strict=True)
         ),
     )

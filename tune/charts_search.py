@@ -44,7 +44,7 @@ def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) ->
                 mode="markers",
                 name=words,
                 marker={"symbol": symbol, "color": LIGHT.faint, "size": 7},
-                text=[labels.get(end[2], UNNAMED).text for end in group],
+                text=[labels.get(end[2], UNNAMED).markup for end in group],
                 hovertemplate=f"%{{text}}, {words}<br>{name} %{{y:.3f}}<extra></extra>",
             )
         )
@@ -55,7 +55,7 @@ def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) ->
             mode="lines",
             name="best so far",
             line={"color": LIGHT.winner, "width": 2.6, "shape": "hv"},
-            text=[labels.get(holder, UNNAMED).text for holder in progress.holder],
+            text=[labels.get(holder, UNNAMED).markup for holder in progress.holder],
             hovertemplate=f"%{{text}}<br>{name} %{{y:.3f}}, epoch %{{x}}<extra></extra>",
         )
     )

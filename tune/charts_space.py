@@ -128,7 +128,7 @@ def _group(
         line = lines[config_id]
         x += [*range(len(line)), None]
         y += [*line, None]
-        text += [labels.get(config_id, UNNAMED).text] * len(line) + [None]
+        text += [labels.get(config_id, UNNAMED).markup] * len(line) + [None]
     return go.Scatter(
         x=x,
         y=y,
@@ -149,10 +149,10 @@ def _special(config_id: str, line: Sequence[float], labels: Mapping[str, Label])
         x=list(range(len(line))),
         y=list(line),
         mode="lines+markers",
-        name=label.text,
+        name=label.markup,
         line={"color": style.colour, "width": style.width + 0.6, "dash": style.dash},
         marker={"symbol": style.symbol, "size": 8, "line": {"width": 1.5, "color": LIGHT.page}},
-        hovertemplate=f"{label.text}<extra></extra>",
+        hovertemplate=f"{label.markup}<extra></extra>",
     )
 
 

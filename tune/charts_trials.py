@@ -3,6 +3,7 @@
 Nothing is drawn here.
 """
 
+import html
 import itertools
 import math
 from collections import Counter
@@ -118,6 +119,11 @@ class Label:
 
     text: str
     role: str
+
+    @property
+    def markup(self) -> str:
+        """The text for a figure: Plotly reads `<` and `&` as HTML, and names are user input."""
+        return html.escape(self.text, quote=False)
 
 
 UNNAMED = Label("unknown configuration", "other")

@@ -1,0 +1,231 @@
+"""The top of a report: one sentence that says what is known, the verdict, and a few numbers.
+
+The word "better" stands only where a verdict has it.
+"""
+
+import math
+from collections import Counter
+
+from tune.charts_trials import TrialCurve
+from tune.comparison import PairComparison, Rules
+from tune.comparison_words import DIGITS, outlook_words, p_words
+from tune.intervals import Interval
+from tune.report_evidence import Evidence
+from tune.report_model import Fact
+from tune.report_words import count, interval, listing, lower_wins, metric_name, number, signed
+from tune.states import Kind, Phase, TrialState, Verdict
+from tune.study_comparison import StudyComparison
+
+__all__ = ["facts_of", "headline_of", "lead_of", "rules_of", "verdict_of"]
+
+
+def rules_of(evidence: Evidence) -> Rules:
+    """What was fixed before the comparison."""
+    return Rules(evidence.spec.confirm.margin, evidence.spec.confirm.looks)
+
+
+def headline_of(evidence: Evidence) -> str:
+    """One sentence, the most that the tables allow."""
+    compared = evidence.comparison
+    if compared is None:
+        return evidence.why_not
+    if gave_up := _plan_notes(evidence, Kind.GAVE_UP):
+        return f"The study gave up: {gave_up[-1].rstrip('.')}."
+    if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
+        return _table_headline(evidence, compared)
+    if compared.primary is not None and compared.closed:
+        return _primary_headline(evidence, compared.primary)
+    return _unfinished_headline(evidence, compared)
+
+
+def verdict_of(evidence: Evidence) -> tuple[str, str]:
+    """The verdict's badge and its class; both for the primary comparison only."""
+    compared = evidence.comparison
+    if compared is None:
+        return "", "none"
+    if not evidence.finished:
+        return "so far", "running"
+    pair = compared.primary
+    if pair is None:
+        return "", "none"
+    if pair.verdict is None:
+        return "no verdict", "none"
+    return f"{pair.verdict} on videos like these", str(pair.verdict)
+
+
+def lead_of(evidence: Evidence) -> tuple[str, ...]:
+    """What stands behind the headline."""
+    compared = evidence.comparison
+    if compared is None or compared.primary is None:
+        return ()
+    pair = compared.primary
+    if not evidence.finished:
+        return ()
+    first, second = (_called(evidence, config) for config in (pair.first, pair.second))
+    lines = []
+    if pair.verdict is not None:
+        lines.append(f"{_capital(pair.reason)}.")
+    if pair.this_test_set is not None and pair.new_videos is not None:
+        lines.append(
+            f"The difference, {first} − {second}, is {signed(pair.new_videos.estimate, DIGITS)}. "
+            f"On videos like these it lies between {_ends(pair.new_videos)}; "
+            f"on this very test set, between {_ends(pair.this_test_set)}."
+        )
+    if pair.outlook is not None:
+        lines.append(" ".join(outlook_words(pair.outlook, pair, rules_of(evidence))))
+    return tuple(lines)
+
+
+def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
+    """A few numbers: the differences, the seeds, the failures, the cost."""
+    compared = evidence.comparison
+    facts = []
+    if compared is not None and compared.primary is not None:
+        facts += _pair_facts(compared.primary)
+    curves = evidence.curves
+    states = Counter(curve.state for curve in curves)
+    if curves:
+        facts.append(
+            Fact(
+                "Trials",
+                f"{len(curves):,}",
+                f"{states[TrialState.DONE]} complete, {states[TrialState.PRUNED]} stopped early, "
+                f"{states[TrialState.FAILED]} failed",
+            )
+        )
+        epochs = sum(len(curve.epochs) for curve in curves)
+        hours = sum(curve.seconds for curve in curves) / 3600
+        facts.append(Fact("Training", f"{hours:.1f} h", count(epochs, "epoch")))
+    return tuple(facts)
+
+
+def _pair_facts(pair: PairComparison) -> list[Fact]:
+    facts = []
+    metric = metric_name(pair.metric)
+    if pair.new_videos is not None:
+        facts.append(
+            Fact(
+                f"{metric} difference, videos like these",
+                signed(pair.new_videos.estimate, DIGITS),
+                f"{100 * pair.new_videos.level:g} %: "
+                f"{interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}",
+            )
+        )
+    if pair.this_test_set is not None:
+        facts.append(
+            Fact(
+                f"{metric} difference, this {pair.split} set",
+                signed(pair.this_test_set.estimate, DIGITS),
+                f"{100 * pair.this_test_set.level:g} %: "
+                f"{interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)}",
+            )
+        )
+    if pair.ahead is not None:
+        wins = pair.ahead.estimate * len(pair.seeds)
+        facts.append(
+            Fact(
+                "Ahead on",
+                f"{wins:g} of {count(len(pair.seeds), 'seed')}",
+                f"sign-flip {p_words(pair.sign_flip_p)}" if pair.sign_flip_p is not None else "",
+            )
+        )
+    if any(pair.failures):
+        first, second = pair.failures
+        facts.append(Fact("Failed runs", f"{first} against {second}", f"of {pair.planned} each"))
+    return facts
+
+
+def _primary_headline(evidence: Evidence, pair: PairComparison) -> str:
+    first, second = (_called(evidence, config) for config in (pair.first, pair.second))
+    where = (
+        f"{pair.split} {metric_name(pair.metric)} {number(pair.means[0], DIGITS)} "
+        f"against {number(pair.means[1], DIGITS)}"
+    )
+    if pair.verdict is None:
+        return f"No verdict on {first} against {second}: {pair.reason}."
+    small = f", by less than the margin of {evidence.spec.confirm.margin:g}"
+    words = {
+        Verdict.BETTER: f"{_capital(first)} is better than {second}",
+        Verdict.WORSE: f"{_capital(first)} is worse than {second}",
+        Verdict.EQUIVALENT: (
+            f"{_capital(first)} and {second} are equivalent within "
+            f"± {evidence.spec.confirm.margin:g}"
+        ),
+        Verdict.UNDECIDED: f"It is undecided whether {first} improves on {second}",
+    }[pair.verdict]
+    return f"{words}{small if pair.below_margin else ''}: {where}."
+
+
+def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
+    told = Counter(pair.verdict for pair in compared.others)
+    rows = count(len(compared.others), "configuration")
+    if not compared.closed:
+        ended = sum(c.planned - c.unfinished for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs)
+        return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
+    parts = [f"{told[verdict]} {verdict}" for verdict in Verdict if told[verdict]]
+    if told[None]:
+        parts.append(f"{told[None]} without verdict")
+    return (
+        f"Of {rows} against the default, on videos like these: {listing(parts)} "
+        f"({compared.split} {metric_name(compared.metric)}, corrected by Holm)."
+    )
+
+
+def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
+    name = metric_name(evidence.metric)
+    if compared.phase is Phase.CONFIRM:
+        ended = sum(c.planned - c.unfinished for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs)
+        return f"So far: {ended} of {planned} confirm runs have ended; test stays shut until then."
+    winner = compared.winner
+    if evidence.finished and winner is not None:
+        return (
+            f"The search chose {_called(evidence, winner)} by valid {name}; nothing confirms it, "
+            "because this study has no confirm seeds."
+        )
+    screen = [c for c in evidence.curves if c.phase is Phase.SCREEN]
+    if compared.phase is Phase.RACE:
+        rounds = len(_plan_notes(evidence, Kind.ROUND))
+        return (
+            f"So far: the race has judged {rounds} of {count(len(compared.seeds), 'seed')}, with "
+            f"{count(len(compared.configs), 'configuration')} in it at its start."
+        )
+    best = _best(screen, evidence.metric)
+    ended = sum(curve.state is not TrialState.STARTED for curve in screen)
+    planned = evidence.spec.sampler.trials
+    told = (
+        f"; the best valid {name} is {number(best.value, DIGITS)} "
+        f"({_called(evidence, best.config_id)}, one seed)"
+        if best
+        else ""
+    )
+    return f"So far: {ended} of {planned} configurations are screened{told}."
+
+
+def _best(screen: list[TrialCurve], metric: str) -> TrialCurve | None:
+    known = [curve for curve in screen if not math.isnan(curve.value)]
+    if not known:
+        return None
+    sign = 1.0 if lower_wins(metric) else -1.0
+    return min(known, key=lambda curve: sign * curve.value)
+
+
+def _called(evidence: Evidence, config_id: str) -> str:
+    label = evidence.labels.get(config_id)
+    if label is None:
+        return "an unknown configuration"
+    return f"the {label.text}" if label.role in {"winner", "default"} else label.text
+
+
+def _plan_notes(evidence: Evidence, kind: Kind) -> list[str]:
+    rows = evidence.tables["plan"].select(["kind", "note"]).to_pylist()
+    return [row["note"] or "" for row in rows if row["kind"] == kind]
+
+
+def _ends(some: Interval) -> str:
+    return f"{signed(some.low, DIGITS)} and {signed(some.high, DIGITS)}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
