@@ -13,12 +13,13 @@ from typing import Any
 from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connection import Connection, RefusalError, asked
+from cluster.job_entry import ANSWER
 from cluster.jobs import ACTIVE, SearchRequest, start_job
 from hscl.errors import HsclError, InputError, RunError
 
-__all__ = ["ANSWER", "Outcome", "ask_head", "failure", "run_on_head"]
+__all__ = ["Outcome", "ask_head", "failure", "run_on_head"]
 
-ANSWER = "hscl-answer: "  # the line that carries an answer begins with this
+
 _ERROR = "hscl: error: "
 _BEGIN = "Running entrypoint for job "
 

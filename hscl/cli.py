@@ -7,7 +7,7 @@ import click
 
 from hscl.errors import HsclError
 
-__all__ = ["main"]
+__all__ = ["main", "run_command"]
 
 _GROUP = "hscl.commands"
 _INTERRUPTED = 130
@@ -44,19 +44,33 @@ def hscl() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command and leave with its exit code.
-
-    0 done; 1 failed while running, or a condition asked for does not hold; 2 wrong usage or bad
-    input; 130 interrupted. Errors are one message on standard error, never a traceback.
+    """Run the command `hscl` and leave with its exit code.
 
     Args:
         args: The command line after the program's name; None takes the process's own.
 
     Raises:
         SystemExit: Always, with the exit code.
+    """  # noqa: DOC502 - raised by run_command
+    run_command(hscl, "hscl", args)
+
+
+def run_command(command: click.Command, name: str, args: list[str] | None = None) -> None:
+    """Run a command as a program and leave with its exit code.
+
+    0 done; 1 failed while running, or a condition asked for does not hold; 2 wrong usage or bad
+    input; 130 interrupted. Errors are one message on standard error, never a traceback.
+
+    Args:
+        command: The command.
+        name: What its usage lines call it.
+        args: The command line after the program's name; None takes the process's own.
+
+    Raises:
+        SystemExit: Always, with the exit code.
     """
     try:
-        hscl.main(args=args, prog_name="hscl", standalone_mode=False)
+        command.main(args=args, prog_name=name, standalone_mode=False)
     except HsclError as error:
         click.echo(f"hscl: error: {error}", err=True)
         raise SystemExit(error.exit_code) from None

@@ -111,12 +111,13 @@ class Hosts:
 
     def command(self, host: str, command: Sequence[str]) -> list[str]:
         """The command line that runs a command on a machine."""
-        enter = ["nsenter", f"--net=/run/netns/{self._name(host)}"]
+        enter = ["nsenter", f"--net=/run/netns/{self._name(host)}", "unshare", "--uts"]
+        name = f"hostname {host}"
         if host == "laptop":
             # An empty file system over the parent: the cluster's folder does not exist here.
-            hide = f'mount -t tmpfs none {self.cluster.parent} && exec "$@"'
-            enter += ["unshare", "--mount", "sh", "-ec", hide, "sh"]
-        return [*enter, *map(str, command)]
+            enter.append("--mount")
+            name += f" && mount -t tmpfs none {self.cluster.parent}"
+        return [*enter, "sh", "-ec", f'{name} && exec "$@"', "sh", *map(str, command)]
 
     def start(self, host: str, command: Sequence[str], **named: Any) -> "subprocess.Popen[Any]":
         """Start a command on a machine."""

@@ -1,0 +1,143 @@
+"""What runs on the cluster: `python -m cluster.job_entry COMMAND`, started as a Ray job.
+
+`search` is the study itself. The others answer one question each from where the tables and the
+nodes are, as one line of JSON after a marker, and end.
+"""
+
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hscl.cli import main as run_hscl
+from hscl.cli import run_command
+from hscl.errors import InputError, did_you_mean
+
+__all__ = ["ANSWER", "entry"]
+
+ANSWER = "hscl-answer: "  # the line that carries an answer begins with this
+_STUDY = "study.toml"
+
+
+@click.group()
+def entry() -> None:
+    """What a Ray job of `hscl cluster` runs on the cluster's head."""
+
+
+@entry.command()
+@click.option("--study", type=click.Path(path_type=Path), help="The study file that travelled.")
+@click.option("--frozen", is_flag=True, help="Go on with the study file in --out.")
+@click.option("--data", required=True)
+@click.option("--out", required=True)
+@click.option("--dry-run", is_flag=True, help="Check study and data, and say what would run.")
+def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bool) -> None:
+    """Run the study as a driver of this cluster."""
+    with tempfile.TemporaryDirectory(prefix="hscl-study-") as folder:
+        if frozen or study is None:
+            study = Path(folder) / _STUDY
+            study.write_bytes(_frozen_study(out))
+        arguments = ["search", str(study), "--data", data, "--out", out]
+        if dry_run:
+            run_hscl([*arguments, "--dry-run"])
+        run_hscl([*arguments, "--address", _address()])
+
+
+@entry.command()
+@click.option("--out", required=True)
+def status(out: str) -> None:
+    """How the study stands, from its tables, and what the cluster has."""
+    import ray  # noqa: PLC0415 - seconds to load, and `search` brings its own
+
+    from tune.study import open_study  # noqa: PLC0415
+
+    _frozen_study(out)
+    _join()
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    used = {name: total[name] - free.get(name, 0.0) for name in ("CPU", "GPU") if name in total}
+    _answer(
+        {
+            "study": open_study(out).status(),
+            "cluster": {"nodes": len(alive), "total": {n: total[n] for n in used}, "used": used},
+        }
+    )
+
+
+@entry.command(name="trial-log")
+@click.option("--out", required=True)
+@click.option("--trial", required=True)
+def trial_log(out: str, trial: str) -> None:
+    """What a trial printed on its node.
+
+    Raises:
+        InputError: There is no such trial.
+    """
+    from tune.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
+    from tune.trial_files import LOGS  # noqa: PLC0415
+
+    folder = open_folder(out).child(LOGS)
+    name = f"{trial}.txt"
+    if not folder.exists(name):
+        known = [file.removesuffix(".txt") for file in folder.files() if not file.startswith(".")]
+        message = f"--trial must be a trial that has begun, but got {trial!r}; "
+        raise InputError(message + did_you_mean(trial, known))
+    _answer(folder.read(name).decode(errors="replace"))
+
+
+@entry.command()
+@click.option("--data")
+@click.option("--out")
+@click.option("--encoder", "encoders", multiple=True)
+def probe(data: str | None, out: str | None, encoders: tuple[str, ...]) -> None:
+    """Ask every node what a search needs."""
+    from cluster.probing import probe_cluster  # noqa: PLC0415 - Ray
+
+    _join()
+    _answer(probe_cluster(data, out, encoders))
+
+
+def _join() -> None:
+    """Connect to the cluster that this job runs on."""
+    import ray  # noqa: PLC0415 - seconds to load
+
+    ray.init(address=_address(), log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _address() -> str:
+    """Where Ray says that this job's cluster is."""
+    return os.environ.get("RAY_ADDRESS", "auto")
+
+
+def _frozen_study(out: str) -> bytes:
+    """The study file in an output.
+
+    Raises:
+        InputError: There is no study.
+    """
+    from tune.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
+
+    folder = open_folder(out)
+    try:
+        return folder.read(_STUDY)
+    except FileNotFoundError:
+        message = (
+            f"{out} must hold a study, but has no {_STUDY}; it appears once the driver has read "
+            "the data: look at `hscl cluster logs`"
+        )
+        raise InputError(message) from None
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{out} must be readable on the head, but: {reason}") from None
+
+
+def _answer(value: Any) -> None:
+    click.echo(ANSWER + json.dumps(value))
+
+
+if __name__ == "__main__":
+    run_command(entry, "python -m cluster.job_entry")
