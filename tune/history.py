@@ -166,7 +166,7 @@ class History:
         if kept["kind"] == Kind.WARM_POINT:
             told = json.loads(kept["note"])
             curve = {int(epoch): value for epoch, value in told["curve"].items()}
-            self.warm.append(Observation(told["params"], TrialState(told["state"]), curve))
+            self.warm.append(Observation(told["values"], TrialState(told["state"]), curve))
         elif kept["kind"] == Kind.GAVE_UP:
             self.gave_up = kept["note"]
         elif kept["kind"] == Kind.RESUMED:

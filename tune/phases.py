@@ -115,10 +115,9 @@ def next_step(  # noqa: PLR0911 - one return a phase
         return Wait() if running else Done(history.gave_up, gave_up=True)
     if (rows := _everything_fails(history)) is not None:
         return Decide(rows)
-    if len(history.open) > len(running):
-        for trial in history.open.values():
-            if trial.trial_id not in running:
-                return _pick_up(trial)
+    for trial in history.open.values():
+        if trial.trial_id not in running:
+            return _pick_up(trial)
     seeds = spec.seed_plan(history.earlier_seeds)
     if not history.plan_rows(Kind.PHASE_BEGUN):
         return Decide(begin_study(spec, seeds))

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from tune.search_space import Point
+from tune.search_space import Point, Value
 from tune.states import Origin, Phase, TrialState
 
 __all__ = ["ConfigRecord", "FailureStreak", "Observation", "TrialRecord"]
@@ -84,12 +84,12 @@ class Observation:
     """A screened point of the study that this one was warm-started from.
 
     Attributes:
-        params: All searched parameters of the earlier study, by dotted name.
+        values: Its whole configuration by dotted name.
         state: How its trial ended.
         curve: Best valid metric up to each epoch.
     """
 
-    params: Point
+    values: dict[str, Value]
     state: TrialState
     curve: dict[int, float]
 

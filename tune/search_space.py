@@ -122,10 +122,9 @@ class Space:
 
     def contains(self, point: Mapping[str, Value]) -> bool:
         """Whether exactly the active parameters are there, each within its distribution."""
-        active = {name for name in self.parameters if name in point}
-        return active == set(point) and all(
-            self.is_active(name, point) == (name in active)
-            and (name not in active or self.parameters[name].contains(point[name]))
+        return set(point) <= set(self.parameters) and all(
+            self.is_active(name, point) == (name in point)
+            and (name not in point or self.parameters[name].contains(point[name]))
             for name in self.ordered
         )
 
@@ -150,10 +149,13 @@ class Space:
 
     def point_of(self, config: Config) -> Point:
         """A configuration's values of the active parameters, inside the space or not."""
-        values = config.dotted()
+        return self.point_in(config.dotted())
+
+    def point_in(self, values: Mapping[str, Value]) -> Point:
+        """The same from dotted values; a name that is missing there is missing in the point."""
         point: Point = {}
         for name in self.ordered:
-            if self.is_active(name, point):
+            if name in values and self.is_active(name, point):
                 point[name] = values[name]
         return self.canonical(point)
 
