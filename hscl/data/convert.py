@@ -18,7 +18,14 @@ from rich.progress import Progress
 from hscl.data.cleaning import Cleaning
 from hscl.data.readers import read_sources
 from hscl.data.readers_columns import read_arrays
-from hscl.data.schema import SPLITS, arrow_schema, digest_of, file_metadata, write_utterances
+from hscl.data.schema import (
+    SPLITS,
+    arrow_schema,
+    digest_of,
+    file_metadata,
+    free_target,
+    write_utterances,
+)
 from hscl.data.sources import ReadOptions, Source
 from hscl.data.words import Joined, join_words, read_labels
 from hscl.errors import InputError
@@ -26,6 +33,7 @@ from hscl.errors import InputError
 __all__ = ["ConversionReport", "convert", "from_arrays"]
 
 _SHOW_PROGRESS_FROM = 2000  # utterances
+_SHOWN = 10  # names in a list before "and so many more"
 
 # SHA-256 of the files that MMSA publishes (thuiar/MMSA, README).
 _PUBLISHED = {
@@ -86,6 +94,41 @@ class ConversionReport:
         """All of it as plain values."""
         return asdict(self)
 
+    def lines(self) -> list[str]:
+        """All that is worth saying, in words."""
+        sizes = ", ".join(f"{name} {count}" for name, count in self.splits.items())
+        widths = ", ".join(
+            f"{name} {width} wide" if width else f"no {name}"
+            for name, width in (("audio", self.audio_width), ("vision", self.vision_width))
+        )
+        lines = [f"{self.path}: {self.utterances} utterances ({sizes}); {widths}."]
+        lines += [
+            f"{f['name']} is {f['published_as']}." for f in self.files if "published_as" in f
+        ]
+        lines += [
+            f"{file}: padding of {', '.join(f'{name} {side}' for name, side in sides.items())}."
+            for file, sides in self.padding.items()
+        ]
+        lines += _counted("{} without padding in {}; they may have been cut.", self.full)
+        kept = "cut off" if self.lengths == "recorded" else "kept"
+        lines += _counted(
+            "{} with frames beyond the recorded length in {}; " + kept + ".", self.beyond
+        )
+        lines += _counted("{} infinite or NaN values in {} became 0.", self.replaced)
+        lines += _counted("{} lack {}.", self.missing)
+        lines += _counted("{} got {} from the label file.", self.filled)
+        for words, names in (
+            ("without words", self.without_words),
+            ("have another split in the label file; their own stands", self.other_split),
+            ("have another label in the label file; their own stands", self.other_label),
+            ("videos don't agree with the label file in number or labels", self.unmatched_videos),
+        ):
+            if names:
+                more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+                lines.append(f"{len(names)} {words}: {'; '.join(names[:_SHOWN])}{more}.")
+        lines.append(f"Next: hscl data check {self.path}")
+        return lines
+
 
 def convert(
     sources: list[str],
@@ -109,7 +152,7 @@ def convert(
     Returns:
         What was done. An `InputError` says what is wrong with a source; then nothing is written.
     """
-    target = _free(out, overwrite=overwrite)
+    target = free_target(Path(out), overwrite=overwrite)
     rows = None if text is None else read_labels(Path(text))
     read = read_sources(sources, ReadOptions(lengths, padding))
     joined = Joined(sources=read) if rows is None else join_words(read, rows)
@@ -136,22 +179,11 @@ def from_arrays(
     Returns:
         What was done. An `InputError` says what is wrong with a value; then nothing is written.
     """
-    target = _free(out, overwrite=overwrite)
+    target = free_target(Path(out), overwrite=overwrite)
     rows = None if text is None else read_labels(Path(text))
     source = read_arrays("arrays", columns)
     joined = Joined(sources=[source]) if rows is None else join_words([source], rows)
     return _write(target, joined, "content")
-
-
-def _free(out: str | Path, *, overwrite: bool) -> Path:
-    target = Path(out)
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise InputError(
-            f"{target} must not exist yet; it does. Choose another --out, or --overwrite a file."
-        )
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"{target} can't be written: there is no folder {target.parent}.")
-    return target
 
 
 def _write(target: Path, joined: Joined, lengths: str) -> ConversionReport:
@@ -167,6 +199,10 @@ def _write(target: Path, joined: Joined, lengths: str) -> ConversionReport:
         again = Cleaning().rows(joined.sources)
         write_utterances(target, progress.track(again, total, description="writing"), schema)
     return report
+
+
+def _counted(sentence: str, counts: Mapping[str, int]) -> list[str]:
+    return [sentence.format(count, name) for name, count in counts.items() if count]
 
 
 def _check_unique(sources: Iterable[Source]) -> None:

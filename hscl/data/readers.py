@@ -25,7 +25,7 @@ _SUFFIXES = {".pkl", ".pickle", ".parquet", ".arrow", ".feather"}
 # First bytes of what people have by mistake.
 _FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
-    (b"PK\x03\x04", "a ZIP archive (.npz, PyTorch): give its arrays to hscl.data.convert.from_arrays"),
+    (b"PK\x03\x04", "a ZIP archive (.npz, PyTorch): load it, then hscl.data.convert.from_arrays"),
     (b"\x89HDF", "an HDF5 file (.csd of the multimodal SDK): align it with the SDK, pickle that"),
     (b"\x1f\x8b", "compressed: run gunzip first"),
     (b"<", "a web page, perhaps of a download that failed"),

@@ -30,6 +30,7 @@ __all__ = [
     "arrow_schema",
     "digest_of",
     "file_metadata",
+    "free_target",
     "write_utterances",
 ]
 
@@ -131,6 +132,25 @@ def digest_of(utterances: Iterable[Utterance]) -> str:
                 total.update(b"a%d,%d:" % frames.shape)
                 total.update(np.ascontiguousarray(frames, dtype="<f4").data)
     return total.hexdigest()
+
+
+def free_target(path: Path, *, overwrite: bool) -> Path:
+    """The path, if a data set may be written there.
+
+    Args:
+        path: Where to.
+        overwrite: Whether a file may be replaced.
+
+    Raises:
+        InputError: If something is there, or there is no folder for it.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(
+            f"{path} must not exist yet; it does. Choose another --out, or --overwrite a file."
+        )
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} can't be written: there is no folder {path.parent}.")
+    return path
 
 
 def write_utterances(path: Path, utterances: Iterable[Utterance], schema: pa.Schema) -> None:
