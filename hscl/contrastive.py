@@ -11,7 +11,6 @@ Notable choices:
   overflows.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,9 +116,7 @@ def supcr_loss_of_views(views: Tensor, order: LabelOrder, temperature: float) ->
     if views.shape[0] * views.shape[1] < 2:
         return views.sum() * 0.0
     with torch.autocast(views.device.type, enabled=False):
-        loss: Tensor = _SupCR.apply(  # type: ignore[no-untyped-call]
-            _logits(views, temperature), order, 2.0 / temperature
-        )
+        loss: Tensor = _SupCR.apply(_logits(views, temperature), order)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -136,48 +133,35 @@ class _SupCR(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, order: LabelOrder, spread: float) -> Tensor:
-        anchors, views, _ = logits.shape
-        own = torch.eye(anchors, dtype=torch.bool, device=logits.device).view_as(logits)
-        others = logits.masked_fill(own, -torch.inf)
+    def forward(ctx: Any, logits: Tensor, order: LabelOrder) -> Tensor:
+        anchors = len(logits)
+        views = anchors // len(order)
         positions = order.farthest_first.repeat(views, 1)
         # Each other utterance brings `views` positives, the anchor's own one fewer: not itself.
         positives = order.group_ends.to(logits.dtype) * views
         positives[:, -1:] += views - 1
         positives = positives.repeat(views, 1)
 
-        by_utterance = others.logsumexp(dim=1) if views > 1 else others.squeeze(1)
-        spread += math.log(views)
-        denominators = _running_logsumexp(by_utterance.gather(1, positions), spread)
-        numerators = logits.masked_fill(own, 0.0).sum(dim=(1, 2))
+        others = logits.clone().fill_diagonal_(-torch.inf)
+        by_utterance = others.view(anchors, views, -1).logsumexp(dim=1)
+        denominators = by_utterance.gather(1, positions).logcumsumexp(dim=1)
+        numerators = logits.sum(dim=1) - logits.diagonal()
         pairs = anchors * (anchors - 1)
         loss = ((positives * denominators).sum(dim=1) - numerators).sum() / pairs
 
         if ctx.needs_input_grad[0]:
-            shares = (positives.log() - denominators).flip(1)
-            shares = _running_logsumexp(shares, spread + 2 * math.log(anchors)).flip(1)
+            shares = (positives.log_() - denominators).flip(1).logcumsumexp(dim=1).flip(1)
             shares = torch.empty_like(shares).scatter_(1, positions, shares)
-            gradient = (others + shares.unsqueeze(1)).exp_().sub_(1.0)
-            ctx.save_for_backward(gradient.masked_fill_(own, 0.0).div_(pairs))
+            others.view(anchors, views, -1).add_(shares.unsqueeze(1))
+            gradient = others.exp_().sub_(1.0).fill_diagonal_(0.0).div_(pairs)
+            ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream, None, None
-
-
-def _running_logsumexp(values: Tensor, spread: float) -> Tensor:
-    """Running log-sum-exp along each row of (rows, N) `values` that differ by at most `spread`.
-
-    While the smallest term stays a normal number beside the largest, a running sum of exponentials
-    is exact to rounding and some ten times faster than `logcumsumexp`, which the rest needs.
-    """
-    if spread < -math.log(torch.finfo(values.dtype).tiny):
-        top = values.amax(dim=1, keepdim=True)
-        return (values - top).exp_().cumsum(dim=1).log_().add_(top)
-    return values.logcumsumexp(dim=1)
+        return gradient * upstream, None
 
 
 def released_supcr_loss(
@@ -211,7 +195,7 @@ def released_supcr_loss(
     lefts = torch.searchsorted(ahead, -least, right=True).minimum(here)
     rights = (count - torch.searchsorted(ahead, least)).minimum(count - 1 - here)
     with torch.autocast(features.device.type, enabled=False):
-        logits = _logits(features[rank].unsqueeze(0), temperature).squeeze(1)
+        logits = _logits(features[rank].unsqueeze(0), temperature)
         nothing = logits.new_full((count, 1), -torch.inf)
         left = torch.cat([nothing, logits.logcumsumexp(dim=1)], dim=1)
         right = torch.cat([nothing, logits.flip(1).logcumsumexp(dim=1)], dim=1)
@@ -262,7 +246,7 @@ def _class_loss(views: Tensor, classes: Tensor, temperature: float) -> Tensor:
     own = torch.eye(count * utterances, dtype=torch.bool, device=views.device)
     same = (classes[:, None] == classes[None, :]).repeat(count, count) & ~own
     with torch.autocast(views.device.type, enabled=False):
-        logits = _logits(views, temperature).flatten(1)
+        logits = _logits(views, temperature)
         if len(logits) < 2:
             return logits.sum() * 0.0
         surprise = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True) - logits
@@ -272,10 +256,9 @@ def _class_loss(views: Tensor, classes: Tensor, temperature: float) -> Tensor:
 
 
 def _logits(views: Tensor, temperature: float) -> Tensor:
-    """Cosines over the temperature, (V·N, V, N), in float32 or better."""
-    count, utterances, width = views.shape
-    features = views.reshape(count * utterances, width)
+    """Cosines over the temperature, (V·N, V·N), in float32 or better."""
+    features = views.flatten(0, 1)
     if features.dtype != torch.float64:
         features = features.float()
     unit = functional.normalize(features, dim=1)
-    return (unit @ unit.T / temperature).view(count * utterances, count, utterances)
+    return unit @ unit.T / temperature
