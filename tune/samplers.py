@@ -51,7 +51,7 @@ _SMALL = 10_000
 """Up to so many points a finite space is listed instead of drawn from."""
 _NEVER = datetime(2000, 1, 1)  # noqa: DTZ001 - Optuna wants a time; no sampler looks at it
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Point]:
