@@ -83,7 +83,8 @@ def check(context: click.Context, file: str, *, as_json: bool) -> None:
 @click.option("--audio-width", default=5, show_default=True, help="Numbers in an audio frame.")
 @click.option("--vision-width", default=20, show_default=True, help="Numbers in a vision frame.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
-def demo(out: str, *, overwrite: bool, **options: int) -> None:
+@click.option("--keep", is_flag=True, help="Leave a data set that is there as it is.")
+def demo(out: str, *, overwrite: bool, keep: bool, **options: int) -> None:
     """Generate a small synthetic data set with words, audio and vision.
 
     It is made of no recording of anybody: sentences from a small vocabulary and random sequences,
@@ -95,6 +96,9 @@ def demo(out: str, *, overwrite: bool, **options: int) -> None:
     from hscl.data.demo import write_demo
     from hscl.data.schema import free_target
 
+    if keep and Path(out).exists():
+        click.echo(f"{out}: kept, {len(Dataset.open(out))} utterances.")
+        return
     target = free_target(Path(out), overwrite=overwrite)
     write_demo(target, **options)
     sizes = Dataset.open(target).split_sizes()

@@ -16,6 +16,7 @@ from hscl.data.schema import (
     arrow_schema,
     digest_of,
     file_metadata,
+    free_target,
     write_utterances,
 )
 from hscl.errors import InputError
@@ -105,6 +106,23 @@ def test_a_failing_source_leaves_no_file_and_keeps_the_old_one(tmp_path: Path) -
     assert path.read_text() == "old"
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    _write(tmp_path / "new" / "folder" / "set.arrow", ROWS)
+    assert len(Dataset.open(tmp_path / "new" / "folder" / "set.arrow")) == 3
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="can't be written"):
-        _write(tmp_path / "nowhere" / "set.arrow", ROWS)
+        _write(tmp_path / "file" / "set.arrow", ROWS)
+
+
+def test_only_a_free_path_is_written_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "set.arrow"
+    assert free_target(path, overwrite=False) == path
+    path.write_text("")
+    assert free_target(path, overwrite=True) == path
+    with pytest.raises(InputError, match="must not exist yet"):
+        free_target(path, overwrite=False)
+    with pytest.raises(InputError, match="must not exist yet"):
+        free_target(tmp_path, overwrite=True)

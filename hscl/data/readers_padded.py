@@ -55,7 +55,7 @@ def read_padded(
         for name, by_split in runs.items()
         if by_split
     }
-    has_clips = _ids_have_clips(splits)
+    has_clips = _ids_have_clips(path, splits)
     return [
         _read_split(
             (path, split),
@@ -169,18 +169,20 @@ def _first(row: Any) -> Any:
     return row[0] if isinstance(row, list | tuple | np.ndarray) and len(row) else row
 
 
-# MulT's MOSI has VIDEO_CLIP in the first column of `id`, its MOSEI the video alone.
-def _ids_have_clips(splits: dict[str, dict[str, Any]]) -> bool:
-    matching = total = 0
-    for fields in splits.values():
-        for row in fields.get("id", ()):
-            total += 1
+# MulT's MOSI has VIDEO_CLIP in the first column of `id`; its MOSEI the video alone, which many
+# utterances share.
+def _ids_have_clips(path: Path, splits: dict[str, dict[str, Any]]) -> bool:
+    names = []
+    matching = 0
+    for split, fields in splits.items():
+        for row in _listed(f"{path}, split {split!r}", "id", fields):
+            names.append(str(_first(row)))
             try:
                 parse_id(as_text(_first(row)))
             except ValueError:
                 continue
             matching += 1
-    return 2 * matching >= total
+    return 2 * matching >= len(names) and 2 * len(set(names)) > len(names)
 
 
 def _keys(name: str, ids: list[Any], *, has_clips: bool) -> tuple[list[Key], list[float] | None]:
@@ -190,15 +192,21 @@ def _keys(name: str, ids: list[Any], *, has_clips: bool) -> tuple[list[Key], lis
         try:
             if has_clips:
                 key, running = parse_id(as_text(_first(row)))
-                keys.append(key)
                 order += [float(key.utterance)] if running else []
             else:
-                video, start, end = (as_text(part).strip() for part in row)
-                order.append(_seconds(start))
-                keys.append(Key(video, f"{start}-{end}"))
+                key, start = _timed_key(row)
+                order.append(start)
         except ValueError as error:
             raise FieldError(name, "id", str(error), f"utterance number {number}") from None
+        keys.append(key)
     return keys, order if len(order) == len(keys) else None
+
+
+def _timed_key(row: Any) -> tuple[Key, float]:
+    if not isinstance(row, list | tuple | np.ndarray) or len(row) != 3:
+        raise ValueError(f"must be VIDEO_CLIP, or video, start and end, is {str(row)[:60]!r}")
+    video, start, end = (as_text(part).strip() for part in row)
+    return Key(video, f"{start}-{end}"), _seconds(start)
 
 
 def _seconds(text: str) -> float:

@@ -142,14 +142,12 @@ def free_target(path: Path, *, overwrite: bool) -> Path:
         overwrite: Whether a file may be replaced.
 
     Raises:
-        InputError: If something is there, or there is no folder for it.
+        InputError: If something is there.
     """
     if path.is_dir() or (path.exists() and not overwrite):
         raise InputError(
             f"{path} must not exist yet; it does. Choose another --out, or --overwrite a file."
         )
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path} can't be written: there is no folder {path.parent}.")
     return path
 
 
@@ -157,15 +155,16 @@ def write_utterances(path: Path, utterances: Iterable[Utterance], schema: pa.Sch
     """Write a whole file and put it in place at once; on any error nothing is left behind.
 
     Args:
-        path: Where to; replaces what is there.
+        path: Where to; replaces what is there, and makes its folder.
         utterances: The rows, taken one by one.
         schema: What `arrow_schema` returned.
 
     Raises:
-        InputError: If the folder can't be written.
+        InputError: If the folder can't be made or written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with pa.OSFile(str(temporary), "wb") as sink:
             with pa.ipc.new_file(sink, schema) as writer:
                 for rows in _batches(utterances):
