@@ -41,7 +41,7 @@ def learning_curves(
         suffix = "" if row == 0 else str(row + 1)
         top = 1 - row * (panel + gap)
         own = [curve for curve in drawn_curves if curve.phase is phase]
-        traces += _panel_traces(own, labels, metric, suffix, first=row == 0)
+        traces += _panel_traces(own, labels, metric, suffix)
         layout[f"xaxis{suffix}"] = {
             "title": {"text": "epoch" if row == len(phases) - 1 else ""},
             "anchor": f"y{suffix}",
@@ -58,6 +58,7 @@ def learning_curves(
         if phase is Phase.SCREEN:
             for epoch, stopped in rungs.items():
                 _add_rung(layout, epoch, stopped, suffix)
+    _one_legend_entry_each(traces)
     drawn = figure(traces, height=height, margin={"l": 8, "r": 12, "t": 58, "b": 8}, **layout)
     drawn.update_layout(legend={"y": 1 + 26 / height})
     states = {state: sum(c.state is state for c in curves) for state in TrialState}
@@ -81,8 +82,6 @@ def _panel_traces(
     labels: Mapping[str, Label],
     metric: str,
     suffix: str,
-    *,
-    first: bool,
 ) -> list[Any]:
     """One trace a role, its curves separated by gaps: a thousand trials stay a few objects."""
     name = metric_name(metric)
@@ -110,7 +109,6 @@ def _panel_traces(
                 mode="lines+markers" if front else "lines",
                 name=role,
                 legendgroup=role,
-                showlegend=bool(group) and (first or role not in {"default", "winner", "other"}),
                 line={"color": style.colour, "dash": style.dash, "width": style.width * thin},
                 marker={"symbol": style.symbol, "size": 5 if thin < 1 else 6},
                 opacity=1.0 if front else 0.75,
@@ -119,10 +117,13 @@ def _panel_traces(
             )
         )
     for state, symbol, colour, words in (
-        (TrialState.PRUNED, "line-ns-open", LIGHT.muted, "stopped at a rung"),
+        (TrialState.PRUNED, "line-ew-open", LIGHT.muted, "stopped at a rung"),
         (TrialState.FAILED, "x", LIGHT.alert, "failed"),
     ):
         group = [curve for curve in own if curve.state is state]
+        open_mark = symbol.endswith("-open")
+        edge = {"width": 1.3, "color": colour if open_mark else LIGHT.page}
+        outline = {"color": colour, "line": edge}
         traces.append(
             go.Scatter(
                 x=[curve.epochs[-1] for curve in group],
@@ -130,13 +131,22 @@ def _panel_traces(
                 text=[labels.get(curve.config_id, UNNAMED).markup for curve in group],
                 mode="markers",
                 name=words,
-                showlegend=bool(group) and first,
-                marker={"symbol": symbol, "color": colour, "size": 9, "line": {"width": 1.5}},
+                legendgroup=words,
+                marker={"symbol": symbol, "size": 9} | outline,
                 hovertemplate=f"%{{text}}, {words}<extra></extra>",
                 **axes,
             )
         )
     return traces
+
+
+def _one_legend_entry_each(traces: Sequence[Any]) -> None:
+    """The panels share a legend: in it stands the first trace of each name that holds anything."""
+    seen: set[str] = set()
+    for trace in traces:
+        trace.showlegend = bool(trace.x) and trace.name not in seen
+        if trace.showlegend:
+            seen.add(trace.name)
 
 
 def _joined(parts: Iterable[Sequence[Any]]) -> list[Any]:

@@ -53,11 +53,12 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         annotations=[
             *_row_titles(pairs, labels),
             *_directions(metric),
+            _band_label(margin),
         ],
         xaxis={
             "title": {"text": f"difference in {split} {metric_name(metric)}, first − second"},
             "range": _range(pairs, margin),
-            "tickformat": "+.3~f",
+            "tickformat": ".3~f",
         },
         yaxis={
             "visible": False,
@@ -101,7 +102,7 @@ def _difference(pair: PairComparison) -> float | None:
 
 def _seeds(pairs: Sequence[PairComparison]) -> Any:
     points = [
-        (row + _LANES["seeds"] + 0.05 * ((n % 3) - 1), difference, seed)
+        (row + _LANES["seeds"] + 0.035 * ((n % 3) - 1), difference, seed)
         for row, pair in enumerate(pairs)
         for n, (seed, difference) in enumerate(zip(pair.seeds, pair.differences, strict=True))
     ]
@@ -185,7 +186,7 @@ def _row_titles(
 ) -> list[dict[str, Any]]:
     return [
         {
-            "text": f"<b>{html.escape(pair_title(pair, labels), quote=False)}</b>  {_verdict(pair)}",
+            "text": f"<b>{_escaped(pair_title(pair, labels))}</b>  {_verdict(pair)}",
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
@@ -197,6 +198,22 @@ def _row_titles(
         }
         for row, pair in enumerate(pairs)
     ]
+
+
+def _band_label(margin: float) -> dict[str, Any]:
+    return {
+        "text": f"margin ± {margin:g}",
+        "x": 0,
+        "y": 0,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 11, "color": LIGHT.muted},
+    }
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
 
 
 def _directions(metric: str) -> list[dict[str, Any]]:
@@ -231,6 +248,7 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     if pair.this_test_set is None:
         return f"{name}: {count(len(pair.seeds), 'complete pair')}, nothing to compare yet."
     where = f"{number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
+    here = interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)
     new = (
         f"{NEW_VIDEOS} {interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}"
         if pair.new_videos is not None
@@ -239,7 +257,7 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     return (
         f"{name}: {metric_name(pair.metric)} {where}, difference "
         f"{signed(_difference(pair), DIGITS)} over {count(len(pair.seeds), 'seed')}; interval "
-        f"{THIS_TEST_SET} {interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)}, {new}. "
+        f"{THIS_TEST_SET} {here}, {new}. "
         f"Verdict: {_verdict(pair)}."
     )
 

@@ -9,7 +9,6 @@ from collections import Counter
 from tune.charts_trials import TrialCurve
 from tune.comparison import PairComparison, Rules
 from tune.comparison_words import DIGITS, outlook_words, p_words
-from tune.intervals import Interval
 from tune.report_evidence import Evidence
 from tune.report_model import Fact
 from tune.report_words import count, interval, listing, lower_wins, metric_name, number, signed
@@ -61,16 +60,7 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     pair = compared.primary
     if not evidence.finished:
         return ()
-    first, second = (_called(evidence, config) for config in (pair.first, pair.second))
-    lines = []
-    if pair.verdict is not None:
-        lines.append(f"{_capital(pair.reason)}.")
-    if pair.this_test_set is not None and pair.new_videos is not None:
-        lines.append(
-            f"The difference, {first} − {second}, is {signed(pair.new_videos.estimate, DIGITS)}. "
-            f"On videos like these it lies between {_ends(pair.new_videos)}; "
-            f"on this very test set, between {_ends(pair.this_test_set)}."
-        )
+    lines = [f"{_capital(pair.reason)}."] if pair.verdict is not None else []
     if pair.outlook is not None:
         lines.append(" ".join(outlook_words(pair.outlook, pair, rules_of(evidence))))
     return tuple(lines)
@@ -186,10 +176,12 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
         )
     screen = [c for c in evidence.curves if c.phase is Phase.SCREEN]
     if compared.phase is Phase.RACE:
-        rounds = len(_plan_notes(evidence, Kind.ROUND))
+        race = [c for c in evidence.curves if c.phase is Phase.RACE]
+        ended = sum(curve.state is not TrialState.STARTED for curve in race)
         return (
-            f"So far: the race has judged {rounds} of {count(len(compared.seeds), 'seed')}, with "
-            f"{count(len(compared.configs), 'configuration')} in it at its start."
+            f"So far: {ended} race runs have ended, of at most "
+            f"{count(len(compared.configs), 'configuration')} × "
+            f"{count(len(compared.seeds), 'seed')}; the valid split chooses the winner there."
         )
     best = _best(screen, evidence.metric)
     ended = sum(curve.state is not TrialState.STARTED for curve in screen)
@@ -221,10 +213,6 @@ def _called(evidence: Evidence, config_id: str) -> str:
 def _plan_notes(evidence: Evidence, kind: Kind) -> list[str]:
     rows = evidence.tables["plan"].select(["kind", "note"]).to_pylist()
     return [row["note"] or "" for row in rows if row["kind"] == kind]
-
-
-def _ends(some: Interval) -> str:
-    return f"{signed(some.low, DIGITS)} and {signed(some.high, DIGITS)}"
 
 
 def _capital(text: str) -> str:

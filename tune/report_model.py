@@ -52,6 +52,7 @@ class Section:
         points: A list.
         charts: Figures, in order.
         tables: After the figures.
+        details: Sentences behind a heading of their own, to be opened: the first is the heading.
         code: Blocks of code.
         after: Text after everything else.
     """
@@ -62,6 +63,7 @@ class Section:
     points: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
+    details: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 

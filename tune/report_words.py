@@ -4,6 +4,7 @@ Rounding is for display only and happens nowhere else.
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from hscl.metrics import MODE
@@ -80,7 +81,8 @@ def number(value: float | None, digits: int = 3) -> str:
 def setting(value: object) -> str:
     """A hyperparameter's value: short, and never rounded to nothing."""
     if isinstance(value, float):
-        return MISSING if math.isnan(value) else f"{value:.3g}".replace("-", "−")
+        text = f"{value:.3g}" if math.isfinite(value) else MISSING
+        return re.sub(r"e([+-])0*", r"e\1", text).replace("e+", "e").replace("-", "−")
     if value is None:
         return MISSING
     return {"True": "on", "False": "off"}.get(str(value), str(value))
