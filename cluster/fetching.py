@@ -1,5 +1,6 @@
 """Brings a finished or running study from a cluster's storage to a folder of this machine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pyarrow import fs
@@ -13,9 +14,10 @@ __all__ = ["fetch_study"]
 _STUDY = "study.toml"
 _LEFT_OUT = {"lock.json"}  # whoever holds the study there holds nothing here
 _BLOCK = 1 << 22
+_PASSES = 5
 
 
-def fetch_study(where: Location, folder: Path, head: str) -> int:
+def fetch_study(where: Location, folder: Path, head: str, *, checkpoints: bool = True) -> int:
     """Copy a study; files that are here already with the same size are left.
 
     Tables are whole files that never change, so that fetching again brings only what is new.
@@ -24,6 +26,7 @@ def fetch_study(where: Location, folder: Path, head: str) -> int:
         where: The study's `--out`.
         folder: Made if it is not there.
         head: The head's address, for the copy line.
+        checkpoints: Whether to bring the trials' weights too.
 
     Returns:
         How many files were copied.
@@ -52,28 +55,55 @@ def fetch_study(where: Location, folder: Path, head: str) -> int:
             message = f"{where.uri} must hold a study, but has no {_STUDY}"
         raise InputError(message)
     try:
-        return _copy(source, folder)
+        return _copy(source, folder, checkpoints=checkpoints)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"copying stopped, and can be repeated: {reason}") from None
 
 
-def _copy(source: Folder, folder: Path) -> int:
-    selector = fs.FileSelector(source.path, recursive=True)
+def _copy(source: Folder, folder: Path, *, checkpoints: bool) -> int:
     copied = 0
-    for info in sorted(source.filesystem.get_file_info(selector), key=lambda one: one.path):
-        name = info.path.removeprefix(source.path).lstrip("/")
-        hidden = any(part.startswith(".") for part in Path(name).parts)
-        if not info.is_file or hidden or name in _LEFT_OUT:
-            continue
-        target = folder / name
-        if target.is_file() and target.stat().st_size == info.size and name.startswith("tables/"):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
+    for _ in range(_PASSES):
+        vanished = False
+        for name, size in _listed(source):
+            target = folder / name
+            # A table's part never changes under its name.
+            same = name.startswith("tables/") and _size(target) == size
+            if same or (name.startswith("checkpoints/") and not checkpoints):
+                continue
+            try:
+                _copy_file(source, name, target)
+            except FileNotFoundError:
+                vanished = True
+            else:
+                copied += 1
+        if not vanished:
+            break
+        # A running search has merged files after they were listed: look again for the merged one.
+    return copied
+
+
+def _copy_file(source: Folder, name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
         with source.open(name) as stream, part.open("wb") as file:
             while block := stream.read(_BLOCK):
                 file.write(block)
         part.replace(target)
-        copied += 1
-    return copied
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _listed(source: Folder) -> Iterator[tuple[str, int]]:
+    """Names and sizes of what belongs to a study."""
+    selector = fs.FileSelector(source.path, recursive=True)
+    for info in sorted(source.filesystem.get_file_info(selector), key=lambda one: one.path):
+        name = info.path.removeprefix(source.path).lstrip("/")
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if info.is_file and not hidden and name not in _LEFT_OUT:
+            yield name, info.size
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

@@ -14,7 +14,7 @@ from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connection import Connection, RefusalError, asked
 from cluster.job_entry import ANSWER
-from cluster.jobs import ACTIVE, SearchRequest, start_job
+from cluster.jobs import ACTIVE, JobSetup, start_job
 from hscl.errors import HsclError, InputError, RunError
 
 __all__ = ["Outcome", "ask_head", "failure", "run_on_head"]
@@ -38,13 +38,13 @@ class Outcome:
 
 
 def ask_head(
-    connection: Connection, request: SearchRequest, arguments: list[str], timeout_s: float = 300
+    connection: Connection, setup: JobSetup, arguments: list[str], timeout_s: float = 300
 ) -> Any:
     """Run a task and return the JSON value that it answers.
 
     Args:
         connection: The cluster.
-        request: As in `run_on_head`.
+        setup: As in `run_on_head`.
         arguments: As in `run_on_head`.
         timeout_s: As in `run_on_head`.
 
@@ -55,12 +55,12 @@ def ask_head(
         InputError: The task ended with exit code 2: its message.
         RunError: It failed in another way: its message, or its last lines.
     """  # noqa: DOC502 - InputError: one of the failures
-    outcome = run_on_head(connection, request, arguments, timeout_s)
+    outcome = run_on_head(connection, setup, arguments, timeout_s)
     if outcome.exit_code == 0:
         for line in reversed(outcome.output.splitlines()):
             if line.startswith(ANSWER):
                 return json.loads(line.removeprefix(ANSWER))
-    found = failure(outcome, request.python)
+    found = failure(outcome, setup.python)
     if found is not None:
         raise found
     message = (
@@ -70,13 +70,13 @@ def ask_head(
 
 
 def run_on_head(
-    connection: Connection, request: SearchRequest, arguments: list[str], timeout_s: float = 300
+    connection: Connection, setup: JobSetup, arguments: list[str], timeout_s: float = 300
 ) -> Outcome:
     """Run `python -m cluster.job_entry` on the head and wait for it.
 
     Args:
         connection: The cluster.
-        request: Brings the Python and what travels with the search that is asked about.
+        setup: How the search that is asked about was started.
         arguments: The entry's arguments.
         timeout_s: When to give up.
 
@@ -87,7 +87,7 @@ def run_on_head(
         RunError: It did not start, or did not end in time.
     """
     name = start_job(
-        connection, request, arguments, f"hscl-task-{secrets.token_hex(4)}", {"hscl": "task"}
+        connection, setup, arguments, f"hscl-task-{secrets.token_hex(4)}", {"hscl": "task"}
     )
     deadline = time.monotonic() + timeout_s
     details: JobDetails = asked(connection.client.get_job_info, name)

@@ -101,6 +101,26 @@ def probe(data: str | None, out: str | None, encoders: tuple[str, ...]) -> None:
     _answer(probe_cluster(data, out, encoders))
 
 
+@entry.command()
+@click.option("--study", type=click.Path(path_type=Path), required=True)
+@click.option("--data", required=True)
+def cost(study: Path, data: str) -> None:
+    """Time the study's first steps where and how one of its trials would run."""
+    import ray  # noqa: PLC0415 - seconds to load
+
+    from cluster.cost import time_first_steps  # noqa: PLC0415
+    from tune.study_toml import load_spec  # noqa: PLC0415
+
+    spec = load_spec(study)
+    _join()
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = spec.resources.gpus
+    if gpus is None:
+        gpus = 1.0 if total.get("GPU") else 0.0
+    first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
+    _answer(ray.get(first.remote(spec, data)))
+
+
 def _join() -> None:
     """Connect to the cluster that this job runs on."""
     import ray  # noqa: PLC0415 - seconds to load

@@ -24,6 +24,7 @@ from hscl.errors import InputError, RunError, did_you_mean
 
 __all__ = [
     "ACTIVE",
+    "JobSetup",
     "SearchJob",
     "SearchRequest",
     "find_job",
@@ -40,26 +41,37 @@ _AGENT_WAIT_S = 60.0  # just after a head's start no agent takes jobs
 
 
 @dataclass(frozen=True)
+class JobSetup:
+    """How `python -m cluster.job_entry` is started on the head.
+
+    Attributes:
+        shipment: What travels.
+        python: The Python of the nodes.
+        stop_wait_s: How long a stopped job may take to save before Ray kills it; fixed at
+            submission.
+    """
+
+    shipment: Shipment
+    python: str = "python"
+    stop_wait_s: int = 120
+
+
+@dataclass(frozen=True)
 class SearchRequest:
     """A search to be submitted.
 
     Attributes:
-        shipment: What travels.
+        setup: How it is started.
         name: The study's name.
         data: Where every node reads the data.
-        out: Where the driver writes the study.
-        python: The Python of the nodes.
-        stop_wait_s: How long a stopped search may take to save before Ray kills it; fixed at
-            submission.
+        out: Where the study is written.
         frozen: Go on with the study file in `out` instead of a shipped one.
     """
 
-    shipment: Shipment
+    setup: JobSetup
     name: str
     data: Location
     out: Location
-    python: str = "python"
-    stop_wait_s: int = 120
     frozen: bool = False
 
     @property
@@ -197,15 +209,15 @@ def submit_search(connection: Connection, request: SearchRequest) -> str:
     metadata = {
         _KIND: "search",
         "study": request.name,
-        "study_toml": request.shipment.study,
+        "study_toml": request.setup.shipment.study,
         "data": request.data.uri,
         "out": request.out.uri,
-        "python": request.python,
-        "ships_code": "yes" if request.shipment.code else "no",
-        "stop_wait_s": str(request.stop_wait_s),
+        "python": request.setup.python,
+        "ships_code": "yes" if request.setup.shipment.code else "no",
+        "stop_wait_s": str(request.setup.stop_wait_s),
     }
     try:
-        return start_job(connection, request, request.arguments, name, metadata)
+        return start_job(connection, request.setup, request.arguments, name, metadata)
     except RefusalError as error:
         if "already" not in str(error) and "exists" not in str(error):
             raise
@@ -214,7 +226,7 @@ def submit_search(connection: Connection, request: SearchRequest) -> str:
 
 def start_job(
     connection: Connection,
-    request: SearchRequest,
+    setup: JobSetup,
     arguments: list[str],
     name: str,
     metadata: dict[str, str],
@@ -223,7 +235,7 @@ def start_job(
 
     Args:
         connection: The cluster.
-        request: Brings what travels, the Python and the time to stop.
+        setup: How it is started.
         arguments: The entry's arguments.
         name: The submission id.
         metadata: Stored with the job.
@@ -237,15 +249,15 @@ def start_job(
     """
     variables = {
         "RAY_JOB_STOP_SIGNAL": "SIGINT",
-        "RAY_JOB_STOP_WAIT_TIME_S": str(request.stop_wait_s),
+        "RAY_JOB_STOP_WAIT_TIME_S": str(setup.stop_wait_s),
     }
     if connection.authenticated:
         variables["RAY_AUTH_MODE"] = "token"  # in the driver and in every worker
     # exec: the signal that stops a job should reach one process, not a shell before it.
-    entrypoint = f"exec {request.python} -m cluster.job_entry {shlex.join(arguments)}"
+    entrypoint = f"exec {setup.python} -m cluster.job_entry {shlex.join(arguments)}"
     deadline = time.monotonic() + _AGENT_WAIT_S
     with tempfile.TemporaryDirectory(prefix="hscl-ship-") as folder:
-        environment = request.shipment.stage(Path(folder)) | {"env_vars": variables}
+        environment = setup.shipment.stage(Path(folder)) | {"env_vars": variables}
         while True:
             try:
                 return asked(

@@ -78,11 +78,12 @@ class Shipment:
         return shipped
 
 
-def pack(spec: StudySpec, *, with_code: bool) -> Shipment:
+def pack(spec: StudySpec | str, *, with_code: bool) -> Shipment:
     """Gather what travels.
 
     Args:
-        spec: The study; a preset that is a file of this machine is part of it already.
+        spec: The study; a preset that is a file of this machine is part of it already. Or the
+            text of a study that has travelled before, "" where none is needed.
         with_code: Whether hscl, tune and cluster travel too. Their dependencies never do.
 
     Returns:
@@ -91,7 +92,7 @@ def pack(spec: StudySpec, *, with_code: bool) -> Shipment:
     Raises:
         InputError: The text encoder is a relative path, or the files exceed Ray's upload limit.
     """
-    encoder = spec.base.model.text.encoder
+    encoder = "" if isinstance(spec, str) else spec.base.model.text.encoder
     if encoder.startswith(("./", "../", "~")):
         message = (
             "model.text.encoder must be 'minilm', a hub name or an absolute folder that every "
@@ -106,7 +107,7 @@ def pack(spec: StudySpec, *, with_code: bool) -> Shipment:
             f"packages have {size}; install them on the nodes and leave --ship-code out"
         )
         raise InputError(message)
-    return Shipment(dump_spec(spec), code)
+    return Shipment(spec if isinstance(spec, str) else dump_spec(spec), code)
 
 
 def _code() -> Iterator[ShippedFile]:

@@ -1,0 +1,100 @@
+"""`hscl cluster token | template | doctor`: what comes before a search."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hscl.errors import RunError
+
+KINDS = ("onprem", "aws", "gcp", "kuberay", "slurm", "docker")
+
+
+@click.command()
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="The file [default: where Ray looks for it]."
+)
+def token(path: Path | None) -> None:
+    """Make the cluster's token file, readable by you alone.
+
+    All machines of a cluster, and all that send searches to it, need the same file. An existing
+    one is kept. The token itself is never shown.
+    """
+    from cluster.tokens import create_token, default_path
+
+    where = path or default_path()
+    made = create_token(where)
+    click.echo(f"{'made' if made else 'kept'} {where} (mode 0600)")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Nodes.")
+@click.option("--gpus", type=click.IntRange(0), default=1, show_default=True, help="GPUs a node.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def template(kind: str, out: Path, workers: int, gpus: int, *, force: bool) -> None:
+    """Write ready files for a kind of cluster; what only you know is marked EDIT."""
+    from cluster.templates import TemplateSettings, write
+
+    for path in write(kind, TemplateSettings(workers, gpus), out, replace=force):
+        holes = path.read_text(encoding="utf-8").count("EDIT")
+        click.echo(f"{path}" + (f"   {holes} places to edit" if holes else ""))
+
+
+@click.command()
+@click.argument("study", required=False, type=click.Path(path_type=Path))
+@click.option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard.")
+@click.option("--data", help="The data set, as the nodes name it.")
+@click.option("--out", help="The output, as the nodes name it.")
+@click.option("--ship-code", is_flag=True, help="Send hscl, tune and cluster along.")
+@click.option("--python", default="python", show_default=True, help="The nodes' Python.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(  # noqa: PLR0913 - one parameter an option
+    study: Path | None,
+    address: str | None,
+    data: str | None,
+    out: str | None,
+    python: str,
+    *,
+    ship_code: bool,
+    as_json: bool,
+) -> None:
+    """Check what a search needs, on every node, and say what to do about what is missing.
+
+    With STUDY and --data also what the study will cost, from its own first steps.
+
+    Raises:
+        RunError: There is a problem.
+    """
+    from cluster.connection import DEFAULT_ADDRESS, connect
+    from cluster.diagnosis import diagnose
+    from cluster.jobs import JobSetup
+    from cluster.shipping import pack
+    from cluster.uris import checked_location
+    from tune.study_toml import load_spec
+
+    spec = load_spec(study) if study is not None else None
+    places = tuple(
+        checked_location(f"--{name}", text) if text is not None else None
+        for name, text in (("data", data), ("out", out))
+    )
+    connection = connect(address or DEFAULT_ADDRESS)
+    setup = JobSetup(pack(spec or "", with_code=ship_code), python)
+    checks, cost = diagnose(connection, setup, spec, *places)
+    if as_json:
+        report: dict[str, Any] = {"checks": [check.to_dict() for check in checks]}
+        report["cost"] = cost.to_dict() if cost is not None else None
+        click.echo(json.dumps(report, indent=2))
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            click.echo(f"{'ok' if check.ok else 'PROBLEM':8}{check.name:{width}}  {check.found}")
+            if check.todo:
+                click.echo(f"{'':8}{'':{width}}  → {check.todo}")
+        if cost is not None:
+            click.echo(cost.in_words())
+    failed = [check.name for check in checks if not check.ok]
+    if failed:
+        raise RunError(f"the cluster is not ready: {', '.join(failed)}")
