@@ -33,7 +33,7 @@ __all__ = ["COLUMNS", "SPLIT_NAMES", "read_arrays", "read_arrow", "read_parquet"
 
 COLUMNS = ("video", "utterance", "id", "split", "label", "text", "audio", "vision")
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
-_ROWS = 256  # of a Parquet file at a time
+_ROWS = 64  # of a Parquet file at a time; the file is mapped, or a whole column would be read
 
 Batches = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
@@ -47,7 +47,7 @@ def read_parquet(path: Path, split: str | None) -> Source:
     """
 
     def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
-        with _readable(path, "Parquet"), pq.ParquetFile(path) as file:
+        with _readable(path, "Parquet"), pq.ParquetFile(path, memory_map=True) as file:
             yield from file.iter_batches(_ROWS, columns=names)
 
     with _readable(path, "Parquet"):
