@@ -1,0 +1,115 @@
+"""What driver and worker say to each other."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from tune.states import Phase
+
+__all__ = ["NODE_LOST", "Breakdown", "Message", "Say", "TrialBrokeError", "TrialOrder"]
+
+
+class Say(StrEnum):
+    """Why a worker speaks."""
+
+    REPORT = "report"
+    """An epoch is over: `row` has columns of the `reports` table."""
+    DONE = "done"
+    """The trial is complete: `predictions` holds what was asked for."""
+    FAILED = "failed"
+    """The trial's own `error`; another attempt would end the same way."""
+    INTERRUPTED = "interrupted"
+    """The study is stopping, and this trial's checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker says. An object and not a mapping, which Tune would flatten.
+
+    Attributes:
+        say: Why it speaks.
+        host: Where it runs.
+        precision: "fp32" or "bf16", None where the training has none.
+        row: With `REPORT`.
+        predictions: With `DONE`: an Arrow stream with columns of the `predictions` table.
+        error: With `FAILED`: one line.
+    """
+
+    say: Say
+    host: str
+    precision: str | None = None
+    row: dict[str, Any] | None = None
+    predictions: bytes | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class TrialOrder:
+    """Everything that a worker needs to run a trial, besides the prepared data.
+
+    Attributes:
+        trial_id: "<config_id>-<seed>".
+        config: The resolved tree as JSON.
+        seed: The trial's seed.
+        phase: What it is for.
+        attempt: From 1.
+        metric: The valid metric that chooses the epoch.
+        recorded: The last epoch that the tables have; the worker says all later ones.
+        splits: Which splits to predict at the end.
+        study: The study's folder, as a path or URI.
+        data: The data set's file, as a path or URI: for test, at the end.
+        digest: The data set's digest.
+        cpus: CPUs that it has.
+        epoch_timeout_s: After so many seconds without a finished epoch the worker ends itself.
+        checkpoint_s: Seconds of training below which a checkpoint is not worth it.
+        stop_key: Set in Ray's key-value store once the study is stopping.
+    """
+
+    trial_id: str
+    config: str
+    seed: int
+    phase: Phase
+    attempt: int
+    metric: str
+    recorded: int
+    splits: tuple[str, ...]
+    study: str
+    data: str
+    digest: str
+    cpus: float
+    epoch_timeout_s: float
+    checkpoint_s: float
+    stop_key: bytes
+
+    def __repr__(self) -> str:
+        # Tune makes a trial's tag out of this, for every trial.
+        return self.trial_id
+
+
+NODE_LOST: Final = "node lost"
+
+BreakdownKind = Literal["node lost", "worker", "timeout", "memory", "device", "system"]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A trial broke in a way that another attempt may get past.
+
+    Attributes:
+        kind: "node lost" is nobody's fault and never counts; the others use up retries.
+        text: What happened, one line.
+    """
+
+    kind: BreakdownKind
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+class TrialBrokeError(Exception):
+    """Raised where a worker's process is not fit for another trial, such as after a GPU error."""
+
+    def __init__(self, kind: BreakdownKind, text: str) -> None:
+        super().__init__(kind, text)
+        self.breakdown = Breakdown(kind, text)

@@ -1,0 +1,184 @@
+"""Tune's three interfaces, each a thin way to the engine.
+
+None of them may raise where Tune would swallow it: an error ends the run through `on_step_end`,
+which Tune lets pass. Argument names are Tune's: it calls by keyword.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import ray.tune as ray_tune
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune.engine import Engine
+from tune.messages import NODE_LOST, Breakdown, Message, TrialBrokeError
+
+__all__ = ["MESSAGE", "Ask", "Judge", "Watch"]
+
+MESSAGE = "hscl"
+"""The key under which a worker's message travels in Tune's result."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _safely(otherwise: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """What a method raises becomes the engine's failure, and this answer is given instead."""
+
+    def wrap(method: Callable[_P, _R]) -> Callable[_P, _R]:
+        @functools.wraps(method)
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            adapter: Any = args[0]
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - on_step_end raises it
+                adapter.engine.fail(error)
+                return otherwise
+
+        return guarded
+
+    return wrap
+
+
+class Ask(Searcher):
+    """What runs next."""
+
+    def __init__(self, engine: Engine, config: Callable[[Any], dict[str, Any]]) -> None:
+        """Take the engine, and what makes an order a trial's configuration for Tune."""
+        super().__init__()
+        self.engine = engine
+        self._config = config
+
+    @_safely(Searcher.FINISHED)
+    def suggest(self, trial_id: str) -> Any:  # type: ignore[override]  # forgets FINISHED
+        """An order; None: ask me later; FINISHED: that was all."""
+        order = self.engine.next_order(trial_id)
+        if order is not None:
+            return self._config(order)
+        return self.FINISHED if self.engine.over else None
+
+    @_safely(None)
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: dict[str, Any] | None = None,
+        error: bool = False,  # noqa: FBT001, FBT002 - Tune's interface
+    ) -> None:
+        """Nothing to do: the scheduler has heard it first."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the tables are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class Judge(FIFOScheduler):
+    """Whether a trial goes on, and what follows where it broke."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.engine = engine
+        self.trials: dict[str, Trial] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Remember Tune's trial, whose status tells of the silent losses."""
+        self.trials[trial.trial_id] = trial
+
+    @_safely(TrialScheduler.STOP)
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Hand over the worker's message."""
+        message = result.get(MESSAGE)
+        heard = message if isinstance(message, Message) else None
+        goes_on = self.engine.on_message(trial.trial_id, heard)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    @_safely(None)
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Say what broke."""
+        self.engine.on_breakdown(trial.trial_id, _breakdown(trial.get_pickled_error()))
+
+    @_safely(None)
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Tune gave a trial up before it ran."""
+        self.engine.on_breakdown(trial.trial_id, Breakdown(NODE_LOST, "Tune removed the trial"))
+
+    @_safely(None)
+    def find_lost(self) -> None:
+        """Take back trials in error that nobody was told of.
+
+        Tune does that where a warm actor could not be reset (tune_controller.py, _on_trial_reset).
+        """
+        for tune_id in list(self.trials):
+            if tune_id not in self.engine.live:
+                del self.trials[tune_id]
+            elif self.trials[tune_id].status in {Trial.ERROR, Trial.TERMINATED}:
+                lost = Breakdown(NODE_LOST, "a warm worker did not let go of its last trial")
+                self.engine.on_breakdown(tune_id, lost)
+
+
+class Watch(ray_tune.Callback):
+    """Everything that happens beside the trials: flushing, views, errors, lost trials."""
+
+    def __init__(self, engine: Engine, judge: Judge, tick: Callable[[], None]) -> None:
+        """Take the engine, the scheduler, and what to do at least ten times a second."""
+        self.engine = engine
+        self._judge = judge
+        self._tick = tick
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles callbacks; this one lives here alone.
+        return {}
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """An actor works on the trial now."""
+        self.engine.started(trial.trial_id)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """The message is handled: Tune need not keep it as the trial's last result."""
+        result.pop(MESSAGE, None)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Find lost trials, tick, and raise what has gone wrong anywhere."""
+        if self.engine.failure is None:
+            self._judge.find_lost()
+            self._safe_tick()
+        if self.engine.failure is not None:
+            raise self.engine.failure
+
+    @_safely(None)
+    def _safe_tick(self) -> None:
+        self._tick()
+
+
+def _breakdown(error: BaseException | None) -> Breakdown:
+    """What Tune says about a broken trial, as one of our kinds."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        while cause is not None and not isinstance(cause, TrialBrokeError):
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, TrialBrokeError):
+            return cause.breakdown
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return Breakdown(NODE_LOST, text)
+    if isinstance(error, RayActorError):
+        lowered = text.lower()
+        if "node" in lowered and ("died" in lowered or "dead" in lowered) and "oom" not in lowered:
+            return Breakdown(NODE_LOST, text)
+        if "oom" in lowered or "memory" in lowered:
+            return Breakdown("memory", text)
+    return Breakdown("worker", text)

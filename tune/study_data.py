@@ -1,0 +1,106 @@
+"""The data of a study, on the driver: checked before anything starts, prepared once for all."""
+
+from typing import Any, Protocol
+
+from hscl.config import Config
+from hscl.errors import InputError
+from tune.data_place import local_copy
+from tune.study_spec import StudySpec
+
+__all__ = ["HsclData", "StudyData"]
+
+
+class StudyData(Protocol):
+    """What a study is trained on."""
+
+    @property
+    def where(self) -> str:
+        """A path or URI that every worker can read."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other data."""
+
+    def check(self, spec: StudySpec) -> None:
+        """Refuse a study that these data can't serve; nothing is trained."""
+
+    def key(self, config: Config) -> str:
+        """Configurations with equal keys share what `prepare` returns."""
+
+    def prepare(self, config: Config) -> Any:
+        """What the workers of such configurations read: train and valid, never test."""
+
+
+class HsclData:
+    """A data set file of `hscl data convert`.
+
+    Raises:
+        InputError: It is missing, foreign or damaged.
+    """
+
+    def __init__(self, where: str) -> None:
+        from hscl.data.dataset import Dataset  # noqa: PLC0415 - heavy
+
+        self.where = where
+        self._dataset = Dataset.open(local_copy(where))
+        self.digest = self._dataset.digest
+
+    def check(self, spec: StudySpec) -> None:
+        """Build every network that the study names, and count what each split must have.
+
+        Raises:
+            InputError: A split is missing or without labels, a modality is missing, or a head
+                count does not divide its width.
+        """
+        sizes = self._dataset.split_sizes()
+        needed = ["train", "valid"] + (["test"] if spec.opens_test else [])
+        for name in needed:
+            if not sizes.get(name):
+                there = ", ".join(f"{key} ({count})" for key, count in sizes.items()) or "none"
+                why = "confirm ends on it" if name == "test" else "a search needs it"
+                raise InputError(
+                    f"{self.where} must have a split {name!r}, as {why}; its splits: {there}"
+                )
+        if spec.opens_test:
+            self._check_labels_of_test()
+        self._check_networks(spec)
+
+    def key(self, config: Config) -> str:
+        """The text encoder and how it is used."""
+        from hscl.data.prepared import preparation_key  # noqa: PLC0415
+
+        return preparation_key(config)
+
+    def prepare(self, config: Config) -> Any:
+        """Train and valid as numbers; frozen text features are computed once and cached."""
+        from hscl.data.prepared import prepare  # noqa: PLC0415
+
+        return prepare(self._dataset, config)
+
+    def _check_labels_of_test(self) -> None:
+        # Whether they are there, not what they are.
+        table = self._dataset.table.select(["split", "label"])
+        rows = zip(table["split"].to_pylist(), table["label"].is_null().to_pylist(), strict=True)
+        missing = sum(null for split, null in rows if split == "test")
+        if missing:
+            raise InputError(
+                f"every test utterance of {self.where} must have a label, as confirm ends on "
+                f"them, but {missing} have none; label them, or set confirm.seeds = 0"
+            )
+
+    def _check_networks(self, spec: StudySpec) -> None:
+        from hscl.model.network import HsclNetwork, Widths  # noqa: PLC0415
+        from hscl.model.text_encoder import text_width  # noqa: PLC0415
+
+        configs = [point.config for point in spec.start_points]
+        for name, distribution in spec.space.items():
+            if name.startswith("model."):
+                options = distribution.options() or ()
+                configs += [spec.base.with_overrides({name: option}) for option in options]
+        for config in configs:
+            widths = Widths(
+                text=text_width(config.model.text),
+                audio=self._dataset.audio_width,
+                vision=self._dataset.vision_width,
+            )
+            HsclNetwork(config.model, widths, None)
