@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from scipy import special
 
-__all__ = ["FIRST_JUDGED", "Dropped", "Judgement", "judge", "paired_p", "ranking"]
+__all__ = [
+    "FIRST_JUDGED",
+    "Dropped",
+    "Judgement",
+    "Losses",
+    "judge",
+    "paired_p",
+    "ranking",
+    "standing",
+]
 
 FIRST_JUDGED = 3
 """Nobody leaves before the third seed."""
