@@ -231,23 +231,26 @@ def _recorded(
     name: str, modality: str, fields: dict[str, Any], runs: ZeroRuns
 ) -> npt.NDArray[np.int64] | None:
     field = f"{modality}_lengths"
-    values: Any = fields.get(field)
-    if values is None and fields.get("text_bert") is not None:
+    if fields.get(field) is not None:
+        values = [_number(name, field, _first(value)) for value in _listed(name, field, fields)]
+        lengths = np.array(values)
+    elif fields.get("text_bert") is not None:
         field = "text_bert"
         mask = fields[field]
         if not isinstance(mask, np.ndarray) or mask.ndim != 3 or mask.shape[1] != 3:
             raise FieldError(name, field, f"must be (N, 3, tokens), is {_described(mask)}")
-        values = mask[:, 1].sum(axis=1)
-    if values is None:
+        lengths = mask[:, 1].sum(axis=1).astype(np.float64)
+    else:
         return None
-    lengths = np.array([_number(name, field, _first(value)) for value in values])
     agreed_size(name, [(modality, len(runs.leading)), (field, len(lengths))])
-    wrong = np.flatnonzero((lengths < 0) | (lengths > runs.rows) | (lengths % 1 != 0))
+    wrong = np.flatnonzero(~((lengths >= 0) & (lengths <= runs.rows) & (lengths % 1 == 0)))
     if len(wrong):
         raise FieldError(
-            name, field, f"a length must be a whole number from 0 to {runs.rows}, is "
-            f"{lengths[wrong[0]]:g}", f"utterance number {wrong[0] + 1}",
-        )  # fmt: skip
+            name,
+            field,
+            f"a length must be a whole number from 0 to {runs.rows}, is {lengths[wrong[0]]:g}",
+            f"utterance number {wrong[0] + 1}",
+        )
     return lengths.astype(np.int64)
 
 
