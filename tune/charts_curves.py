@@ -54,7 +54,7 @@ def learning_curves(
             "anchor": f"x{suffix}",
             "matches": "y" if row else None,
         }
-        layout["annotations"].append(_panel_title(phase, own, labels, top))
+        layout["annotations"].append(_panel_title(phase, own, top))
         if phase is Phase.SCREEN:
             for epoch, stopped in rungs.items():
                 _add_rung(layout, epoch, stopped, suffix)
@@ -68,7 +68,11 @@ def learning_curves(
         caption=(
             f"A trial's value is its best valid {metric_name(metric)} so far "
             f"({better_direction(metric)})."
-            + (" Dotted lines are the rungs at which the scheduler stops trials." if rungs else "")
+            + (
+                " Dotted lines are the rungs, with the number of trials that each stopped."
+                if rungs
+                else ""
+            )
         ),
         alternative=_curves_in_words(curves, labels, rungs, metric, states),
         figure=drawn,
@@ -158,17 +162,10 @@ def _tick_step(longest: int) -> int:
     return max(1, round(longest / 10))
 
 
-def _panel_title(
-    phase: Phase, own: Sequence[TrialCurve], labels: Mapping[str, Label], top: float
-) -> dict[str, Any]:
+def _panel_title(phase: Phase, own: Sequence[TrialCurve], top: float) -> dict[str, Any]:
     seeds = {curve.seed for curve in own}
     configs = {curve.config_id for curve in own}
     text = f"<b>{phase}</b>  {count(len(configs), 'configuration')} × {count(len(seeds), 'seed')}"
-    if phase is Phase.CONFIRM and len(configs) <= 2:
-        text = f"<b>{phase}</b>  " + listing(
-            sorted(labels.get(c, UNNAMED).markup for c in configs)
-        )
-        text += f" × {count(len(seeds), 'seed')}"
     return {
         "text": text,
         "x": 0,
@@ -199,7 +196,7 @@ def _add_rung(layout: dict[str, Any], epoch: int, stopped: int, suffix: str) -> 
     )
     layout["annotations"].append(
         {
-            "text": f"rung: {stopped} stopped",
+            "text": f"{stopped}",
             "x": epoch,
             "y": 1,
             "xref": f"x{suffix}",

@@ -44,25 +44,27 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         margin: The largest difference that still counts as none.
     """
     metric, split = pairs[0].metric, pairs[0].split
-    height = 120 + _ROW * len(pairs)
+    height = 128 + _ROW * len(pairs)
     drawn = figure(
         [_seeds(pairs), _test_set(pairs), _new_videos(pairs)],
         height=height,
-        margin={"l": 8, "r": 12, "t": 64, "b": 8},
+        margin={"l": 8, "r": 12, "t": 36, "b": 8},
         shapes=_shapes(margin),
         annotations=[
             *_row_titles(pairs, labels),
-            *_directions(metric),
             _band_label(margin),
         ],
         xaxis={
-            "title": {"text": f"difference in {split} {metric_name(metric)}, first − second"},
+            "title": {
+                "text": f"difference in {split} {metric_name(metric)}, first − second"
+                f"<br>{_directions(metric)}"
+            },
             "range": _range(pairs, margin),
             "tickformat": ".3~f",
         },
         yaxis={
             "visible": False,
-            "range": [len(pairs) - 0.5, -0.66],
+            "range": [len(pairs) - 0.34, -0.62],
         },
     )
     drawn.update_layout(legend={"y": 1, "yanchor": "bottom", "yref": "paper"})
@@ -216,16 +218,10 @@ def _escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _directions(metric: str) -> list[dict[str, Any]]:
-    left, right = ("◀ first better", "first worse ▶")
-    if not lower_wins(metric):
-        left, right = ("◀ first worse", "first better ▶")
-    common = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
-    low = common | {"yshift": 24, "font": {"size": 12, "color": LIGHT.muted}}
-    return [
-        low | {"text": left, "x": 0, "xanchor": "left"},
-        low | {"text": right, "x": 1, "xanchor": "right"},
-    ]
+def _directions(metric: str) -> str:
+    if lower_wins(metric):
+        return "◀ first better      first worse ▶"
+    return "◀ first worse      first better ▶"
 
 
 def _range(pairs: Sequence[PairComparison], margin: float) -> list[float]:

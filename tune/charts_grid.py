@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from tune.charts_axes import Settings
@@ -27,6 +28,8 @@ from tune.states import Verdict
 __all__ = ["heat_maps"]
 
 _MOST_MAPS = 3
+_DARK_TEXT, _LIGHT_TEXT = "#10151b", "#fdfeff"  # on cells, which are the same in dark mode
+_LIGHT_TEXT_FROM = 0.62  # of the scale, where light text begins to have the greater contrast
 _SCALE = ("#eef4fa", "#b7d3ea", "#6fa8d2", "#2f78b3", "#0a3f70")
 
 
@@ -51,6 +54,9 @@ def heat_maps(
     reference = pairs[0].second
     known[reference] = next(p.means[1] for p in pairs if not math.isnan(p.means[1]))
     names = list(dict.fromkeys(name for c in known for name in settings.get(c, {})))
+    known = {c: value for c, value in known.items() if all(n in settings[c] for n in names)}
+    if len(names) < 2 or not known:
+        return []
     verdicts = {pair.first: pair.verdict for pair in pairs}
     return [
         _map(two, len(names), known, settings, (pairs[0], labels, verdicts))
@@ -93,23 +99,16 @@ def _map(
                 x=[setting(value) for value in columns],
                 y=[setting(value) for value in rows],
                 z=grid,
-                text=words,
-                texttemplate="%{text}",
-                textfont={"size": 12},
                 colorscale=scale,
                 xgap=2,
                 ygap=2,
-                colorbar={
-                    "title": {"text": metric_name(metric), "font": {"size": 12}},
-                    "thickness": 12,
-                    "outlinewidth": 0,
-                    "tickfont": {"size": 11, "color": LIGHT.muted},
-                },
+                showscale=False,
                 hovertemplate=(
                     f"{parameter_name(x_name)} %{{x}}, {parameter_name(y_name)} %{{y}}<br>"
                     f"{metric_name(metric)} %{{z:.4f}}<extra></extra>"
                 ),
-            )
+            ),
+            *_texts(grid, words, (columns, rows), low_is_dark=low_is_dark),
         ],
         height=130 + 52 * len(rows),
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
@@ -130,7 +129,7 @@ def _map(
         ),
         alternative=(
             f"The best cell is {labels.get(best, UNNAMED).text} with {metric_name(metric)} "
-            f"{number(known[best])}; the reference has {number(known[pair.second])}. "
+            f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
             + _verdict_words(verdicts, labels)
         ),
         figure=drawn,
@@ -140,6 +139,34 @@ def _map(
             for i, row in enumerate(rows)
         ),
     )
+
+
+def _texts(
+    grid: npt.NDArray[np.float64],
+    words: Sequence[Sequence[str]],
+    ends: tuple[Sequence[Value], Sequence[Value]],
+    *,
+    low_is_dark: bool,
+) -> list[Any]:
+    """The numbers in the cells, dark on light cells and light on dark ones."""
+    low, high = np.nanmin(grid), np.nanmax(grid)
+    groups: dict[str, list[tuple[int, int]]] = {_DARK_TEXT: [], _LIGHT_TEXT: []}
+    for i, j in zip(*np.nonzero(np.isfinite(grid)), strict=True):
+        share = 0.5 if high == low else float((grid[i, j] - low) / (high - low))
+        darkness = 1.0 - share if low_is_dark else share
+        groups[_LIGHT_TEXT if darkness > _LIGHT_TEXT_FROM else _DARK_TEXT].append((int(i), int(j)))
+    return [
+        go.Scatter(
+            x=[setting(ends[0][j]) for _, j in cells],
+            y=[setting(ends[1][i]) for i, _ in cells],
+            text=[words[i][j] for i, j in cells],
+            mode="text",
+            textfont={"size": 13, "color": colour},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for colour, cells in groups.items()
+    ]
 
 
 def _values(name: str, known: Mapping[str, float], settings: Settings) -> list[Value]:

@@ -6,6 +6,7 @@ Nothing is drawn here.
 import html
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ class Label:
         return html.escape(self.text, quote=False)
 
 
+_SECTION = re.compile(r"\b(?:loss|train|model)\.")
+"""Points of a grid are named by their values: "loss.temperature = 0.1" reads well without it."""
+
 UNNAMED = Label("unknown configuration", "other")
 """Stands for a configuration whose row is lost."""
 
@@ -158,7 +162,7 @@ def labels_of(configs: pa.Table, plan: pa.Table) -> dict[str, Label]:
         elif row["origin"] == Origin.KNOWN:
             labels[config_id] = Label(text, "known")
         else:
-            labels[config_id] = Label(text, "other")
+            labels[config_id] = Label(_SECTION.sub("", text), "other")
     doubled = {
         text for text, n in Counter(label.text for label in labels.values()).items() if n > 1
     }

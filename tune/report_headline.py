@@ -18,6 +18,9 @@ from tune.study_comparison import StudyComparison
 __all__ = ["facts_of", "headline_of", "lead_of", "rules_of", "verdict_of"]
 
 
+_MOST_NAMES = 3
+
+
 def rules_of(evidence: Evidence) -> Rules:
     """What was fixed before the comparison."""
     return Rules(evidence.spec.confirm.margin, evidence.spec.confirm.looks)
@@ -153,7 +156,12 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
         planned = sum(c.planned for c in compared.configs)
         return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
-    parts = [f"{told[verdict]} {verdict}" for verdict in Verdict if told[verdict]]
+    parts = []
+    for verdict in Verdict:
+        if told[verdict]:
+            names = [_called(evidence, p.first) for p in compared.others if p.verdict is verdict]
+            named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
+            parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
     if told[None]:
         parts.append(f"{told[None]} without verdict")
     return (

@@ -65,10 +65,8 @@ def _limits(evidence: Evidence) -> Iterable[str]:
             else f"All {count(len(compared.others), 'pair')} are corrected together (Holm); there "
             "is no primary one."
         )
-    yield (
-        f"Nothing outside the space that was searched, the preset {spec.preset!r}, and this data "
-        "set was looked at."
-    )
+    looked_at = "these rows" if spec.sampler.kind == "list" else "the space that was searched"
+    yield f"Nothing outside {looked_at}, the preset {spec.preset!r}, and this data set was tried."
 
 
 def reproduction_of(evidence: Evidence) -> Section:
@@ -101,6 +99,9 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     yield "Default", spec.default_label
     yield "Sampler", f"{spec.sampler.kind}, {count(spec.sampler.trials, 'configuration')}"
     yield "Metric", f"{spec.study.metric} ({spec.mode}), margin {number(spec.confirm.margin)}"
+    for row in plan:
+        if row["kind"] == Kind.DATA:
+            yield "Data digest", row["note"] or ""
     for row in plan:
         if row["kind"] == Kind.SEEDS:
             seeds = [str(seed) for seed in row["seeds"] or ()]

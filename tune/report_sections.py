@@ -33,7 +33,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section
         _comparison(evidence, charts, maps),
         Section(
             "search",
-            "How the search went",
+            "How the trainings went" if evidence.spec.is_table else "How the search went",
             charts=tuple(charts[name] for name in _SEARCH if name in charts),
         ),
         Section(
