@@ -1,5 +1,6 @@
 """A checked connection to a cluster's job interface: reachable, authenticated, same Ray."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ _TIMEOUT_S = 15.0
 _HINT = "copy the head's ~/.ray/auth_token to this machine (mode 0600), or set RAY_AUTH_TOKEN"
 
 T = TypeVar("T")
+
+for _name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # else each upload is announced on stderr
 
 
 class RefusalError(RunError):

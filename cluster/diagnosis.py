@@ -1,11 +1,14 @@
 """The doctor's visit: from this machine to the cluster, from its nodes to a verdict."""
 
+from importlib.metadata import version
+from typing import Any
+
 from cluster.connection import Connection
 from cluster.cost import Cost, estimate
 from cluster.doctor import Check, encoders_of, judge
 from cluster.head_tasks import ask_head
 from cluster.jobs import JobSetup
-from cluster.shipping import STUDY_FILE
+from cluster.shipping import DISTRIBUTION, STUDY_FILE
 from cluster.uris import Location
 from hscl.errors import RunError
 from tune.study_spec import StudySpec
@@ -42,7 +45,7 @@ def diagnose(
     for name in encoders_of(spec) if spec else ():
         arguments += ["--encoder", name]
     report = ask_head(connection, setup, arguments, _PROBE_S)
-    checks = [*_first_checks(connection), *judge(report, spec)]
+    checks = [*_first_checks(connection), *judge(report, spec), _same_here(report["nodes"])]
     if spec is None or data is None or not all(check.ok for check in checks):
         return checks, None
     try:
@@ -68,3 +71,14 @@ def _first_checks(connection: Connection) -> list[Check]:
         found = "none is asked for: whoever reaches the cluster can run code on it"
         token = Check("token", ok=False, found=found, todo=todo)
     return [Check("reachable", ok=True, found=version), token]
+
+
+def _same_here(nodes: list[dict[str, Any]]) -> Check:
+    """This machine reads the study and shows the results: with the same code as the nodes."""
+    here = version(DISTRIBUTION)
+    there = {node["packages"].get(DISTRIBUTION) for node in nodes if "packages" in node} - {here}
+    name = f"{DISTRIBUTION} here"
+    if there:
+        found = f"{here}, the nodes have {', '.join(map(str, sorted(there, key=str)))}"
+        return Check(name, ok=False, found=found, todo="install the same, or use --ship-code")
+    return Check(name, ok=True, found=here)

@@ -15,12 +15,12 @@ from hscl.errors import InputError
 from tune.study_spec import StudySpec
 from tune.study_toml import dump_spec
 
-__all__ = ["STUDY_FILE", "Shipment", "ShippedFile", "pack"]
+__all__ = ["DISTRIBUTION", "STUDY_FILE", "Shipment", "ShippedFile", "pack"]
 
 STUDY_FILE = "study.toml"
 _PACKAGES = ("hscl", "tune", "cluster")
 _DATA_FOLDERS = {"studies", "templates"}
-_DISTRIBUTION = "hscl-search"
+DISTRIBUTION = "hscl-search"
 _LIMIT = 100 * 1024 * 1024  # Ray's job interface refuses larger request bodies with status 413
 
 
@@ -120,8 +120,8 @@ def _code() -> Iterator[ShippedFile]:
                 if path.is_file() and not path.is_symlink() and _travels(name):
                     yield ShippedFile(name, path.read_bytes())
     # The nodes find the commands and the version in the distribution's metadata.
-    distribution = importlib.metadata.distribution(_DISTRIBUTION)
-    stem = f"{_DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
+    distribution = importlib.metadata.distribution(DISTRIBUTION)
+    stem = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
     for part in ("METADATA", "entry_points.txt"):
         text = distribution.read_text(part) or ""
         yield ShippedFile(PurePosixPath(stem) / part, text.encode())

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # torch is loaded by the tests that need it
+    from cluster_head import RayHead
+
     from hscl.config import Config
     from hscl.data.prepared import PreparedSplit, TrainingData
 
@@ -179,3 +181,12 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_head() -> Iterator["RayHead"]:
+    """A real Ray head in token mode that tests share; they leave no running job behind."""
+    from cluster_head import RayHead
+
+    with RayHead() as head:
+        yield head
