@@ -54,11 +54,15 @@ def convert(sources: tuple[str, ...], out: str, *, as_json: bool, **options: Any
 @data.command()
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.pass_context
-def check(context: click.Context, file: str, *, as_json: bool) -> None:
+def check(file: str, *, as_json: bool) -> None:
     """Look through a data set file: sizes, lengths, gaps, labels, leaks.
 
     Exit code 2 where something would spoil a study, else 0, with warnings where there are any.
+
+    \f
+
+    Raises:
+        InputError: If something would.
     """
     from hscl.data.checks import check as check_dataset
     from hscl.data.dataset import Dataset
@@ -73,7 +77,10 @@ def check(context: click.Context, file: str, *, as_json: bool) -> None:
 
         print_report(report, Console())
     if report.problems:
-        context.exit(InputError.exit_code)
+        raise InputError(
+            f"{file} must not have what would spoil a study; it has {len(report.problems)} "
+            f"problem(s), the first: {report.problems[0]}"
+        )
 
 
 @data.command()

@@ -126,6 +126,8 @@ def _item(field: str, index: Any, value: Any) -> Change:
         ),
         (_item("audio_lengths", 5, -1), "'audio_lengths', utterance number 6"),
         (_item("audio_lengths", 5, 1.5), "'audio_lengths', utterance number 6"),
+        (_item("audio_lengths", 5, float("inf")), "'audio_lengths', utterance number 6"),
+        (_item("audio_lengths", 5, float("nan")), "'audio_lengths', utterance number 6"),
         (_item("audio_lengths", 5, "5"), "'audio_lengths': a length must be a number"),
         (_set("vision_lengths", [1] * 13), "'vision_lengths': must speak of 12"),
         (_set("vision_lengths", 5), "'vision_lengths': must be a list or an array"),
@@ -139,9 +141,10 @@ def test_what_does_not_fit_is_named(change: Change, message: str) -> None:
     assert "x.pkl, split 'valid'" in str(caught.value)
 
 
-def test_a_text_mask_of_another_shape_is_named() -> None:
+@pytest.mark.parametrize("mask", [np.ones((16, 64)), np.ones((16, 3, 4), "U1"), 5])
+def test_a_text_mask_that_is_none_is_named(mask: Any) -> None:
     content = mmsa(ROWS, aligned=True)
-    content["test"]["text_bert"] = np.ones((16, 64))
+    content["test"]["text_bert"] = mask
     with pytest.raises(FieldError, match=r"split 'test', field 'text_bert': must be \(N, 3, tok"):
         _read(content)
 

@@ -237,13 +237,15 @@ def _recorded(
     elif fields.get("text_bert") is not None:
         field = "text_bert"
         mask = fields[field]
-        if not isinstance(mask, np.ndarray) or mask.ndim != 3 or mask.shape[1] != 3:
+        if not _is_numeric(mask) or mask.ndim != 3 or mask.shape[1] != 3:
             raise FieldError(name, field, f"must be (N, 3, tokens), is {_described(mask)}")
         lengths = mask[:, 1].sum(axis=1).astype(np.float64)
     else:
         return None
     agreed_size(name, [(modality, len(runs.leading)), (field, len(lengths))])
-    wrong = np.flatnonzero(~((lengths >= 0) & (lengths <= runs.rows) & (lengths % 1 == 0)))
+    wrong = np.flatnonzero(
+        ~((lengths >= 0) & (lengths <= runs.rows) & (lengths == np.trunc(lengths)))
+    )
     if len(wrong):
         raise FieldError(
             name,
@@ -258,6 +260,10 @@ def _number(name: str, field: str, value: Any) -> float:
     if not isinstance(value, int | float | np.number):
         raise FieldError(name, field, f"a length must be a number, is {str(value)[:40]!r}")
     return float(value)
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
 
 
 def _described(value: Any) -> str:
