@@ -58,11 +58,6 @@ def check(file: str, *, as_json: bool) -> None:
     """Look through a data set file: sizes, lengths, gaps, labels, leaks.
 
     Exit code 2 where something would spoil a study, else 0, with warnings where there are any.
-
-    \f
-
-    Raises:
-        InputError: If something would.
     """
     from hscl.data.checks import check as check_dataset
     from hscl.data.dataset import Dataset
@@ -76,10 +71,14 @@ def check(file: str, *, as_json: bool) -> None:
         from hscl.data.check_tables import print_report
 
         print_report(report, Console())
-    if report.problems:
+    _refuse(file, report.problems)
+
+
+def _refuse(file: str, problems: list[str]) -> None:
+    if problems:
         raise InputError(
-            f"{file} must not have what would spoil a study; it has {len(report.problems)} "
-            f"problem(s), the first: {report.problems[0]}"
+            f"{file} must not have what would spoil a study; it has {len(problems)} "
+            f"problem(s), the first: {problems[0]}"
         )
 
 
