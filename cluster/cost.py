@@ -5,35 +5,35 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tune.budget import reserved_epochs
+from tune.dry_run import plan_study
 from tune.study_spec import StudySpec
 
-__all__ = ["Cost", "estimate", "time_first_steps"]
+__all__ = ["Cost", "estimate", "slots_on", "time_first_steps"]
 
 _STEPS = 6  # of the default configuration; the first epoch of them warms up and is not counted
 
 
 @dataclass(frozen=True)
 class Cost:
-    """An estimate, upper bounds where early stopping makes it less.
+    """What a study takes on the nodes that are there now.
 
     Attributes:
         trials: Trainings at most.
-        epochs: Epochs at most: no trial of the screen is stopped.
-        epochs_stopped: Epochs if every rung of the screen stops as many as it can.
+        epochs: Epochs at most.
+        usual_epochs: Epochs if early stopping does what it usually does.
         seconds_per_epoch: Of the default configuration, from the probe.
-        at_once: Trials that run at the same time on the nodes that are there now.
-        hours: Wall time for `epochs`.
-        hours_stopped: Wall time for `epochs_stopped`.
+        at_once: Trials that run at the same time.
+        hours: On the clock, at most.
+        usual_hours: On the clock, for the usual epochs.
     """
 
     trials: int
     epochs: int
-    epochs_stopped: int
+    usual_epochs: int
     seconds_per_epoch: float
     at_once: int
     hours: float
-    hours_stopped: float
+    usual_hours: float
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -41,21 +41,21 @@ class Cost:
 
     def in_words(self) -> str:
         """One line for a person."""
-        stopped = ""
-        if self.epochs_stopped < self.epochs:
-            stopped = (
-                f", down to {self.epochs_stopped:,} epochs and {self.hours_stopped:,.2g} h "
+        usual = ""
+        if self.usual_epochs < self.epochs:
+            usual = (
+                f", usually {self.usual_epochs:,} epochs and {self.usual_hours:,.2g} h "
                 "with early stopping"
             )
         return (
             f"cost: at most {self.trials:,} trials, {self.epochs:,} epochs of about "
             f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
-            f"{self.hours:,.2g} h{stopped}"
+            f"{self.hours:,.2g} h{usual}"
         )
 
 
 def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str, float]]) -> Cost:
-    """Count a study's epochs and divide them by what runs at once.
+    """Divide what a study will do by what runs at once.
 
     Args:
         spec: The study.
@@ -65,24 +65,38 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
     Returns:
         The estimate.
     """
-    longest = spec.longest_trial
-    if spec.is_table:
-        trials = len(spec.table_points) * _count(spec.confirm.seeds)
-        epochs = stopped = trials * longest
-    else:
-        screen = spec.sampler.trials
-        rest = reserved_epochs(spec, candidates=max(1, screen - 1))
-        trials = screen + rest // longest
-        epochs = screen * longest + rest
-        stopped = min(epochs, _screen_stopped(spec) + rest)
-    at_once = max(1, sum(_fits(spec, node) for node in nodes))
+    plan = plan_study(spec)
+    at_once = max(1, sum(slots_on(spec, node) for node in nodes))
     if spec.resources.concurrent:
         at_once = min(at_once, spec.resources.concurrent)
+    usual, most = plan.hours(seconds_per_epoch, at_once)
+    return Cost(
+        trials=plan.trainings,
+        epochs=plan.epochs,
+        usual_epochs=plan.usual_epochs,
+        seconds_per_epoch=seconds_per_epoch,
+        at_once=at_once,
+        hours=most,
+        usual_hours=usual,
+    )
 
-    def hours(count: int) -> float:
-        return count * seconds_per_epoch / at_once / 3600
 
-    return Cost(trials, epochs, stopped, seconds_per_epoch, at_once, hours(epochs), hours(stopped))
+def slots_on(spec: StudySpec | None, node: Mapping[str, float]) -> int:
+    """How many trials a node takes at once.
+
+    Args:
+        spec: The study; None counts a CPU a trial.
+        node: Ray's resources of the node.
+
+    Returns:
+        A number of trials, 0 where none fits.
+    """
+    if spec is None:
+        return int(node.get("CPU", 0.0))
+    slots = node.get("CPU", 0.0) / spec.resources.cpus
+    if spec.resources.gpus:
+        slots = min(slots, node.get("GPU", 0.0) / spec.resources.gpus)
+    return int(slots + 1e-9)
 
 
 def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
@@ -135,28 +149,3 @@ def _first(split: Any, count: int) -> Any:
         audio=taken(split.audio),
         vision=taken(split.vision),
     )
-
-
-def _screen_stopped(spec: StudySpec) -> int:
-    """Epochs of a screen in which each rung lets one in `reduction_factor` go on."""
-    longest, trials = spec.longest_trial, spec.sampler.trials
-    if spec.scheduler.kind == "none":
-        return trials * longest
-    epochs, level, alive = 0, 0, float(trials)
-    rung = spec.scheduler.grace_epochs
-    while rung < longest:
-        epochs += round(alive * (rung - level))
-        alive = max(1.0, alive / spec.scheduler.reduction_factor)
-        level, rung = rung, rung * spec.scheduler.reduction_factor
-    return epochs + round(alive * (longest - level))
-
-
-def _fits(spec: StudySpec, node: Mapping[str, float]) -> int:
-    slots = node.get("CPU", 0.0) / spec.resources.cpus
-    if spec.resources.gpus:
-        slots = min(slots, node.get("GPU", 0.0) / spec.resources.gpus)
-    return int(slots + 1e-9)
-
-
-def _count(seeds: int | tuple[int, ...]) -> int:
-    return seeds if isinstance(seeds, int) else len(seeds)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cluster.cost import slots_on
 from hscl.config import Config
 from tune.study_spec import StudySpec
 
@@ -202,7 +203,7 @@ def _disk(nodes: list[dict[str, Any]]) -> Check:
 def _memory(nodes: list[dict[str, Any]], spec: StudySpec | None) -> Check:
     short = []
     for node in nodes:
-        slots = _slots(node["resources"], spec)
+        slots = slots_on(spec, node["resources"])
         needed = slots * _MEMORY_A_TRIAL
         if node["memory_free"] < needed:
             free = node["memory_free"] / _GIB
@@ -215,16 +216,6 @@ def _memory(nodes: list[dict[str, Any]], spec: StudySpec | None) -> Check:
         return Check("memory", ok=False, found="; ".join(short), todo=todo)
     least = min((node["memory_free"] for node in nodes), default=0)
     return Check("memory", ok=True, found=f"at least {least / _GIB:.1f} GiB free")
-
-
-def _slots(resources: dict[str, float], spec: StudySpec | None) -> int:
-    """How many trials a node takes at once."""
-    cpus = spec.resources.cpus if spec is not None else 1.0
-    slots = int(resources.get("CPU", 0) / cpus)
-    gpus = spec.resources.gpus if spec is not None else None
-    if gpus:
-        slots = min(slots, int(resources.get("GPU", 0) / gpus))
-    return slots
 
 
 def _clocks(nodes: Sequence[dict[str, Any]]) -> Check:

@@ -21,6 +21,7 @@ __all__ = ["Outcome", "ask_head", "failure", "run_on_head"]
 
 
 _ERROR = "hscl: error: "
+_END_S = 10.0
 _BEGIN = "Running entrypoint for job "
 
 
@@ -147,12 +148,18 @@ def failure(outcome: Outcome, python: str) -> HsclError | None:
 
 
 def _forget(connection: Connection, name: str) -> None:
-    """Stop a task that is left, and take it off the cluster's list."""
+    """Stop a task that still runs, and take it off the cluster's list."""
     try:
-        asked(connection.client.stop_job, name)
+        deadline = time.monotonic() + _END_S
+        if asked(connection.client.get_job_status, name) in ACTIVE:
+            asked(connection.client.stop_job, name)
+            while asked(connection.client.get_job_status, name) in ACTIVE:
+                if time.monotonic() > deadline:
+                    return  # it still ends, and stays on Ray's own list only
+                time.sleep(0.25)
         asked(connection.client.delete_job, name)
     except RefusalError:
-        return  # it still ends, and Ray drops it with the others
+        return
 
 
 def _cause(message: str) -> str:

@@ -109,15 +109,22 @@ class Hosts:
             **changed,
         }
 
-    def command(self, host: str, command: Sequence[str]) -> list[str]:
-        """The command line that runs a command on a machine."""
-        enter = ["nsenter", f"--net=/run/netns/{self._name(host)}", "unshare", "--uts"]
+    def command(self, host: str, command: Sequence[str], *, named: bool = True) -> list[str]:
+        """The command line that runs a command on a machine, under the machine's own name."""
+        enter = ["nsenter", f"--net=/run/netns/{self._name(host)}"]
+        if not named:
+            return [*enter, *map(str, command)]
+        enter += ["unshare", "--uts"]
         name = f"hostname {host}"
         if host == "laptop":
             # An empty file system over the parent: the cluster's folder does not exist here.
             enter.append("--mount")
             name += f" && mount -t tmpfs none {self.cluster.parent}"
         return [*enter, "sh", "-ec", f'{name} && exec "$@"', "sh", *map(str, command)]
+
+    def adopt(self, child: "subprocess.Popen[Any]") -> None:
+        """Wait for a process at the end that was started on a machine by other means."""
+        self._children.append(child)
 
     def start(self, host: str, command: Sequence[str], **named: Any) -> "subprocess.Popen[Any]":
         """Start a command on a machine."""
