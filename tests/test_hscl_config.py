@@ -17,7 +17,7 @@ from hscl.errors import InputError
 def test_the_tree_cannot_be_changed() -> None:
     config = Config()
     with pytest.raises(ValidationError, match="frozen"):
-        config.loss.temperature = 0.1  # type: ignore[misc]
+        config.loss.temperature = 0.1
 
 
 def test_an_override_changes_the_new_configuration_alone() -> None:
