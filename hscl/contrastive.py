@@ -142,10 +142,11 @@ class _SupCR(torch.autograd.Function):
         positives[:, -1:] += views - 1
         positives = positives.repeat(views, 1)
 
-        others = logits.clone().fill_diagonal_(-torch.inf)
+        others = logits.clone().fill_diagonal_(0.0)
+        numerators = others.sum(dim=1)
+        others.fill_diagonal_(-torch.inf)
         by_utterance = others.view(anchors, views, -1).logsumexp(dim=1)
         denominators = by_utterance.gather(1, positions).logcumsumexp(dim=1)
-        numerators = logits.sum(dim=1) - logits.diagonal()
         pairs = anchors * (anchors - 1)
         loss = ((positives * denominators).sum(dim=1) - numerators).sum() / pairs
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 from hscl.config import HeadConfig, ModelConfig
 from hscl.errors import InputError
 from hscl.model.fusion import FusionBlock
+from hscl.model.length_groups import in_length_groups
 from hscl.model.sequence_encoder import SequenceEncoder
 
 if TYPE_CHECKING:  # batches import `Widths` from here
@@ -192,13 +193,20 @@ class HsclNetwork(nn.Module):
     def _encode_text(self, batch: "Batch") -> tuple[Tensor, Tensor | None, Tensor]:
         """E_t (B, L, d_t), the mask for the fusion's self-attention (B, L) or None, and R_t."""
         tokens = batch.text
-        if self.config.form == "released":
+        released = self.config.form == "released"
+        if released:
             missing = max(self.config.text.max_tokens - tokens.shape[1], 0)
             tokens = functional.pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
-        places = torch.arange(tokens.shape[1], device=tokens.device)
         # The first place is open in every row: where words are missing, `no_words` stands there.
-        mask = (places[None, :] < batch.text_lengths[:, None]) | (places == 0)
-        text = tokens if self.text_encoder is None else self.text_encoder(tokens, mask)
+        lengths = batch.text_lengths.clamp(min=1)
+        mask = _mask(tokens, lengths)
+        if self.text_encoder is None:
+            text = tokens
+        elif released:  # what stands in the padding matters
+            text = self.text_encoder(tokens, mask)
+        else:
+            encoder = self.text_encoder
+            text = in_length_groups(lambda ids, n: encoder(ids, _mask(ids, n)), tokens, lengths)
         wordless = (batch.text_lengths == 0)[:, None, None]
         text = torch.where(wordless, self.no_words.to(text.dtype), text)
         if self.config.text.pooling == "mean":
@@ -206,7 +214,7 @@ class HsclNetwork(nn.Module):
             sentence = (share.to(text.dtype)[:, None, :] @ text).squeeze(1)
         else:
             sentence = text[:, 0]
-        return text, None if self.config.form == "released" else mask, sentence
+        return text, None if released else mask, sentence
 
     def _frames(self, batch: "Batch", name: str) -> tuple[Tensor, Tensor]:
         """Frames (B, L, d) and lengths (B,); none at all where the batch lacks the modality."""
@@ -217,6 +225,11 @@ class HsclNetwork(nn.Module):
             frames = self.no_words.new_zeros(count, 0, getattr(self.widths, name))
             lengths = torch.zeros_like(batch.text_lengths)
         return frames, lengths
+
+
+def _mask(padded: Tensor, lengths: Tensor) -> Tensor:
+    """(B, L), True for the first `lengths` places of each row."""
+    return torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
 
 
 def _summary(sentence: Tensor, fused: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:

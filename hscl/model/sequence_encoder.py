@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from hscl.config import SequenceConfig
 from hscl.errors import InputError
+from hscl.model.length_groups import in_length_groups
 
 __all__ = ["SequenceEncoder", "check_heads", "sinusoidal_positions"]
 
@@ -81,9 +82,13 @@ class SequenceEncoder(nn.Module):
         mask = places[None, :] <= lengths[:, None]
         positions = sinusoidal_positions(1 + longest, width, frames.device).to(frames.dtype)
         hidden = self.dropout(sequence * math.sqrt(width) + positions)
+        return in_length_groups(self._encode, hidden, 1 + lengths), mask
+
+    def _encode(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         for layer in self.layers:
             hidden = layer(hidden, mask[:, None, None, :])
-        return hidden, mask
+        return hidden
 
 
 class _Layer(nn.Module):
