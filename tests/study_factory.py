@@ -5,8 +5,12 @@ effects of seed, video and utterance. Everything else is real: the planner says 
 the scheduler stops trials, the table store writes.
 """
 
+import atexit
+import functools
+import shutil
+import tempfile
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +22,10 @@ from tune.decisions import plan_row
 from tune.history import History
 from tune.phases import Decide, Propose, Run, next_step
 from tune.proposals import propose
+from tune.report_evidence import Evidence, gather
 from tune.schedulers import should_stop
 from tune.states import Kind, Phase
+from tune.storage import open_folder
 from tune.study_toml import dump_spec, parse_spec
 from tune.table_store import TableStore
 
@@ -57,6 +63,7 @@ class Simulated:
         seed_sd: Spread over seeds.
         failures: How many of the default's and of the screen's trials fail.
         name: The study's name, which is user input.
+        known: Points to try first: a name, a hyperparameter, its value.
     """
 
     sampler: str = "random"
@@ -76,7 +83,7 @@ class Simulated:
     margin: float = 0.02
     metric: str = "mae"
     name: str = "mosi temperature"
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: tuple[tuple[str, str, float], ...] = ()
 
 
 def write_study(folder: Path, what: Simulated | None = None) -> Path:
@@ -90,6 +97,14 @@ def write_study(folder: Path, what: Simulated | None = None) -> Path:
         The folder.
     """
     return _Writer(folder, what or Simulated()).write()
+
+
+@functools.cache
+def evidence_of(what: Simulated) -> Evidence:
+    """What a report knows of a simulated study; each is written once in a process."""
+    room = Path(tempfile.mkdtemp(prefix="studies-"))
+    atexit.register(shutil.rmtree, room, ignore_errors=True)
+    return gather(open_folder(write_study(room / "study", what)))
 
 
 class _Writer:
@@ -294,7 +309,9 @@ def _specification(what: Simulated) -> str:
         "[sampler]",
         f'kind = "{what.sampler}"',
     ]
-    known = ABLATIONS if what.sampler == "list" else what.known
+    known = {name: {key: value} for name, key, value in what.known}
+    if what.sampler == "list":
+        known = ABLATIONS
     if what.sampler not in {"list", "grid"}:
         lines += [
             f"trials = {what.trials}",
