@@ -105,6 +105,19 @@ def test_standard_error_and_degrees_of_freedom_follow_the_equations() -> None:
     assert (interval.low, interval.high) == pytest.approx((low, high))
 
 
+def test_long_videos_leave_fewer_degrees_of_freedom_than_equal_ones() -> None:
+    rng = np.random.default_rng(7)
+    sizes = np.array([40, 10, 10, 10, 10, 10, 10, 10])
+    videos = np.repeat(np.arange(8), sizes)
+    d = rng.normal(0, 1.0, 8)[videos] + rng.normal(0, 0.01, (6, videos.size))
+    crossed = crossed_variance(d, videos)
+    assert crossed.effective_videos == pytest.approx(110**2 / (40**2 + 7 * 10**2))
+    # Videos are nearly all of the variance, so that theirs are nearly all degrees of freedom.
+    assert crossed.degrees_of_freedom == pytest.approx(crossed.effective_videos - 1, rel=0.01)
+    equal = crossed_variance(rng.normal(0, 1.0, (6, 40)), np.repeat(np.arange(8), 5))
+    assert equal.effective_videos == pytest.approx(8)
+
+
 def test_variance_never_falls_below_the_residuals() -> None:
     crossed = CrossedVariance(0.0, seeds=6, videos=8, ms_seed=0.1, ms_video=0.2, ms_error=1.0)
     assert crossed.standard_error == pytest.approx(math.sqrt(1.0 / 48))

@@ -5,7 +5,7 @@ order. What is missing stays missing: a failed trial, a trial that still runs, a
 whose predictions are lost are told apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +116,7 @@ def last_events(trials: pa.Table) -> dict[str, TrialOutcome]:
 
 
 def pair_runs(
-    outcomes: dict[str, TrialOutcome],
+    outcomes: Mapping[str, TrialOutcome],
     predictions: pa.Table,
     config_ids: Sequence[str],
     seeds: Sequence[int],
@@ -170,7 +170,7 @@ def pair_runs(
     )
 
 
-def _state(outcomes: dict[str, TrialOutcome], name: str) -> TrialState | None:
+def _state(outcomes: Mapping[str, TrialOutcome], name: str) -> TrialState | None:
     return outcomes[name].state if name in outcomes else None
 
 
