@@ -12,7 +12,7 @@ from typing import Any
 from hscl.errors import InputError
 from tune.study_sections import ResourcesSection
 
-__all__ = ["RaySession", "check_machine", "ray_session"]
+__all__ = ["RaySession", "check_machine", "fit_here", "ray_session"]
 
 _WORKERS = {
     # Tune reads it in the worker: how long a warm one waits for its last trial to let go.
@@ -109,6 +109,11 @@ def check_machine(resources: ResourcesSection) -> None:
                 f"resources.gpus must be at most the {gpus} of this machine, but is "
                 f"{resources.gpus:g}; lower it, or join a cluster with --address"
             )
+
+
+def fit_here(resources: ResourcesSection) -> int:
+    """How many trials run at once on this machine, as far as its CPUs go."""
+    return max(1, int(len(os.sched_getaffinity(0)) / resources.cpus + 1e-9))
 
 
 @contextmanager

@@ -44,12 +44,12 @@ class Recorder:
         setbacks: For each trial how many of its attempts ended in a way that counts.
         predicted: Trials whose predictions are written.
         precision: What the last trial that said so computed in.
-        on_flush: Called with the report rows that have just become durable.
+        on_rows: Called with a table's name and the rows of it that have just become durable.
     """
 
     def __init__(self, spec: StudySpec, store: TableStore) -> None:
         self.spec = spec
-        self.on_flush: Callable[[Sequence[Row]], None] = lambda rows: None
+        self.on_rows: Callable[[str, Sequence[Row]], None] = lambda table, rows: None
         self._store = store
         self._waiting: dict[str, list[Row]] = {name: [] for name in _ORDER}
         self._flushed = time.monotonic()
@@ -126,8 +126,7 @@ class Recorder:
             if rows:
                 self._waiting[name] = []
                 self._store.append(name, rows)
-                if name == "reports":
-                    self.on_flush(rows)
+                self.on_rows(name, rows)
         self._flushed = time.monotonic()
 
     def flush_if_due(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,9 @@ from hscl.errors import InputError, did_you_mean
 from tune.history import History
 from tune.storage import Folder, open_folder
 from tune.study_folder import STUDY_FILE, frozen_spec
+from tune.study_lock import holder_of
 from tune.study_spec import StudySpec
+from tune.summary import events_rate, summarise
 from tune.table_schemas import SCHEMAS
 from tune.table_store import TableStore
 
@@ -63,6 +65,17 @@ class Study:
     def frame(self, name: str, *, events: bool = False) -> "pd.DataFrame":
         """As `table`, as a pandas data frame."""
         return self.table(name, events=events).to_pandas()
+
+    def status(self) -> dict[str, Any]:
+        """How the study stands, as plain values; see `tune.summary.Summary`.
+
+        `driver` says who holds its lock file (a process that was killed may still stand there),
+        `last_event` when anything was last written, both None where there is nothing.
+        """
+        events = self.table("trials", events=True).to_pylist()
+        summary = summarise(self.history, events_rate(events, self.history))
+        last = events[-1]["time"].isoformat() if events else None
+        return summary.to_dict() | {"last_event": last, "driver": holder_of(self.folder)}
 
     @cached_property
     def history(self) -> History:

@@ -77,6 +77,14 @@ class HsclData:
 
         return prepare(self._dataset, config)
 
+    def test_videos(self, spec: StudySpec) -> int | None:
+        """How many videos test has; None where the study never opens it."""
+        if not spec.opens_test:
+            return None
+        table = self._dataset.table.select(["split", "video"]).to_pydict()
+        rows = zip(table["split"], table["video"], strict=True)
+        return len({video for split, video in rows if split == "test"})
+
     def _check_labels_of_test(self) -> None:
         # Whether they are there, not what they are.
         table = self._dataset.table.select(["split", "label"])

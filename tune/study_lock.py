@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -21,7 +22,7 @@ from typing import IO, Any, Self
 from hscl.errors import InputError, RunError
 from tune.storage import Folder
 
-__all__ = ["LockLostError", "StudyLock"]
+__all__ = ["LockLostError", "StudyLock", "holder_of"]
 
 _NAME = "lock.json"
 _BEAT_S = 5.0
@@ -96,6 +97,8 @@ class StudyLock:
             self._beat = None
         if self._file is not None:
             # The file stays: removing it would let a waiting process lock a name that is gone.
+            with suppress(OSError):
+                self._file.truncate(0)
             self._file.close()
             self._file = None
 
@@ -228,6 +231,18 @@ class _Heartbeat:
         content = self._holder | {"beat": self._count}
         self._folder.write(_NAME, json.dumps(content).encode())
         self._last = began
+
+
+def holder_of(folder: Folder) -> dict[str, Any] | None:
+    """Who took the lock last and did not give it back: host, pid, since; None: nobody.
+
+    A process that was killed on a disk may still stand there, although its lock is free.
+    """
+    try:
+        holder = _read(folder)
+    except OSError:
+        return None
+    return {key: holder.get(key) for key in ("host", "pid", "since")} if "pid" in holder else None
 
 
 def _read(folder: Folder) -> dict[str, Any]:

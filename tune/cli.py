@@ -1,0 +1,292 @@
+"""The commands `hscl search`, `confirm`, `status`, `table`, `tensorboard`, `studies`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hscl.errors import InputError, RunError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tune.driver import Outcome, SearchRequest
+    from tune.study_spec import StudySpec
+
+__all__ = ["confirm", "search", "status", "studies", "table", "tensorboard"]
+
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("study")
+@click.option("--data", required=True, help="The data set, from `hscl data convert`.")
+@click.option("--out", help="The study's folder, as a path or URI; the same again resumes it.")
+@click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
+@click.option(
+    "--warm-start", metavar="DIR", help="Let the sampler know an earlier study's screen."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def search(study: str, *, as_json: bool, **options: Any) -> None:
+    """Run a study, or go on with it: screen, race, confirm.
+
+    STUDY is a study file, or the name of one that `hscl studies` lists. Ctrl-C once stops after
+    saving, twice at once; the same command goes on where it stopped.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.study_data import HsclData
+
+    spec = _read_study(study)
+    data = HsclData(options["data"])
+    if options.pop("dry_run"):
+        _say_plan(spec, data, options, as_json=as_json)
+        return
+    if options["out"] is None:
+        raise InputError("--out must say where the study goes; only --dry-run needs none")
+    from tune.driver import SearchRequest
+
+    request = SearchRequest(
+        out=options["out"], address=options["address"], warm_start=options["warm_start"]
+    )
+    _run(spec, data, request, as_json=as_json)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--data", required=True, help="The data set that the study began with.")
+@click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> None:
+    """Take the next of the looks at confirm that the study declared, on fresh seeds.
+
+    STUDY is a study's folder or URI. More looks than `confirm.looks` are refused: seeds that are
+    added because the result was not liked can claim nothing.
+    """
+    from tune.driver import SearchRequest
+    from tune.study import open_study
+    from tune.study_data import HsclData
+
+    opened = open_study(study)
+    request = SearchRequest(out=study, address=address, another_look=True)
+    _run(opened.spec, HsclData(data), request, as_json=as_json)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def status(study: str, *, as_json: bool) -> None:
+    """Say how a study stands, from its tables; it may be running, here or elsewhere.
+
+    STUDY is a study's folder or URI.
+    """
+    from tune.study import open_study
+
+    opened = open_study(study)
+    told = opened.status()
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    from rich.console import Console
+
+    from tune.progress import render
+    from tune.summary import events_rate, summarise
+
+    events = opened.table("trials", events=True).to_pylist()
+    summary = summarise(opened.history, events_rate(events, opened.history))
+    console = Console(highlight=False)
+    console.print(
+        f"{summary.study}: {summary.state}" + (f" ({summary.note})" * bool(summary.note))
+    )
+    console.print(render(summary))
+    if told["last_event"] is not None:
+        console.print(f"last event {told['last_event']}")
+    if told["driver"] is not None:
+        console.print("driver     process {pid} on {host} since {since}".format(**told["driver"]))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("study")
+@click.option("--events", is_flag=True, help="For trials: every event, not each trial's last.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="json is one object a line; parquet goes to --out or a pipe.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
+)
+def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -> None:
+    """Print a table of a study: configs, trials, reports, predictions or plan.
+
+    STUDY is a study's folder or URI. One row per trial and epoch, and for trials each one's last
+    event, whatever was interrupted and resumed.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.study import open_study
+
+    rows = open_study(study).table(name, events=events)
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    content = _as_bytes(rows, form)
+    if out is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+
+
+@click.command()
+@click.argument("study")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write it.")
+def tensorboard(study: str, out: Path | None) -> None:
+    """Make a study's TensorBoard files anew from its tables.
+
+    STUDY is a study's folder or URI. The files go to STUDY/tensorboard; for object storage give
+    a local --out.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.study import open_study
+    from tune.tensorboard_view import FOLDER, rebuild
+
+    opened = open_study(study)
+    root = out
+    if root is None:
+        if opened.folder.local is None:
+            raise InputError(f"{study} is on object storage: give a local folder with --out DIR")
+        root = opened.folder.local / FOLDER
+    try:
+        rebuild(opened, root)
+    except OSError as error:
+        raise RunError(f"{root} must be a folder that can be written, but: {error}") from error
+    click.echo(f"tensorboard --logdir {root}")
+
+
+@click.command()
+@click.option("--show", metavar="NAME", help="Print that study's file, to start your own from.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def studies(show: str | None, *, as_json: bool) -> None:
+    """List the studies that come with the package; `hscl search NAME` runs one."""
+    from tune.ready_studies import ready_studies, ready_study
+
+    if show is not None:
+        click.echo(ready_study(show).text, nl=False)
+        return
+    found = ready_studies()
+    if as_json:
+        listed = [{"name": study.name, "description": study.description} for study in found]
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        return
+    width = max(len(study.name) for study in found)
+    for study in found:
+        click.echo(f"{study.name:<{width}}  {study.description}")
+
+
+def _read_study(where: str) -> "StudySpec":
+    """A study file, or a ready study by its name.
+
+    Raises:
+        InputError: It is neither.
+    """
+    from tune.ready_studies import ready_studies, ready_study
+    from tune.study_toml import load_spec, parse_spec
+
+    if Path(where).exists() or Path(where).suffix:
+        return load_spec(where)
+    names = [study.name for study in ready_studies()]
+    if where not in names:
+        raise InputError(
+            f"STUDY must be a file or the name of a ready study, but {where!r} is neither; "
+            f"{did_you_mean(where, names)}"
+        )
+    import tomllib
+
+    return parse_spec(tomllib.loads(ready_study(where).text), source=where, name=where)
+
+
+def _run(spec: "StudySpec", data: Any, request: "SearchRequest", *, as_json: bool) -> None:
+    """Run a study with all views and say what came out.
+
+    Raises:
+        SystemExit: 130, where a person stopped it.
+    """
+    from rich.console import Console
+
+    from tune.driver import run_search
+    from tune.progress import Progress
+    from tune.search_words import ending_words
+    from tune.study import open_study
+    from tune.tensorboard_view import TensorBoard
+
+    console = Console(stderr=as_json)
+    outcome = run_search(spec, data, request, views=(TensorBoard(), Progress(console)))
+    opened = open_study(request.out)
+    if as_json:
+        click.echo(json.dumps(opened.status(), indent=2))
+    if outcome.interrupted:
+        click.echo("hscl: interrupted; everything so far is kept", err=True)
+        raise SystemExit(_INTERRUPTED)
+    _refuse_failure(outcome, request.out)
+    if not as_json:
+        for line in ending_words(opened):
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _refuse_failure(outcome: "Outcome", out: str) -> None:
+    """Return unless the study gave up.
+
+    Raises:
+        RunError: It did.
+    """
+    if outcome.done is not None and outcome.done.gave_up:
+        raise RunError(
+            f"{outcome.done.note}; each trial's output is in {out}/logs. Once the cause is "
+            "removed, the same command tries again"
+        )
+
+
+def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json: bool) -> None:
+    """What a search would do, after every check that it would make."""
+    from dataclasses import asdict
+
+    from tune.dry_run import plan_study
+    from tune.first_steps import time_first_steps
+    from tune.ray_session import check_machine, fit_here
+    from tune.search_words import detection_words, plan_words
+    from tune.storage import open_folder
+    from tune.study_folder import check_folder
+
+    if options["out"] is not None:
+        check_folder(open_folder(options["out"]), spec)
+    if options["address"] is None:
+        check_machine(spec.resources)
+    data.check(spec)
+    timed = time_first_steps(spec, data.where)
+    at_once = spec.resources.concurrent or fit_here(spec.resources)
+    if as_json:
+        told = asdict(plan_study(spec)) | {"timed": timed, "at_once": at_once}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    lines = plan_words(spec, timed["seconds_per_epoch"], at_once)
+    for line in [*lines, *detection_words(spec, data.test_videos(spec))]:
+        click.echo(line)
+
+
+def _as_bytes(rows: "pa.Table", form: str) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if form == "parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink)
+        return bytes(sink.getvalue().to_pybytes())
+    frame = rows.to_pandas()
+    if form == "json":
+        text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
+        return str(text).encode()
+    return str(frame.to_csv(index=False)).encode()

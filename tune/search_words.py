@@ -1,0 +1,143 @@
+"""What `hscl search` says before it starts and after it ended."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from hscl.errors import HsclError
+from tune.dry_run import StudyPlan, plan_study
+from tune.records import TrialRecord
+from tune.seed_budget import FEWEST_PAIRS, detectable_in_seed_sds
+from tune.states import Kind
+from tune.study import Study
+from tune.study_spec import StudySpec
+
+__all__ = ["detection_words", "ending_words", "plan_words"]
+
+
+def plan_words(spec: StudySpec, seconds_per_epoch: float | None, at_once: int) -> list[str]:
+    """A study's plan: phases, seeds, trainings, time.
+
+    Args:
+        spec: The study.
+        seconds_per_epoch: As measured on the default; None: not measured.
+        at_once: Trials at once.
+    """
+    plan = plan_study(spec)
+    lines = [f"{plan.name}: configuration 0 is the {plan.default}"]
+    for phase in plan.phases:
+        seeds = ", ".join(map(str, phase.seeds))
+        lines.append(
+            f"  {phase.phase:<8} {phase.configurations} configurations × {len(phase.seeds)} "
+            f"seed{'s' if len(phase.seeds) != 1 else ''} = {phase.trainings} trainings, "
+            f"at most {phase.epochs} epochs; seeds {seeds}"
+        )
+    if plan.rungs:
+        lines.append(f"  rungs    epochs {', '.join(map(str, plan.rungs))}")
+    lines.append(
+        f"  in all   at most {plan.trainings} trainings, {plan.epochs} epochs; usually about "
+        f"{plan.usual_epochs} epochs"
+    )
+    if seconds_per_epoch is not None:
+        usual, most = plan.hours(seconds_per_epoch, at_once)
+        lines.append(
+            f"  time     about {_hours(usual)}, at most {_hours(most)}: {at_once} at once, "
+            f"{seconds_per_epoch:.2g} s an epoch of the default on this machine (measured)"
+        )
+    test = "opened in confirm" if plan.opens_test else "never opened"
+    return [*lines, f"  test     {test}"]
+
+
+def detection_words(spec: StudySpec, test_videos: int | None) -> list[str]:
+    """What the study's seeds and its test set can show at all, before anything runs.
+
+    Args:
+        spec: The study.
+        test_videos: Videos in test; None where test stays closed.
+    """
+    plan: StudyPlan = plan_study(spec)
+    if not plan.pairs or not plan.comparisons:
+        return ["  evidence none: confirm has no seeds or nothing to compare"]
+    if plan.pairs < FEWEST_PAIRS:
+        return [
+            f"  evidence {plan.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
+        ]
+    alpha = 0.05 / plan.looks
+    sds = detectable_in_seed_sds(plan.pairs, alpha)
+    found = (
+        f"  evidence {plan.pairs} pairs of seeds find a difference of {sds:.2f} standard "
+        "deviations (of one seed's paired difference) in four of five studies, on this test set"
+    )
+    lines = [found]
+    if test_videos is not None:
+        lines.append(
+            f"           on videos like these the {test_videos} test videos set a limit that more "
+            "seeds do not lift; `hscl compare` says what would decide"
+        )
+    return lines
+
+
+def ending_words(study: Study) -> list[str]:
+    """What came out: the winner, its difference from the default, and what to do next."""
+    history, where = study.history, study.folder.uri
+    lines = []
+    for row in history.plan_rows(Kind.WINNER)[-1:]:
+        if row["config_id"] is None:
+            lines.append(str(row["note"]))
+            continue
+        config = history.configs[row["config_id"]]
+        values = ", ".join(f"{key} = {_short(value)}" for key, value in config.params.items())
+        lines += [
+            f"winner   {config.name} ({config.config_id}): {values}",
+            f"         {row['note']}",
+        ]
+    lines += _comparison(study)
+    failed = [trial for trial in history.trials.values() if trial.error]
+    if failed:
+        lines.append(_failures(failed))
+    nexts = {
+        "who beats whom, and how surely": f"hscl compare {where}",
+        "one page with plots": f"hscl report {where}",
+    }
+    if not study.spec.is_table and history.plan_rows(Kind.WINNER):
+        nexts["the winner with its evidence"] = f"hscl export {where} --out best.toml"
+    if study.folder.local is not None:
+        nexts["curves"] = f"tensorboard --logdir {where}/tensorboard"
+    width = max(map(len, nexts.values()))
+    return [*lines, "next", *(f"  {command:<{width}}  {what}" for what, command in nexts.items())]
+
+
+def _comparison(study: Study) -> list[str]:
+    """The primary comparison in words, where confirm has one."""
+    from tune.comparison import Rules  # noqa: PLC0415 - statistics, at the end only
+    from tune.comparison_words import pair_headline  # noqa: PLC0415
+    from tune.study_comparison import compare_study  # noqa: PLC0415
+
+    if not study.history.plan_rows(Kind.PRIMARY):
+        return []
+    tables: Mapping[str, pa.Table] = {
+        name: study.table(name, events=True)
+        for name in ("configs", "trials", "plan", "predictions")
+    }
+    try:
+        compared = compare_study(study.spec, tables)
+        if compared.primary is None:
+            return []
+        rules = Rules(compared.margin, compared.looks)
+        return [pair_headline(compared.primary, compared.names, rules)]
+    except HsclError as error:
+        return [str(error)]
+
+
+def _failures(failed: list[TrialRecord]) -> str:
+    return f"{len(failed)} trials failed; the last one: {failed[-1].error}"
+
+
+def _hours(hours: float) -> str:
+    minutes = hours * 60
+    return f"{minutes:.1f} min" if minutes < 90 else f"{hours:.1f} h"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
