@@ -7,6 +7,7 @@ the scheduler stops trials, the table store writes.
 
 import atexit
 import functools
+import json
 import shutil
 import tempfile
 import tomllib
@@ -164,7 +165,7 @@ class _Writer:
         )
         stop_after = {
             "screen": (Phase.SCREEN, self.what.trials // 2),
-            "race": (Phase.RACE, 2 * (self.what.keep + 1) + 1),
+            "race": (Phase.RACE, self.what.race_seeds * (self.what.keep + 1) // 2),
             "confirm": (Phase.CONFIRM, 2 * self.what.confirm_seeds // 3),
         }
         phase, trials = stop_after.get(self.what.until, (None, 0))
@@ -295,10 +296,9 @@ class _Writer:
 
 def _specification(what: Simulated) -> str:
     """The study file as a person would write it."""
-    name = what.name.replace("\\", "\\\\").replace('"', '\\"')
     lines = [
         "[study]",
-        f'name = "{name}"',
+        f"name = {_toml(what.name)}",
         f'metric = "{what.metric}"',
         f"seed = {what.seed}",
         "[base]",
@@ -322,7 +322,7 @@ def _specification(what: Simulated) -> str:
             f"seeds = {what.race_seeds}",
         ]
     for label, values in known.items():
-        lines += ["[[known]]", f'name = "{label}"']
+        lines += ["[[known]]", f"name = {_toml(label)}"]
         lines += [f'"{key}" = {_toml(value)}' for key, value in values.items()]
     if what.sampler == "grid":
         lines.append("[space]")
@@ -346,6 +346,5 @@ def _surface(values: dict[str, Any]) -> float:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """Strings, numbers and booleans are written in TOML as in JSON."""
+    return json.dumps(value, ensure_ascii=False)
