@@ -46,7 +46,7 @@ def mult(rows: list[Utterance], *, side: str = "front", dtype: str = "float32") 
         split: {
             "vision": _padded(part, "vision", side, dtype),
             "audio": _padded(part, "audio", side, dtype),
-            "text": np.ones((len(part), 50, 300), np.float32),
+            "text": np.ones((len(part), 50, 8), np.float32),
             "labels": np.array([row.label for row in part], dtype).reshape(-1, 1, 1),
             "id": np.array(
                 [[f"{row.video}_{row.utterance}".encode(), b"0.0", b"1.0"] for row in part]

@@ -93,3 +93,26 @@ def test_metadata_that_does_not_fit_is_refused(
 
     with pytest.raises(InputError, match=message):
         Dataset.open(demo.with_name("changed.arrow"))
+
+
+@pytest.mark.parametrize("column", ["video", "audio"])
+def test_a_file_with_holes_in_it_is_refused(demo: Path, column: str) -> None:
+    table = pa.ipc.open_file(demo).read_all()
+    schema, index = table.schema, table.column_names.index(column)
+    values = table[column].to_pylist()
+    values[3] = [[None] * 5] if column == "audio" else None
+    if column == "video":
+        # The field itself promises that there is none: keep the promise, break the column.
+        column_array = pa.array(values, pa.string())
+        batch = pa.RecordBatch.from_arrays(
+            [column_array, *(table[n].combine_chunks() for n in table.column_names[1:])],
+            schema=schema,
+        )
+        table = pa.Table.from_batches([batch])
+    else:
+        table = table.set_column(index, schema.field(index), pa.array(values, schema.types[index]))
+    with pa.ipc.new_file(demo.with_name("holes.arrow"), schema) as writer:
+        writer.write_table(table)
+
+    with pytest.raises(InputError, match="names and numbers are missing"):
+        Dataset.open(demo.with_name("holes.arrow"))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hscl.data.ids import Key, as_text, parse_id
+from hscl.data.ids import Key, as_text, parse_id, printable
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,8 @@ def test_other_values_are_no_text(value: object) -> None:
 
 def test_a_key_reads_well_in_a_message() -> None:
     assert str(Key("v", "3")) == "video v, utterance 3"
+
+
+def test_what_would_steer_a_terminal_is_not_printed() -> None:
+    assert printable("a\nb\x1b[2Jc é") == "a\ufffdb\ufffd[2Jc é"
+    assert str(Key("v\r", "3")) == "video v\ufffd, utterance 3"

@@ -18,6 +18,8 @@ from hscl.errors import InputError
 
 __all__ = ["Dataset"]
 
+_NEVER_NULL = {"video", "utterance", "audio", "vision"}
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -54,6 +56,10 @@ class Dataset:
             raise InputError(
                 f"{file} must have the columns {', '.join(expected.names)} in the types of "
                 f"layout {SCHEMA_VERSION}; it has {_summary(table.schema)}. Convert it again."
+            )
+        if any(_has_nulls(table[name]) for name in table.column_names if name in _NEVER_NULL):
+            raise InputError(
+                f"{file} is damaged: names and numbers are missing; convert it again."
             )
         return cls(file, table, metadata)
 
@@ -115,15 +121,24 @@ class Dataset:
                 yield Utterance(video, utterance, split, label, text, audio, vision)
 
 
+# The frames of an utterance may be missing, but no number in them.
+def _has_nulls(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_list(column.type):
+        return bool(column.null_count)
+    frames = [chunk.flatten() for chunk in column.chunks]
+    return any(part.null_count or part.flatten().null_count for part in frames)
+
+
 def _read_table(file: Path) -> pa.Table:
     try:
         with pa.memory_map(str(file)) as source:
             table = pa.ipc.open_file(source).read_all()
             # Offsets that point outside of a damaged file would crash whoever follows them.
             table.validate(full=True)
+            _summary(table.schema)  # names that are no text can't even be compared
     except FileNotFoundError:
         raise InputError(f"{file} must be a data set of hscl; there is no such file.") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{file} must be a data set of hscl (an Arrow file); it is foreign or damaged "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Key", "as_text", "parse_id"]
+__all__ = ["Key", "as_text", "parse_id", "printable"]
 
 
 class Key(NamedTuple):
@@ -20,7 +20,7 @@ class Key(NamedTuple):
     utterance: str
 
     def __str__(self) -> str:
-        return f"video {self.video}, utterance {self.utterance}"
+        return printable(f"video {self.video}, utterance {self.utterance}")
 
 
 # Greedy: video names hold underscores themselves, the last one counts.
@@ -44,6 +44,13 @@ def as_text(value: object) -> str:
     if isinstance(value, np.ndarray) and value.size == 1:
         return as_text(value.item())
     raise ValueError(f"must be text, is {type(value).__name__} {str(value)[:40]!r}")
+
+
+def printable(text: str) -> str:
+    """Text from a file for a message: in one line, without what would steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def parse_id(text: str) -> tuple[Key, bool]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hscl.data.ids import printable
 from hscl.data.readers_columns import SPLIT_NAMES, read_arrow, read_parquet
 from hscl.data.readers_padded import MMSA_LABELS, MULT_LABELS, read_padded
 from hscl.data.readers_tuples import read_tuples
@@ -128,7 +129,8 @@ def _is_padded(value: object) -> bool:
 
 def _unknown(path: Path, content: object) -> InputError:
     return InputError(
-        f"{path} is a pickle of no known layout. It holds {_described(content, depth=2)}. "
+        f"{path} is a pickle of no known layout. "
+        f"It holds {printable(_described(content, depth=2))}. "
         f"Needed are train, valid and test, each with id, {MULT_LABELS} or {MMSA_LABELS}, audio "
         "and vision, or a list of ((words, vision, audio, …), label, id). Or give its arrays to "
         "hscl.data.convert.from_arrays."

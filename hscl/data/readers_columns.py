@@ -51,8 +51,8 @@ def read_parquet(path: Path, split: str | None) -> Source:
             yield from file.iter_batches(_ROWS, columns=names)
 
     with _readable(path, "Parquet"):
-        schema = pq.read_schema(path)
-    return replace(_from_batches(str(path), split, schema, batches), path=path)
+        source = _from_batches(str(path), split, pq.read_schema(path), batches)
+    return replace(source, path=path)
 
 
 def read_arrow(path: Path, split: str | None) -> Source:
@@ -64,16 +64,18 @@ def read_arrow(path: Path, split: str | None) -> Source:
     """
 
     def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
-        with _readable(path, "Arrow"), pa.memory_map(str(path)) as source:
-            file = pa.ipc.open_file(source)
+        with _readable(path, "Arrow"), pa.memory_map(str(path)) as mapped:
+            file = pa.ipc.open_file(mapped)
             for index in range(file.num_record_batches):
                 batch = file.get_batch(index).select(names)
                 batch.validate(full=True)
                 yield batch
 
-    with _readable(path, "Arrow"), pa.memory_map(str(path)) as source:
-        schema = pa.ipc.open_file(source).schema
-    return replace(_from_batches(str(path), split, schema, batches), path=path)
+    with _readable(path, "Arrow"):
+        with pa.memory_map(str(path)) as mapped:
+            schema = pa.ipc.open_file(mapped).schema
+        source = _from_batches(str(path), split, schema, batches)
+    return replace(source, path=path)
 
 
 def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
@@ -107,7 +109,7 @@ def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
 def _readable(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path} must be a whole {kind} file; it is damaged ({reason})."

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hscl.data.ids import printable
 from hscl.data.pickled_arrays import (
     FUNCTIONS,
     NDARRAY,
@@ -57,7 +58,8 @@ def read_pickle(path: Path) -> object:
         return _Machine(mapping).run()
     except RefusedError as error:
         raise InputError(
-            f"{path} must hold only plain containers and NumPy arrays; it asks for {error}. "
+            f"{path} must hold only plain containers and NumPy arrays; it asks for "
+            f"{printable(str(error))}. "
             "Nothing of it was run. Save its arrays as NumPy arrays, or leave the file alone."
         ) from None
     except (
@@ -66,7 +68,7 @@ def read_pickle(path: Path) -> object:
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} must be a whole pickle; it is damaged at byte {mapping.tell()} of "
-            f"{len(mapping)} ({error}). Get the file again."
+            f"{len(mapping)} ({printable(str(error))}). Get the file again."
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hscl.data.ids import Key
+from hscl.data.ids import Key, printable
 from hscl.errors import InputError
 
 __all__ = [
@@ -43,7 +43,7 @@ class FieldError(InputError):
             key: The utterance.
         """
         place = f"{name}, field {field!r}" + ("" if key is None else f", {key}")
-        super().__init__(f"{place}: {message}.")
+        super().__init__(printable(f"{place}: {message}."))
 
 
 class Sequences(Protocol):
