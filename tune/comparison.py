@@ -25,6 +25,8 @@ class Role(StrEnum):
 
     PRIMARY = "primary"
     """The one comparison that was fixed before test was opened."""
+    REFERENCE = "reference"
+    """A configuration of a `list` or `grid` against configuration 0; corrected by Holm."""
     SECONDARY = "secondary"
     """Any other pair on the study's metric; corrected by Holm."""
     METRIC = "metric"
@@ -171,7 +173,8 @@ def compare_pair(
         metric: Of `hscl.metrics.METRICS`.
         rules: What was fixed beforehand.
         role: Why this pair is compared.
-        rng: For the bootstrap, and for sign flips above 20 pairs; None leaves both out.
+        rng: For the bootstrap (of primary pairs and those with the reference) and for sign flips
+            above 20 pairs; None leaves both out.
     """
     values = [
         pseudo_values(metric, runs.labels, runs.predictions[runs.index(config)]) for config in pair
@@ -211,13 +214,14 @@ def compare_pair(
     table = values[0][both] - values[1][both]
     crossed = crossed_variance(table, runs.videos)
     interval = crossed.interval(1.0 - rules.alpha)
+    bootstrap = None
+    if rng is not None and role in {Role.PRIMARY, Role.REFERENCE}:
+        bootstrap = two_level_bootstrap(table, runs.videos, rng, level=1.0 - rules.alpha)
     return replace(
         base,
         new_videos=interval,
         new_videos_narrow=interval.at(1.0 - 2.0 * rules.alpha),
-        bootstrap=None
-        if rng is None
-        else two_level_bootstrap(table, runs.videos, rng, level=1.0 - rules.alpha),
+        bootstrap=bootstrap,
         p_value=interval.p_value(),
         spread=Spread.of(crossed),
     )

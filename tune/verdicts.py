@@ -125,16 +125,22 @@ def _conclude(
 
 def _why(pair: PairComparison, rules: Rules, verdict: Verdict) -> str:
     wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
-    corrected = ", corrected for the number of pairs (Holm)" if pair.p_holm is not None else ""
     margin = f"± {rules.margin:g}"
-    if verdict in {Verdict.BETTER, Verdict.WORSE}:
-        return f"the {wide} interval for new videos lies on one side of 0{corrected}"
+    if pair.p_holm is not None:
+        p = f"p = {pair.p_holm:.3f} corrected for all pairs (Holm)"
+        if verdict is Verdict.EQUIVALENT:
+            return f"inside {margin} by two one-sided tests corrected for all pairs (Holm)"
+        if verdict is Verdict.UNDECIDED:
+            return f"{p}, and not shown to be inside {margin}; the interval is not corrected"
+        return f"{p}; the interval is not corrected"
     if verdict is Verdict.EQUIVALENT:
-        return f"the {narrow} interval for new videos lies inside {margin}{corrected}"
-    return (
-        f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
-        f"{margin}{corrected}"
-    )
+        return f"the {narrow} interval for new videos lies inside {margin}"
+    if verdict is Verdict.UNDECIDED:
+        return (
+            f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
+            f"{margin}"
+        )
+    return f"the {wide} interval for new videos lies on one side of 0"
 
 
 def _outlook(spread: Spread, pairs: int, videos: int, rules: Rules) -> Outlook:
