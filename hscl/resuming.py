@@ -37,7 +37,7 @@ def best_path(folder: Path, epoch: int) -> Path:
 
 def save_state(
     folder: Path,
-    identity: Mapping[str, Any],
+    about: Mapping[str, Any],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     reports: Sequence[EpochReport],
@@ -47,7 +47,7 @@ def save_state(
 
     Args:
         folder: Made where it is missing; holds one training.
-        identity: What the training is (configuration, seed, data, metric); JSON-able.
+        about: What the training is (configuration, seed, data, metric); JSON-able.
         network: Its current weights are saved.
         optimizer: Its moments are saved.
         reports: Every epoch so far, at least one.
@@ -59,8 +59,8 @@ def save_state(
     of_best = best_path(folder, best.epoch)
     epoch = len(reports)
     if best.epoch == epoch or not of_best.exists():
-        about = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **identity}
-        write_checkpoint(of_best, best.weights, about)
+        record = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **about}
+        write_checkpoint(of_best, best.weights, record)
     tensors: dict[str, torch.Tensor] = {}
     if not reports[-1].finished:  # nothing goes on from a finished training
         tensors |= _optimizer_tensors(network, optimizer)
@@ -68,7 +68,7 @@ def save_state(
             tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
     record = {
         "layout": _LAYOUT,
-        **identity,
+        **about,
         "best": {"epoch": best.epoch, "value": best.value},
         "reports": [asdict(report) for report in reports],
     }
@@ -89,7 +89,7 @@ def load_state(
 
     Args:
         folder: Where it was saved.
-        identity: What the training that goes on is; must be what was saved.
+        identity: What makes the training that goes on the one that was saved.
         network: Takes the weights.
         optimizer: Takes the moments.
 

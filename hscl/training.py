@@ -155,8 +155,9 @@ class Training:
         Raises:
             RunError: No epoch is done yet.
         """  # noqa: DOC502 - raised by best
+        about = {**self._identity(), "config": self.config.to_json()}
         return save_state(
-            Path(folder), self._identity(), self.network, self._optimizer, self.reports, self.best
+            Path(folder), about, self.network, self._optimizer, self.reports, self.best
         )
 
     def restore(self, folder: Path | str) -> None:
@@ -179,7 +180,6 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         return {
             "config_id": self.config.config_id,
-            "config": self.config.to_json(),
             "seed": self.seed,
             "metric": self.metric,
             "digest": self.data.digest,

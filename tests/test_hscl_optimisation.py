@@ -1,6 +1,7 @@
 """Learning rates, clipping, and the gradient of a batch that comes in parts."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
@@ -38,7 +39,7 @@ def _parts(data: TrainingData, cuts: list[int]) -> list[Batch]:
     bounds = [0, *np.cumsum(cuts).tolist()]
     return [
         collate(data.train, np.arange(a, b), modalities=BOTH)
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in itertools.pairwise(bounds)
     ]
 
 
