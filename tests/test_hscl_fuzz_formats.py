@@ -407,7 +407,7 @@ def _refused(folder: Path, arguments: list[str], capsys: pytest.CaptureFixture[s
     assert left.value.code == 2, err
     assert out == ""
     assert err.startswith("hscl: error: ")
-    assert err.count("\n") == 1
+    assert err.count("\n") == 1, err
     assert sorted(folder.iterdir()) == before
     return err
 

@@ -49,7 +49,7 @@ def _assert_same(got: Any, expected: Any) -> None:
         assert isinstance(got, np.ndarray)
         assert got.shape == expected.shape
         assert got.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
-        assert got.tolist() == expected.tolist()
+        assert np.array_equal(got, expected) or got.tolist() == expected.tolist()
     elif isinstance(expected, dict):
         assert list(got) == list(expected)
         for key in expected:
