@@ -1,0 +1,204 @@
+"""The commands `hscl compare`, `hscl export` and `hscl simulate`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hscl.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from tune.evidence_tables import Compared
+    from tune.report_evidence import Evidence
+
+__all__ = ["compare", "export"]
+
+_PIPE_WIDTH = 140  # columns where the output is no terminal
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    help="One row per pair and metric; parquet goes to --out or a pipe.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
+)
+def compare(
+    studies: tuple[str, ...], *, as_json: bool, form: str | None, out: Path | None
+) -> None:
+    """Say who wins in a study, by how much, and how surely.
+
+    STUDIES are study folders or URIs; several are shown side by side and must share data and
+    metric. Two questions are kept apart: on this test set (seeds vary), and on videos like these
+    (seeds and videos vary). The verdict is on the second. While a study runs, or where test stays
+    closed, the valid split is shown without a verdict.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.evidence_tables import as_csv, as_parquet, pair_rows, render_studies, render_study
+
+    if as_json and form:
+        raise InputError("--json and --format must not be given together; run it twice")
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    opened = [_open(where) for where in studies]
+    found = [compared for _, compared in opened if compared is not None]
+    _refuse_mixture(found)
+    if form:
+        rows = pair_rows(found)
+        _write(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
+        return
+    if as_json:
+        told = [
+            one.to_dict() if one else {"folder": evidence.where, "why_not": evidence.why_not}
+            for evidence, one in opened
+        ]
+        whole = told[0] if len(told) == 1 else {"studies": told}
+        _write((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), out)
+        return
+    for evidence, one in opened:
+        if one is None:
+            click.echo(f"{evidence.where}: {evidence.why_not}")
+    if found:
+        shown = render_study(found[0]) if len(found) == 1 else render_studies(found)
+        _print(shown, out)
+
+
+def _open(where: str) -> tuple["Evidence", "Compared | None"]:
+    """A study's evidence, sound or not; None where nothing can be compared yet."""
+    from tune.evidence_tables import Compared
+    from tune.pairing import last_events
+    from tune.report_evidence import gather
+    from tune.states import Kind, TrialState
+    from tune.storage import open_folder
+
+    evidence = gather(open_folder(where))
+    for damage in evidence.damages:
+        click.echo(f"hscl: warning: {damage}", err=True)
+    if evidence.comparison is None:
+        return evidence, None
+    plan = evidence.tables["plan"].to_pylist()
+    outcomes = last_events(evidence.tables["trials"]).values()
+    return evidence, Compared(
+        where=where,
+        data_digest=next((row["note"] for row in plan if row["kind"] == Kind.DATA), None),
+        comparison=evidence.comparison,
+        failed_trials=sum(trial.state is TrialState.FAILED for trial in outcomes),
+    )
+
+
+def _refuse_mixture(found: list["Compared"]) -> None:
+    """Studies side by side must measure the same thing on the same data."""  # noqa: DOC501
+    metrics = {one.where: one.comparison.metric for one in found}
+    if len(set(metrics.values())) > 1:
+        listed = ", ".join(f"{where}: {metric}" for where, metric in metrics.items())
+        raise InputError(
+            f"studies side by side must have one metric, but have {listed}; compare each by itself"
+        )
+    digests = {one.where: one.data_digest for one in found if one.data_digest}
+    if len(set(digests.values())) > 1:
+        listed = ", ".join(f"{where}: {digest[:12]}" for where, digest in digests.items())
+        raise InputError(
+            "studies side by side must be on one data set, but their data digests are "
+            f"{listed}; compare each by itself"
+        )
+
+
+def _write(content: bytes, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+
+
+def _print(shown: Any, out: Path | None) -> None:
+    from rich.console import Console
+
+    if out is None:
+        width = None if sys.stdout.isatty() else _PIPE_WIDTH
+        Console(width=width, highlight=False, soft_wrap=False).print(shown)
+        return
+    console = Console(width=_PIPE_WIDTH, highlight=False, record=True, file=None, quiet=False)
+    with console.capture():
+        console.print(shown)
+    _write(console.export_text().encode(), out)
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to."
+)
+@click.option("--config", "wanted", metavar="ID", help="Another one than the winner.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["toml", "json", "yaml"]),
+    help="[default: by the suffix of --out, else toml]",
+)
+@click.option(
+    "--only-if-better",
+    is_flag=True,
+    help="Write nothing and exit with 1 unless the verdict on it is 'better'.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace --out where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was exported as JSON.")
+def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **options: Any) -> None:
+    """Write the winner's configuration with an [evidence] table.
+
+    STUDY is a study's folder or URI. `hscl train` takes the file as it is. Where the verdict on
+    the winner is 'worse', or it fails more often than the default, the default is exported.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.export import choose, render
+    from tune.states import Verdict
+
+    evidence, compared = _open(study)
+    if compared is None:
+        raise InputError(f"{study} must have something to export, but: {evidence.why_not}")
+    chosen = choose(evidence.spec, evidence.tables, compared, wanted)
+    if options["only_if_better"] and chosen.verdict is not Verdict.BETTER:
+        said = "\n".join(chosen.lines)
+        raise RunError(
+            f"--only-if-better: the verdict must be 'better', but is "
+            f"{chosen.verdict or 'none'!s}; nothing was written\n{said}"
+        )
+    form = options["form"] or _format_of(out)
+    _put(out, render(chosen, form), overwrite=options["overwrite"])
+    if as_json:
+        told = {"written": str(out), "lines": list(chosen.lines)} | dict(chosen.evidence)
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    for line in chosen.lines:
+        click.echo(line)
+    name, config_id = chosen.evidence["configuration"], chosen.evidence["config_id"]
+    click.echo(f"{out}: {name} ({config_id})")
+    click.echo(f"next: hscl train {out} --data DATA --seeds 5 --out models/{out.stem}")
+
+
+def _format_of(out: Path) -> str:
+    return {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(out.suffix.lower(), "toml")
+
+
+def _put(out: Path, text: str, *, overwrite: bool) -> None:
+    """Write a whole file or none; an existing one only when told to."""  # noqa: DOC501
+    if out.exists() and not overwrite:
+        raise InputError(
+            f"--out must not exist, but {out} does; choose another name or give --overwrite"
+        )
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
