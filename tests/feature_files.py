@@ -166,7 +166,7 @@ def arrow(path: Path, value: pa.Table) -> str:
 
 def assert_holds(path: Path, rows: list[Utterance], *, words: bool = True) -> None:
     """The data set at `path` has exactly these rows."""
-    found = list(Dataset.open(path).utterances())
+    found = list(Dataset.open(path).all_rows())
     assert len(found) == len(rows)
     for got, row in zip(found, rows, strict=True):
         assert (got.video, got.utterance, got.split) == (row.video, row.utterance, row.split)

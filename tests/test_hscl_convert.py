@@ -165,7 +165,7 @@ def test_infinity_and_nan_become_zero_after_lengths_are_found(tmp_path: Path) ->
 
     report = convert([source], tmp_path / "out.arrow")
 
-    frames = next(Dataset.open(tmp_path / "out.arrow").utterances()).audio
+    frames = next(Dataset.open(tmp_path / "out.arrow").all_rows()).audio
     assert frames is not None
     assert len(frames) == len(first) - real
     assert frames[0].tolist() == [0, 0, 0]
@@ -213,7 +213,7 @@ def test_the_real_files_give_the_same_values_for_the_same_utterances(
     convert([f"valid={folder / 'mosi_valid_fold_tuples.pkl'}"], tmp_path / "fold.arrow")
 
     one, other = (
-        {(row.video, row.utterance): row for row in Dataset.open(tmp_path / name).utterances()}
+        {(row.video, row.utterance): row for row in Dataset.open(tmp_path / name).all_rows()}
         for name in ("padded.arrow", "fold.arrow")
     )
 

@@ -24,7 +24,7 @@ def test_rows_come_back_as_they_were_written(demo: Path) -> None:
 
     assert (opened.audio_width, opened.vision_width) == (5, 20)
     assert opened.split_sizes() == {"train": 128, "valid": 48, "test": 64}
-    for written, read in zip(demo_utterances(), opened.utterances(), strict=True):
+    for written, read in zip(demo_utterances(), opened.all_rows(), strict=True):
         assert (written.video, written.utterance, written.split) == (
             read.video, read.utterance, read.split,
         )  # fmt: skip

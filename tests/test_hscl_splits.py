@@ -1,5 +1,6 @@
 """Opening splits: the right rows, and test through one door only."""
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,3 +114,28 @@ def test_a_missing_split_says_which_are_there(tmp_path: Path) -> None:
         open_test(dataset)
     with pytest.raises(InputError, match="did you mean 'train'"):
         open_inputs(dataset, "trian")
+
+
+def _who_names(name: str) -> set[str]:
+    root = Path(__file__).resolve().parents[1]
+    return {
+        path.relative_to(root).as_posix()
+        for package in ("hscl", "tune", "cluster")
+        for path in (root / package).rglob("*.py")
+        if any(
+            name in {getattr(node, "id", None), getattr(node, "attr", None), *_imported(node)}
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+
+
+def _imported(node: ast.AST) -> set[str]:
+    return {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+
+
+def test_the_labels_of_test_are_reached_from_few_places_alone() -> None:
+    confirm, evaluate = "tune/trial_run.py", {"hscl/cli_models.py", "hscl/prediction.py"}
+    assert _who_names("open_test") <= {confirm, *evaluate}
+    assert _who_names("all_rows") == {"hscl/data/checks.py"}
+    # The two ways that look for such names do find them.
+    assert "hscl/data/prepared.py" in _who_names("open_split")

@@ -30,7 +30,7 @@ def check(dataset: Dataset) -> CheckReport:
         dataset: An open one.
     """
     survey = _Survey()
-    digest = digest_of(survey.watch(dataset.utterances()))
+    digest = digest_of(survey.watch(dataset.all_rows()))
     facts = survey.facts(dataset, digest)
     return replace(facts, problems=find_problems(facts), warnings=find_warnings(facts))
 

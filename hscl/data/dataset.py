@@ -105,8 +105,8 @@ class Dataset:
         flat = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, "f4"), *blocks])
         return Ragged(flat.reshape(-1, width), offsets)
 
-    def utterances(self) -> Iterator[Utterance]:
-        """All rows, one after the other, batch by batch."""
+    def all_rows(self) -> Iterator[Utterance]:
+        """All rows, labels of test included, batch by batch: for conversion and check alone."""
         for batch in self.table.to_batches():
             part = pa.Table.from_batches([batch])
             columns = [part[name].to_pylist() for name in part.column_names[:5]]
