@@ -9,6 +9,7 @@ from tune.states import Verdict
 
 __all__ = [
     "DIGITS",
+    "deciding_words",
     "describe_pair",
     "interval_words",
     "outlook_words",
@@ -112,21 +113,20 @@ def outlook_words(outlook: Outlook, pair: PairComparison, rules: Rules) -> list[
     if outlook.power >= 0.8:
         return [f"{found}: what is left open is a smaller one."]
     lines = [f"{found}, and only one from about {outlook.detectable:.2g} on in 80 %."]
+    return [*lines, f"What would decide it: {deciding_words(outlook)}."]
+
+
+def deciding_words(outlook: Outlook) -> str:
+    """What would find a true difference of one margin: seeds, or only a larger test set."""
     bigger = (
         "more seeds and a far larger test set"
         if outlook.videos is None
         else f"about {outlook.videos} videos like these, with {outlook.videos_pairs} seeds"
     )
+    if outlook.power >= 0.8:
+        return "nothing that can be planned: a difference of the margin would have been found"
     if outlook.pairs is None:
-        lines.append(
-            f"What would decide it: only a larger test set ({bigger}); no number of seeds does "
-            "it on these videos."
-        )
-    elif outlook.pairs > _MOST_SEEDS:
-        lines.append(
-            f"What would decide it: more than {_MOST_SEEDS} seeds on these videos, or a larger "
-            f"test set ({bigger})."
-        )
-    else:
-        lines.append(f"What would decide it: about {outlook.pairs} seeds, or {bigger}.")
-    return lines
+        return f"only a larger test set ({bigger}); no number of seeds does it on these videos"
+    if outlook.pairs > _MOST_SEEDS:
+        return f"more than {_MOST_SEEDS} seeds on these videos, or a larger test set ({bigger})"
+    return f"about {outlook.pairs} seeds, or {bigger}"

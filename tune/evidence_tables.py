@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune.comparison import PairComparison, Role, Rules
-from tune.comparison_words import DIGITS, describe_pair, p_words, pair_headline
+from tune.comparison_words import DIGITS, deciding_words, describe_pair, p_words, pair_headline
 from tune.intervals import Interval
 from tune.report_words import metric_name, number, signed
 from tune.study_comparison import StudyComparison
@@ -153,6 +153,11 @@ def render_study(compared: Compared) -> RenderableType:
     if comparison.others:
         title = "All other pairs, secondary" if primary else "All configurations"
         parts.append(_pair_table(comparison.others, comparison, f"{title}; p corrected by Holm"))
+        parts += [
+            Text(f"What would decide {comparison.names[pair.first]}: {deciding_words(outlook)}.")
+            for pair in comparison.others
+            if primary is None and (outlook := pair.outlook) is not None
+        ]
     others = comparison.other_metrics
     title = "Other metrics: intervals, no verdict"
     if len(others) > _MOST_ROWS:
