@@ -81,7 +81,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     holds already goes on where it was.
     """
     from cluster.connection import connect, job_address
-    from cluster.jobs import JobSetup, SearchRequest, submit_search
+    from cluster.jobs import JobSetup, SearchRequest, refuse_second, submit_search
     from cluster.preflight import check_search
     from cluster.shipping import pack
     from cluster.uris import checked_location
@@ -103,6 +103,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
         return
     connection = connect(address)
     _warn(connection)
+    refuse_second(connection, request.out)
     if check:
         click.echo(check_search(connection, request))
     job_id = submit_search(connection, request)
@@ -127,14 +128,20 @@ def status(
     """How a search stands: phase, trials, best so far, time left, workers and GPUs in use.
 
     Without ID the search that runs, else the newest.
-    """
+    """  # noqa: DOC501 - this is what --help prints
     from cluster.head_tasks import ask_head
     from cluster.status_words import status_lines
 
     study = _find(address, job_id, out, python, ship_code=ship_code)
     answer = ask_head(study.connection, study.setup, ["status", "--out", study.out.uri])
     answer["job"] = study.job.to_dict() if study.job else None
-    click.echo(json.dumps(answer, indent=2) if as_json else status_lines(answer))
+    if answer["study"] is None and study.job is None:
+        raise InputError(f"{study.out.uri} must hold a study, but has no study.toml")
+    if not as_json:
+        click.echo(status_lines(answer))
+        return
+    del answer["text"]
+    click.echo(json.dumps(answer, indent=2))
 
 
 @cluster.command()
@@ -242,10 +249,7 @@ def fetch(arguments: tuple[str, ...], address: str, out: str | None, *, checkpoi
     """Bring a study to a folder of this machine, from storage that this machine can open.
 
     Fetched again it brings what is new.
-
-    Raises:
-        InputError: More than an id and a folder.
-    """
+    """  # noqa: DOC501 - this is what --help prints
     from cluster.connection import connect
     from cluster.fetching import fetch_study
     from cluster.jobs import find_job

@@ -64,10 +64,7 @@ def doctor(  # noqa: PLR0913 - one parameter an option
     """Check what a search needs, on every node, and say what to do about what is missing.
 
     With STUDY and --data also what the study will cost, from its own first steps.
-
-    Raises:
-        RunError: There is a problem.
-    """
+    """  # noqa: DOC501 - this is what --help prints
     from cluster.connection import DEFAULT_ADDRESS, connect
     from cluster.diagnosis import diagnose
     from cluster.jobs import JobSetup

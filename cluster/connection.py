@@ -23,8 +23,12 @@ _HINT = "copy the head's ~/.ray/auth_token to this machine (mode 0600), or set R
 
 T = TypeVar("T")
 
-for _name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # else each upload is announced on stderr
+for _name in (  # else they announce each upload and each end of a stream on standard error
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class RefusalError(RunError):

@@ -4,6 +4,8 @@
 nodes are, as one line of JSON after a marker, and end.
 """
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -52,20 +54,18 @@ def status(out: str) -> None:
     """How the study stands, from its tables, and what the cluster has."""
     import ray  # noqa: PLC0415 - seconds to load, and `search` brings its own
 
-    from tune.study import open_study  # noqa: PLC0415
+    from tune.storage import open_folder  # noqa: PLC0415
 
-    _frozen_study(out)
+    told, text = None, ""
+    if open_folder(out).exists(_STUDY):
+        told, text = _told(out)
     _join()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free = ray.available_resources()  # type: ignore[no-untyped-call]
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     used = {name: total[name] - free.get(name, 0.0) for name in ("CPU", "GPU") if name in total}
-    _answer(
-        {
-            "study": open_study(out).status(),
-            "cluster": {"nodes": len(alive), "total": {n: total[n] for n in used}, "used": used},
-        }
-    )
+    there = {"nodes": len(alive), "total": {name: total[name] for name in used}, "used": used}
+    _answer({"study": told, "text": text, "cluster": there})
 
 
 @entry.command(name="trial-log")
@@ -119,6 +119,17 @@ def cost(study: Path, data: str) -> None:
         gpus = 1.0 if total.get("GPU") else 0.0
     first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
     _answer(ray.get(first.remote(spec, data)))
+
+
+def _told(out: str) -> tuple[dict[str, Any], str]:
+    """A study's state as plain values, and as `hscl status` prints it."""
+    from tune.cli import status as status_command  # noqa: PLC0415 - only this needs it
+    from tune.study import open_study  # noqa: PLC0415
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status_command.callback(study=out, as_json=False)  # type: ignore[misc]
+    return open_study(out).status(), printed.getvalue().strip()
 
 
 def _join() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "SearchJob",
     "SearchRequest",
     "find_job",
+    "refuse_second",
     "search_jobs",
     "start_job",
     "stop_job",
@@ -187,6 +188,26 @@ def find_job(connection: Connection, job_id: str | None) -> SearchJob:
     raise InputError(message + f"{did_you_mean(job_id, [j.id for j in jobs])} {forgotten}")
 
 
+def refuse_second(connection: Connection, out: Location) -> list[SearchJob]:
+    """Refuse to write to a place that a search writes to now.
+
+    Args:
+        connection: The cluster.
+        out: The place.
+
+    Returns:
+        All searches that the cluster knows.
+
+    Raises:
+        InputError: A search waits or runs that writes there.
+    """
+    jobs = search_jobs(connection)
+    running = [job.id for job in jobs if job.active and job.out == out.uri]
+    if running:
+        raise InputError(_already(out.uri, running[0]))
+    return jobs
+
+
 def submit_search(connection: Connection, request: SearchRequest) -> str:
     """Start a search as a job of the cluster.
 
@@ -198,13 +219,10 @@ def submit_search(connection: Connection, request: SearchRequest) -> str:
         The submission id.
 
     Raises:
-        InputError: A search of the same study runs already.
+        InputError: A search that writes there runs already.
         RefusalError: The cluster cannot take it.
     """
-    jobs = search_jobs(connection)
-    running = [job.id for job in jobs if job.active and job.out == request.out.uri]
-    if running:
-        raise InputError(_already(request.out.uri, running[0]))
+    jobs = refuse_second(connection, request.out)
     name = submission_id(request.out, [job.id for job in jobs])
     metadata = {
         _KIND: "search",

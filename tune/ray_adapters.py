@@ -44,7 +44,16 @@ def _safely(otherwise: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     return wrap
 
 
-class Ask(Searcher):
+class _Here:
+    """Lives in the driver alone: Tune pickles its parts into files that nobody reads."""
+
+    engine: Engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Ask(_Here, Searcher):
     """What runs next."""
 
     def __init__(self, engine: Engine, config: Callable[[Any], dict[str, Any]]) -> None:
@@ -52,6 +61,10 @@ class Ask(Searcher):
         super().__init__()
         self.engine = engine
         self._config = config
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its parts once, for a restoring that never happens; the engine holds a lock.
+        return {}
 
     @_safely(Searcher.FINISHED)
     def suggest(self, trial_id: str) -> Any:  # type: ignore[override]  # forgets FINISHED
@@ -77,13 +90,17 @@ class Ask(Searcher):
         """Nothing to restore."""
 
 
-class Judge(FIFOScheduler):
+class Judge(_Here, FIFOScheduler):
     """Whether a trial goes on, and what follows where it broke."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.engine = engine
         self.trials: dict[str, Trial] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As for `Ask`.
+        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember Tune's trial, whose status tells of the silent losses."""
@@ -121,7 +138,7 @@ class Judge(FIFOScheduler):
                 self.engine.on_breakdown(tune_id, lost)
 
 
-class Watch(ray_tune.Callback):
+class Watch(_Here, ray_tune.Callback):
     """Everything that happens beside the trials: flushing, views, errors, lost trials."""
 
     def __init__(self, engine: Engine, judge: Judge, tick: Callable[[], None]) -> None:
@@ -129,10 +146,6 @@ class Watch(ray_tune.Callback):
         self.engine = engine
         self._judge = judge
         self._tick = tick
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles callbacks; this one lives here alone.
-        return {}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
