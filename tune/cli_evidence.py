@@ -1,5 +1,6 @@
 """The commands `hscl compare`, `hscl export` and `hscl simulate`."""
 
+import io
 import json
 import os
 import sys
@@ -128,9 +129,8 @@ def _print(shown: Any, out: Path | None) -> None:
         width = None if sys.stdout.isatty() else _PIPE_WIDTH
         Console(width=width, highlight=False, soft_wrap=False).print(shown)
         return
-    console = Console(width=_PIPE_WIDTH, highlight=False, record=True, file=None, quiet=False)
-    with console.capture():
-        console.print(shown)
+    console = Console(width=_PIPE_WIDTH, highlight=False, file=io.StringIO(), record=True)
+    console.print(shown)
     _write(console.export_text().encode(), out)
 
 
