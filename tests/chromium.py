@@ -118,14 +118,14 @@ class Chromium:
     def open(self, page: Path) -> None:
         """Load a page from disk and wait until its figures are drawn."""
         self.send("Page.navigate", url=page.as_uri())
+        self.wait("document.querySelector('html[data-drawn]') !== null")
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression is true."""
         deadline = time.monotonic() + 60.0
-        while time.monotonic() < deadline:
-            if self.run(
-                "document.readyState === 'complete' && 'drawn' in document.documentElement.dataset"
-            ):
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"{page} did not draw its figures; errors: {self.errors}")
+        while not self.run(condition):
+            assert time.monotonic() < deadline, f"never true: {condition}; {self.errors}"
+            time.sleep(0.05)
 
     def run(self, script: str) -> Any:
         """What an expression is; promises are waited for."""

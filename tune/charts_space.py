@@ -65,7 +65,7 @@ def parallel_coordinates(
     heads = [*(parameter_name(axis.name) for axis in axes), f"valid {metric_name(metric)}"]
     drawn = figure(
         traces,
-        height=400,
+        height=370,
         margin={"l": 44, "r": 64, "t": 84, "b": 12},
         shapes=[_rule(i) for i in range(len(heads))],
         annotations=[

@@ -134,6 +134,7 @@ class Chart:
         columns: Heads of the data table; the first column names the row.
         rows: The data table, as text.
         wide: True where the figure needs its full width and scrolls sideways on a phone.
+        half: True where two of its kind stand side by side on a wide page.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Chart:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     wide: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,13 @@ from tune.study_comparison import StudyComparison
 
 __all__ = ["ablation_table", "sections_of"]
 
+_HOW_TO_READ_CURVES = (
+    "In the curves below, the line is what to expect with everything else averaged over the "
+    "space, and the band around it is where one new training falls, seed included. The level "
+    "stripe is the noise floor: within it, one seed's deviation from the best, nothing can be "
+    "told apart by a single training. At the foot, the circle is the winner and the square the "
+    "default."
+)
 _SEARCH = ("best-so-far", "learning-curves")
 
 
@@ -39,6 +46,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section
         Section(
             "hyperparameters",
             "What the hyperparameters do",
+            paragraphs=(_HOW_TO_READ_CURVES,) if any(c.half for c in rest) else (),
             charts=tuple(chart for chart in rest if chart not in maps),
         ),
         _failures(evidence),
