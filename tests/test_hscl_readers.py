@@ -67,7 +67,8 @@ def test_splits_in_another_order_are_put_in_order(tmp_path: Path) -> None:
         (b"\x89HDF\r\n", "HDF5"),
         (b"\x1f\x8b\x08", "gunzip"),
         (b"\n <!DOCTYPE html>", "web page"),
-        (b"video_id,clip_id\n", "no known format"),
+        (b"video_id,clip_id\n", "give it with --text"),
+        (b"name;text\n", "no known format"),
         (b"", "it is empty"),
     ],
 )

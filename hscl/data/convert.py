@@ -115,7 +115,8 @@ class ConversionReport:
             "{} with frames beyond the recorded length in {}; " + kept + ".", self.beyond
         )
         lines += _counted("{} infinite or NaN values in {} became 0.", self.replaced)
-        lines += _counted("{} lack {}.", self.missing)
+        frames = {name: count for name, count in self.missing.items() if name != "text"}
+        lines += _counted("{} lack {}.", frames)
         lines += _counted("{} got {} from the label file.", self.filled)
         for words, names in (
             ("without words", self.without_words),

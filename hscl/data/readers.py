@@ -28,6 +28,7 @@ _FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
     (b"PK\x03\x04", "a ZIP archive (.npz, PyTorch): load it, then hscl.data.convert.from_arrays"),
     (b"\x89HDF", "an HDF5 file (.csd of the multimodal SDK): align it with the SDK, pickle that"),
+    (b"video_id,", "a label file: give it with --text, beside the features"),
     (b"\x1f\x8b", "compressed: run gunzip first"),
     (b"<", "a web page, perhaps of a download that failed"),
 )  # fmt: skip
@@ -104,8 +105,8 @@ def _read_pickled(
         raise _unknown(path, content)
     if split is None:
         raise InputError(
-            f"{path} holds one fold and does not say which; name it as train={path}, valid={path} "
-            f"or test={path}."
+            f"{path} holds one fold and does not say which; name it as train=FILE, valid=FILE or "
+            "test=FILE."
         )
     return _read_splits(path, {split: content}, options)
 

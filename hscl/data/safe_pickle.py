@@ -32,7 +32,7 @@ from hscl.errors import InputError
 
 __all__ = ["read_pickle"]
 
-_VIEW_BYTES = 1 << 16  # byte strings from this size on are views of the file
+_VIEW_BYTES = 1 << 12  # byte strings from this size on are views of the file
 _CODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
