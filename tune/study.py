@@ -20,6 +20,9 @@ from tune.table_store import TableStore
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
+
+    from tune.study_comparison import StudyComparison
 
 __all__ = ["Study", "open_study"]
 
@@ -65,6 +68,23 @@ class Study:
     def frame(self, name: str, *, events: bool = False) -> "pd.DataFrame":
         """As `table`, as a pandas data frame."""
         return self.table(name, events=events).to_pandas()
+
+    def comparison(self) -> "StudyComparison | None":
+        """What may be said about its configurations now; None where nothing can be compared."""
+        from tune.report_evidence import gather  # noqa: PLC0415 - statistics take a while to load
+
+        return gather(self.folder).comparison
+
+    def figures(self, *, dark: bool = False) -> "dict[str, go.Figure]":
+        """The figures of `hscl report` by name, as Plotly figures.
+
+        Args:
+            dark: In the dark palette.
+        """
+        from tune.charts import figures_of  # noqa: PLC0415 - plotly takes a while to load
+        from tune.report_evidence import gather  # noqa: PLC0415
+
+        return figures_of(gather(self.folder), dark=dark)
 
     def status(self) -> dict[str, Any]:
         """How the study stands, as plain values; see `tune.summary.Summary`.
