@@ -90,7 +90,7 @@ def _parts(
 
 
 def convert_measured(source: str, target: str) -> None:
-    """Convert here; print seconds, processor seconds, peak of own memory, and with mapped pages."""
+    """Convert; print seconds, processor seconds, peak of own memory, and with mapped pages."""
     from hscl.data.convert import convert
 
     peaks = [0]
