@@ -1,1 +1,28 @@
 """Hierarchical supervised contrastive learning for multimodal sentiment analysis."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hscl.prediction import TrainedModel
+
+__all__ = ["load"]
+
+
+def load(folder: Path | str, *, device: str = "auto") -> "TrainedModel":
+    """Open a folder that `hscl train` wrote, to predict with its models.
+
+    Args:
+        folder: The model folder.
+        device: Where to predict: "auto", "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        The trained models: `hscl.load("models/mosi").predict("new.arrow").mean`.
+
+    Raises:
+        hscl.errors.InputError: It is no such folder, no seed is finished, or the device is not
+            there.
+    """  # noqa: DOC502 - raised by the loader
+    from hscl.prediction import load_model  # noqa: PLC0415 - `import hscl` does not load torch
+
+    return load_model(folder, device=device)

@@ -7,13 +7,15 @@ before in a warm process nor what runs in between can change a training.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-__all__ = ["numpy_stream", "seed_everything", "stream_seed", "torch_stream"]
+__all__ = ["final_seeds", "numpy_stream", "seed_everything", "stream_seed", "torch_stream"]
+
+_SEVEN_DIGITS = 1_000_000
 
 
 def stream_seed(seed: int, stream: str, epoch: int = 0) -> int:
@@ -70,3 +72,25 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - the legacy generator is what others draw from
     torch.manual_seed(seed)
+
+
+def final_seeds(base: int, count: int, avoid: Collection[int] = ()) -> list[int]:
+    """Seeds for final training: never those of a study, and the first ones stay as more are taken.
+
+    A study derives seeds of at most six digits; these have seven.
+
+    Args:
+        base: What they are derived from.
+        count: How many.
+        avoid: Seeds that a study was given by hand.
+
+    Returns:
+        Different seeds from 1,000,000 to 9,999,999.
+    """
+    generator = numpy_stream(base, "final training")
+    found: dict[int, None] = {}
+    while len(found) < count:
+        seed = int(generator.integers(_SEVEN_DIGITS, 10 * _SEVEN_DIGITS))
+        if seed not in avoid:
+            found[seed] = None
+    return list(found)

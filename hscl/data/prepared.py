@@ -18,7 +18,7 @@ from hscl.data.splits import Split, open_split
 from hscl.errors import InputError
 from hscl.model.network import Widths
 from hscl.model.text_encoder import text_width, tokenize
-from hscl.model.text_features import frozen_features
+from hscl.model.text_features import encode_words, frozen_features
 
 __all__ = [
     "PreparedSplit",
@@ -130,28 +130,17 @@ def prepare_split(split: Split, config: Config, digest: str) -> PreparedSplit:
     """  # noqa: DOC502 - raised by the tokenizer
     text = config.model.text
     if text.finetune:
-        words = tokenize(split.words, text.encoder, text.max_tokens)
-    else:
-        words = frozen_features(split, text, digest)
-    return PreparedSplit(
-        name=split.name,
-        videos=split.videos,
-        utterances=split.utterances,
-        labels=split.labels,
-        text=words,
-        audio=split.audio,
-        vision=split.vision,
-    )
+        return _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
+    return _with_text(split, frozen_features(split, text, digest))
 
 
-def prepare_inputs(split: Split, config: Config, widths: Widths, digest: str) -> PreparedSplit:
-    """As `prepare_split`, for a network that is trained already.
+def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSplit:
+    """As `prepare_split`, for a network that is trained already; nothing is kept on disk.
 
     Args:
         split: Utterances to predict; a modality that none of them has is missing for each.
         config: What the network was trained with.
         widths: Of the data it was trained on.
-        digest: The data set's.
 
     Returns:
         The prepared split, with every modality that the network knows.
@@ -159,7 +148,11 @@ def prepare_inputs(split: Split, config: Config, widths: Widths, digest: str) ->
     Raises:
         InputError: A modality's width is not the one the network was trained with.
     """
-    prepared = prepare_split(split, config, digest)
+    text = config.model.text
+    if text.finetune:
+        prepared = _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
+    else:
+        prepared = _with_text(split, encode_words(split.words, text))
     frames: dict[str, Any] = {}
     for name, ragged, width in (
         ("audio", split.audio, widths.audio),
@@ -204,6 +197,18 @@ def merge_for_fit(data: TrainingData) -> TrainingData:
         vision=_joined_or_none(first.vision, second.vision),
     )
     return replace(data, train=train, valid=None, scalers=_fit_scalers(train))
+
+
+def _with_text(split: Split, text: Ragged) -> PreparedSplit:
+    return PreparedSplit(
+        name=split.name,
+        videos=split.videos,
+        utterances=split.utterances,
+        labels=split.labels,
+        text=text,
+        audio=split.audio,
+        vision=split.vision,
+    )
 
 
 def _check_modalities(dataset: Dataset, config: Config, train: PreparedSplit) -> None:

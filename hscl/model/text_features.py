@@ -24,7 +24,7 @@ from hscl.encoders import encoder_identity
 from hscl.errors import InputError
 from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
 
-__all__ = ["cache_folder", "frozen_features"]
+__all__ = ["cache_folder", "encode_words", "frozen_features"]
 
 _COLUMN = "features"
 _BLOCK = 2048  # utterances sorted by length at a time
@@ -73,6 +73,26 @@ def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
     if cached is None:
         raise InputError(f"{path} was written but can't be read; set HSCL_CACHE to a local folder")
     return cached
+
+
+def encode_words(words: Sequence[str | None], config: TextConfig) -> Ragged:
+    """As `frozen_features`, in memory and kept nowhere: for words that come once.
+
+    Args:
+        words: N texts; None where an utterance has none.
+        config: Which encoder, and the most tokens of a text.
+
+    Returns:
+        N sequences of float32 vectors (L, d_t), of length 0 where words are missing.
+
+    Raises:
+        InputError: The encoder can't be loaded.
+    """  # noqa: DOC502 - raised by the loader
+    tokens = tokenize(words, config.encoder, config.max_tokens)
+    encoder = load_text_encoder(config).eval()
+    vectors = np.zeros((int(tokens.offsets[-1]), encoder.width), np.float32)
+    _encode_block(encoder, tokens, range(len(tokens)), vectors)
+    return Ragged(vectors, tokens.offsets)
 
 
 def _words_digest(words: Sequence[str | None]) -> str:
@@ -127,12 +147,10 @@ def _encode_block(
         mask = np.arange(taken.lengths.max()) < taken.lengths[:, None]
         ids = np.zeros(mask.shape, dtype=np.int64)
         ids[mask] = taken.values
-        states = (
-            encoder(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-            .float()
-            .cpu()
-            .numpy()[mask]
+        encoded = encoder(
+            torch.from_numpy(ids).to(device), torch.from_numpy(taken.lengths).to(device)
         )
+        states = encoded.float().cpu().numpy()[mask]
         for row, begin, end in zip(chosen, taken.offsets, taken.offsets[1:], strict=False):
             vectors[tokens.offsets[row] : tokens.offsets[row + 1]] = states[begin:end]
 
