@@ -151,7 +151,7 @@ def _checked_metadata(file: Path, stored: bytes) -> dict[str, Any]:
     try:
         metadata = json.loads(stored)
         version = int(metadata["schema_version"])
-        str(metadata["digest"])
+        str(metadata["digest"] + metadata["source"])
         widths = [metadata["audio_width"], metadata["vision_width"]]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{file} has damaged metadata; convert it again.") from None

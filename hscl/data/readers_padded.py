@@ -78,11 +78,7 @@ def _features(path: Path, splits: dict[str, dict[str, Any]], modality: str) -> d
         name = f"{path}, split {split!r}"
         if values is None:
             raise FieldError(name, modality, "must be in every split or in none, is missing")
-        if (
-            not isinstance(values, np.ndarray)
-            or values.ndim != 3
-            or values.dtype.kind not in "fiu"
-        ):
+        if not _is_numeric(values) or values.ndim != 3:
             raise FieldError(
                 name, modality, f"must be an array of numbers (utterances, frames, width), "
                 f"is {_described(values)}",
