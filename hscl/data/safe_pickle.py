@@ -59,8 +59,8 @@ def read_pickle(path: Path) -> object:
     except RefusedError as error:
         raise InputError(
             f"{path} must hold only plain containers and NumPy arrays; it asks for "
-            f"{printable(str(error))}. "
-            "Nothing of it was run. Save its arrays as NumPy arrays, or leave the file alone."
+            f"{printable(str(error))}. Nothing of it was run. Save its arrays as NumPy arrays, "
+            "or leave the file alone."
         ) from None
     except (
         ValueError, TypeError, LookupError, OverflowError, AttributeError,
@@ -131,6 +131,9 @@ class _Machine:
         del self.stack[start:]
         return items
 
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
     def put(self, index: int) -> None:
         top = self.memo[index] = self.stack[-1]
         if isinstance(top, Unbuilt):
@@ -193,7 +196,6 @@ _LONG_BYTES = {
     pickle.BINUNICODE8: "<Q",
 }
 
-
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b"'": b"'", b'"': b'"'}
 
 
@@ -229,32 +231,24 @@ def _same(value: Any) -> Any:
     return value
 
 
+# Instructions whose argument is the value that they push.
+_AS_READ = (
+    pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG, pickle.LONG1,
+    pickle.LONG4, pickle.FLOAT, pickle.BINFLOAT, pickle.STRING, pickle.BINSTRING, pickle.UNICODE,
+    pickle.SHORT_BINUNICODE, pickle.SHORT_BINBYTES, pickle.BINBYTES, pickle.BINBYTES8,
+    pickle.BYTEARRAY8,
+)  # fmt: skip
+
 # Instructions that only push a value.
 _VALUES: dict[bytes, Callable[[Any], object]] = {
+    **dict.fromkeys(_AS_READ, _same),
+    pickle.SHORT_BINSTRING: lambda text: text.encode("latin-1"),
+    pickle.BINUNICODE: _unicode,
+    pickle.BINUNICODE8: _unicode,
     pickle.MARK: lambda _: _MARK,
     pickle.NONE: lambda _: None,
     pickle.NEWTRUE: lambda _: True,
     pickle.NEWFALSE: lambda _: False,
-    pickle.INT: _same,
-    pickle.BININT: _same,
-    pickle.BININT1: _same,
-    pickle.BININT2: _same,
-    pickle.LONG: _same,
-    pickle.LONG1: _same,
-    pickle.LONG4: _same,
-    pickle.FLOAT: _same,
-    pickle.BINFLOAT: _same,
-    pickle.STRING: _same,
-    pickle.SHORT_BINSTRING: lambda text: text.encode("latin-1"),
-    pickle.BINSTRING: _same,
-    pickle.UNICODE: _same,
-    pickle.SHORT_BINUNICODE: _same,
-    pickle.BINUNICODE: _unicode,
-    pickle.BINUNICODE8: _unicode,
-    pickle.SHORT_BINBYTES: _same,
-    pickle.BINBYTES: _same,
-    pickle.BINBYTES8: _same,
-    pickle.BYTEARRAY8: _same,
     pickle.EMPTY_DICT: lambda _: {},
     pickle.EMPTY_LIST: lambda _: [],
     pickle.EMPTY_TUPLE: lambda _: (),
@@ -266,6 +260,10 @@ def _push_dict(machine: _Machine) -> None:
     items = machine.pop_mark()
     machine.stack.append({})
     machine.set_items(items)
+
+
+def _push_frozenset(machine: _Machine) -> None:
+    machine.stack.append(frozenset(key_of(item) for item in machine.pop_mark()))
 
 
 def _set_item(machine: _Machine) -> None:
@@ -289,15 +287,13 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], object]] = {
     pickle.BINPUT: _Machine.put,
     pickle.LONG_BINPUT: _Machine.put,
     pickle.MEMOIZE: lambda machine, _: machine.put(len(machine.memo)),
-    pickle.GET: lambda machine, index: machine.stack.append(machine.memo[index]),
-    pickle.BINGET: lambda machine, index: machine.stack.append(machine.memo[index]),
-    pickle.LONG_BINGET: lambda machine, index: machine.stack.append(machine.memo[index]),
+    pickle.GET: _Machine.get,
+    pickle.BINGET: _Machine.get,
+    pickle.LONG_BINGET: _Machine.get,
     pickle.DICT: lambda machine, _: _push_dict(machine),
     pickle.LIST: lambda machine, _: machine.stack.append(machine.pop_mark()),
     pickle.TUPLE: lambda machine, _: machine.stack.append(tuple(machine.pop_mark())),
-    pickle.FROZENSET: lambda machine, _: machine.stack.append(
-        frozenset(map(key_of, machine.pop_mark()))
-    ),
+    pickle.FROZENSET: lambda machine, _: _push_frozenset(machine),
     pickle.TUPLE1: lambda machine, _: machine.make_tuple(1),
     pickle.TUPLE2: lambda machine, _: machine.make_tuple(2),
     pickle.TUPLE3: lambda machine, _: machine.make_tuple(3),
@@ -306,7 +302,7 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine, Any], object]] = {
     pickle.ADDITEMS: lambda machine, _: machine.add(machine.pop_mark()),
     pickle.SETITEM: lambda machine, _: _set_item(machine),
     pickle.SETITEMS: lambda machine, _: machine.set_items(machine.pop_mark()),
-    pickle.GLOBAL: lambda machine, name: machine.refer(name),
+    pickle.GLOBAL: _Machine.refer,
     pickle.STACK_GLOBAL: lambda machine, _: _stack_global(machine),
     pickle.REDUCE: lambda machine, _: machine.reduce(),
     pickle.BUILD: lambda machine, _: machine.build(),
