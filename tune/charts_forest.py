@@ -23,9 +23,9 @@ from tune.report_words import (
 
 __all__ = ["forest", "pair_title"]
 
-THIS_TEST_SET = "on this test set"
 NEW_VIDEOS = "on videos like these"
 _ROW = 92  # CSS pixels a pair
+_WIDEST = 1.0  # times the spread of the seeds, on each side; intervals may leave the plot
 _LANES = {"seeds": 0.24, "test": 0.0, "videos": -0.2}  # downwards within a row
 
 
@@ -44,6 +44,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         margin: The largest difference that still counts as none.
     """
     metric, split = pairs[0].metric, pairs[0].split
+    here = f"on this {split} set"
     height = 128 + _ROW * len(pairs)
     drawn = figure(
         [_seeds(pairs), _test_set(pairs), _new_videos(pairs)],
@@ -74,7 +75,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         caption=(
             f"Each small circle is one seed: first − second on the same seed, {split} "
             f"{metric_name(metric)} ({better_direction(metric)}). The bar is the interval "
-            f"{THIS_TEST_SET}, where only seeds vary; the line with the diamond is the interval "
+            f"{here}, where only seeds vary; the line with the diamond is the interval "
             f"{NEW_VIDEOS}, where seeds and videos vary, and it decides. Inside the grey band, "
             f"± {margin:g}, a difference is too small to matter."
         ),
@@ -84,7 +85,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             "Pair",
             "Seeds",
             "Difference",
-            f"{_level(pairs)} interval {THIS_TEST_SET}",
+            f"{_level(pairs)} interval {here}",
             f"{_level(pairs)} interval {NEW_VIDEOS}",
             "Verdict",
             "Difference for each seed",
@@ -126,7 +127,8 @@ def _seeds(pairs: Sequence[PairComparison]) -> Any:
 
 def _test_set(pairs: Sequence[PairComparison]) -> Any:
     drawn = [(row, pair.this_test_set) for row, pair in enumerate(pairs)]
-    return _bars(drawn, "test", THIS_TEST_SET, LIGHT.winner, ("square", 9, 6, 0))
+    name = f"on this {pairs[0].split} set"
+    return _bars(drawn, "test", name, LIGHT.winner, ("square", 9, 6, 0))
 
 
 def _new_videos(pairs: Sequence[PairComparison]) -> Any:
@@ -225,12 +227,13 @@ def _directions(metric: str) -> str:
 
 
 def _range(pairs: Sequence[PairComparison], margin: float) -> list[float]:
-    ends = [-margin, margin]
-    for pair in pairs:
-        ends += pair.differences
-        for some in (pair.this_test_set, pair.new_videos):
-            ends += [some.low, some.high] if some is not None else []
-    low, high = min(ends), max(ends)
+    core = [-margin, margin, *(d for pair in pairs for d in pair.differences)]
+    drawn = [some for pair in pairs for some in (pair.this_test_set, pair.new_videos)]
+    ends = [end for some in drawn if some is not None for end in (some.low, some.high)]
+    # Two or three seeds have intervals that would shrink everything else to a point.
+    most = _WIDEST * (max(core) - min(core))
+    low = max(min(core + ends), min(core) - most)
+    high = min(max(core + ends), max(core) + most)
     room = 0.06 * (high - low)
     return [low - room, high + room]
 
@@ -253,7 +256,7 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     return (
         f"{name}: {metric_name(pair.metric)} {where}, difference "
         f"{signed(_difference(pair), DIGITS)} over {count(len(pair.seeds), 'seed')}; interval "
-        f"{THIS_TEST_SET} {here}, {new}. "
+        f"on this {pair.split} set {here}, {new}. "
         f"Verdict: {_verdict(pair)}."
     )
 

@@ -73,7 +73,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     """A few numbers: the differences, the seeds, the failures, the cost."""
     compared = evidence.comparison
     facts = []
-    if compared is not None and compared.primary is not None:
+    if compared is not None and compared.primary is not None and compared.closed:
         facts += _pair_facts(compared.primary)
     curves = evidence.curves
     states = Counter(curve.state for curve in curves)
