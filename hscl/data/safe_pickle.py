@@ -13,13 +13,13 @@ import io
 import mmap
 import pickle
 import pickletools
-import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hscl.data.ids import printable
+from hscl.data.pickle_lines import global_name, quoted_line
 from hscl.data.pickled_arrays import (
     FUNCTIONS,
     NDARRAY,
@@ -196,30 +196,10 @@ _LONG_BYTES = {
     pickle.BINUNICODE8: "<Q",
 }
 
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b"'": b"'", b'"': b'"'}
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    letter = match[1]
-    return _ESCAPES[letter] if letter in _ESCAPES else bytes([int(letter[1:], 16)])
-
-
-# Python 2's string in the text protocol: in quotes, with escapes.
-def _quoted_line(file: mmap.mmap) -> bytes:
-    line = file.readline().strip()
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in {b"'", b'"'}:
-        raise ValueError("a string lacks its quotes")
-    return re.sub(rb"\\(x..|.)", _unescape, line[1:-1], flags=re.DOTALL)
-
-
-def _global_lines(file: mmap.mmap) -> str:
-    return ".".join(file.readline().rstrip(b"\n").decode() for _ in range(2))
-
-
 # Instructions followed by lines of text that Python's own reader takes too literally.
 _LINES: dict[bytes, Callable[[mmap.mmap], object]] = {
-    pickle.STRING: _quoted_line,
-    pickle.GLOBAL: _global_lines,
+    pickle.STRING: quoted_line,
+    pickle.GLOBAL: global_name,
 }
 
 
