@@ -26,7 +26,7 @@ def _padded() -> Tensor:
 def test_values_and_gradients_are_those_of_the_whole_batch(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(length_groups, "_ROWS", {"cpu": rows})
+    monkeypatch.setattr(length_groups, "ROWS", {"cpu": rows})
     grouped, whole = _padded(), _padded()
     found, expected = in_length_groups(_encode, grouped, _LENGTHS), _encode(whole, _LENGTHS)
     assert found.shape == expected.shape
@@ -42,7 +42,7 @@ def test_values_and_gradients_are_those_of_the_whole_batch(
 def test_groups_hold_like_lengths_and_are_no_longer_than_they_must(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(length_groups, "_ROWS", {"cpu": 3})
+    monkeypatch.setattr(length_groups, "ROWS", {"cpu": 3})
     seen = []
 
     def encode(rows: Tensor, lengths: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def test_groups_hold_like_lengths_and_are_no_longer_than_they_must(
 
 
 def test_token_ids_are_grouped_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(length_groups, "_ROWS", {"cpu": 2})
+    monkeypatch.setattr(length_groups, "ROWS", {"cpu": 2})
     table = torch.randn(10, 4)
     ids = torch.randint(0, 10, (7, 9))
     found = in_length_groups(lambda rows, _: table[rows], ids, _LENGTHS)

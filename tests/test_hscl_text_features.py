@@ -47,7 +47,7 @@ def test_features_equal_the_encoders_output_for_each_text_alone(tiny_encoder: Pa
     for i in (0, 2, 3, 4, 5):
         ids = torch.tensor(tokens.row(i))[None].long()
         with torch.no_grad():
-            expected = encoder(ids, torch.ones_like(ids, dtype=torch.bool))[0]
+            expected = encoder(ids, torch.tensor([ids.shape[1]]))[0]
         np.testing.assert_allclose(features.row(i), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -81,7 +81,7 @@ def test_other_data_encoder_words_or_length_have_files_of_their_own(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.01)
-    model.save_pretrained(other)  # type: ignore[operator]
+    model.save_pretrained(other)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         if (tiny_encoder / name).is_file():
             (other / name).write_bytes((tiny_encoder / name).read_bytes())

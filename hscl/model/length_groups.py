@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["in_length_groups"]
+__all__ = ["ROWS", "in_length_groups"]
 
-_ROWS = {"cpu": 12}
-"""Rows encoded at a time. A GPU is faster with the whole batch than with many small ones."""
+ROWS = {"cpu": 12}
+"""Rows encoded at a time, by device. A GPU is faster with the whole batch than with many parts."""
 
 
 def in_length_groups(
@@ -31,7 +31,7 @@ def in_length_groups(
     Returns:
         (B, L, d), with zeros beyond the longest row of each row's group.
     """
-    rows = _ROWS.get(padded.device.type)
+    rows = ROWS.get(padded.device.type)
     if rows is None or len(padded) <= rows or torch.compiler.is_compiling():
         return encode(padded, lengths)
     order = lengths.argsort(stable=True)

@@ -23,7 +23,6 @@ from torch.nn import functional
 from hscl.config import HeadConfig, ModelConfig
 from hscl.errors import InputError
 from hscl.model.fusion import FusionBlock
-from hscl.model.length_groups import in_length_groups
 from hscl.model.sequence_encoder import SequenceEncoder
 
 if TYPE_CHECKING:  # batches import `Widths` from here
@@ -91,8 +90,8 @@ class HsclNetwork(nn.Module):
         Args:
             config: The model's part of the configuration.
             widths: Sizes of the inputs.
-            text_encoder: `(token ids (B, L), mask (B, L)) -> (B, L, d_t)`; None where batches
-                bring frozen features instead of token ids.
+            text_encoder: A `hscl.model.text_encoder.TextEncoder`; None where batches bring frozen
+                features instead of token ids.
 
         Raises:
             InputError: A modality is asked for that the data lacks, text is not among them, or a
@@ -199,14 +198,11 @@ class HsclNetwork(nn.Module):
             tokens = functional.pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
         # The first place is open in every row: where words are missing, `no_words` stands there.
         lengths = batch.text_lengths.clamp(min=1)
-        mask = _mask(tokens, lengths)
-        if self.text_encoder is None:
-            text = tokens
-        elif released:  # what stands in the padding matters
-            text = self.text_encoder(tokens, mask)
+        mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        if self.text_encoder is not None:
+            text = self.text_encoder(tokens, lengths, padding=released)
         else:
-            encoder = self.text_encoder
-            text = in_length_groups(lambda ids, n: encoder(ids, _mask(ids, n)), tokens, lengths)
+            text = tokens
         wordless = (batch.text_lengths == 0)[:, None, None]
         text = torch.where(wordless, self.no_words.to(text.dtype), text)
         if self.config.text.pooling == "mean":
@@ -225,11 +221,6 @@ class HsclNetwork(nn.Module):
             frames = self.no_words.new_zeros(count, 0, getattr(self.widths, name))
             lengths = torch.zeros_like(batch.text_lengths)
         return frames, lengths
-
-
-def _mask(padded: Tensor, lengths: Tensor) -> Tensor:
-    """(B, L), True for the first `lengths` places of each row."""
-    return torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
 
 
 def _summary(sentence: Tensor, fused: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:

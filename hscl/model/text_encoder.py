@@ -22,6 +22,7 @@ from hscl.config import TextConfig
 from hscl.data.ragged import Ragged
 from hscl.encoders import ResolvedEncoder, resolve_encoder
 from hscl.errors import InputError
+from hscl.model.length_groups import in_length_groups
 
 __all__ = ["TextEncoder", "load_text_encoder", "load_tokenizer", "text_width", "tokenize"]
 
@@ -36,7 +37,7 @@ class TextEncoder(nn.Module):
         width: d_t, size of a token's vector.
     """
 
-    def __init__(self, model: nn.Module, width: int) -> None:
+    def __init__(self, model: transformers.PreTrainedModel, width: int) -> None:
         """Wrap an encoder.
 
         Args:
@@ -47,17 +48,27 @@ class TextEncoder(nn.Module):
         self.width = width
         self.model = model
 
-    def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, token_ids: Tensor, lengths: Tensor, *, padding: bool = False) -> Tensor:
         """Encode B texts.
 
         Args:
-            token_ids: (B, L) int64.
-            mask: (B, L), True for real tokens, at least one in each row.
+            token_ids: (B, L) int64, padded at the end.
+            lengths: (B,) real tokens of each, at least 1.
+            padding: Whether what stands at padded places must be the encoder's output there, for
+                attention that looks at it; else it means nothing.
 
         Returns:
             E_t, (B, L, d_t).
         """
-        states: Tensor = self.model(input_ids=token_ids, attention_mask=mask).last_hidden_state
+        # Looked up for the whole batch: a gradient as large as the vocabulary is made only once.
+        embedded = self.model.get_input_embeddings()(token_ids)
+        if padding:
+            return self._encode(embedded, lengths)
+        return in_length_groups(self._encode, embedded, lengths)
+
+    def _encode(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        mask = torch.arange(embedded.shape[1], device=embedded.device) < lengths[:, None]
+        states: Tensor = self.model(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
         return states
 
 
