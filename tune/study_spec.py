@@ -125,8 +125,10 @@ class StudySpec(Section):
             and not name.startswith("run.")
             and name != "model.text.encoder"
         ]
-        more = f", {', '.join(changed)} changed" if changed else ""
-        return f"published defaults with {named}{more}"
+        if not changed:
+            return f"published defaults with {named}"
+        what = changed[0] if len(changed) == 1 else f"{len(changed)} keys"
+        return f"published defaults with {named}, {what} changed"
 
     def base_config(self) -> Config:
         """The default configuration, number 0."""
