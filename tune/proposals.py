@@ -1,6 +1,7 @@
 """The next configuration of a study, as a row of the `configs` table."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -75,6 +76,11 @@ def config_row(spec: StudySpec, start: StartPoint, number: int) -> dict[str, Any
         "origin": start.origin.value,
         "name": start.name,
         "config": config.to_json(),
-        "hscl_version": metadata.version("hscl-search"),
+        "hscl_version": _version(),
         **{name: point.get(name) for name in spec.space},
     }
+
+
+@cache
+def _version() -> str:
+    return metadata.version("hscl-search")

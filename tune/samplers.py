@@ -20,7 +20,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -85,41 +85,61 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
 def told_trials(spec: StudySpec, history: History) -> list[FrozenTrial]:
     """What the model knows: earlier studies' points, then this one's in order of proposal."""
     space = spec.searched
-    distributions = {name: _optuna_distribution(some) for name, some in spec.space.items()}
-    told = []
+    known = []
     for seen in history.warm:
         point = space.point_in(seen.values)
         if space.contains(point):
-            told.append(_told(point, seen.state, seen.curve, distributions))
+            known.append(_Known(point, seen.state, seen.curve))
     for record in history.configs.values():
         inside = _inside(space, record)
         if inside is None:
             continue
         trial = history.screen_trials.get(record.config_id)
-        state = states.TrialState.STARTED if trial is None else trial.state
-        curve = {} if trial is None else trial.best
-        told.append(_told(inside, state, curve, distributions))
-    return _bounded(told, MOST_TOLD[spec.sampler.kind], history.sign)
+        if trial is None:
+            known.append(_Known(inside, states.TrialState.STARTED, {}))
+        else:
+            known.append(_Known(inside, trial.state, trial.best))
+    distributions = {name: _optuna_distribution(some) for name, some in spec.space.items()}
+    kept = _bounded(known, MOST_TOLD[spec.sampler.kind], history.sign)
+    return [_told(one, distributions) for one in kept]
 
 
-def _told(
-    point: Point,
-    state: states.TrialState,
-    curve: dict[int, float],
-    distributions: dict[str, BaseDistribution],
-) -> FrozenTrial:
-    seen = {epoch: value for epoch, value in curve.items() if math.isfinite(value)}
+class _Known(NamedTuple):
+    """A point, how its trial ended, and its best value up to each epoch."""
+
+    point: Point
+    state: states.TrialState
+    curve: dict[int, float]
+
+
+def _bounded(known: list[_Known], most: int, sign: float) -> list[_Known]:
+    if len(known) <= most:
+        return known
+    complete = [
+        (sign * value, index)
+        for index, one in enumerate(known)
+        if one.state is states.TrialState.DONE and one.curve
+        for value in [one.curve[max(one.curve)]]
+        if math.isfinite(value)
+    ]
+    best = {index for _, index in sorted(complete)[: most // 4]}
+    newest = [index for index in range(len(known)) if index not in best][len(best) - most :]
+    return [known[index] for index in sorted([*best, *newest])]
+
+
+def _told(known: _Known, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    seen = {epoch: value for epoch, value in known.curve.items() if math.isfinite(value)}
     value = seen[max(seen)] if seen else None
-    match state:
+    match known.state:
         case states.TrialState.STARTED:
-            known, seen, value = TrialState.RUNNING, {}, None
+            state, seen, value = TrialState.RUNNING, {}, None
         case states.TrialState.PRUNED:
-            known = TrialState.PRUNED
+            state = TrialState.PRUNED
         case states.TrialState.DONE if value is not None:
-            known = TrialState.COMPLETE
+            state = TrialState.COMPLETE
         case _:
-            known, value = TrialState.FAIL, None
-    return _trial(known, value, point, seen, distributions)
+            state, value = TrialState.FAIL, None
+    return _trial(state, value, known.point, seen, distributions)
 
 
 def _trial(
@@ -171,19 +191,6 @@ def _with_stand_ins(spec: StudySpec, told: list[FrozenTrial], sign: float) -> li
             continue
         trials.append(_trial(state, value, trial.params, {}, trial.distributions))
     return trials
-
-
-def _bounded(told: list[FrozenTrial], most: int, sign: float) -> list[FrozenTrial]:
-    if len(told) <= most:
-        return told
-    complete = [
-        (sign * trial.value, index)
-        for index, trial in enumerate(told)
-        if trial.state is TrialState.COMPLETE and trial.value is not None
-    ]
-    best = {index for _, index in sorted(complete)[: most // 4]}
-    newest = [index for index in range(len(told)) if index not in best][len(best) - most :]
-    return [told[index] for index in sorted([*best, *newest])]
 
 
 def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
