@@ -59,6 +59,21 @@ def _point_to(address: str, environment: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def shared_ray() -> Iterator[None]:
+    """One Ray for all tests that need one; a study's driver uses the one that is there."""
+    from tune.ray_session import ray_session
+    from tune.study_sections import ResourcesSection
+
+    with pytest.MonkeyPatch.context() as environment:
+        # Workers find the helpers beside the tests by name.
+        folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        environment.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+        environment.setenv("OMP_NUM_THREADS", "1")
+        with ray_session(None, ResourcesSection()):
+            yield
+
+
+@pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of a local S3 interface that tests share."""
     address, server = _start_s3()
@@ -190,3 +205,37 @@ def ray_head() -> Iterator["RayHead"]:
 
     with RayHead() as head:
         yield head
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated data set of 60 utterances, audio 5 and vision 20 wide, nothing missing."""
+    from hscl.data.demo import write_demo
+
+    path = tmp_path_factory.mktemp("data") / "tiny.arrow"
+    write_demo(path, utterances=60)
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoder_config(tiny_config: "Config", tiny_encoder: Path) -> "Config":
+    """`tiny_config` with a text encoder, fine-tuned, for `tiny_file`."""
+    return tiny_config.with_overrides(
+        {"model.text.encoder": str(tiny_encoder), "model.text.finetune": True}
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    tmp_path_factory: pytest.TempPathFactory, encoder_config: "Config", tiny_file: Path
+) -> Path:
+    """A folder that `hscl train` made of `encoder_config` and `tiny_file`, seeds 11 and 12."""
+    from hscl.data.dataset import Dataset
+    from hscl.final_training import plan_final, train_final
+    from hscl.training_progress import Progress
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    plan = plan_final(encoder_config, Dataset.open(tiny_file), [11, 12])
+    with Progress(plan) as progress:
+        train_final(plan, folder, progress)
+    return folder
