@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 from study_factory import Simulated, write_study
 
 from hscl.cli import main
 from tune.report_page import GENERATOR
+from tune.storage import open_folder
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,23 @@ def test_bad_input_is_one_message_and_exit_code_2(
     assert "Traceback" not in told.err
     assert "secret" not in told.err
     assert _files(tmp_path) == before
+
+
+def test_a_study_on_object_storage_gets_its_report_there(
+    sound: Path, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = open_folder(f"{bucket}/run")
+    fs.copy_files(
+        str(sound), there.path, fs.LocalFileSystem(), there.filesystem, use_threads=False
+    )
+    assert _run(f"{bucket}/run") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{bucket}/run/report.html"
+    assert GENERATOR.encode() in there.read("report.html")[:8192]
+    there.write("notes.txt", b"mine")
+    assert _run(f"{bucket}/run", "--out", f"{bucket}/run/notes.txt") == 2
+    assert there.read("notes.txt") == b"mine"
+    assert _run(f"{bucket}/run", "--out", tmp_path / "here.html") == 0
+    assert (tmp_path / "here.html").is_file()
 
 
 def test_a_table_for_a_paper_before_there_is_anything_is_exit_code_1(

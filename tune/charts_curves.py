@@ -196,7 +196,7 @@ def _add_rung(layout: dict[str, Any], epoch: int, stopped: int, suffix: str) -> 
     )
     layout["annotations"].append(
         {
-            "text": f"{stopped}",
+            "text": f"{stopped:,}",
             "x": epoch,
             "y": 1,
             "xref": f"x{suffix}",

@@ -23,6 +23,7 @@ from tune.states import TrialState
 __all__ = ["parallel_coordinates"]
 
 _MOST_ROWS = 200
+_MOST_FAINT = 150
 
 
 def parallel_coordinates(
@@ -54,7 +55,8 @@ def parallel_coordinates(
     }
     stopped = [config_id for config_id in values if config_id not in complete]
     special = [c for c in values if labels.get(c, UNNAMED).role in {"default", "winner"}]
-    traces = [_group(stopped, lines, labels, "stopped early", LIGHT.ramp1, 0.8)]
+    step = -(-len(stopped) // _MOST_FAINT)  # more faint lines than these are a grey area
+    traces = [_group(stopped[:: max(step, 1)], lines, labels, "stopped early", LIGHT.ramp1, 0.8)]
     fifths = len(RAMP)
     for fifth, colour in enumerate(RAMP):
         upper = len(best_first) - math.ceil(len(best_first) * fifth / fifths)
@@ -86,6 +88,7 @@ def parallel_coordinates(
             f"{metric_name(metric)} on the one seed of the screen (best on top; "
             f"{better_direction(metric)}). Stronger lines are better fifths of the "
             f"{count(len(best_first), 'complete trial')}."
+            + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
         ),
         alternative=_in_words(best_first, values, settings, axes, labels, metric),
         figure=drawn,

@@ -228,6 +228,13 @@ def _failures(evidence: Evidence) -> Section:
     points = []
     if not failed:
         points.append("No trial failed.")
+    events = evidence.tables["trials"].select(["trial_id", "attempt"]).to_pylist()
+    again = {event["trial_id"] for event in events if event["attempt"] > 1}
+    if again:
+        points.append(
+            f"{count(len(again), 'trial')} ran again after a breakdown (a lost worker or node, "
+            "memory, time); how they ended is what counts."
+        )
     if collapsed:
         names = ", ".join(sorted(collapsed)[:20])
         points.append(
