@@ -17,9 +17,6 @@ class Table:
         caption: What it shows; empty where the section's title says so.
         numeric: Columns that are aligned to the right.
         strong: Rows to single out.
-
-    Raises:
-        ValueError: A row has another number of cells than there are heads.
     """
 
     columns: tuple[str, ...]
@@ -29,7 +26,11 @@ class Table:
     strong: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        """Refuse a row that would move its cells under other heads."""
+        """Refuse a row that would move its cells under other heads.
+
+        Raises:
+            ValueError: A row has another number of cells than there are heads.
+        """
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"a row must have {len(self.columns)} cells, but got {row}")
