@@ -90,6 +90,7 @@ class Faults:
         raises: Every attempt of any trial with this omega1 raises at epoch 2.
         nan: Likewise, the metric is NaN.
         dies: The process is killed at epoch 2, on the first `times` attempts.
+        dies_always: Likewise, on every attempt.
         hangs: Epoch 2 never ends, on the first `times` attempts.
         memory: Out of memory at epoch 2, on the first `times` attempts.
         all_raise: Every trial raises.
@@ -99,6 +100,7 @@ class Faults:
     raises: tuple[float, ...] = ()
     nan: tuple[float, ...] = ()
     dies: tuple[float, ...] = ()
+    dies_always: tuple[float, ...] = ()
     hangs: tuple[float, ...] = ()
     memory: tuple[float, ...] = ()
     times: int = 1
@@ -124,7 +126,7 @@ class Faults:
             raise ValueError(message)
         if omega1 in self.nan:
             return math.nan
-        if omega1 in self.dies and self._again(order.trial_id):
+        if omega1 in self.dies_always or (omega1 in self.dies and self._again(order.trial_id)):
             os.kill(os.getpid(), signal.SIGKILL)
         if omega1 in self.hangs and self._again(order.trial_id):
             time.sleep(3600)

@@ -6,8 +6,10 @@ which Tune lets pass. Argument names are Tune's: it calls by keyword.
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import ray.cloudpickle
 import ray.tune as ray_tune
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
@@ -117,7 +119,7 @@ class Judge(_Here, FIFOScheduler):
     @_safely(None)
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Say what broke."""
-        self.engine.on_breakdown(trial.trial_id, _breakdown(trial.get_pickled_error()))
+        self.engine.on_breakdown(trial.trial_id, _breakdown(_error_of(trial)))
 
     @_safely(None)
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
@@ -177,21 +179,32 @@ class Watch(_Here, ray_tune.Callback):
         self._tick()
 
 
+def _error_of(trial: Trial) -> BaseException | None:
+    """The exception that Tune has just put into a file; a trial keeps it nowhere else."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).exists():
+        return None
+    error = ray.cloudpickle.loads(Path(path).read_bytes())  # this process wrote it
+    return error if isinstance(error, BaseException) else None
+
+
 def _breakdown(error: BaseException | None) -> Breakdown:
     """What Tune says about a broken trial, as one of our kinds."""
     if isinstance(error, RayTaskError):
-        cause = error.cause
+        cause: BaseException | None = error.cause
         while cause is not None and not isinstance(cause, TrialBrokeError):
             cause = cause.__cause__ or cause.__context__
         if isinstance(cause, TrialBrokeError):
             return cause.breakdown
-    text = " ".join(str(error).split())[:500]
+    # Ray's own fields (class, ids, ports) begin with a tab.
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    text = " ".join(" ".join(lines).split())[:400]
     if isinstance(error, ActorUnavailableError | NodeDiedError):
         return Breakdown(NODE_LOST, text)
     if isinstance(error, RayActorError):
         lowered = text.lower()
-        if "node" in lowered and ("died" in lowered or "dead" in lowered) and "oom" not in lowered:
+        if error.preempted or "node has died" in lowered or "node died" in lowered:
             return Breakdown(NODE_LOST, text)
-        if "oom" in lowered or "memory" in lowered:
+        if "memory" in lowered and "killed" in lowered and "connection error code" not in lowered:
             return Breakdown("memory", text)
     return Breakdown("worker", text)

@@ -22,8 +22,11 @@ _WORKERS = {
 }
 _DRIVER = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune restarts such trials by itself
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A worker that died is a row in the tables; Ray would print it onto standard output.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",

@@ -5,6 +5,7 @@ the next one; only what spoils the process is raised.
 """
 
 import math
+import os
 import platform
 import time
 import traceback
@@ -104,7 +105,8 @@ def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) 
         with ExitStack() as stack:
             files = stack.enter_context(TrialFiles.opened(order.study, order.trial_id))
             log = stack.enter_context(files.logging())
-            files.note(f"--- attempt {order.attempt} on {platform.node()}, {_now()}")
+            where = f"{platform.node()}, process {os.getpid()}"
+            files.note(f"--- attempt {order.attempt} on {where}, {_now()}")
             files.note(order.config)
             watchdog = stack.enter_context(Watchdog(order.epoch_timeout_s, log))
             try:
