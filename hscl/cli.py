@@ -70,12 +70,10 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         SystemExit: Always, with the exit code.
     """
     try:
-        command.main(args=args, prog_name=name, standalone_mode=False)
+        left = command.main(args=args, prog_name=name, standalone_mode=False)
     except HsclError as error:
         click.echo(f"hscl: error: {error}", err=True)
         raise SystemExit(error.exit_code) from None
-    except click.exceptions.Exit as leaving:
-        raise SystemExit(leaving.exit_code) from None
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
@@ -86,4 +84,5 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         # The reader (head, less) has gone: nothing left to say, and Python must not say so either.
         sys.stdout = None
         raise SystemExit(0) from None
-    raise SystemExit(0)
+    # Outside of standalone mode click returns the code of `ctx.exit`, or what the command returned.
+    raise SystemExit(left if isinstance(left, int) else 0)

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from hscl.cli import main
+from hscl.cli import main, run_command
 
 HSCL = Path(sys.executable).with_name("hscl")
 
@@ -49,3 +50,14 @@ def test_an_interrupt_ends_with_130(
         main(["data"])
     assert left.value.code == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_command_chooses_its_exit_code() -> None:
+    @click.command()
+    @click.pass_context
+    def leaves_with_three(context: click.Context) -> None:
+        context.exit(3)
+
+    with pytest.raises(SystemExit) as left:
+        run_command(leaves_with_three, "program", [])
+    assert left.value.code == 3
