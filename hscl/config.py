@@ -111,7 +111,7 @@ class TextConfig(_Tree):
     max_tokens: Annotated[int, Field(ge=3, le=512)] = 50
     """Word pieces kept, [CLS] and [SEP] included."""
     pooling: Literal["cls", "mean"] = "cls"
-    """Which vector stands for the sentence where text is the only modality."""
+    """Which vector stands for the sentence and asks in the fusion blocks: [CLS], or the mean."""
 
 
 class SequenceConfig(_Tree):

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["METRICS", "MODE", "acc7_classes", "evaluate"]
+__all__ = ["METRICS", "MODE", "evaluate"]
 
 METRICS = ("mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0")
 """Names in the order in which they are shown."""
@@ -49,12 +49,8 @@ def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
     }
 
 
-def acc7_classes(values: ArrayLike) -> NDArray[np.int64]:
-    """Sentiment classes −3 … 3 of Acc-7: clipped first, then rounded, halves to even."""
-    return _classes(np.asarray(values, dtype=np.float64), 3.0).astype(np.int64)
-
-
 def _classes(values: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """Clipped first, then rounded, halves to even."""
     return np.rint(np.clip(values, -bound, bound))
 
 

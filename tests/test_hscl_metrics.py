@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from hscl.metrics import METRICS, MODE, acc7_classes, evaluate
+from hscl.metrics import METRICS, MODE, evaluate
 
 _GOLDEN_NAMES = {
     "mae": "MAE",
@@ -58,9 +58,23 @@ def test_f1_weighs_a_class_that_only_the_predictions_have_by_nothing() -> None:
     assert found["f1_has0"] == pytest.approx(2 * 2 / (3 + 2))
 
 
-def test_classes_are_clipped_first_and_round_halves_to_even() -> None:
-    values = [-9.0, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.4]
-    assert acc7_classes(values).tolist() == [-3, -2, -2, 0, 0, 2, 2, 3]
+@pytest.mark.parametrize(
+    ("label", "prediction", "seven", "five"),
+    [
+        (0.5, 0.0, 1, 1),  # halves go to even
+        (0.5, 1.0, 0, 0),
+        (1.5, 2.5, 1, 1),
+        (-2.5, -1.6, 1, 1),
+        (-3.0, -9.0, 1, 1),  # clipped first
+        (2.6, 3.4, 1, 1),
+        (2.4, 3.0, 0, 1),
+    ],
+)
+def test_classes_are_clipped_first_and_round_halves_to_even(
+    label: float, prediction: float, seven: int, five: int
+) -> None:
+    found = evaluate([label], [prediction])
+    assert (found["acc7"], found["acc5"]) == (seven, five)
 
 
 def test_correlation_is_missing_where_a_side_is_constant() -> None:

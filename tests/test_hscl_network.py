@@ -10,10 +10,12 @@ from torch import Tensor
 
 from hscl.config import Config, LossConfig, ModelConfig
 from hscl.data.batches import Batch
+from hscl.data.splits import Split
 from hscl.errors import InputError
 from hscl.losses import hierarchical_loss
 from hscl.model.network import HsclNetwork, ModelOutput, Widths
-from hscl.model.text_encoder import load_text_encoder
+from hscl.model.text_encoder import load_text_encoder, tokenize
+from hscl.model.text_features import frozen_features
 
 WIDTHS = Widths(text=8, audio=5, vision=6)
 
@@ -66,6 +68,12 @@ def _batch(
 def _rows(batch: Batch, chosen: list[int]) -> Batch:
     taken: dict[str, Any] = {k: None if v is None else v[chosen] for k, v in vars(batch).items()}
     return Batch(**taken)
+
+
+def _doubled(batch: Batch) -> Batch:
+    parts = {k: v for k, v in vars(batch).items() if v is not None and v.is_floating_point()}
+    doubles: dict[str, Any] = {k: v.double() for k, v in parts.items()}
+    return replace(batch, **doubles)
 
 
 def _tensors(output: ModelOutput) -> dict[str, Tensor]:
@@ -218,6 +226,81 @@ def test_each_ablation_of_modalities_trains_without_the_parts_it_lacks(
     lacking = {"audio", "vision"} - set(modalities.split("+"))
     names = " ".join(name for name, _ in network.named_parameters())
     assert not any(part in names for part in lacking)
+
+
+_LOW = {"projections.text", "projections.audio", "projections.vision"}
+_HIGH = {"fused_projections.audio", "fused_projections.vision"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "silent"),
+    [
+        ({}, set()),
+        ({"omega1": 0.0}, _LOW),
+        ({"low": False, "similarity": False}, _LOW),
+        ({"omega2": 0.0}, _HIGH),
+        ({"high": False}, _HIGH),
+        ({"omega1": 0.0, "omega2": 0.0}, _LOW | _HIGH),
+        ({"similarity": False}, set()),
+        ({"low": False}, set()),
+        ({"labels": "supcon"}, set()),
+        ({"labels": "none"}, set()),
+    ],
+)
+def test_each_ablation_of_losses_trains_without_the_parts_that_only_it_would_train(
+    changes: dict[str, Any], silent: set[str]
+) -> None:
+    network = _network()
+    batch = _batch([3, 5, 2, 4], [4, 6, 3, 2], [2, 7, 1, 3])
+    assert batch.labels is not None
+    labels = batch.labels.clone()
+    labels[1] = labels[0]  # a positive of the same class
+    loss = LossConfig.model_validate(changes)
+    hierarchical_loss(network(batch), labels, loss).total.backward()  # type: ignore[no-untyped-call]
+    untouched = {
+        name.rsplit(".", 2)[0] for name, p in network.named_parameters() if p.grad is None
+    }
+    assert untouched == silent
+
+
+def test_trimming_changes_no_gradient() -> None:
+    network = _network().eval().double()
+    gradients = []
+    for extra in (0, 9):
+        batch = _doubled(_batch([3, 5, 0, 2], [4, 6, 2, 0], [2, 7, 3, 4], extra=extra))
+        assert batch.labels is not None
+        network.zero_grad()
+        total = hierarchical_loss(network(batch), batch.labels, LossConfig(omega1=1.0)).total
+        total.backward()  # type: ignore[no-untyped-call]
+        gradients.append({name: p.grad for name, p in network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-10)
+
+
+def test_frozen_features_predict_what_the_encoder_predicts(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSCL_CACHE", str(tmp_path))
+    config = _config(text__encoder=str(tiny_encoder))
+    words = ["a good film", None, "bad !"]
+    names = ["1", "2", "3"]
+    split = Split("train", names, names, None, words, None, None)
+    tokens = tokenize(words, str(tiny_encoder), 12)
+    features = frozen_features(split, config.text, "d" * 64)
+    batch = _batch([5, 0, 4], [4, 6, 2], [2, 7, 3])
+    assert tokens.lengths.tolist() == features.lengths.tolist() == batch.text_lengths.tolist()
+    ids, vectors = torch.zeros(3, 5, dtype=torch.int64), torch.zeros(3, 5, 16)
+    for row in range(3):
+        length = len(tokens.row(row))
+        ids[row, :length] = torch.tensor(tokens.row(row))
+        vectors[row, :length] = torch.tensor(features.row(row))
+    encoder = load_text_encoder(config.text)
+    tuned = HsclNetwork(config, replace(WIDTHS, text=16), encoder).eval()
+    frozen = HsclNetwork(config, replace(WIDTHS, text=16), None).eval()
+    frozen.load_state_dict(
+        {k: v for k, v in tuned.state_dict().items() if not k.startswith("text_encoder.")}
+    )
+    _assert_same(tuned(replace(batch, text=ids)), frozen(replace(batch, text=vectors)))
 
 
 def test_audio_and_vision_without_text_is_refused() -> None:
