@@ -127,6 +127,7 @@ def _told(out: str) -> tuple[dict[str, Any], str]:
     from tune.study import open_study  # noqa: PLC0415
 
     printed = io.StringIO()
+    os.environ["COLUMNS"] = "120"  # this task's own process has no terminal
     with contextlib.redirect_stdout(printed):
         status_command.callback(study=out, as_json=False)  # type: ignore[misc]
     return open_study(out).status(), printed.getvalue().strip()
