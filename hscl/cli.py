@@ -84,5 +84,5 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         # The reader (head, less) has gone: nothing left to say, and Python must not say so either.
         sys.stdout = None
         raise SystemExit(0) from None
-    # Outside of standalone mode click returns the code of `ctx.exit`, or what the command returned.
+    # Outside of standalone mode click returns the code of `ctx.exit`, or the command's result.
     raise SystemExit(left if isinstance(left, int) else 0)
