@@ -61,6 +61,7 @@ def test_words_become_the_encoders_token_ids(
     assert data.train.text.values.dtype == np.int32
     assert data.train.utterances == split.utterances
     assert data.train.labels is not None
+    assert split.labels is not None
     assert np.array_equal(data.train.labels, split.labels)
     assert data.widths == Widths(text=16, audio=5, vision=20)
     assert data.digest == Dataset.open(tiny_file).digest
