@@ -121,10 +121,13 @@ def _code() -> Iterator[ShippedFile]:
                     yield ShippedFile(name, path.read_bytes())
     # The nodes find the commands and the version in the distribution's metadata.
     distribution = importlib.metadata.distribution(DISTRIBUTION)
-    stem = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
-    for part in ("METADATA", "entry_points.txt"):
-        text = distribution.read_text(part) or ""
-        yield ShippedFile(PurePosixPath(stem) / part, text.encode())
+    folder_name = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
+    metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    for part, text in (
+        ("METADATA", metadata),
+        ("entry_points.txt", distribution.read_text("entry_points.txt") or ""),
+    ):
+        yield ShippedFile(PurePosixPath(folder_name) / part, text.encode())
 
 
 def _travels(name: PurePosixPath) -> bool:

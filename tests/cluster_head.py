@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 BIN = Path(sys.executable).parent
+NODE = "127.0.0.2"  # on loopback; Ray replaces 127.0.0.1 by an address that others reach
 
 
 class RayHead:
@@ -35,7 +36,7 @@ class RayHead:
         self._cpus = cpus
         self._ports = _free_ports(6)
         self.address = f"http://127.0.0.1:{self._ports[1]}"
-        self.gcs = f"127.0.0.1:{self._ports[0]}"
+        self.gcs = f"{NODE}:{self._ports[0]}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +60,7 @@ class RayHead:
         """Start it, as after a reboot: it knows no jobs."""
         gcs, dashboard, agent, client, grpc, metrics = map(str, self._ports)
         command = [
-            *(str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address", "127.0.0.1"),
+            *(str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address", NODE),
             *("--port", gcs, "--dashboard-port", dashboard, "--ray-client-server-port", client),
             *("--dashboard-agent-listen-port", agent, "--dashboard-agent-grpc-port", grpc),
             *("--metrics-export-port", metrics, "--num-cpus", str(self._cpus)),

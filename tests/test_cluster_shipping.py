@@ -4,6 +4,7 @@ import importlib.machinery
 import importlib.util
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,9 @@ def test_shipped_code_runs_where_nothing_of_it_is_installed(tmp_path: Path) -> N
         f"sys.path[:0] = {folders!r};"
         "import hscl, tune, cluster;"
         f"assert all({str(tmp_path)!r} in m.__file__ for m in (hscl, tune, cluster));"
+        "from importlib.metadata import distribution;"
+        f"d = distribution('hscl-search'); assert {str(tmp_path)!r} in str(d.locate_file(''));"
+        f"assert d.version == {version('hscl-search')!r};"
         "from hscl.cli import main; main(['cluster', '--help'])"
     )
     done = subprocess.run(
@@ -142,6 +146,7 @@ def test_the_metadata_that_travel_hold_no_path_of_this_machine() -> None:
     files = {str(f.name): f.content for f in pack(_spec(), with_code=True).code}
     meta = [name for name in files if ".dist-info/" in name]
     assert {Path(name).name for name in meta} == {"METADATA", "entry_points.txt"}
+    assert all(files[name] for name in meta)
     assert not any(str(ROOT).encode() in files[name] for name in meta)
 
 

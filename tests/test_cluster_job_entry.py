@@ -1,0 +1,54 @@
+"""What runs on the cluster answers in one line, and fails like every command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from study_factory import Simulated, write_study
+
+from cluster.job_entry import ANSWER
+
+
+def _entry(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "cluster.job_entry", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"RAY_ADDRESS": "127.0.0.1:1"},
+    )
+
+
+def test_a_trials_log_is_one_line_of_json(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a-1.txt").write_bytes(b"two\nlines and \xff\n")
+    done = _entry("trial-log", "--out", str(tmp_path), "--trial", "a-1")
+    assert done.returncode == 0
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line.removeprefix(ANSWER)) == "two\nlines and �\n"
+
+
+def test_a_frozen_study_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = _entry("search", "--frozen", "--data", "/d", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "hscl: error:" in done.stderr
+    assert "must hold a study" in done.stderr
+
+
+def test_a_frozen_study_is_run_as_it_stands_in_its_folder(tmp_path: Path) -> None:
+    write_study(tmp_path / "study", Simulated())
+    out = str(tmp_path / "study")
+    done = _entry("search", "--frozen", "--data", "/no/such.arrow", "--out", out, "--dry-run")
+    assert done.returncode == 2
+    assert "/no/such.arrow must be a data set" in done.stderr  # the study itself was read
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["serach"], ["search", "--data", "/d"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    done = _entry(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
