@@ -79,10 +79,10 @@ def report_records(rows: Iterable[Row], began: datetime, seconds: float = 0.0) -
         began: When the trial was first started; an epoch's time is counted from it.
         seconds: Training time before these rows.
     """
-    when = began.timestamp() + seconds
     records = b""
     for row in rows:
-        when += row.get("seconds") or 0.0
+        seconds += row.get("seconds") or 0.0
+        when = began.timestamp() + seconds
         values = [
             Summary.Value(tag=tag, simple_value=row[column])
             for column, tag in _SCALARS.items()
@@ -131,7 +131,7 @@ def _header(when: float) -> bytes:
 
 def _record(event: Event) -> bytes:
     """One record of the TFRecord format, with its checksums."""
-    data: bytes = event.SerializeToString()
+    data: bytes = event.SerializeToString(deterministic=True)
     length = struct.pack("<Q", len(data))
     checks: Sequence[bytes] = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
     return length + checks[0] + data + checks[1]
