@@ -2,8 +2,9 @@
 
 import pytest
 
-from tune.charts_responses import Response, response_curves
+from tune.charts_responses import response_curves
 from tune.charts_trials import Label
+from tune.effects import Response
 from tune.search_space import Value
 
 LABELS = {
@@ -80,9 +81,15 @@ def test_values_without_an_order_are_points_with_bars() -> None:
 def test_words_and_table_say_the_best_and_whether_it_matters() -> None:
     charts = response_curves([TEMPERATURE, KINDS], 0.02, SETTINGS, LABELS, "mae")
     assert "best, 0.700, at 0.17" in charts[0].alternative
-    assert "Matters beyond the seed (permutation p = 0.012)" in charts[0].caption
+    assert "Matters beyond the seed (p = 0.012)" in charts[0].caption
     assert "Nothing seen beyond the seed" in charts[1].caption
     assert charts[0].rows[0] == ("0.03", "0.800", "0.750 and 0.850")
+
+
+def test_an_unknown_noise_has_no_stripe_and_is_said_to_be_unknown() -> None:
+    (chart,) = response_curves([TEMPERATURE], None, SETTINGS, LABELS, "mae")
+    assert not chart.figure.layout.shapes
+    assert "differ by an unknown amount" in chart.alternative
 
 
 def test_long_curves_give_short_tables() -> None:

@@ -55,6 +55,18 @@ def test_the_default_is_a_line_and_is_said_to_be_missing_where_it_is(progress: P
     assert not any(trace.name.startswith("default") for trace in chart.figure.data)
 
 
+@pytest.mark.parametrize(("metric", "ends"), [("mae", (0.5, 0.52)), ("corr", (0.48, 0.5))])
+def test_the_noise_floor_lies_on_the_worse_side_of_the_best(
+    metric: str, ends: tuple[float, float]
+) -> None:
+    progress = Progress((1, 2), (0.6, 0.5), ("a", "a"), ((2, 0.5, "a", TrialState.DONE),), 1.0)
+    chart = best_so_far(progress, {}, metric, 0.02)
+    (stripe,) = chart.figure.layout.shapes
+    assert (stripe.y0, stripe.y1) == pytest.approx(ends)
+    assert "noise floor" in chart.caption
+    assert not best_so_far(progress, {}, metric).figure.layout.shapes
+
+
 def test_values_that_are_undefined_are_passed_over() -> None:
     progress = Progress((1, 2), (math.nan, 0.5), ("", "a"), ((2, 0.5, "a", TrialState.DONE),), 1.0)
     chart = best_so_far(progress, {}, "corr")

@@ -1,6 +1,8 @@
 """Shares of variance, largest first, with what chance would give."""
 
-from tune.charts_shares import SEED, Share, variance_shares
+from tune.charts_shares import variance_shares
+from tune.effects import Share
+from tune.variance import SEED
 
 SHARES = [
     Share(SEED, 0.31, 0.22, 0.40),
@@ -34,4 +36,5 @@ def test_words_and_table_say_what_matters() -> None:
     assert "alpha" not in beyond
     assert chart.rows[0] == ("temperature τ", "42 %", "0.30 to 0.50", "8 %", "yes")
     assert chart.rows[1][-1] == "–"
+    assert all(len(row) == len(chart.columns) for row in chart.rows)
     assert chart.rows[-1][-1] == "no"

@@ -152,6 +152,14 @@ def test_what_is_no_study_is_refused_in_one_message(
     assert words in str(caught.value)
 
 
+def test_lost_configurations_play_no_part_in_the_variance(study: Path) -> None:
+    whole = _gather(study).variance
+    _cut(_parts(study, "configs", 8)[-1])
+    fewer = _gather(study).variance
+    assert fewer.complete + fewer.stopped == whole.complete + whole.stopped - 1
+    assert fewer.seed is not None
+
+
 def test_a_metric_that_is_missing_everywhere_leaves_the_rest(study: Path) -> None:
     rows = TableStore(study).read("reports").to_pylist()
     shutil.rmtree(study / "tables/reports")

@@ -82,3 +82,6 @@ def test_the_facts_hold_both_intervals_the_seeds_and_the_failures() -> None:
     assert "MAE difference, this test set" in facts
     assert facts["Failed runs"].value == "0 against 1"
     assert "failed" in facts["Trials"].note
+    seed = evidence_of(SMALL).variance.seed
+    assert seed is not None
+    assert facts["Seed noise, valid MAE"].value == f"sd {seed.sd:.4f}"

@@ -6,7 +6,9 @@ from tune.charts_axes import Settings, axis_of
 from tune.charts_curves import learning_curves
 from tune.charts_forest import forest
 from tune.charts_grid import heat_maps
+from tune.charts_responses import response_curves
 from tune.charts_search import best_so_far
+from tune.charts_shares import variance_shares
 from tune.charts_space import parallel_coordinates
 from tune.charts_theme import Chart, recolour
 from tune.charts_trials import progress_of_screen, stopped_at
@@ -25,6 +27,7 @@ def charts_of(evidence: Evidence) -> dict[str, Chart]:
         *_grid(evidence),
         *_search(evidence),
         *_space(evidence),
+        *_effects(evidence),
     ]
     return {chart.name: chart for chart in found}
 
@@ -77,7 +80,9 @@ def _search(evidence: Evidence) -> list[Chart]:
     found = []
     progress = progress_of_screen(evidence.curves, lower_wins=lower)
     if progress.epochs:
-        found.append(best_so_far(progress, evidence.labels, evidence.metric))
+        seed = evidence.variance.seed
+        noise = seed.sd if seed else None
+        found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
     if any(curve.epochs for curve in evidence.curves):
         stops = stopped_at(evidence.curves, rungs_of(evidence.spec))
         found.append(learning_curves(evidence.curves, evidence.labels, stops, evidence.metric))
@@ -96,3 +101,11 @@ def _space(evidence: Evidence) -> list[Chart]:
     ]
     metric, labels = evidence.metric, evidence.labels
     return [parallel_coordinates(settings, axes, screen, labels, metric)]
+
+
+def _effects(evidence: Evidence) -> list[Chart]:
+    found, metric = evidence.variance, evidence.metric
+    noise = found.seed.sd if found.seed else None
+    settings, labels = settings_of(evidence), evidence.labels
+    curves = response_curves(found.responses, noise, settings, labels, metric)
+    return [*curves, variance_shares(found.shares, metric)] if found.shares else curves

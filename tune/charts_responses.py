@@ -1,18 +1,19 @@
 """Response curves: what each hyperparameter does, beside the noise of the seed.
 
-The numbers come from `tune.variance`; nothing is estimated here.
+The numbers come from `tune.effects`; nothing is estimated here.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from tune.charts_axes import Settings
-from tune.charts_theme import LIGHT, Chart, figure, style_of
+from tune.charts_theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.charts_trials import Label
+from tune.comparison_words import p_words
+from tune.effects import Response
 from tune.report_words import (
     better_direction,
     lower_wins,
@@ -23,39 +24,12 @@ from tune.report_words import (
 )
 from tune.search_space import Value
 
-__all__ = ["Response", "response_curves"]
-
-
-@dataclass(frozen=True)
-class Response:
-    """How the metric answers to one hyperparameter, all others averaged over the space.
-
-    Attributes:
-        name: Dotted name.
-        values: (G,) values of the hyperparameter, rising where they have an order.
-        mean: (G,) expected valid metric.
-        low: (G,) lower end of where one new training falls, seed included.
-        high: (G,) upper end of the same.
-        observed: Values and results of complete trials.
-        log: Whether distances on its axis are ratios.
-        matters: Its effect exceeds the permutation null; None where that was not tested.
-        p: Of that test.
-    """
-
-    name: str
-    values: tuple[Value, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    observed: tuple[tuple[Value, float], ...] = ()
-    log: bool = False
-    matters: bool | None = None
-    p: float | None = None
+__all__ = ["response_curves"]
 
 
 def response_curves(
     responses: Sequence[Response],
-    seed_sd: float,
+    seed_sd: float | None,
     settings: Settings,
     labels: Mapping[str, Label],
     metric: str,
@@ -63,8 +37,9 @@ def response_curves(
     """A curve for each hyperparameter, all on one scale, with the noise floor.
 
     Args:
-        responses: From `tune.variance`.
-        seed_sd: Standard deviation of the metric between seeds of one configuration.
+        responses: From `tune.effects`.
+        seed_sd: Standard deviation of the metric between seeds of one configuration;
+            None where it is unknown.
         settings: The configurations' values; marks the winner's and the default's.
         labels: From `tune.charts_trials.labels_of`.
         metric: The study's metric.
@@ -77,7 +52,7 @@ def response_curves(
 
 def _response(
     one: Response,
-    seed_sd: float,
+    seed_sd: float | None,
     settings: Settings,
     labels: Mapping[str, Label],
     how: tuple[str, list[float] | None],
@@ -88,9 +63,6 @@ def _response(
     x = list(one.values) if ordered else [setting(v) for v in one.values]
     pick = min if lower_wins(metric) else max
     best = one.mean.index(pick(one.mean))
-    floor = sorted(
-        (one.mean[best], one.mean[best] + (seed_sd if lower_wins(metric) else -seed_sd))
-    )
     drawn = figure(
         [
             *(_band(x, one) if ordered else _bars(x, one)),
@@ -115,19 +87,7 @@ def _response(
             "nticks": 5,
         },
         yaxis={"title": {"text": f"valid {name}"}, "range": scale, "nticks": 6},
-        shapes=[
-            {
-                "type": "rect",
-                "xref": "paper",
-                "x0": 0,
-                "x1": 1,
-                "y0": floor[0],
-                "y1": floor[1],
-                "fillcolor": LIGHT.warm_band,
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        ],
+        shapes=[] if seed_sd is None else [_floor(one.mean[best], seed_sd, metric)],
     )
     return Chart(
         name=f"response-{one.name}".replace(".", "-"),
@@ -138,7 +98,8 @@ def _response(
             f"{number(one.mean[0])} at {setting(one.values[0])} to {number(one.mean[-1])} at "
             f"{setting(one.values[-1])}; it is best, {number(one.mean[best])}, at "
             f"{setting(one.values[best])}. Seeds of one configuration differ by "
-            f"{number(seed_sd)} (sd). {_effect_words(one)}"
+            f"{'an unknown amount' if seed_sd is None else number(seed_sd) + ' (sd)'}. "
+            f"{_effect_words(one)}"
         ),
         figure=drawn,
         columns=(title, f"Expected {name}", "One new training falls between"),
@@ -150,17 +111,22 @@ def _response(
     )
 
 
+def _floor(best: float, seed_sd: float, metric: str) -> dict[str, Any]:
+    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    return noise_stripe(*ends)
+
+
 def _ordered(one: Response) -> bool:
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in one.values)
 
 
 def _effect_words(one: Response) -> str:
-    tail = "" if one.p is None else f" (permutation p = {number(one.p)})"
+    tail = "" if one.p is None else f" ({p_words(one.p)})"
     if one.matters is None:
         return "Whether it matters beyond the seed was not tested."
     if one.matters:
         return f"Matters beyond the seed{tail}."
-    return f"Nothing seen beyond the seed's noise{tail}."
+    return f"Nothing seen beyond the seed{tail}."
 
 
 def _band(x: Sequence[Value], one: Response) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tune.charts_theme import LIGHT, Chart, figure
+from tune.charts_theme import LIGHT, Chart, figure, noise_stripe
 from tune.charts_trials import UNNAMED, Label, Progress
 from tune.report_words import (
     better_direction,
@@ -21,13 +21,16 @@ from tune.states import TrialState
 __all__ = ["best_so_far"]
 
 
-def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) -> Chart:
+def best_so_far(
+    progress: Progress, labels: Mapping[str, Label], metric: str, seed_sd: float | None = None
+) -> Chart:
     """The best value of the screen against the epochs trained.
 
     Args:
         progress: From `progress_of_screen`; must hold a report.
         labels: From `labels_of`.
         metric: The study's metric.
+        seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
     """
     name = metric_name(metric)
     ends = [end for end in progress.ends if not math.isnan(end[1])]
@@ -76,6 +79,7 @@ def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) ->
     drawn = figure(
         traces,
         height=340,
+        shapes=_noise_floor(progress.best[-1], seed_sd, metric),
         xaxis={
             "title": {"text": "epochs trained, all trials of the screen"},
             "rangemode": "tozero",
@@ -91,6 +95,12 @@ def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) ->
             f"The screen trained {count(progress.epochs[-1], 'epoch')} "
             f"({duration(progress.seconds)} of training), one seed each. The best of many single "
             "seeds flatters itself: race and confirm judge it on fresh ones."
+            + (
+                " The stripe is the noise floor: within one seed's deviation of the best, "
+                f"{number(seed_sd)}, single trainings can't be told apart."
+                if seed_sd
+                else ""
+            )
         ),
         alternative=(
             f"The best valid {name} went from {number(first[1])} at epoch {first[0]} to "
@@ -104,6 +114,13 @@ def best_so_far(progress: Progress, labels: Mapping[str, Label], metric: str) ->
             for epoch, value, holder in gains
         ),
     )
+
+
+def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[str, Any]]:
+    if seed_sd is None:
+        return []
+    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    return [noise_stripe(*ends)]
 
 
 def _default_words(default: Sequence[tuple[int, float, str, TrialState]], name: str) -> str:

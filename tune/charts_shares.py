@@ -1,49 +1,26 @@
 """Shares of variance: how much is the seed, how much each hyperparameter.
 
-The numbers come from `tune.variance`; nothing is estimated here.
+The numbers come from `tune.effects`; nothing is estimated here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from tune.charts_theme import LIGHT, Chart, figure
+from tune.effects import Share
 from tune.report_words import count, interval, metric_name, parameter_name, share
+from tune.variance import SEED
 
-__all__ = ["SEED", "Share", "variance_shares"]
-
-SEED = "seed"
-"""The name of the seed's own share."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Part of the variance of the valid metric at full budget.
-
-    Attributes:
-        name: Dotted name, "a × b" for an interaction, or `SEED`.
-        part: Between 0 and 1.
-        low: Lower end of its interval; None where there is none.
-        high: Upper end.
-        null: What a hyperparameter that does nothing would be given, at the 95th percentile.
-        matters: Its effect exceeds the permutation null; None where that was not tested.
-    """
-
-    name: str
-    part: float
-    low: float | None = None
-    high: float | None = None
-    null: float | None = None
-    matters: bool | None = None
+__all__ = ["variance_shares"]
 
 
 def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
     """Bars, largest first; the seed in its own colour, and what chance alone would give.
 
     Args:
-        shares: From `tune.variance`, the seed's among them.
+        shares: From `tune.effects`, the seed's among them.
         metric: The study's metric.
     """
     ranked = sorted(shares, key=lambda one: one.part)

@@ -20,6 +20,7 @@ __all__ = [
     "Style",
     "colour_map",
     "figure",
+    "noise_stripe",
     "recolour",
     "style_of",
 ]
@@ -186,6 +187,7 @@ def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> Any:
         "linecolor": LIGHT.rule,
         "tickcolor": LIGHT.rule,
         "zeroline": False,
+        "exponentformat": "e",  # 1e−5, not 10µ
         "fixedrange": True,  # a page is scrolled over figures; nothing may zoom by accident
         "title": {"standoff": 10, "font": {"size": 13, "color": LIGHT.muted}},
         "tickfont": {"size": 12, "color": LIGHT.muted},
@@ -228,6 +230,21 @@ def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> Any:
     )
     drawn.update_layout(**layout)
     return drawn
+
+
+def noise_stripe(low: float, high: float) -> dict[str, Any]:
+    """The level stripe of the noise floor, across a whole plot."""
+    return {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": low,
+        "y1": high,
+        "fillcolor": LIGHT.warm_band,
+        "line": {"width": 0},
+        "layer": "below",
+    }
 
 
 def recolour(drawn: Mapping[str, Any], to: Palette = DARK) -> dict[str, Any]:

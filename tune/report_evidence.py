@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +18,11 @@ from tune.storage import Folder
 from tune.study_comparison import StudyComparison, compare_study
 from tune.study_spec import StudySpec
 from tune.study_toml import parse_spec
+from tune.variance import VarianceReport, analyse_variance
 
 __all__ = ["Evidence", "gather"]
 
+_UNKNOWN = "{}"
 _PLACEHOLDER = 1_000_000  # numbers of configurations whose rows are lost
 
 
@@ -50,6 +53,13 @@ class Evidence:
     curves: tuple[TrialCurve, ...]
     labels: Mapping[str, Label]
     finished: bool
+
+    @cached_property
+    def variance(self) -> VarianceReport:
+        """Where the variance of the valid metric is; takes a second or two, once."""
+        configs = self.tables["configs"]
+        known = configs.filter(pc.not_equal(configs["config"], _UNKNOWN))
+        return analyse_variance(self.spec, dict(self.tables) | {"configs": known})
 
     @property
     def metric(self) -> str:
@@ -127,7 +137,7 @@ def _with_placeholders(tables: Mapping[str, pa.Table]) -> pa.Table:
             "config_id": config_id,
             "number": _PLACEHOLDER + n,
             "origin": "sampler",
-            "config": "{}",
+            "config": _UNKNOWN,
             "hscl_version": "",
             "name": f"lost {config_id[:6]}",
         }

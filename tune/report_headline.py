@@ -11,7 +11,16 @@ from tune.comparison import PairComparison, Rules
 from tune.comparison_words import DIGITS, outlook_words, p_words
 from tune.report_evidence import Evidence
 from tune.report_model import Fact
-from tune.report_words import count, interval, listing, lower_wins, metric_name, number, signed
+from tune.report_words import (
+    count,
+    duration,
+    interval,
+    listing,
+    lower_wins,
+    metric_name,
+    number,
+    signed,
+)
 from tune.states import Kind, Phase, TrialState, Verdict
 from tune.study_comparison import StudyComparison
 
@@ -75,6 +84,15 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     facts = []
     if compared is not None and compared.primary is not None and compared.closed:
         facts += _pair_facts(compared.primary)
+    seed = evidence.variance.seed
+    if seed is not None:
+        facts.append(
+            Fact(
+                f"Seed noise, valid {metric_name(evidence.metric)}",
+                f"sd {number(seed.sd, DIGITS)}",
+                f"95 %: {number(seed.low, DIGITS)} to {number(seed.high, DIGITS)}",
+            )
+        )
     curves = evidence.curves
     states = Counter(curve.state for curve in curves)
     if curves:
@@ -87,8 +105,8 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
             )
         )
         epochs = sum(len(curve.epochs) for curve in curves)
-        hours = sum(curve.seconds for curve in curves) / 3600
-        facts.append(Fact("Training", f"{hours:.1f} h", count(epochs, "epoch")))
+        trained = duration(sum(curve.seconds for curve in curves))
+        facts.append(Fact("Training", trained, count(epochs, "epoch")))
     return tuple(facts)
 
 

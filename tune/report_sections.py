@@ -20,8 +20,8 @@ _HOW_TO_READ_CURVES = (
     "In the curves below, the line is what to expect with everything else averaged over the "
     "space, and the band around it is where one new training falls, seed included. The level "
     "stripe is the noise floor: within it, one seed's deviation from the best, nothing can be "
-    "told apart by a single training. At the foot, the circle is the winner and the square the "
-    "default."
+    "told apart by a single training. At the foot, a square marks the default and a circle the "
+    "winner, if there is one."
 )
 _SEARCH = ("best-so-far", "learning-curves")
 
@@ -46,12 +46,27 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section
         Section(
             "hyperparameters",
             "What the hyperparameters do",
-            paragraphs=(_HOW_TO_READ_CURVES,) if any(c.half for c in rest) else (),
+            paragraphs=tuple(_on_variance(evidence, rest)),
             charts=tuple(chart for chart in rest if chart not in maps),
         ),
         _failures(evidence),
     ]
     return [s for s in found if s.charts or s.tables or s.points or s.paragraphs]
+
+
+def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
+    seed = evidence.variance.seed
+    if seed is not None:
+        yield (
+            f"Between seeds of one and the same configuration, valid "
+            f"{metric_name(evidence.metric)} has a standard deviation of "
+            f"{number(seed.sd, DIGITS)} (95 %: {number(seed.low, DIGITS)} to "
+            f"{number(seed.high, DIGITS)}; {count(seed.configurations, 'configuration')}, "
+            f"{count(seed.degrees_of_freedom, 'degree')} of freedom, race and confirm)."
+        )
+    yield from evidence.variance.notes
+    if any(chart.half for chart in charts):
+        yield _HOW_TO_READ_CURVES
 
 
 def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[Chart]) -> Section:
