@@ -57,6 +57,7 @@ def test_all_forms_are_read_with_the_types_of_their_keys() -> None:
         ("loss.alpha", {"uniform": [0, 1], "when": 3}, "one value for each name"),
         ("train.batch_size", {"uniform": [16, 64]}, "is a whole number: use int or choice"),
         ("train.batch_size", {"int": [16.5, 64]}, "whole bounds"),
+        ("train.batch_size", {"int": [1, 2**70]}, "within ±9007199254740992"),
         ("train.batch_size", {"int": [0, 64]}, "greater than or equal to 1"),
         ("train.batch_size", {"choice": [16, "32"]}, "valid integer"),
         ("loss.low", {"int": [0, 1]}, "use choice"),

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -160,7 +161,7 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
     assert all(line.startswith("x.toml: ") for line in lines)
     for expected in (
         "[studi] is no table of a study; did you mean 'study'?",
-        "study.metric must be a metric; did you mean 'mae'?",
+        "study.metric must be a metric, but got 'mea'; did you mean 'mae'?",
         "study.sed is no key of [study]; did you mean 'seed'?",
         "study.seed must be greater than or equal to 0, but got -1",
         "'loss.temprature' is no configuration key; did you mean 'loss.temperature'?",
@@ -187,6 +188,9 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
         ("[base]\npreset = 3", "preset must be a name or a path"),
         ("[[known]]\nname = 3", "[[known]] 1: name must be a text"),
         ('[[known]]\n"loss.x" = 3', "'loss.x' is no configuration key"),
+        ("[race]\nseeds = 100_000", "(0 … 1,000)"),
+        ("[confirm]\nlooks = 21", "confirm.looks must be less than or equal to 20"),
+        (f"[base]\n'loss.alpha' = {10**400}", "base.loss.alpha must hold whole numbers"),
         ("[study]\nepoch_timeout_s = nan", "study.epoch_timeout_s must be a finite number"),
     ],
 )
@@ -226,3 +230,36 @@ def test_a_grid_counts_its_configurations() -> None:
 def test_what_is_kept_by_default_never_exceeds_the_trials() -> None:
     tree = {"space": {"loss.alpha": {"uniform": [0, 1]}}, "sampler": {"trials": 3}}
     assert parse_spec(tree).race.keep == 2
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 2**70),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["mosi", "all", "tpe", "list", "grid", "loss.alpha < 1", "loss.alpha"]),
+)
+KEYS = st.sampled_from(
+    [
+        *("loss.alpha", "loss", "train.epochs", "run.threads", "x", "preset", "name"),
+        *("uniform", "int", "choice", "when", "rules", "kind", "seeds", "keep", "trials"),
+        *("looks", "epochs"),
+    ]
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+TABLES = ["study", "base", "space", "constraints", "known", "sampler", "race", "confirm", "budget"]
+
+
+@given(st.dictionaries(st.sampled_from(TABLES), TREES))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_file_holds_the_answer_is_a_study_or_one_message(tree: dict[str, Any]) -> None:
+    try:
+        spec = parse_spec(tree)
+    except InputError:
+        return
+    assert again(spec) == spec

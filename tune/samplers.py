@@ -45,7 +45,7 @@ __all__ = ["MODEL_TRIES", "MOST_TOLD", "suggestions", "told_trials"]
 
 MODEL_TRIES = 16
 """Points asked of the model before chance takes over; each may be known already or forbidden."""
-RANDOM_TRIES = 2_000
+RANDOM_TRIES = 20_000
 MOST_TOLD = {"tpe": 1_000, "gp": 200}
 _SMALL = 10_000
 """Up to so many points a finite space is listed instead of drawn from."""
@@ -69,7 +69,8 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
         likely to be new.
     """
     space = spec.searched
-    seed = np.random.SeedSequence([spec.study.seed, number])
+    # A warm-started study doesn't draw what the earlier one drew, even with the same seed.
+    seed = np.random.SeedSequence([spec.study.seed, number, len(history.warm)])
     if spec.sampler.kind != "random":
         yield from _from_model(spec, history, int(seed.generate_state(1)[0]))
     rng = np.random.default_rng(seed)

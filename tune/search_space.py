@@ -43,13 +43,13 @@ class Distribution:
         low, high = self.values
         return float(low), float(high)
 
-    def options(self) -> tuple[Value, ...] | None:
+    def options(self) -> Sequence[Value] | None:
         """All values, where there are finitely many, in order; None for a continuous range."""
         if self.kind == "choice":
             return self.values
         if self.kind == "int":
             low, high = self.bounds
-            return tuple(range(int(low), int(high) + 1))
+            return range(int(low), int(high) + 1)
         return None
 
     def contains(self, value: Value) -> bool:

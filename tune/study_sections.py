@@ -18,14 +18,17 @@ __all__ = [
     "StudySection",
 ]
 
+_MOST = 1_000
+"""Seeds of a phase; derived ones have to be distinct numbers of six digits."""
+
 
 def _seeds(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        if all(type(seed) is int and 0 <= seed < 2**31 for seed in value):
+        if len(value) <= _MOST and all(type(s) is int and 0 <= s < 2**31 for s in value):
             return tuple(value)
-    elif type(value) is int and value >= 0:
+    elif type(value) is int and 0 <= value <= _MOST:
         return value
-    raise ValueError("must be a number of seeds (0 or more) or a list of seeds in 0 … 2³¹ − 1")
+    raise ValueError(f"must be a number of seeds (0 … {_MOST:,}) or a list of seeds below 2³¹")
 
 
 def _keep(value: Any) -> Any:
@@ -36,7 +39,9 @@ def _keep(value: Any) -> Any:
 
 def _metric(value: Any) -> Any:
     if value not in METRICS:
-        raise ValueError(f"must be a metric; {did_you_mean(str(value), METRICS)}")
+        raise ValueError(
+            f"must be a metric, but got {value!r}; {did_you_mean(str(value), METRICS)}"
+        )
     return value
 
 
@@ -109,7 +114,7 @@ class ConfirmSection(Section):
     """How many seeds a look, or which in all. 0: no confirm; test stays closed."""
     margin: Annotated[float, Field(ge=0)] = 0.02
     """The largest difference that counts as none, in units of the metric."""
-    looks: Annotated[int, Field(ge=1)] = 1
+    looks: Annotated[int, Field(ge=1, le=20)] = 1
     """How often the result may be looked at; each look claims at 0.05/looks."""
 
 

@@ -12,6 +12,8 @@ from tune.search_space import Distribution, Space
 __all__ = ["read_rules", "read_space"]
 
 _FORMS = ("uniform", "log_uniform", "int", "choice")
+_LARGEST = 2**53
+"""Whole numbers up to here are exact as floats, which is how a sampler sees them."""
 
 
 def read_space(
@@ -153,6 +155,8 @@ def _bounds_problem(kind: str, given: list[Any]) -> str | None:
     low, high = given
     if kind == "int" and not (isinstance(low, int) and isinstance(high, int)):
         return "whole bounds"
+    if kind == "int" and max(-low, high) > _LARGEST:
+        return f"bounds within ±{_LARGEST}"
     if low > high or (low == high and kind != "int"):
         return "low < high (are they reversed?)"
     if kind == "log_uniform" and low <= 0:
@@ -166,5 +170,8 @@ def _value_problems(name: str, given: list[Any], base: Config) -> list[str]:
         try:
             base.with_overrides({name: value})
         except InputError as error:
-            problems += str(error).splitlines()
+            problems += [
+                line.removeprefix(f"{name}: ").replace("Input should", "must", 1)
+                for line in str(error).splitlines()
+            ]
     return problems

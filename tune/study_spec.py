@@ -167,8 +167,10 @@ class StudySpec(Section):
         """Epochs of the longest trial that the study can hold."""
         searched = self.space.get("train.epochs")
         options = searched.options() if searched is not None else None
-        lengths = [int(value) for value in options or ()]
-        return max(lengths + [point.config.train.epochs for point in self.start_points])
+        lengths = [point.config.train.epochs for point in self.start_points]
+        if options is not None:
+            lengths.append(int(options[-1] if isinstance(options, range) else max(options)))
+        return max(lengths)
 
     def seed_plan(self, avoid: Collection[int] = ()) -> SeedPlan:
         """Every seed of the study.

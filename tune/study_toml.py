@@ -76,7 +76,8 @@ def parse_spec(
         InputError: All mistakes in one message.
     """
     reader = _Reader(folder or Path(), name)
-    spec = reader.read(tree)
+    reader.mistakes += _beyond_64_bits(tree)
+    spec = None if reader.mistakes else reader.read(tree)
     if spec is None:
         lines = "\n".join(dict.fromkeys(reader.mistakes)).splitlines()
         raise InputError("\n".join(f"{source}: {line}" for line in lines))
@@ -219,7 +220,8 @@ def _say(table: str, model: type[BaseModel], item: dict[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return f"{table}.{key} is no key of [{table}]; {did_you_mean(key, model.model_fields)}"
     found = item["msg"].removeprefix("Value error, ")
-    return f"{table}.{key} {found.replace('Input should', 'must', 1)}, but got {item['input']!r}"
+    said = f"{table}.{key} {found.replace('Input should', 'must', 1)}"
+    return said if "but got" in said else f"{said}, but got {item['input']!r}"
 
 
 def _fill_in(sections: dict[str, Any]) -> None:
@@ -238,6 +240,17 @@ def _fill_in(sections: dict[str, Any]) -> None:
     elif race is not None and "keep" not in race.model_fields_set:
         keep = min(race.keep, max(1, sampler.trials - 1))
         sections["race"] = race.model_copy(update={"keep": keep})
+
+
+def _beyond_64_bits(tree: Any, where: str = "") -> list[str]:
+    """Whole numbers that are no TOML and fit into no column; Python would take them."""
+    if isinstance(tree, Mapping):
+        return [p for k, v in tree.items() for p in _beyond_64_bits(v, f"{where}.{k}".strip("."))]
+    if isinstance(tree, list):
+        return [problem for value in tree for problem in _beyond_64_bits(value, where)]
+    if isinstance(tree, int) and not -(2**63) <= tree < 2**63:
+        return [f"{where} must hold whole numbers of at most 64 bits"]
+    return []
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
