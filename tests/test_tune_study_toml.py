@@ -256,7 +256,7 @@ TABLES = ["study", "base", "space", "constraints", "known", "sampler", "race", "
 
 
 @given(st.dictionaries(st.sampled_from(TABLES), TREES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_a_file_holds_the_answer_is_a_study_or_one_message(tree: dict[str, Any]) -> None:
     try:
         spec = parse_spec(tree)
