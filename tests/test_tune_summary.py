@@ -50,7 +50,7 @@ def test_in_the_race_the_mean_over_seeds_leads_with_its_spread() -> None:
     assert summary.best.seeds == 3
     assert summary.best.config_id == summary.winner
     values = [
-        history.trial_of(summary.winner, seed).value  # type: ignore[union-attr, arg-type]
+        history.trial_of(summary.winner, seed).value  # type: ignore[union-attr]
         for seed in study().seed_plan().race
     ]
     assert summary.best.value == pytest.approx(sum(value or 0.0 for value in values) / 3)

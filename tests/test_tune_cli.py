@@ -1,0 +1,187 @@
+"""The commands on real studies: exit codes, formats, one message for every mistake."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from event_files import session_groups
+from study_factory import Simulated, write_study
+
+from hscl.cli import main
+from tune.study import open_study
+
+STUDY = """
+[study]
+name = "tiny"
+[base]
+"model.text.encoder" = "{encoder}"
+"model.text.finetune" = false
+"model.fusion.heads" = 2
+"train.epochs" = 2
+"train.batch_size" = 16
+[[known]]
+name = "hot"
+"loss.temperature" = 0.9
+[sampler]
+kind = "list"
+[confirm]
+seeds = [5]
+[resources]
+gpus = 0.0
+"""
+
+
+class Hscl:
+    """Runs a command in this process."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self._capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = self._capfd.readouterr()
+        return int(left.value.code or 0), out, err
+
+
+@pytest.fixture
+def hscl(capfd: pytest.CaptureFixture[str]) -> Hscl:
+    return Hscl(capfd)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    what = Simulated(trials=6, epochs=3, confirm_seeds=5, race_seeds=2)
+    return write_study(tmp_path_factory.mktemp("study") / "s", what)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HSCL_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY.format(encoder=tiny_encoder))
+    return path
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_search_trains_for_real_says_what_came_out_and_a_second_time_changes_nothing(
+    hscl: Hscl, study_file: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    code, said, _ = hscl("search", study_file, "--data", tiny_file, "--out", out)
+    assert code == 0
+    assert "confirm: 2 done" in said
+    assert f"hscl compare {out}" in said
+    done = open_study(out)
+    states = {(row["state"], row["precision"]) for row in done.table("trials").to_pylist()}
+    assert states == {("done", "fp32")}
+    assert done.table("reports").num_rows == 4
+    splits = {row["split"] for row in done.table("predictions").to_pylist()}
+    assert splits == {"valid", "test"}
+    assert len(list((out / "checkpoints").glob("*/best-*.safetensors"))) == 2
+    assert len(session_groups(out / "tensorboard")) == 2
+    before = {p: p.read_bytes() for p in (out / "tables").rglob("*.parquet")}
+    code, said, _ = hscl("search", study_file, "--data", tiny_file, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(said)["state"] == "done"
+    assert {p: p.read_bytes() for p in (out / "tables").rglob("*.parquet")} == before
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(
+    hscl: Hscl, study_file: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    code, said, _ = hscl("search", study_file, "--data", tiny_file, "--out", out, "--dry-run")
+    assert code == 0
+    assert "confirm  2 configurations × 1 seed = 2 trainings" in said
+    assert "s an epoch of the default on this machine (measured)" in said
+    assert not out.exists()
+    arguments = ("search", study_file, "--data", tiny_file, "--dry-run", "--json")
+    code, said, _ = hscl(*arguments)
+    assert json.loads(said)["timed"]["seconds_per_epoch"] > 0
+
+
+def test_bad_input_is_one_message_and_exit_code_2(
+    hscl: Hscl, study_file: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    cases = [
+        (("search", "nonsense", "--data", tiny_file, "--out", "x"), "name of a ready study"),
+        (("search", study_file, "--data", "gone.arrow", "--out", "x"), "there is no such file"),
+        (("search", study_file, "--data", tiny_file), "--out must say where"),
+        (("search", study_file, "--data", tiny_file, "--out", tmp_path), "but holds"),
+        (("status", tmp_path), "has no study.toml"),
+        (("table", "trials", tmp_path), "has no study.toml"),
+        (("tensorboard", tmp_path), "has no study.toml"),
+        (("confirm", tmp_path, "--data", tiny_file), "has no study.toml"),
+        (("studies", "--show", "nothing"), "is no ready study"),
+    ]
+    for arguments, message in cases:
+        code, out, err = hscl(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert err.startswith("hscl: error: ")
+        assert message in err
+        assert "Traceback" not in err
+
+
+def test_status_says_the_same_to_people_and_programs(hscl: Hscl, folder: Path) -> None:
+    code, said, _ = hscl("status", folder)
+    assert code == 0
+    assert said.startswith("mosi temperature: done")
+    assert "best valid mae" in said
+    code, said, _ = hscl("status", folder, "--json")
+    assert json.loads(said) == open_study(folder).status()
+
+
+def test_tables_come_as_csv_json_and_parquet_with_the_same_rows(
+    hscl: Hscl, folder: Path, tmp_path: Path
+) -> None:
+    rows = open_study(folder).table("trials")
+    _, text, _ = hscl("table", "trials", folder)
+    assert [row["trial_id"] for row in csv.DictReader(io.StringIO(text))] == rows[
+        "trial_id"
+    ].to_pylist()
+    _, text, _ = hscl("table", "reports", folder, "--format", "json")
+    values = [json.loads(line)["valid_mae"] for line in text.splitlines()]
+    assert values == pytest.approx(open_study(folder).table("reports")["valid_mae"].to_pylist())
+    out = tmp_path / "t.parquet"
+    code, _, _ = hscl("table", "trials", folder, "--events", "--format", "parquet", "--out", out)
+    assert code == 0
+    assert pq.read_table(out).num_rows == open_study(folder).table("trials", events=True).num_rows
+    code, _, err = hscl("table", "trial", folder)
+    assert code == 2
+    assert "did you mean 'trials'" in err
+
+
+def test_parquet_goes_through_a_pipe(folder: Path) -> None:
+    command = [sys.executable, "-c", "from hscl.cli import main; main()"]
+    command += ["table", "plan", str(folder), "--format", "parquet"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pq.read_table(pa.BufferReader(done.stdout)).num_rows > 5
+
+
+def test_tensorboard_files_are_made_where_asked(
+    hscl: Hscl, folder: Path, tmp_path: Path, bucket: str
+) -> None:
+    code, said, _ = hscl("tensorboard", folder, "--out", tmp_path / "tb")
+    assert (code, said) == (0, f"tensorboard --logdir {tmp_path / 'tb'}\n")
+    assert len(session_groups(tmp_path / "tb")) == 6
+    code, _, err = hscl("tensorboard", f"{bucket}/nothing")
+    assert code == 2
+    assert "has no study.toml" in err
+
+
+def test_ready_studies_are_listed_and_shown(hscl: Hscl) -> None:
+    _, said, _ = hscl("studies")
+    assert "demo " in said
+    _, said, _ = hscl("studies", "--json")
+    names = [study["name"] for study in json.loads(said)]
+    assert {"demo", "search"} <= set(names)
+    _, said, _ = hscl("studies", "--show", "demo")
+    assert "[study]" in said

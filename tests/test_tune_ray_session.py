@@ -1,0 +1,79 @@
+"""Ray for a study: sized, quiet, private, and the environment as it was."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hscl.errors import InputError
+from tune.ray_session import RaySession, _fit, check_machine, fit_here, ray_session
+from tune.study_sections import ResourcesSection
+
+
+@pytest.mark.parametrize(
+    ("node", "trial", "fits"),
+    [
+        ({"CPU": 8.0}, {"cpu": 1.0, "gpu": 0.0}, 8),
+        ({"CPU": 8.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
+        ({"CPU": 64.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
+        ({"CPU": 64.0}, {"cpu": 1.0, "gpu": 0.5}, 0),
+        ({"CPU": 2.0}, {"cpu": 0.1, "gpu": 0.0}, 20),
+        ({}, {"cpu": 1.0, "gpu": 0.0}, 0),
+    ],
+)
+def test_a_node_takes_what_its_scarcest_resource_allows(
+    node: dict[str, float], trial: dict[str, float], fits: int
+) -> None:
+    assert _fit(node, trial) == fits
+
+
+def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    check_machine(ResourcesSection(cpus=float(cpus)))
+    with pytest.raises(InputError, match=f"resources.cpus must be at most the {cpus} of this"):
+        check_machine(ResourcesSection(cpus=cpus + 1.0))
+    with pytest.raises(InputError, match=r"resources\.gpus must be at most"):
+        check_machine(ResourcesSection(gpus=99.0))
+    assert fit_here(ResourcesSection(cpus=0.5)) == 2 * cpus
+    assert fit_here(ResourcesSection(cpus=1e6)) == 1
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_ray_that_is_there_is_used_and_left_and_the_environment_is_as_before() -> None:
+    import ray
+
+    before = dict(os.environ)
+    with ray_session(None, ResourcesSection(cpus=0.5, concurrent=3)) as session:
+        assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "3"
+        assert session.slots() == 3
+        assert session.per_trial == {"cpu": 0.5, "gpu": session.per_trial["gpu"]}
+        assert ray.get(session.put({"a": 1})) == {"a": 1}
+    assert ray.is_initialized()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_without_a_number_as_many_run_as_fit() -> None:
+    import ray
+
+    cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    assert RaySession(ResourcesSection(cpus=0.5, gpus=0.0)).slots() == 2 * cpus
+    assert RaySession(ResourcesSection(cpus=1e6, gpus=0.0)).slots() == 1
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_our_own_ray_has_a_secret_of_its_own_and_writes_none_into_the_home(
+    tmp_path: Path,
+) -> None:
+    del tmp_path
+    assert os.environ.get("RAY_AUTH_MODE") == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265"])
+def test_addresses_that_are_no_drivers_are_refused_with_the_command_instead(address: str) -> None:
+    with (
+        pytest.raises(InputError, match="hscl cluster submit"),
+        ray_session(address, ResourcesSection()),
+    ):
+        pass
