@@ -8,6 +8,7 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ def evaluate_model(model: TrainedModel, dataset: Dataset) -> Evaluation:
         InputError: There is no labelled test split, or its features have other widths.
         RunError: The folder can't be written to; then nothing is shown.
     """  # noqa: DOC502 - raised by the steps
+    path = model.folder / EVALUATIONS
+    earlier = _earlier(path)
     split = open_test(dataset)
     labels = np.asarray(split.labels, dtype=np.float64)
     predictions = model.predict_split(split)
@@ -82,8 +85,6 @@ def evaluate_model(model: TrainedModel, dataset: Dataset) -> Evaluation:
         seed: metrics.evaluate(labels, values)
         for seed, values in zip(predictions.seeds, predictions.by_seed, strict=True)
     }
-    path = model.folder / EVALUATIONS
-    earlier = len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
     evaluation = Evaluation(
         by_seed=by_seed,
         summary={n: mean_sd([v[n] for v in by_seed.values()]) for n in metrics.METRICS},
@@ -94,12 +95,31 @@ def evaluate_model(model: TrainedModel, dataset: Dataset) -> Evaluation:
         earlier=earlier,
         warnings=predictions.warnings,
     )
-    _record(model, evaluation)
+    _record(path, evaluation)
     return evaluation
 
 
-def _record(model: TrainedModel, evaluation: Evaluation) -> None:
-    # One line, appended whole: two evaluations at once do not mix.
+def _earlier(path: Path) -> int:
+    """How often it was done before.
+
+    Raises:
+        RunError: The record can't be read.
+    """
+    try:
+        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+    except OSError as error:
+        raise RunError(
+            f"earlier test evaluations must be recorded in the file {path}, but it can't be read "
+            f"({error.strerror})"
+        ) from error
+
+
+def _record(path: Path, evaluation: Evaluation) -> None:
+    """Append one line, whole, so that two evaluations at once do not mix.
+
+    Raises:
+        RunError: It can't be written.
+    """
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "who": f"{_user()}@{platform.node()}",
@@ -107,7 +127,6 @@ def _record(model: TrainedModel, evaluation: Evaluation) -> None:
         "split": "test",
         **evaluation.to_dict(),
     }
-    path = model.folder / EVALUATIONS
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -80,9 +80,11 @@ class Progress:
     def finished(self, run: SeedRun) -> None:
         """A seed's model is in place."""
         self._bars.update(self._all, completed=self._plan.seeds.index(run.seed) + 1)
+        text = f"seed {run.seed}: epoch {run.epoch}"
         metric = self._plan.metric
-        how = f", valid {NAMES[metric].rstrip(' ↓')} {format_metric(metric, run.valid[metric])}"
-        text = f"seed {run.seed}: epoch {run.epoch}{how if metric in run.valid else ''}"
+        if metric in run.valid:
+            value = format_metric(metric, run.valid[metric])
+            text += f", valid {NAMES[metric].rstrip(' ↓')} {value}"
         if self._live:
             self._console.print(text, highlight=False)
         else:
