@@ -24,7 +24,12 @@ from hscl.data.scaling import Scaler
 from hscl.errors import InputError
 from hscl.execution import resolve_device
 from hscl.model.network import HsclNetwork, Widths
-from hscl.model.text_encoder import TextEncoder, load_text_encoder, load_tokenizer
+from hscl.model.text_encoder import (
+    TextEncoder,
+    load_text_encoder,
+    load_tokenizer,
+    quiet_transformers,
+)
 from hscl.model_record import ModelRecord, SeedRun
 from hscl.seeding import torch_stream
 from hscl.training import Training
@@ -142,7 +147,8 @@ def _write_encoder(training: Training, target: Path) -> None:
     for other in sorted(target.parent.parent.glob(f"seed-*/{_ENCODER}")):
         shutil.copytree(other, target, dirs_exist_ok=True, copy_function=_link)
         return
-    load_text_encoder(text).model.save_pretrained(target)
+    with quiet_transformers():
+        load_text_encoder(text).model.save_pretrained(target)
 
 
 def _link(source: str, target: str) -> None:

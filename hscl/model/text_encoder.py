@@ -24,7 +24,14 @@ from hscl.encoders import ResolvedEncoder, resolve_encoder
 from hscl.errors import InputError
 from hscl.model.length_groups import in_length_groups
 
-__all__ = ["TextEncoder", "load_text_encoder", "load_tokenizer", "text_width", "tokenize"]
+__all__ = [
+    "TextEncoder",
+    "load_text_encoder",
+    "load_tokenizer",
+    "quiet_transformers",
+    "text_width",
+    "tokenize",
+]
 
 # What transformers, safetensors and the file system raise for a folder that is not a whole model.
 _LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
@@ -210,18 +217,30 @@ def _tokenizer(found: ResolvedEncoder) -> Any:
 
 
 @contextmanager
-def _loading(found: ResolvedEncoder) -> Iterator[None]:
-    """Keep transformers quiet, and turn what it raises into what to do.
-
-    Raises:
-        InputError: Something could not be loaded.
-    """
+def quiet_transformers() -> Iterator[None]:
+    """No advice and no progress bars of transformers inside."""
     verbosity = transformers_logging.get_verbosity()
     shows_progress = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if shows_progress:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _loading(found: ResolvedEncoder) -> Iterator[None]:
+    """Keep transformers quiet, and turn what it raises into what to do.
+
+    Raises:
+        InputError: Something could not be loaded.
+    """
+    try:
+        with quiet_transformers():
+            yield
     except _LOADING_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if found.digest is None:
@@ -235,7 +254,3 @@ def _loading(found: ResolvedEncoder) -> Iterator[None]:
             "config.json, weights and tokenizer, but it could not be read; save it again with "
             f"model.save_pretrained(…) and tokenizer.save_pretrained(…) ({reason})"
         ) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if shows_progress:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
