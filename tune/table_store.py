@@ -248,9 +248,14 @@ def _as_schema(piece: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _first_of_each(data: pa.Table, keys: Sequence[str]) -> pa.Table:
     """The first row of each key, in order; the table itself where no key comes twice."""
-    distinct = data.select(keys).group_by(list(keys), use_threads=True).aggregate([])
-    if len(distinct) == len(data):
+    if not len(data):
         return data
-    numbered = data.select(keys).append_column("row", pa.array(np.arange(len(data))))
-    first = numbered.group_by(list(keys)).aggregate([("row", "min")])["row_min"]
-    return data.take(pa.array(np.sort(first.to_numpy())))
+    codes = np.zeros(len(data), dtype=np.int64)
+    for key in keys:
+        column = data[key].combine_chunks().dictionary_encode()
+        codes = codes * len(column.dictionary) + column.indices.to_numpy()
+    ordered = np.sort(codes)
+    if bool(np.all(ordered[1:] != ordered[:-1])):
+        return data
+    _, first = np.unique(codes, return_index=True)
+    return data.take(pa.array(np.sort(first)))
