@@ -8,6 +8,8 @@ from study_factory import PARTS, Simulated, evidence_of, write_study
 
 from hscl.errors import InputError
 from tune.report_evidence import Evidence, gather
+from tune.report_headline import headline_of
+from tune.report_limits import limits_of
 from tune.states import Verdict
 from tune.storage import open_folder
 from tune.table_store import TableStore
@@ -150,6 +152,18 @@ def test_what_is_no_study_is_refused_in_one_message(
     with pytest.raises(InputError, match="study") as caught:
         _gather(study)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["configs", "trials", "reports", "plan", "predictions"])
+def test_whichever_file_is_lost_the_rest_is_said(study: Path, table: str) -> None:
+    for file in _parts(study, table, 8):
+        content = file.read_bytes()
+        file.write_bytes(content[:-40])
+        evidence = _gather(study)
+        assert [damage.file for damage in evidence.damages] == [f"tables/{table}/{file.name}"]
+        assert headline_of(evidence)
+        assert limits_of(evidence).points
+        file.write_bytes(content)
 
 
 def test_lost_configurations_play_no_part_in_the_variance(study: Path) -> None:

@@ -152,7 +152,10 @@ def labels_of(configs: pa.Table, plan: pa.Table) -> dict[str, Label]:
     rows = configs.select(["config_id", "number", "origin", "name"]).sort_by("number")
     for row in rows.to_pylist():
         config_id, numbered = row["config_id"], f"#{row['number']}"
-        text = row["name"] or numbered
+        # The planner names what its sampler proposes "sampled <number>".
+        text = (
+            row["name"] if row["name"] not in {None, "", f"sampled {row['number']}"} else numbered
+        )
         if row["origin"] == Origin.DEFAULT:
             labels[config_id] = Label("default", "default")
         elif config_id == winner:

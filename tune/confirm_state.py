@@ -82,13 +82,17 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
     plan = _Plan(tuple(tables["plan"].sort_by("seq").to_pylist()))
     outcomes = last_events(tables["trials"])
     phase, seeds, members = _stage(spec, plan, list(numbers))
+    winner = next((row["config_id"] for row in plan.of(Kind.WINNER)), None)
+    reference = rows[0]["config_id"] if rows else None
+    primary = _primary(spec, plan, winner, reference)
+    if phase is not None and reference is not None:
+        # Both are among the members but where part of the plan is lost.
+        members = tuple(dict.fromkeys((*members, *(primary or ()), reference)))
     ended = [
         trial in outcomes and outcomes[trial].state in _ENDED
         for trial in (trial_id_of(c, s) for c in members for s in seeds)
     ]
     closed = phase is Phase.CONFIRM and all(ended)
-    winner = next((row["config_id"] for row in plan.of(Kind.WINNER)), None)
-    reference = rows[0]["config_id"] if rows else None
     looks = len(plan.of(Kind.LOOK))
     progress = f"{sum(ended)} of {len(ended)} runs have ended"
     return ConfirmState(
@@ -97,7 +101,7 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
         closed=closed,
         seeds=seeds,
         members=members,
-        primary=_primary(spec, plan, winner, reference),
+        primary=primary,
         winner=winner,
         reference=reference,
         looks_taken=looks,
