@@ -76,11 +76,10 @@ def test_a_complete_screen_trial_ends_with_its_last_report(tmp_path: Path) -> No
     new = engine(tmp_path)
     trial_id = started(new)
     new.started("t1")
-    ended: list[tuple[str, TrialState]] = []
-    new.forget = lambda trial, state: ended.append((trial, state))
     assert all(new.on_message("t1", report(e, 1.0)) for e in (1, 2, 3))
     assert not new.on_message("t1", report(4, 1.0, finished=True))
-    assert ended == [(trial_id, TrialState.DONE)]
+    assert last_event(new)["trial_id"] == trial_id
+    assert last_event(new)["state"] == TrialState.DONE
     assert last_event(new)["host"] == "node"
     assert last_event(new)["precision"] == "fp32"
     assert new.live == {}
@@ -93,6 +92,7 @@ def test_a_rung_stops_the_worse_and_its_row_says_so(tmp_path: Path) -> None:
     assert new.on_message("t1", report(1, 0.5))
     assert not new.on_message("t2", report(1, 0.9))
     assert last_event(new)["state"] == TrialState.PRUNED
+    new.recorder.flush()
     rows = TableStore(tmp_path).read("reports").to_pylist()
     assert [(row["trial_id"] == second, row["stop"]) for row in rows] == [
         (False, False),
@@ -139,6 +139,7 @@ def test_a_race_trial_goes_on_after_its_last_epoch_until_its_predictions_are_her
         stream.write_table(table)
     content = bytes(sink.getvalue())
     assert not new.on_message("t1", Message(Say.DONE, "node", "fp32", predictions=content))
+    new.recorder.flush()
     assert TableStore(tmp_path).read("predictions")["trial_id"].to_pylist() == [found.trial_id]
     assert last_event(new)["state"] == TrialState.DONE
     assert new.recorder.decided(Kind.TEST_OPENED)

@@ -61,12 +61,15 @@ def test_reports_wait_for_a_moment_and_are_folded_at_once(tmp_path: Path, trial:
     assert rows(tmp_path, "reports", "epoch") == [1]
 
 
-def test_an_event_takes_all_earlier_reports_with_it(tmp_path: Path, trial: str) -> None:
+def test_a_start_is_durable_at_once_with_everything_before_it(tmp_path: Path, trial: str) -> None:
     now = recorder(tmp_path)
     now.add_report(report(trial, 1))
     now.add_event(event(trial, "done"))
+    assert rows(tmp_path, "trials", "state") == ["started"]
+    now.add_event(event(trial.split("-", maxsplit=1)[0] + "-8", "started"))
+    assert rows(tmp_path, "trials", "state") == ["started", "done", "started"]
     (reported,) = rows(tmp_path, "reports", "seq")
-    assert reported < rows(tmp_path, "trials", "seq")[-1]
+    assert reported < rows(tmp_path, "trials", "seq")[1]
 
 
 def test_an_epoch_that_is_recorded_already_is_dropped(tmp_path: Path, trial: str) -> None:
@@ -127,10 +130,14 @@ def test_retries_that_count_are_remembered_over_a_restart(tmp_path: Path, trial:
 def test_a_view_hears_of_rows_once_they_are_durable(tmp_path: Path, trial: str) -> None:
     heard: list[tuple[str, int, int]] = []
     now = recorder(tmp_path)
-    now.on_rows = lambda table, new: heard.append(
-        (table, len(new), TableStore(tmp_path).read(table).num_rows)
+    now.listeners.append(
+        lambda table, new: heard.append(
+            (table, len(new), TableStore(tmp_path).read(table).num_rows)
+        )
     )
     now.add_report(report(trial, 1))
     now.add_event(event(trial, "done", precision="fp32"))
+    assert heard == []
+    now.flush()
     assert heard == [("reports", 1, 1), ("trials", 1, 2)]
     assert recorder(tmp_path).precision == "fp32"

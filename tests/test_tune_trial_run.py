@@ -114,7 +114,8 @@ def test_a_trial_that_was_complete_says_only_that_it_is_done(tmp_path: Path) -> 
 
 def test_a_stopping_study_gets_a_checkpoint_after_the_running_epoch(tmp_path: Path) -> None:
     answers = iter([False, True])
-    heard = run(order(tmp_path, checkpoint_s=3600.0), stopping=lambda: next(answers))
+    what = order(tmp_path, checkpoint_s=3600.0)
+    heard = run(what, stopping=lambda: next(answers), epoch_s=0.25)
     assert [message.say for message in heard] == [Say.REPORT, Say.REPORT, Say.INTERRUPTED]
     assert epochs(run(order(tmp_path, recorded=2))) == [3, 4]
     assert log(tmp_path).count("training epoch 2") == 1

@@ -2,7 +2,6 @@
 
 import secrets
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,18 @@ from hscl.errors import InputError, RunError
 from tune.decisions import plan_row
 from tune.engine import Engine
 from tune.history import History
+from tune.janitor import Janitor
 from tune.messages import TrialOrder
 from tune.phases import Done, Run, next_look
 from tune.ray_session import RaySession, check_machine, ray_session
 from tune.recorder import Recorder
-from tune.states import Kind, Phase, TrialState
+from tune.states import Kind, Phase
 from tune.storage import Folder, open_folder
 from tune.study_data import StudyData
 from tune.study_folder import check_data, check_folder, freeze
 from tune.study_lock import StudyLock
 from tune.study_spec import StudySpec
 from tune.table_store import TableStore
-from tune.trial_files import CHECKPOINTS
 from tune.trial_run import HSCL
 from tune.warm_start import warm_start_rows
 from tune.workload import Workload
@@ -123,7 +122,9 @@ def run_search(
         store.compact()
         recorder.add_plan(first)
         run = _Run(recorder, data, request, workload, session, prepared)
-        run.engine.forget = _forgetter(folder)
+        janitor = stack.enter_context(Janitor(folder))
+        janitor.sweep(recorder.history)
+        recorder.listeners.append(janitor.on_rows)
         for view in views:
             view.begin(run.engine, folder)
             stack.callback(view.end)
@@ -160,21 +161,6 @@ def _opening_rows(
     if request.another_look:
         rows.append(next_look(spec, history))
     return rows
-
-
-def _forgetter(folder: Folder) -> Callable[[str, TrialState], None]:
-    """Removes files that nothing will need: a stopped trial's, and a done one's optimizer."""
-
-    def forget(trial_id: str, state: TrialState) -> None:
-        try:
-            if state is TrialState.DONE:
-                folder.delete(f"{CHECKPOINTS}/{trial_id}/state.safetensors")
-            else:
-                folder.delete_folder(f"{CHECKPOINTS}/{trial_id}")
-        except OSError:
-            return  # it only takes space
-
-    return forget
 
 
 class _Run:

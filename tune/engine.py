@@ -62,7 +62,6 @@ class Engine:
         stopping: A person asked to stop: nothing new is started.
         failure: What ended the run early; nothing is written after it.
         ended: Why the study is over, once it is.
-        forget: Called with a trial whose files are not needed any more, and how it ended.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class Engine:
         self.stopping = False
         self.failure: BaseException | None = None
         self.ended: Done | None = None
-        self.forget: Callable[[str, TrialState], None] = lambda trial_id, state: None
         self._order = order
         self._slots = slots
         self._reasons: dict[str, str] = {}  # why a trial is started again
@@ -247,4 +245,3 @@ class Engine:
             "precision": one.precision,
         }
         self.recorder.add_event(row | ({"host": one.host} if one.host else {}))
-        self.forget(one.trial_id, state)

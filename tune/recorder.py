@@ -44,12 +44,12 @@ class Recorder:
         setbacks: For each trial how many of its attempts ended in a way that counts.
         predicted: Trials whose predictions are written.
         precision: What the last trial that said so computed in.
-        on_rows: Called with a table's name and the rows of it that have just become durable.
+        listeners: Called with a table's name and the rows of it that have just become durable.
     """
 
     def __init__(self, spec: StudySpec, store: TableStore) -> None:
         self.spec = spec
-        self.on_rows: Callable[[str, Sequence[Row]], None] = lambda table, rows: None
+        self.listeners: list[Callable[[str, Sequence[Row]], None]] = []
         self._store = store
         self._waiting: dict[str, list[Row]] = {name: [] for name in _ORDER}
         self._flushed = time.monotonic()
@@ -82,13 +82,18 @@ class Recorder:
         self._waiting["configs"].append(row)
 
     def add_event(self, row: Mapping[str, Any]) -> None:
-        """Buffer an event of a trial and flush everything."""
+        """Buffer an event of a trial; a start is flushed at once, with everything before it.
+
+        An end may wait for a moment: until it is durable, the last report or the predictions say
+        what it would.
+        """
         row = {"host": platform.node()} | dict(row) | self._stamp()
         if row["state"] == TrialState.STARTED and is_setback(row.get("error")):
             self.setbacks[row["trial_id"]] += 1
         self.history.apply_event(row)
         self._waiting["trials"].append(row)
-        self.flush()
+        if row["state"] == TrialState.STARTED:
+            self.flush()
 
     def add_report(self, row: Mapping[str, Any]) -> bool:
         """Buffer a report; False where that epoch of that trial is recorded already."""
@@ -101,6 +106,8 @@ class Recorder:
 
     def add_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Buffer plan rows that belong together and flush everything."""
+        if not rows:
+            return
         for row in rows:
             stamped = dict(row) | self._stamp()
             self.history.apply_plan(stamped)
@@ -126,12 +133,13 @@ class Recorder:
             if rows:
                 self._waiting[name] = []
                 self._store.append(name, rows)
-                self.on_rows(name, rows)
+                for listener in self.listeners:
+                    listener(name, rows)
         self._flushed = time.monotonic()
 
     def flush_if_due(self) -> None:
-        """Flush if the oldest buffered report may be older than a moment."""
-        if self._waiting["reports"] and time.monotonic() - self._flushed > _FLUSH_S:
+        """Flush if the oldest buffered row may be older than a moment."""
+        if any(self._waiting.values()) and time.monotonic() - self._flushed > _FLUSH_S:
             self.flush()
 
     def _number(self) -> int:

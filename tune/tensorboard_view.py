@@ -48,7 +48,7 @@ class TensorBoard(View):
             return
         with suppress(OSError):  # a view never ends a study
             self._runs = rebuild(Study(folder, engine.spec), folder.local / FOLDER)
-        engine.recorder.on_rows = lambda table, rows: self._waiting.append((table, rows))
+        engine.recorder.listeners.append(lambda table, rows: self._waiting.append((table, rows)))
 
     def tick(self) -> None:
         """Write what has come since; not while a trial waits for an answer."""

@@ -14,17 +14,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from hscl.config import Config
 from hscl.errors import HsclError, InputError, RunError
 from tune.messages import BreakdownKind, Message, Say, TrialBrokeError, TrialOrder
 from tune.states import Phase
-from tune.table_schemas import LOSSES, METRICS
 from tune.trial_files import TrialFiles
+from tune.trial_rows import prediction_table, report_row
 from tune.watchdog import Watchdog
-from tune.workload import EpochLike, SplitLike, TrialTraining, Workload
+from tune.workload import EpochLike, TrialTraining, Workload
 
 if TYPE_CHECKING:
     from hscl.data.prepared import PreparedSplit, TrainingData
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["HSCL", "HsclWorkload", "Worker", "run_trial"]
 
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into checkpoints
+_ASK_S = 0.2  # between two looks whether the study is stopping
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ class _Trial:
         self.said = order.recorded
         self.saved_at = time.monotonic()
         self.save_cost = 0.0
+        self.asked_at = -math.inf
 
     def run(self) -> None:
         training = self._resumed()
@@ -153,7 +154,7 @@ class _Trial:
             if report.finished or self._checkpoint_is_due():
                 self._save(training)
             self._report(training, report)
-            if not report.finished and self.worker.stopping():
+            if not report.finished and self._should_stop():
                 self._save(training)
                 self._say(training, Say.INTERRUPTED)
                 return
@@ -189,11 +190,19 @@ class _Trial:
         self.files.note(
             f"epoch {report.epoch}: valid {metric} {value:.4f}, {report.seconds:.2f} s"
         )
-        self._say(training, Say.REPORT, row=_row(report))
+        self._say(training, Say.REPORT, row=report_row(report))
 
     def _checkpoint_is_due(self) -> bool:
         worth = max(self.order.checkpoint_s, self.save_cost / _CHECKPOINT_SHARE)
         return time.monotonic() - self.saved_at >= worth
+
+    def _should_stop(self) -> bool:
+        # A question to the cluster's head: not after every epoch of a quick trial.
+        now = time.monotonic()
+        if now - self.asked_at < _ASK_S:
+            return False
+        self.asked_at = now
+        return self.worker.stopping()
 
     def _save(self, training: TrialTraining) -> None:
         began = time.monotonic()
@@ -215,7 +224,7 @@ class _Trial:
                 split = self.workload.split(name, self.order, self.config, self.data)
             except InputError as error:  # this node can't read it; another may
                 raise TrialBrokeError("system", _one_line(error)) from error
-            tables.append(_prediction_table(name, split, training.predict(split)))
+            tables.append(prediction_table(name, split, training.predict(split)))
         sink = pa.BufferOutputStream()
         table = pa.concat_tables(tables)
         options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -227,34 +236,6 @@ class _Trial:
         message = Message(say, platform.node(), training.precision, **content)
         with self.watchdog.resting():
             self.worker.say(message)
-
-
-def _row(report: EpochLike) -> dict[str, Any]:
-    """A report as columns of the `reports` table."""
-    return {
-        "epoch": report.epoch,
-        "finished": report.finished,
-        "collapsed": report.collapsed,
-        **{f"valid_{name}": report.valid.get(name) for name in METRICS},
-        **{f"loss_{name}": report.losses.get(name) for name in LOSSES},
-        "seconds": report.seconds,
-        "steps": report.steps,
-        "peak_memory": report.peak_memory,
-    }
-
-
-def _prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
-    count = len(split.utterances)
-    labels = np.full(count, np.nan) if split.labels is None else np.asarray(split.labels, float)
-    return pa.table(
-        {
-            "split": pa.array([name] * count, pa.string()),
-            "utterance": pa.array(split.utterances, pa.string()),
-            "video": pa.array(split.videos, pa.string()),
-            "label": pa.array(labels, from_pandas=True),  # NaN becomes null
-            "prediction": np.asarray(predictions, float),
-        }
-    )
 
 
 def _explained(error: Exception) -> str:
