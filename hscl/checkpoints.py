@@ -6,6 +6,7 @@ file's own header.
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,16 @@ from safetensors.torch import save_file
 
 from hscl.errors import InputError
 
-__all__ = ["read_record", "read_tensors", "write_atomically", "write_checkpoint"]
+__all__ = [
+    "read_record",
+    "read_tensors",
+    "remove_unfinished",
+    "write_atomically",
+    "write_checkpoint",
+]
 
 _KEY = "hscl"
+_UNFINISHED = ".unfinished"
 
 
 def write_checkpoint(
@@ -114,9 +122,22 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder.
+
+    Args:
+        folder: A folder that nobody else writes to, or whose other writers are not wanted.
+    """
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _unfinished(path: Path) -> Path:
     """Beside the target, as only within one file system a rename is atomic."""
-    return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    return path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands `hscl train`, `hscl evaluate` and `hscl predict`."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +31,7 @@ __all__ = ["evaluate", "predict", "train"]
 )
 @click.option("--seed-list", metavar="N,N,…", help="The seeds themselves, instead of --seeds.")
 @click.option(
-    "--metric", default="mae", show_default=True, help="The valid metric that chooses the epoch."
+    "--metric", help="The valid metric that chooses the epoch.  [default: the study's, else mae]"
 )
 @click.option(
     "--fit",
@@ -40,6 +41,7 @@ __all__ = ["evaluate", "predict", "train"]
     help="Learn from train and let valid choose the epoch, or learn from both for --epochs.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs, with --fit train+valid.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: the configuration's]")
 def train(config: str, data: str, out: str, **options: Any) -> None:
     """Train a configuration on several seeds; test is never opened.
 
@@ -48,7 +50,9 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
     on. More seeds can be added to a folder later.
     """
     configuration, study = _configuration(config)
-    seeds = _seeds(options["seeds"], options["seed"], options["seed_list"], study)
+    seeds = _seeds(options["seeds"], options["seed"], options["seed_list"], study.seeds)
+    if options["device"] is not None:
+        configuration = configuration.with_overrides({"run.device": options["device"]})
 
     from hscl.data.dataset import Dataset
     from hscl.final_training import plan_final, train_final
@@ -59,7 +63,7 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
         configuration,
         Dataset.open(data),
         seeds,
-        metric=options["metric"],
+        metric=options["metric"] or study.metric,
         fit=fit,
         epochs=options["epochs"],
     )
@@ -155,8 +159,16 @@ def _check_predict(options: dict[str, Any]) -> None:
         raise InputError(f"{out} is there already; give another --out, or --overwrite")
 
 
-def _configuration(name: str) -> "tuple[Config, list[int]]":
-    """The configuration, and the seeds of the study that it was exported from.
+@dataclass(frozen=True)
+class _Study:
+    """What the study that a configuration comes from says about itself."""
+
+    seeds: list[int]
+    metric: str
+
+
+def _configuration(name: str) -> "tuple[Config, _Study]":
+    """The configuration, and what its `[evidence]` says about the study.
 
     Raises:
         InputError: There is neither such a file nor such a preset, or it holds what is wrong.
@@ -165,12 +177,13 @@ def _configuration(name: str) -> "tuple[Config, list[int]]":
     from hscl.config_toml import load_config, read_document
 
     if name in PRESETS and not Path(name).exists():
-        return preset(name), []
+        return preset(name), _Study([], "mae")
     config = load_config(name)
     evidence = read_document(Path(name)).get("evidence", {})
-    seeds = evidence.get("seeds", []) if isinstance(evidence, dict) else []
-    listed = seeds if isinstance(seeds, list) else []
-    return config, [seed for seed in listed if isinstance(seed, int)]
+    known = evidence if isinstance(evidence, dict) else {}
+    seeds, metric = known.get("seeds"), known.get("metric")
+    listed = [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, list) else []
+    return config, _Study(listed, metric if isinstance(metric, str) else "mae")
 
 
 def _seeds(

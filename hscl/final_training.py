@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import hscl.metrics
+from hscl.checkpoints import remove_unfinished
 from hscl.config import Config
 from hscl.data.dataset import Dataset
 from hscl.data.prepared import TrainingData, merge_for_fit, prepare
@@ -157,6 +158,7 @@ def train_final(plan: FinalPlan, out: Path, listener: Listener) -> ModelRecord:
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         record = _continued(out, new)  # as another process may have finished meanwhile
+        remove_unfinished(out)
         write_folder(out, plan.config, record, model_card(plan.config, record))
         for seed in plan.seeds:
             if any(run.seed == seed for run in record.runs) and seed_folder(out, seed).is_dir():

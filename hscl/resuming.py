@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hscl.checkpoints import read_record, read_tensors, write_checkpoint
+from hscl.checkpoints import read_record, read_tensors, remove_unfinished, write_checkpoint
 from hscl.errors import InputError
 from hscl.reports import BestEpoch, EpochReport
 
@@ -76,6 +76,7 @@ def save_state(
     for old in folder.glob("best-*.safetensors"):
         if old != of_best:
             old.unlink(missing_ok=True)
+    remove_unfinished(folder)
     return path
 
 

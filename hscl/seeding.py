@@ -6,14 +6,13 @@ numbers, nothing has to be stored for resuming at an epoch's boundary, and neith
 before in a warm process nor what runs in between can change a training.
 """
 
-import random
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-__all__ = ["final_seeds", "numpy_stream", "seed_everything", "stream_seed", "torch_stream"]
+__all__ = ["final_seeds", "numpy_stream", "stream_seed", "torch_stream"]
 
 _SEVEN_DIGITS = 1_000_000
 
@@ -59,19 +58,6 @@ def torch_stream(
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(stream_seed(seed, stream, epoch))
         yield
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and torch.
-
-    No part of a training draws from them outside `torch_stream`; this is for other libraries.
-
-    Args:
-        seed: Any integer ≥ 0.
-    """
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the legacy generator is what others draw from
-    torch.manual_seed(seed)
 
 
 def final_seeds(base: int, count: int, avoid: Collection[int] = ()) -> list[int]:

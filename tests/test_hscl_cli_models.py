@@ -32,7 +32,8 @@ def config_file(encoder_config: Config, tmp_path: Path) -> Path:
     """As `hscl export` writes it, by a study that used the seeds 11 and 12."""
     path = tmp_path / "best.toml"
     short = encoder_config.with_overrides({"train.epochs": 1})
-    path.write_text(dump_config(short, evidence={"seeds": [11, 12], "verdict": "better"}))
+    evidence = {"seeds": [11, 12], "metric": "corr", "verdict": "better"}
+    path.write_text(dump_config(short, evidence=evidence))
     return path
 
 
@@ -52,6 +53,7 @@ def test_train_makes_a_folder_and_says_where(
     assert "epoch 1 of 1" in output.err
     _, record = read_folder(out)
     assert record.seeds == final_seeds(0, 2)
+    assert record.metric == "corr"  # the study's
     assert hscl(*arguments) == 0  # finished: nothing to do
     assert "epoch" not in capsys.readouterr().err
 
@@ -76,6 +78,8 @@ def test_train_takes_listed_seeds_but_none_of_the_study(
         (["--epochs", "3"], "--fit train+valid"),
         (["--metric", "mea"], "did you mean 'mae'"),
         (["--seeds", "0"], "0 is not in the range"),
+        (["--device", "cuda:55"], "cuda:55"),
+        (["--device", "gpu"], "run.device"),
         (["--data", "nowhere.arrow"], "no such file"),
     ],
 )

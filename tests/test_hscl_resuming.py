@@ -92,6 +92,8 @@ def test_a_folder_holds_one_state_and_one_best_epoch(
     config: Config, tiny_data: TrainingData, undisturbed: Training, tmp_path: Path
 ) -> None:
     training = Training(config, tiny_data, seed=1)
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / ".state.safetensors.4711.unfinished").touch()  # its writer was killed
     sizes = {}
     for report in training:
         path = training.save(tmp_path / "trial")
@@ -251,7 +253,6 @@ def test_a_training_killed_again_and_again_ends_like_one_that_was_not(
     assert _said(resumed.reports) == _said(undisturbed.reports)
     for name, weight in undisturbed.best.weights.items():
         assert torch.equal(weight, resumed.best.weights[name])
-    assert not [p for p in folder.iterdir() if "unfinished" in p.name and not p.is_file()]
 
 
 def test_the_reports_in_a_state_are_plain_json(

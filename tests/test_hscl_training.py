@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -385,3 +386,25 @@ def test_a_compiled_network_trains_alike(
     for ours, theirs in zip(plain.reports, compiled.reports, strict=True):
         assert ours.losses == pytest.approx(theirs.losses, rel=1e-3)
     assert plain.best.weights.keys() == compiled.best.weights.keys()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("micro_batch", [0, 5])
+def test_a_gpu_trains_like_a_cpu_and_can_be_resumed_there(
+    tiny_config: Config, tiny_data: TrainingData, tmp_path: Path, micro_batch: int
+) -> None:
+    still = {"model.head.dropout": 0.0, "model.projection_dropout": 0.0}
+    still |= {"model.fusion.dropout": 0.0, "model.audio.dropout": 0.0, "model.vision.dropout": 0.0}
+    config = tiny_config.with_overrides({**still, "run.micro_batch": micro_batch})
+    expected = _run(config, tiny_data)
+    onto = config.with_overrides({"run.device": "cuda", "run.precision": "fp32"})
+    training = Training(onto, tiny_data, seed=1)
+    next(iter(training))
+    training.save(tmp_path)
+    resumed = Training(onto, tiny_data, seed=1)
+    resumed.restore(tmp_path)
+    assert len(list(resumed)) == 2
+    for ours, theirs in zip(resumed.reports, expected.reports, strict=True):
+        assert ours.losses == pytest.approx(theirs.losses, rel=0.02)
+        assert ours.peak_memory > 0
