@@ -72,8 +72,9 @@ def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
         title="Where the variance is",
         caption=(
             "How much of the spread of complete trainings, over the space as it is searched, "
-            "belongs to the seed and to each hyperparameter. A bar that does not pass the tick is "
-            "what a hyperparameter that does nothing would be given."
+            "belongs to the seed and to each hyperparameter. The tick is what chance gives one "
+            "that does nothing (95 %, each by itself); whether one matters, as the table says, is "
+            "corrected for their number."
         ),
         alternative=(
             f"The seed has {share(seed)} of the variance. "
