@@ -91,7 +91,11 @@ def slots_on(spec: StudySpec | None, node: Mapping[str, float]) -> int:
     """
     if spec is None:
         return int(node.get("CPU", 0.0))
-    slots = node.get("CPU", 0.0) / spec.resources.cpus
-    if spec.resources.gpus:
-        slots = min(slots, node.get("GPU", 0.0) / spec.resources.gpus)
-    return int(slots + 1e-9)
+    asked = spec.resources
+    needs = {
+        "CPU": asked.cpus,
+        "GPU": asked.gpus or 0.0,
+        "memory": asked.memory_gib * 1024**3,
+        **asked.custom,
+    }
+    return int(min(node.get(name, 0.0) / n for name, n in needs.items() if n > 0) + 1e-9)

@@ -119,7 +119,8 @@ class Slurm:
             self._daemon(
                 host,
                 *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
-                *("slurmd", "-D", "-N", node),
+                # A shell as the first process: it collects what `ray stop` ends, as init would.
+                *("sh", "-c", '"$@" & wait', "sh", "slurmd", "-D", "-N", node),
             )
         for _ in range(300):
             shown = self.run("sinfo", "--noheader", "--format", "%D %t").stdout.strip()

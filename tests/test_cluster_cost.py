@@ -10,7 +10,7 @@ from hscl.data.demo import write_demo
 from tune.study_spec import StudySpec
 from tune.study_toml import parse_spec
 
-BIG = {"CPU": 8.0, "GPU": 2.0}
+BIG = {"CPU": 8.0, "GPU": 2.0, "memory": 64.0 * 2**30, "a100": 1.0}
 SMALL = {"CPU": 2.0}
 
 
@@ -59,10 +59,13 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
         ({"cpus": 0.1, "gpus": 0.1}, 20),
         ({"cpus": 4.0, "gpus": 0.5}, 2),
         ({"cpus": 1.0, "gpus": 3.0}, 0),
+        ({"cpus": 1.0, "memory_gib": 24.0}, 2),
+        ({"cpus": 1.0, "custom": {"a100": 0.5}}, 2),
+        ({"cpus": 1.0, "custom": {"tpu": 1.0}}, 0),
     ],
 )
 def test_a_node_takes_as_many_trials_as_its_scarcest_resource_allows(
-    resources: dict[str, float], slots: int
+    resources: dict[str, Any], slots: int
 ) -> None:
     assert slots_on(_spec(resources=resources), BIG) == slots
 

@@ -1,13 +1,16 @@
-"""The SLURM template runs a study on a real SLURM of two nodes, and the allocation ends with it."""
+"""The SLURM template runs a study on a real SLURM of two nodes; the allocation ends with it."""
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cluster_checks import assert_complete, files_with
 from cluster_hosts import BIN
 from cluster_slurm import Slurm, missing
+
+from tune.study import open_study
 
 _MISSING = missing()
 pytestmark = [
@@ -81,11 +84,13 @@ def test_the_template_runs_a_study_on_both_nodes_and_ends_with_it(slurm: Slurm) 
     assert state == "COMPLETED", said
     figures = assert_complete(slurm.folder / "run")
     print(f"\nSLURM: {figures}")
-    ended = (slurm.folder / "run" / "tables").stat().st_mtime
     assert slurm.run("squeue", "--noheader").stdout.strip() == ""
-    print(f"allocation over {time.time() - ended:.0f} s after the last table")
+    shown = slurm.run("scontrol", "show", "job", job).stdout
+    ended = datetime.fromisoformat(shown.partition("EndTime=")[2].split()[0]).astimezone()
+    last = datetime.fromisoformat(open_study(slurm.folder / "run").status()["last_event"])
+    print(f"the allocation ended {(ended - last).total_seconds():.0f} s after the last trial")
     assert "winner" in said
-    assert not list(slurm.folder.glob(".hscl-token-*"))
+    assert not list(slurm.folder.glob(".hscl-*"))
 
 
 def test_a_cancelled_job_goes_on_when_it_is_submitted_again(slurm: Slurm) -> None:
@@ -97,7 +102,7 @@ def test_a_cancelled_job_goes_on_when_it_is_submitted_again(slurm: Slurm) -> Non
         time.sleep(0.3)
     assert slurm.run("scancel", job).returncode == 0
     slurm.wait(job, 120)
-    assert not list(slurm.folder.glob(".hscl-token-*"))
+    assert not list(slurm.folder.glob(".hscl-*"))
     assert slurm.wait(_submit(slurm, script), 1200) == "COMPLETED"
     figures = assert_complete(slurm.folder / "again")
     assert figures["started again"] >= 1

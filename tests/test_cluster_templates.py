@@ -143,7 +143,7 @@ def test_the_slurm_script_is_a_script_whose_token_is_private_and_removed(tmp_pat
     for needed in (
         "umask 077",
         "RAY_AUTH_MODE=token",
-        "trap 'rm -f \"$RAY_AUTH_TOKEN_PATH\"' EXIT",
+        'trap \'rm -f "$RAY_AUTH_TOKEN_PATH"',
     ):
         assert needed in before
 

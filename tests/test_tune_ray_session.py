@@ -19,6 +19,8 @@ from tune.study_sections import ResourcesSection
         ({"CPU": 64.0}, {"cpu": 1.0, "gpu": 0.5}, 0),
         ({"CPU": 2.0}, {"cpu": 0.1, "gpu": 0.0}, 20),
         ({}, {"cpu": 1.0, "gpu": 0.0}, 0),
+        ({"CPU": 8.0, "memory": 10.0}, {"cpu": 1.0, "gpu": 0.0, "memory": 4.0}, 2),
+        ({"CPU": 8.0, "a100": 1.0}, {"cpu": 1.0, "gpu": 0.0, "a100": 0.5}, 2),
     ],
 )
 def test_a_node_takes_what_its_scarcest_resource_allows(
@@ -34,6 +36,10 @@ def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
         check_machine(ResourcesSection(cpus=cpus + 1.0))
     with pytest.raises(InputError, match=r"resources\.gpus must be at most"):
         check_machine(ResourcesSection(gpus=99.0))
+    with pytest.raises(InputError, match=r"resources\.memory_gib must be at most"):
+        check_machine(ResourcesSection(memory_gib=1e6))
+    with pytest.raises(InputError, match=r"resources\.custom names .*\(a100\)"):
+        check_machine(ResourcesSection(custom={"a100": 1.0}))
     assert fit_here(ResourcesSection(cpus=0.5)) == 2 * cpus
     assert fit_here(ResourcesSection(cpus=1e6)) == 1
 

@@ -35,6 +35,8 @@ _DRIVER = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
 }
 _SECRET = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # Ray keeps the first it sees
+_GIB = 1024**3
+_TRIALS_SHARE = 0.6  # of a machine's memory, less what Ray's object store takes
 _LOOK_S = 5.0  # how often a cluster is looked at for having grown
 
 
@@ -54,6 +56,9 @@ class RaySession:
             there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             gpus = 1.0 if there.get("GPU", 0) else 0.0
         self.per_trial: dict[str, float] = {"cpu": resources.cpus, "gpu": gpus}
+        if resources.memory_gib:
+            self.per_trial["memory"] = resources.memory_gib * _GIB
+        self.per_trial |= resources.custom
         self._concurrent = resources.concurrent
         self._looked = 0.0
         self._fitting = 1
@@ -84,7 +89,7 @@ class RaySession:
 def _fit(node: Mapping[str, float], trial: Mapping[str, float]) -> int:
     """How many trials fit on a node at once."""
     names = {"cpu": "CPU", "gpu": "GPU"}
-    shares = [node.get(names[k], 0.0) / need for k, need in trial.items() if need > 0]
+    shares = [node.get(names.get(k, k), 0.0) / need for k, need in trial.items() if need > 0]
     return int(min(shares) + 1e-9)
 
 
@@ -102,6 +107,18 @@ def check_machine(resources: ResourcesSection) -> None:
         raise InputError(
             f"resources.cpus must be at most the {cpus} of this machine, but is "
             f"{resources.cpus:g}; lower it, or join a cluster with --address"
+        )
+    if resources.custom:
+        raise InputError(
+            f"resources.custom names what a cluster's nodes offer ({', '.join(resources.custom)}),"
+            " but this is one machine; leave it out, or join a cluster with --address"
+        )
+    # Ray keeps the rest for what trials share.
+    memory = _TRIALS_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB
+    if resources.memory_gib > memory:
+        raise InputError(
+            f"resources.memory_gib must be at most {memory:.1f} on this machine, but is "
+            f"{resources.memory_gib:g}; lower it, or join a cluster with --address"
         )
     if resources.gpus:
         import torch  # noqa: PLC0415

@@ -136,3 +136,7 @@ class ResourcesSection(Section):
     """GPUs a trial, fractions allowed. Not given: 1 where there are any, else 0."""
     concurrent: Annotated[int, Field(ge=0)] = 0
     """Trials at once. 0: as many as fit."""
+    memory_gib: Annotated[float, Field(ge=0)] = 0.0
+    """GiB of memory that Ray counts a trial with, to give no node too many. 0: not counted."""
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Other resources of a cluster's nodes that a trial takes, such as { a100 = 1 }."""
