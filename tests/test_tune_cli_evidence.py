@@ -232,3 +232,56 @@ def test_reading_commands_leave_the_study_as_it_was(better: Path, tmp_path: Path
     assert _run("compare", better) == 0
     assert _run("export", better, "--out", tmp_path / "best.toml") == 0
     assert files() == before
+
+
+def test_simulate_answers_how_many_seeds_and_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--gap", "0.05", "--seeds", "6,10", "--videos", "31", "--studies", "20")
+    assert _run("simulate", *arguments) == 0
+    out = capsys.readouterr().out
+    assert "Share of studies that find a true difference of 0.05" in out
+    assert "With 31 test videos" in out
+    assert "With 10 seeds about" in out
+    assert _run("simulate", *arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [cell["seeds"] for cell in told["cells"]] == [6, 10]
+
+
+def test_simulate_takes_what_varies_from_a_study(
+    undecided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("simulate", "--from", undecided, "--studies", "0", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    comparison = gather(open_folder(str(undecided))).comparison
+    assert comparison is not None
+    assert comparison.primary is not None
+    assert comparison.primary.spread is not None
+    assert told["spread"]["video"] == comparison.primary.spread.video
+    assert (
+        _run("simulate", "--from", undecided, "--video-sd", "0.5", "--studies", "0", "--json") == 0
+    )
+    assert json.loads(capsys.readouterr().out)["spread"]["video"] == 0.25
+    early = write_study(tmp_path / "early", Simulated(until="screen", trials=6))
+    assert _run("simulate", "--from", early) == 2
+    assert "has none (yet)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--gap", "0"),
+        ("--gap", "nan"),
+        ("--seeds", "4"),
+        ("--seeds", "ten"),
+        ("--videos", "7,31"),
+        ("--videos", ""),
+        ("--video-sd", "-1"),
+        ("--looks", "0"),
+    ],
+)
+def test_simulate_refuses_what_makes_no_study(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("simulate", *arguments, "--studies", "0") == 2
+    said = capsys.readouterr().err
+    assert arguments[0] in said
+    assert "Traceback" not in said

@@ -1,22 +1,15 @@
-"""Comparisons as CSV, Parquet and terminal tables: the same numbers everywhere."""
+"""Comparisons and plans in the terminal."""
 
-import csv
 import io
 from functools import cache
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
 from rich.console import Console
 
-from tune.evidence_tables import (
-    Compared,
-    as_csv,
-    as_parquet,
-    pair_rows,
-    render_studies,
-    render_study,
-)
+from tune.evidence_rows import Compared
+from tune.evidence_tables import render_plan, render_studies, render_study
+from tune.planning import MOSI_SPREAD, plan_seeds_and_videos
 from tune.simulated_studies import World, run_study
 from tune.study_comparison import compare_study
 from tune.study_toml import parse_spec
@@ -49,43 +42,6 @@ def _shown(compared: Compared) -> str:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(render_study(compared))
     return console.export_text()
-
-
-def test_a_row_holds_a_pair_on_a_metric_with_all_its_numbers() -> None:
-    compared = _compared()
-    rows = pair_rows([compared])
-    assert len(rows) == 1 + 2 + 7
-    primary = compared.comparison.primary
-    assert primary is not None
-    assert primary.new_videos is not None
-    first = rows[0]
-    assert first["role"] == "primary"
-    assert first["new_videos_low"] == primary.new_videos.low
-    assert first["verdict"] == primary.verdict
-    assert first["first_mean"] == primary.means[0]
-    assert first["data_digest"] == "ab" * 32
-    assert {row["metric"] for row in rows[3:]} == {
-        "corr",
-        "acc7",
-        "acc5",
-        "acc2_has0",
-        "acc2_non0",
-        "f1_has0",
-        "f1_non0",
-    }
-
-
-def test_csv_and_parquet_hold_the_rows() -> None:
-    rows = pair_rows([_compared()])
-    read = list(csv.DictReader(io.StringIO(as_csv(rows))))
-    assert [row["metric"] for row in read] == [row["metric"] for row in rows]
-    assert float(read[0]["difference"]) == rows[0]["difference"]
-    table = pq.read_table(pa.BufferReader(as_parquet(rows)))
-    assert table.to_pylist() == rows
-
-
-def test_nothing_compared_gives_an_empty_csv() -> None:
-    assert as_csv([]) == ""
 
 
 def test_the_terminal_shows_both_questions_the_verdict_and_the_notes() -> None:
@@ -128,3 +84,17 @@ def test_studies_side_by_side_show_each_ones_pairs(kind: str) -> None:
     text = console.export_text()
     assert text.count("videos like these") >= 1
     assert text.count("(runs/a)") >= 3
+
+
+def test_a_plan_shows_every_size_with_its_share() -> None:
+    plan = plan_seeds_and_videos(
+        0.05, MOSI_SPREAD, ([6, 10], [31]), studies=20, rng=np.random.default_rng(0)
+    )
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render_plan(plan))
+    text = console.export_text()
+    for cell in plan.cells:
+        assert f"{cell.power:.2f}" in text
+        assert str(cell.found) in text
+    assert "true difference of 0.05" in text
+    assert "video 0.12" in text

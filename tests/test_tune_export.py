@@ -13,7 +13,7 @@ from study_factory import Simulated, write_study
 from hscl.config_toml import load_config, parse_config
 from hscl.errors import InputError
 from tune.comparison import PairComparison
-from tune.evidence_tables import Compared
+from tune.evidence_rows import Compared
 from tune.export import FORMATS, Export, choose, render
 from tune.report_evidence import Evidence, gather
 from tune.states import Verdict

@@ -1,13 +1,7 @@
-"""Comparisons as tables: terminal, CSV, Parquet. What is drawn was computed before."""
+"""Comparisons and plans as tables for the terminal. What is drawn was computed before."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -16,125 +10,16 @@ from rich.text import Text
 
 from tune.comparison import PairComparison, Role, Rules
 from tune.comparison_words import DIGITS, deciding_words, describe_pair, p_words, pair_headline
+from tune.evidence_rows import Compared
 from tune.intervals import Interval
+from tune.planning import Plan
 from tune.report_words import metric_name, number, signed
 from tune.study_comparison import StudyComparison
 
-__all__ = ["Compared", "as_csv", "as_parquet", "pair_rows", "render_studies", "render_study"]
+__all__ = ["render_plan", "render_studies", "render_study"]
 
 
 _MOST_ROWS = 42  # six configurations on the seven other metrics; more are no reading matter
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A study folder's comparison.
-
-    Attributes:
-        where: The folder as the user wrote it.
-        data_digest: Of the data set that the study ran on; None where it is not recorded.
-        comparison: What is known.
-        failed_trials: Failed trials over all phases.
-    """
-
-    where: str
-    data_digest: str | None
-    comparison: StudyComparison
-    failed_trials: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        known = {
-            "folder": self.where,
-            "data_digest": self.data_digest,
-            "failed_trials": self.failed_trials,
-        }
-        return known | self.comparison.to_dict()
-
-
-def pair_rows(studies: Sequence[Compared]) -> list[dict[str, Any]]:
-    """One flat row per pair and metric, primary first: what CSV and Parquet hold."""
-    return [
-        {
-            "study": one.comparison.study,
-            "folder": one.where,
-            "data_digest": one.data_digest,
-            "study_digest": one.comparison.study_digest,
-            "phase": one.comparison.phase.value if one.comparison.phase else None,
-            "margin": one.comparison.margin,
-        }
-        | _pair_row(pair, one.comparison.names)
-        for one in studies
-        for pair in _pairs(one.comparison)
-    ]
-
-
-def _pairs(comparison: StudyComparison) -> list[PairComparison]:
-    first = [comparison.primary] if comparison.primary is not None else []
-    return [*first, *comparison.others, *comparison.other_metrics]
-
-
-def _pair_row(pair: PairComparison, names: dict[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "role": pair.role.value,
-        "split": pair.split,
-        "metric": pair.metric,
-        "first": pair.first,
-        "first_name": names[pair.first],
-        "second": pair.second,
-        "second_name": names[pair.second],
-        "seeds": len(pair.seeds),
-        "planned_seeds": pair.planned,
-        "videos": pair.videos,
-    }
-    for side, mean, sd, failed, missing in zip(
-        ("first", "second"), pair.means, pair.sds, pair.failures, pair.missing, strict=True
-    ):
-        row |= {
-            f"{side}_mean": mean,
-            f"{side}_sd": sd,
-            f"{side}_failures": failed,
-            f"{side}_missing": missing,
-        }
-    row |= {"difference": pair.this_test_set.estimate if pair.this_test_set else None}
-    row |= _ends("this_test_set", pair.this_test_set) | _ends("new_videos", pair.new_videos)
-    row |= _ends("new_videos_narrow", pair.new_videos_narrow) | _ends("bootstrap", pair.bootstrap)
-    ahead = pair.ahead.estimate if pair.ahead else None
-    return row | {
-        "sign_flip_p": pair.sign_flip_p,
-        "sign_flip_p_holm": pair.sign_flip_p_holm,
-        "new_videos_p": pair.p_value,
-        "new_videos_p_holm": pair.p_holm,
-        "share_of_seeds_ahead": ahead,
-        "verdict": pair.verdict.value if pair.verdict else None,
-        "below_margin": pair.below_margin,
-        "reason": pair.reason,
-    }
-
-
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
-    return {
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
-        f"{name}_level": interval.level if interval else None,
-    }
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows with a head; what does not exist is empty."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return out.getvalue()
-
-
-def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """The same rows as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows)), sink)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def render_study(compared: Compared) -> RenderableType:
@@ -266,3 +151,29 @@ def render_studies(studies: Sequence[Compared]) -> RenderableType:
         notes = "\n".join(f"  {note}" for note in one.comparison.notes)
         parts.append(Text(f"{one.comparison.study} ({one.where})\n{notes}"))
     return Group(*parts)
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """What studies of several sizes can show."""
+    table = Table(
+        title=f"Share of studies that find a true difference of {plan.gap:g} on videos like these",
+        box=box.SIMPLE,
+        title_justify="left",
+    )
+    heads = ("seeds", "test videos", "computed", "simulated", "false claims", "80 % find from")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for cell in plan.cells:
+        table.add_row(
+            str(cell.seeds),
+            str(cell.videos),
+            f"{cell.power:.2f}",
+            str(cell.found or ""),
+            str(cell.claimed or ""),
+            f"{cell.detectable:.3f}",
+        )
+    spread = plan.spread
+    sds = ", ".join(
+        f"{name} {getattr(spread, name) ** 0.5:.3g}" for name in ("seed", "video", "error")
+    )
+    return Group(table, Text(f"Standard deviations: {sds}; {plan.looks} declared look(s)"))

@@ -18,7 +18,7 @@ from hscl.config_toml import dump_config
 from hscl.errors import InputError
 from tune.comparison import PairComparison, Rules
 from tune.comparison_words import outlook_words, pair_headline
-from tune.evidence_tables import Compared
+from tune.evidence_rows import Compared
 from tune.intervals import Interval
 from tune.states import Kind, Verdict
 from tune.study_spec import StudySpec

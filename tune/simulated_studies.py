@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hscl.config import Config
-from hscl.metrics import MODE, evaluate
+from hscl.metrics import MODE
+from tune.pseudo_values import pseudo_values
 from tune.simulated_run import SimulatedRun, SimulatedTrialError, simulate
 from tune.simulator import Effects, draw_labels, video_layout
 from tune.states import Phase, TrialState
@@ -38,15 +39,15 @@ def flat_surface(config: Config) -> float:
 def hscl_surface(config: Config) -> float:
     """A true MAE over the real hyperparameters: bowls on log scales, alpha without any effect.
 
-    The low level's weight matters more at a low temperature, as sharp similarities make its
-    gradients large.
+    Two of them matter much and the others little, as is usual (Bergstra and Bengio 2012). The low
+    level's weight matters more at a low temperature: sharp similarities make large gradients.
     """
     temperature = math.log(config.loss.temperature / 0.15)
     low = math.log(config.loss.omega1 / 0.03)
     high = math.log(config.loss.omega2 / 0.1)
     rate = math.log(config.train.lr_text / 3e-5)
-    bowl = 0.016 * temperature**2 + 0.006 * low**2 + 0.004 * high**2 + 0.02 * rate**2
-    return 0.74 + min(bowl - 0.006 * temperature * low, 0.6)
+    bowl = 0.02 * temperature**2 + 0.001 * low**2 + 0.001 * high**2 + 0.016 * rate**2
+    return 0.74 + min(bowl - 0.003 * temperature * low, 0.6)
 
 
 @dataclass
@@ -70,6 +71,7 @@ class World:
     slow: float = 0.3
     _splits: dict[str, tuple[npt.NDArray[np.int64], FloatArray]] = field(default_factory=dict)
     _curves: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
+    _names: dict[Config, str] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """Layout and labels of "valid" or "test"."""
@@ -86,7 +88,10 @@ class World:
         """(U,) predictions of the best epoch of one run."""
         layout, labels = self.split(split)
         halved, sds = 0.5**0.5, self.effects
-        fixed, own = self._rng(_name(config), split), self._rng(_name(config), seed, split)
+        fixed, own = (
+            self._rng(self._name(config), split),
+            self._rng(self._name(config), seed, split),
+        )
         error = self.surface(config) + 0.4 * self._rng(split, "base").normal(size=labels.size)
         error += fixed.normal(0.0, sds.video * halved, int(layout[-1]) + 1)[layout]
         error += fixed.normal(0.0, sds.utterance * halved, labels.size)
@@ -102,7 +107,7 @@ class World:
         """
 
         def value(config: Config, seed: int, epoch: int) -> float:
-            run = _name(config), seed
+            run = self._name(config), seed
             if run not in self._curves:
                 self._curves[run] = self._curve(config, seed, metric, epochs)
             reached = float(self._curves[run][epoch - 1])
@@ -115,9 +120,11 @@ class World:
     def _curve(self, config: Config, seed: int, metric: str, epochs: int) -> FloatArray:
         """Valid metric by epoch: what is left to learn halves at the configuration's own pace."""
         _, labels = self.split("valid")
-        final = evaluate(labels, self.predictions(config, seed, "valid"))[metric]
-        pace = 0.9 * (1.0 - self.slow * self._rng(_name(config), "pace").random())
-        rng = self._rng(_name(config), seed, "curve")
+        final = float(
+            pseudo_values(metric, labels, self.predictions(config, seed, "valid")).mean()
+        )
+        pace = 0.9 * (1.0 - self.slow * self._rng(self._name(config), "pace").random())
+        rng = self._rng(self._name(config), seed, "curve")
         left = 0.5 * np.exp(-pace * np.arange(1, epochs + 1))
         left += np.abs(rng.normal(0.0, 0.004, epochs))
         left -= left.min()  # the best epoch is the one whose predictions are kept
@@ -128,17 +135,18 @@ class World:
 
     def _luck(self, config: Config, seed: int) -> float:
         shared = self._rng("seed", seed).normal(0.0, 0.3 * self.effects.seed)
-        own = self._rng(_name(config), seed).normal(0.0, self.effects.seed * 0.5**0.5)
+        own = self._rng(self._name(config), seed).normal(0.0, self.effects.seed * 0.5**0.5)
         return float(shared + own)
+
+    def _name(self, config: Config) -> str:
+        """A configuration's content; its identity looks at the text encoder's files each time."""
+        if config not in self._names:
+            self._names[config] = config.to_json()
+        return self._names[config]
 
     def _rng(self, *names: str | int) -> np.random.Generator:
         text = "/".join(str(name) for name in names)
         return np.random.default_rng([self.key, zlib.crc32(text.encode()), len(text)])
-
-
-def _name(config: Config) -> str:
-    """A configuration's content; its identity looks at the text encoder's files each time."""
-    return config.to_json()
 
 
 def run_study(spec: StudySpec, world: World) -> tuple[SimulatedRun, dict[str, pa.Table]]:

@@ -1,0 +1,73 @@
+"""Comparisons as rows, CSV and Parquet: the same numbers everywhere."""
+
+import csv
+import io
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune.evidence_rows import Compared, as_csv, as_parquet, pair_rows
+from tune.simulated_studies import World, run_study
+from tune.study_comparison import compare_study
+from tune.study_toml import parse_spec
+
+
+@cache
+def _compared() -> Compared:
+    spec = parse_spec(
+        {
+            "base": {"train.epochs": 3},
+            "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
+            "sampler": {"kind": "random", "trials": 6},
+            "scheduler": {"kind": "none"},
+            "race": {"keep": 2, "seeds": 2},
+            "confirm": {"seeds": 6, "keep": 2},
+        }
+    )
+    return Compared("runs/a", "ab" * 32, compare_study(spec, run_study(spec, World(2))[1]), 3)
+
+
+def test_a_row_holds_a_pair_on_a_metric_with_all_its_numbers() -> None:
+    compared = _compared()
+    rows = pair_rows([compared])
+    assert len(rows) == 1 + 2 + 7
+    primary = compared.comparison.primary
+    assert primary is not None
+    assert primary.new_videos is not None
+    first = rows[0]
+    assert first["role"] == "primary"
+    assert first["new_videos_low"] == primary.new_videos.low
+    assert first["verdict"] == primary.verdict
+    assert first["first_mean"] == primary.means[0]
+    assert first["data_digest"] == "ab" * 32
+    assert {row["metric"] for row in rows[3:]} == {
+        "corr",
+        "acc7",
+        "acc5",
+        "acc2_has0",
+        "acc2_non0",
+        "f1_has0",
+        "f1_non0",
+    }
+
+
+def test_csv_and_parquet_hold_the_rows() -> None:
+    rows = pair_rows([_compared()])
+    read = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert [row["metric"] for row in read] == [row["metric"] for row in rows]
+    assert float(read[0]["difference"]) == rows[0]["difference"]
+    table = pq.read_table(pa.BufferReader(as_parquet(rows)))
+    assert table.to_pylist() == rows
+
+
+def test_nothing_compared_gives_an_empty_csv() -> None:
+    assert as_csv([]) == ""
+
+
+def test_the_whole_as_json_has_the_folder_the_digest_and_the_comparison() -> None:
+    told = _compared().to_dict()
+    assert told["folder"] == "runs/a"
+    assert told["failed_trials"] == 3
+    assert told["data_digest"] == "ab" * 32
+    assert told["primary"]["metric"] == "mae"
