@@ -111,6 +111,7 @@ def test_long_videos_leave_fewer_degrees_of_freedom_than_equal_ones() -> None:
     videos = np.repeat(np.arange(8), sizes)
     d = rng.normal(0, 1.0, 8)[videos] + rng.normal(0, 0.01, (6, videos.size))
     crossed = crossed_variance(d, videos)
+    assert crossed.effective_videos is not None
     assert crossed.effective_videos == pytest.approx(110**2 / (40**2 + 7 * 10**2))
     # Videos are nearly all of the variance, so that theirs are nearly all degrees of freedom.
     assert crossed.degrees_of_freedom == pytest.approx(crossed.effective_videos - 1, rel=0.01)
