@@ -58,9 +58,9 @@ def propose(spec: StudySpec, history: History, number: int) -> Proposal:
             config = spec.searched.to_config(point)
         except InputError:
             continue
-        if config.config_id not in history.configs:
-            start = StartPoint(f"sampled {number}", Origin.SAMPLER, config)
-            return Proposal(config_row(spec, start, number))
+        row = config_row(spec, StartPoint(f"sampled {number}", Origin.SAMPLER, config), number)
+        if row["config_id"] not in history.configs:
+            return Proposal(row)
     note = f"none of {tried:,} further points was new and allowed; {number} configurations"
     row = plan_row(Kind.SPACE_EXHAUSTED, phase=Phase.SCREEN, value=number, note=note)
     return Proposal(None, [row])

@@ -23,6 +23,7 @@ from tune.table_schemas import KEYS, SCHEMAS, check_version, to_arrow, unify
 __all__ = ["TableStore"]
 
 _COMPACT_AT = 500  # files; ten thousand small ones take seconds to read, one takes milliseconds
+_FEW = 100  # rows
 _READ_ATTEMPTS = 5  # a reader may meet a compaction: a part that it listed is gone
 
 
@@ -169,10 +170,13 @@ class TableStore:
             raise self._refused(error) from error
 
     def _write(self, table: str, part: _Part, data: pa.Table) -> None:
+        # A few rows gain nothing from packing, and are packed when they are merged.
+        options: dict[str, Any] = {"compression": "zstd"}
+        if len(data) < _FEW:
+            options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
         try:
             self._folder.write_with(
-                f"{table}/{part.name}",
-                lambda stream: pq.write_table(data, stream, compression="zstd"),
+                f"{table}/{part.name}", lambda stream: pq.write_table(data, stream, **options)
             )
         except OSError as error:
             raise self._refused(error) from error
