@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cluster.cli_fetch import fetch
 from cluster.cli_setup import doctor, template, token
 from hscl.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from cluster.connection import Connection
-    from cluster.jobs import SearchJob
+    from cluster.job_records import SearchJob
     from cluster.known import KnownStudy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +44,7 @@ def cluster() -> None:
 cluster.add_command(token)
 cluster.add_command(template)
 cluster.add_command(doctor)
+cluster.add_command(fetch)
 
 
 @cluster.command()
@@ -81,7 +83,8 @@ def submit(  # noqa: PLR0913 - one parameter an option
     holds already goes on where it was.
     """
     from cluster.connection import connect, job_address
-    from cluster.jobs import JobSetup, SearchRequest, refuse_second, submit_search
+    from cluster.job_records import JobSetup, SearchRequest
+    from cluster.jobs import refuse_second, submit_search
     from cluster.preflight import check_search
     from cluster.shipping import pack
     from cluster.uris import checked_location
@@ -238,35 +241,6 @@ def resume(  # noqa: PLR0913 - one parameter an option
     _next_commands(study.connection, new)
     if follow:
         _follow(study.connection, new)
-
-
-@cluster.command()
-@click.argument("arguments", metavar="[ID] DIR", nargs=-1, required=True)
-@_address
-@click.option("--out", help="The study's --out, where Ray has forgotten the job.")
-@click.option("--checkpoints/--no-checkpoints", default=True, help="Bring them too.")
-def fetch(arguments: tuple[str, ...], address: str, out: str | None, *, checkpoints: bool) -> None:
-    """Bring a study to a folder of this machine, from storage that this machine can open.
-
-    Fetched again it brings what is new.
-    """  # noqa: DOC501 - this is what --help prints
-    from cluster.connection import connect
-    from cluster.fetching import fetch_study
-    from cluster.jobs import find_job
-    from cluster.uris import checked_location
-
-    if len(arguments) > 2:
-        raise InputError(f"fetch takes an id and a folder, but got {len(arguments)} arguments")
-    *ids, folder = arguments
-    head = "HEAD"
-    if out is None:
-        connection = connect(address)
-        job = find_job(connection, ids[0] if ids else None)
-        out, head = job.out, job.host or connection.host
-    count = fetch_study(
-        checked_location("--out", out), Path(folder), head, checkpoints=checkpoints
-    )
-    click.echo(f"{count} files; look at them with: hscl compare {folder}")
 
 
 def _find(

@@ -67,7 +67,7 @@ def doctor(  # noqa: PLR0913 - one parameter an option
     """  # noqa: DOC501 - this is what --help prints
     from cluster.connection import DEFAULT_ADDRESS, connect
     from cluster.diagnosis import diagnose
-    from cluster.jobs import JobSetup
+    from cluster.job_records import JobSetup
     from cluster.shipping import pack
     from cluster.uris import checked_location
     from tune.study_toml import load_spec

@@ -7,7 +7,7 @@ from cluster.connection import Connection
 from cluster.cost import Cost, estimate
 from cluster.doctor import Check, encoders_of, judge
 from cluster.head_tasks import ask_head
-from cluster.jobs import JobSetup
+from cluster.job_records import JobSetup
 from cluster.shipping import DISTRIBUTION, STUDY_FILE
 from cluster.uris import Location
 from hscl.errors import RunError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ray.job_submission import JobStatus
 
 from cluster.connection import Connection, RefusalError, asked
-from cluster.jobs import ACTIVE
+from cluster.job_records import ACTIVE
 from hscl.errors import RunError
 
 __all__ = ["follow", "output_of"]

@@ -14,7 +14,8 @@ from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connection import Connection, RefusalError, asked
 from cluster.job_entry import ANSWER
-from cluster.jobs import ACTIVE, JobSetup, start_job
+from cluster.job_records import ACTIVE, JobSetup
+from cluster.jobs import start_job
 from hscl.errors import HsclError, InputError, RunError
 
 __all__ = ["Outcome", "ask_head", "failure", "run_on_head"]

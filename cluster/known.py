@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from cluster.connection import Connection
-from cluster.jobs import JobSetup, SearchJob, SearchRequest, find_job, search_jobs
+from cluster.job_records import JobSetup, SearchJob, SearchRequest
+from cluster.jobs import find_job, search_jobs
 from cluster.shipping import pack
 from cluster.uris import Location, checked_location
 from hscl.errors import InputError

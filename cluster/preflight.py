@@ -2,7 +2,7 @@
 
 from cluster.connection import Connection
 from cluster.head_tasks import failure, run_on_head
-from cluster.jobs import SearchRequest
+from cluster.job_records import SearchRequest
 
 __all__ = ["check_search"]
 

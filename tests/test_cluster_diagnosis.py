@@ -7,7 +7,7 @@ from cluster_head import RayHead
 
 from cluster.connection import Connection, connect
 from cluster.diagnosis import diagnose
-from cluster.jobs import JobSetup
+from cluster.job_records import JobSetup
 from cluster.shipping import pack
 from cluster.uris import checked_location
 from hscl.data.demo import write_demo

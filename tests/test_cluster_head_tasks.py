@@ -7,7 +7,8 @@ from cluster_head import RayHead
 
 from cluster.connection import Connection, asked, connect
 from cluster.head_tasks import Outcome, ask_head, failure, run_on_head
-from cluster.jobs import JobSetup, search_jobs
+from cluster.job_records import JobSetup
+from cluster.jobs import search_jobs
 from cluster.shipping import pack
 from hscl.errors import InputError, RunError
 

@@ -6,24 +6,12 @@ from pathlib import Path
 
 import pytest
 from cluster_head import RayHead
-from hypothesis import given
-from hypothesis import strategies as st
 from ray.job_submission import JobStatus
 
 from cluster.connection import Connection, asked, connect
-from cluster.jobs import (
-    ACTIVE,
-    JobSetup,
-    SearchJob,
-    SearchRequest,
-    find_job,
-    search_jobs,
-    start_job,
-    stop_job,
-    submission_id,
-    submit_search,
-)
-from cluster.shipping import STUDY_FILE, pack
+from cluster.job_records import ACTIVE, JobSetup, SearchRequest, submission_id
+from cluster.jobs import find_job, search_jobs, start_job, stop_job, submit_search
+from cluster.shipping import pack
 from cluster.uris import checked_location
 from hscl.errors import InputError
 
@@ -47,18 +35,6 @@ def request_for(connection: Connection, tmp_path: Path) -> Iterator[SearchReques
     for job in search_jobs(connection):
         if job.active and job.out == out.uri:
             stop_job(connection, job)
-
-
-@given(st.sets(st.integers(1, 50)), st.sets(st.integers(1, 50)))
-def test_the_next_id_is_free_and_belongs_to_the_place(mine: set[int], other: set[int]) -> None:
-    out, elsewhere = (checked_location("--out", f"/runs/{name}") for name in ("one", "two"))
-    stem = submission_id(out, []).removesuffix("1")
-    taken = {f"{stem}{n}" for n in mine}
-    taken |= {f"{submission_id(elsewhere, []).removesuffix('1')}{n}" for n in other}
-    new = submission_id(out, taken | {"raysubmit_x", f"{stem}note"})
-    assert new not in taken
-    assert new.startswith(stem)
-    assert submission_id(out, taken | {new}) != new
 
 
 def test_a_search_is_submitted_found_refused_twice_and_stopped(
@@ -118,25 +94,3 @@ def test_a_job_runs_in_token_mode_and_stops_by_sigint(
     assert variables["RAY_JOB_STOP_SIGNAL"] == "SIGINT"
     assert variables["RAY_JOB_STOP_WAIT_TIME_S"] == "5"
     assert ray_head.token not in str(details)
-
-
-def test_the_entrypoint_survives_a_shell(request_for: SearchRequest) -> None:
-    odd = checked_location("--out", "/runs/it's; rm -rf $HOME")
-    request = SearchRequest(request_for.setup, "mine", DATA, odd)
-    assert request.arguments == [
-        *("search", "--study", STUDY_FILE, "--data", DATA.uri, "--out", odd.uri)
-    ]
-    again = SearchRequest(request.setup, "mine", DATA, odd, frozen=True)
-    assert "--frozen" in again.arguments
-    assert "--study" not in again.arguments
-
-
-def test_what_is_printed_as_json_names_times_and_host() -> None:
-    job = SearchJob(
-        "hscl-1-1", JobStatus.FAILED, "mine", "/d", "/o", "", "python",
-        ships_code=False, stop_wait_s=1, started=None, ended=None, host="", message=" why ",
-    )  # fmt: skip
-    told = job.to_dict()
-    assert told["status"] == "FAILED"
-    assert told["driver_host"] is None
-    assert told["started"] is None

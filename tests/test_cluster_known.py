@@ -6,7 +6,8 @@ import pytest
 from cluster_head import RayHead
 
 from cluster.connection import Connection, connect
-from cluster.jobs import JobSetup, SearchRequest, find_job, start_job, submission_id
+from cluster.job_records import JobSetup, SearchRequest, submission_id
+from cluster.jobs import find_job, start_job
 from cluster.known import find_study
 from cluster.shipping import pack
 from cluster.uris import Location, checked_location

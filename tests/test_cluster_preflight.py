@@ -6,7 +6,8 @@ import pytest
 from cluster_head import RayHead
 
 from cluster.connection import Connection, connect
-from cluster.jobs import JobSetup, SearchRequest, search_jobs
+from cluster.job_records import JobSetup, SearchRequest
+from cluster.jobs import search_jobs
 from cluster.preflight import check_search
 from cluster.shipping import pack
 from cluster.uris import checked_location

@@ -5,7 +5,7 @@ from cluster_head import NODE, RayHead
 
 from cluster.connection import connect
 from cluster.head_tasks import ask_head
-from cluster.jobs import JobSetup
+from cluster.job_records import JobSetup
 from cluster.shipping import pack
 
 pytestmark = pytest.mark.cluster
