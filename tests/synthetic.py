@@ -166,7 +166,11 @@ class Training:
                 peak_memory=1 << 20,
             )
             self.reports.append(report)
-            yield report
+            try:
+                yield report
+            except GeneratorExit:  # stopped at a rung: some libraries take their time to let go
+                time.sleep(self._workload.unwind_s)
+                raise
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -197,6 +201,7 @@ class Synthetic:
     """The workload."""
 
     epoch_s: float = 0.0
+    unwind_s: float = 0.0
     faults: Faults = field(default_factory=Faults)
 
     def begin(self, order: TrialOrder, config: Config, data: Any) -> Training:

@@ -412,6 +412,27 @@ def test_warm_workers_run_many_trials_each(undisturbed: Path) -> None:
     assert len(pids) == 1
 
 
+SLOW_UNWINDING = """
+import os, sys
+os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "1"
+from synthetic import Data, Synthetic, study
+from tune.driver import SearchRequest, run_search
+run_search(study(), Data(), SearchRequest(out=sys.argv[1]), workload=Synthetic(unwind_s=4.0))
+"""
+
+
+@pytest.mark.slow
+def test_trials_that_tune_loses_without_a_word_are_found_and_run(tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    command = [sys.executable, "-c", SLOW_UNWINDING, str(tmp_path / "study")]
+    environment = os.environ | {"PYTHONPATH": paths}
+    subprocess.run(command, env=environment, check=True, timeout=400)
+    done = open_study(tmp_path / "study")
+    check(done)
+    errors = [row["error"] for row in raw_rows(done, "trials") if row["state"] == "started"]
+    assert any(error is not None and "did not let go" in error for error in errors)
+
+
 DRIVER = """
 import sys
 from synthetic import Data, Synthetic, study
