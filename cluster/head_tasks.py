@@ -22,7 +22,7 @@ __all__ = ["Outcome", "ask_head", "failure", "run_on_head"]
 
 
 _ERROR = "hscl: error: "
-_END_S = 10.0
+_END_S = 30.0
 _BEGIN = "Running entrypoint for job "
 
 
@@ -149,7 +149,10 @@ def failure(outcome: Outcome, python: str) -> HsclError | None:
 
 
 def _forget(connection: Connection, name: str) -> None:
-    """Stop a task that still runs, and take it off the cluster's list."""
+    """Stop a task that still runs, and take it off the cluster's list.
+
+    Ray may write its last status once more and so list it again, without anything of ours.
+    """
     try:
         deadline = time.monotonic() + _END_S
         if asked(connection.client.get_job_status, name) in ACTIVE:

@@ -111,6 +111,7 @@ def test_help_of_every_command_loads_neither_ray_nor_torch() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
 def test_a_search_is_sent_off_watched_killed_resumed_and_brought_back(
     ray_head: RayHead, tmp_path: Path
 ) -> None:

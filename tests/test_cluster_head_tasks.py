@@ -29,14 +29,24 @@ def study(ray_head: RayHead) -> Path:
     return folder
 
 
+def _running_tasks(connection: Connection) -> set[str]:
+    jobs = asked(connection.client.list_jobs)
+    names = (job.submission_id or "" for job in jobs if not job.status.is_terminal())
+    return {name for name in names if name.startswith("hscl-task-")}
+
+
+def _searches(connection: Connection) -> set[str]:
+    return {job.id for job in search_jobs(connection)}
+
+
 def test_an_answer_comes_back_whole_and_the_task_is_forgotten(
     connection: Connection, study: Path
 ) -> None:
     arguments = ["trial-log", "--out", str(study), "--trial", "0123456789ab-7"]
+    searches = _searches(connection)
     assert ask_head(connection, SETUP, arguments) == "epoch 1: über\nepoch 2\n"
-    left = [job.submission_id or "" for job in asked(connection.client.list_jobs)]
-    assert not any(name.startswith("hscl-task-") for name in left)
-    assert search_jobs(connection) == []
+    assert _running_tasks(connection) == set()
+    assert _searches(connection) == searches  # a task is no search
 
 
 def test_bad_input_there_is_bad_input_here(connection: Connection, study: Path) -> None:
@@ -73,8 +83,7 @@ def test_a_task_that_takes_too_long_is_stopped(connection: Connection) -> None:
     setup = JobSetup(SETUP.shipment, python="sleep 600 #")
     with pytest.raises(RunError, match="within 4 s"):
         run_on_head(connection, setup, ["status"], timeout_s=4)
-    left = [job.submission_id or "" for job in asked(connection.client.list_jobs)]
-    assert not any(name.startswith("hscl-task-") for name in left)
+    assert _running_tasks(connection) == set()
 
 
 @pytest.mark.parametrize(
