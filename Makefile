@@ -20,7 +20,6 @@ $(STAMP): pyproject.toml constraints.txt
 search: install
 	$(BIN)/hscl data demo --out $(OUT)/demo.arrow --keep
 	$(BIN)/hscl search demo --data $(OUT)/demo.arrow --out $(OUT)/study
-	$(BIN)/hscl compare $(OUT)/study
 
 lint: install
 	$(BIN)/ruff format --check

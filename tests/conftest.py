@@ -239,3 +239,13 @@ def tiny_model(
     with Progress(plan) as progress:
         train_final(plan, folder, progress)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests had no real data to read."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if _MISSING in str(report.longrepr)
+    ]
+    terminalreporter.write_line(f"{len(skipped)} tests skipped: {_MISSING}")
