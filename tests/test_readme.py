@@ -12,12 +12,10 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import click
 import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from hscl.cli import hscl
 from hscl.config import Config
 from tune.table_schemas import SCHEMAS
 
@@ -106,27 +104,6 @@ def renewed(text: str) -> str:
 
 def test_the_generated_references_are_current() -> None:
     assert README.read_text() == renewed(README.read_text()), "run: python tests/test_readme.py"
-
-
-def test_commands_that_need_a_cluster_are_at_least_accepted() -> None:
-    lines = [
-        line.split()
-        for info, block in _blocks("sh")
-        if NEEDS_A_CLUSTER in info
-        for line in block.splitlines()
-        if line.startswith("hscl ")
-    ]
-    assert len(lines) > 5
-    for _, *arguments in lines:
-        command: click.Command = hscl
-        context = click.Context(command)
-        while isinstance(command, click.Group):
-            name = arguments.pop(0)
-            found = command.get_command(context, name)
-            assert found is not None, name
-            command = found
-            context = click.Context(command, parent=context, info_name=name)
-        command.make_context(command.name, arguments, parent=context.parent)
 
 
 def test_links_inside_the_repository_resolve() -> None:
