@@ -59,7 +59,10 @@ class RayHead:
     def start(self) -> None:
         """Start it, as after a reboot: it knows no jobs."""
         gcs, dashboard, agent, client, grpc, metrics = map(str, self._ports)
+        # A test run that is itself killed takes its head with it: Ray ends on SIGTERM.
+        setpriv = shutil.which("setpriv")
         command = [
+            *((setpriv, "--pdeathsig", "TERM") if setpriv else ()),
             *(str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address", NODE),
             *("--port", gcs, "--dashboard-port", dashboard, "--ray-client-server-port", client),
             *("--dashboard-agent-listen-port", agent, "--dashboard-agent-grpc-port", grpc),
