@@ -147,6 +147,9 @@ def test_tables_come_as_csv_json_and_parquet_with_the_same_rows(
     assert [row["trial_id"] for row in csv.DictReader(io.StringIO(text))] == rows[
         "trial_id"
     ].to_pylist()
+    _, text, _ = hscl("table", "plan", folder)
+    seeds = [json.loads(row["seeds"] or "null") for row in csv.DictReader(io.StringIO(text))]
+    assert seeds == open_study(folder).table("plan")["seeds"].to_pylist()
     _, text, _ = hscl("table", "reports", folder, "--format", "json")
     values = [json.loads(line)["valid_mae"] for line in text.splitlines()]
     assert values == pytest.approx(open_study(folder).table("reports")["valid_mae"].to_pylist())

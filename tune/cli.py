@@ -289,4 +289,8 @@ def _as_bytes(rows: "pa.Table", form: str) -> bytes:
     if form == "json":
         text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
         return str(text).encode()
+    for field in rows.schema:
+        if pa.types.is_list(field.type):  # as JSON, which a reader of the cell can take apart
+            lists = rows[field.name].to_pylist()
+            frame[field.name] = [None if cell is None else json.dumps(cell) for cell in lists]
     return str(frame.to_csv(index=False)).encode()
