@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo
 
-.PHONY: search test lint bench install clean
+.PHONY: search test slow lint bench install clean
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -m 'not slow'
+
+# Longer: kills, three machines in network namespaces, a real SLURM (root, iproute2, slurm-wlm).
+slow: install
+	$(BIN)/python -m pytest -m slow
 
 bench: install
 	for file in tests/bench/bench_*.py; do $(BIN)/python $$file || exit 1; done
