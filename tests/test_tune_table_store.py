@@ -104,6 +104,25 @@ def test_a_file_larger_than_all_newer_ones_is_not_rewritten(tmp_path: Path) -> N
     assert sequence(tmp_path) == list(range(20_005))
 
 
+def test_a_row_is_rewritten_logarithmically_often_however_small_its_file_was(
+    tmp_path: Path,
+) -> None:
+    store = TableStore(tmp_path)
+    rewritten = 0
+    rounds, each = 32, 4
+    for turn in range(rounds):
+        for seq in range(turn * each, (turn + 1) * each):
+            store.append("reports", [report(seq)])
+        before = {path.name for path in (tmp_path / "tables/reports").iterdir()}
+        store.compact("reports")
+        after = {path.name for path in (tmp_path / "tables/reports").iterdir()}
+        for name in after - before:
+            rewritten += pq.read_metadata(tmp_path / "tables/reports" / name).num_rows
+    rows = rounds * each
+    assert sequence(tmp_path) == list(range(rows))
+    assert rewritten <= rows * (np.log2(rounds) + 1)  # all of them each time: rows * rounds / 2
+
+
 def test_a_kill_between_merging_and_deleting_neither_loses_nor_doubles(tmp_path: Path) -> None:
     folder = tmp_path / "tables" / "reports"
     store = TableStore(tmp_path)

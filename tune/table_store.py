@@ -39,6 +39,10 @@ class _Part:
     def name(self) -> str:
         return f"{self.first:08d}-{self.last:08d}.parquet"
 
+    @property
+    def appends(self) -> int:
+        return self.last - self.first + 1
+
     def covers(self, other: "_Part") -> bool:
         inside = self.first <= other.first and other.last <= self.last
         return inside and (self.first, self.last) != (other.first, other.last)
@@ -228,14 +232,19 @@ def _standing(listed: list[_Part]) -> list[_Part]:
 
 
 def _newest(parts: list[_Part]) -> list[_Part]:
-    """The newest files, up to one that is larger than all newer ones together."""
+    """The newest files, up to one that is larger than all newer ones together.
+
+    Larger in bytes, or in appends: many small files take far more bytes than their rows, so that
+    bytes alone would have the same rows rewritten every time.
+    """
     kept: list[_Part] = []
-    total = 0
+    size = appends = 0
     for part in reversed(parts):
-        if kept and part.size > total:
+        if kept and (part.size > size or part.appends > appends):
             break
         kept.insert(0, part)
-        total += part.size
+        size += part.size
+        appends += part.appends
     return kept
 
 
