@@ -18,12 +18,14 @@ from hscl.errors import InputError, did_you_mean
 __all__ = [
     "PRESETS",
     "Config",
+    "FrozenTree",
     "LossConfig",
     "ModelConfig",
     "RunConfig",
     "SequenceConfig",
     "TextConfig",
     "TrainConfig",
+    "dotted_values",
     "preset",
 ]
 
@@ -33,7 +35,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Tree(BaseModel):
+class FrozenTree(BaseModel):
+    """Settings that can't be changed; unknown keys and values of another type are errors."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -43,7 +47,7 @@ class _Tree(BaseModel):
     )
 
 
-class LossConfig(_Tree):
+class LossConfig(FrozenTree):
     """L = L_task + omega1·(L_ta + L_tv) + omega2·L_fusion; L_tm = SupCR + alpha·similarity."""
 
     temperature: Positive = 0.5
@@ -66,7 +70,7 @@ class LossConfig(_Tree):
     """The paper's formulas, or the released code's denominator and unsquared norm."""
 
 
-class TrainConfig(_Tree):
+class TrainConfig(FrozenTree):
     """Optimisation, from the released code's defaults for MOSI."""
 
     lr: Positive = 1e-3
@@ -101,7 +105,7 @@ class TrainConfig(_Tree):
     """Batches drawn at random, or from utterances of similar length."""
 
 
-class TextConfig(_Tree):
+class TextConfig(FrozenTree):
     """The text encoder."""
 
     encoder: Annotated[str, Field(min_length=1)] = "minilm"
@@ -114,7 +118,7 @@ class TextConfig(_Tree):
     """Which vector stands for the sentence and asks in the fusion blocks: [CLS], or the mean."""
 
 
-class SequenceConfig(_Tree):
+class SequenceConfig(FrozenTree):
     """A Transformer over audio or vision frames, at the features' own width."""
 
     heads: Count = 1
@@ -127,7 +131,7 @@ class SequenceConfig(_Tree):
     """Dropout inside the encoder."""
 
 
-class FusionConfig(_Tree):
+class FusionConfig(FrozenTree):
     """The self-attention, cross-attention, feed-forward block."""
 
     heads: Count = 12
@@ -138,7 +142,7 @@ class FusionConfig(_Tree):
     """Dropout of attention and residuals."""
 
 
-class HeadConfig(_Tree):
+class HeadConfig(FrozenTree):
     """The prediction MLP."""
 
     hidden: Count = 128
@@ -147,7 +151,7 @@ class HeadConfig(_Tree):
     """Dropout before the first layer."""
 
 
-class ModelConfig(_Tree):
+class ModelConfig(FrozenTree):
     """The network."""
 
     modalities: Literal["text", "text+audio", "text+vision", "text+audio+vision"] = (
@@ -167,7 +171,7 @@ class ModelConfig(_Tree):
     head: HeadConfig = HeadConfig()
 
 
-class RunConfig(_Tree):
+class RunConfig(FrozenTree):
     """How to execute; no part of a configuration's identity."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -182,7 +186,7 @@ class RunConfig(_Tree):
     """torch.compile the network."""
 
 
-class Config(_Tree):
+class Config(FrozenTree):
     """One configuration: loss, training, model, and how to run it."""
 
     loss: LossConfig = LossConfig()
@@ -192,7 +196,7 @@ class Config(_Tree):
 
     def dotted(self) -> dict[str, Any]:
         """The tree as one flat mapping, `{"loss.temperature": 0.5, …}`, in the tree's order."""
-        return _flatten(self.model_dump())
+        return dotted_values(self.model_dump())
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Config":
         """A new configuration with some dotted names changed.
@@ -257,11 +261,20 @@ class Config(_Tree):
         return cls.model_validate_json(text)
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted_values(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one flat mapping with dotted names.
+
+    Args:
+        tree: Mappings inside mappings, anything else at the leaves.
+        prefix: What every name begins with, its dot included.
+
+    Returns:
+        The leaves in the tree's order.
+    """
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= dotted_values(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

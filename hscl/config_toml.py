@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from hscl.config import Config, preset
+from hscl.config import Config, dotted_values, preset
 from hscl.errors import InputError, did_you_mean
 
 __all__ = ["dump_config", "load_config", "parse_config", "read_document"]
@@ -78,7 +78,7 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
             valid = [*sections, *_NOT_CONFIGURATION]
             problems.append(f"{key!r} is no configuration key; {did_you_mean(key, valid)}")
         elif isinstance(value, Mapping):
-            flat |= _dotted(value, f"{key}.")
+            flat |= dotted_values(value, f"{key}.")
         else:
             flat[key] = value
     try:
@@ -138,13 +138,3 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(f"{path} must hold tables of keys, but holds a {type(tree).__name__}")
     return tree
-
-
-def _dotted(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _dotted(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from hscl.config import FrozenTree
 from hscl.errors import did_you_mean
 from hscl.metrics import METRICS
 
@@ -49,16 +50,8 @@ Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_seeds)]
 Keep = Annotated[int | Literal["all"], BeforeValidator(_keep)]
 
 
-class Section(BaseModel):
-    """A frozen table; unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+class Section(FrozenTree):
+    """One table of a study file."""
 
 
 class StudySection(Section):

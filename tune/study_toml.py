@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from hscl.config import PRESETS, Config, preset
+from hscl.config import PRESETS, Config, dotted_values, preset
 from hscl.config_toml import load_config, read_document
 from hscl.errors import InputError, did_you_mean
 from tune.study_checks import find_mistakes
@@ -99,7 +99,7 @@ def changed_keys(old: StudySpec, new: StudySpec) -> list[str]:
     Returns:
         `"race.keep: was 4, is 5"` for each key; empty where the study may be resumed.
     """
-    before, after = _leaves(old.tree()), _leaves(new.tree())
+    before, after = dotted_values(old.tree()), dotted_values(new.tree())
     return [
         f"{key}: was {before.get(key, 'not there')!r}, is {after.get(key, 'not there')!r}"
         for key in dict.fromkeys([*before, *after])
@@ -163,7 +163,7 @@ class _Reader:
             return None
 
     def _base(self, table: Mapping[str, Any]) -> tuple[str, Config | None]:
-        overrides = _leaves({k: v for k, v in table.items() if k != "preset"})
+        overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
         try:
             name, config = self._preset(table.get("preset", "mosi"), "base")
             return name, config.with_overrides(overrides)
@@ -190,12 +190,14 @@ class _Reader:
             return []
         if base is None:
             return []
-        shared = _leaves({k: v for k, v in base_table.items() if k != "preset"})
+        shared = dotted_values({k: v for k, v in base_table.items() if k != "preset"})
         defaults = base.dotted()
         known = []
         for number, point in enumerate(points, 1):
             name = point.get("name", point.get("preset", f"known {number}"))
-            overrides = _leaves({k: v for k, v in point.items() if k not in {"name", "preset"}})
+            overrides = dotted_values(
+                {k: v for k, v in point.items() if k not in {"name", "preset"}}
+            )
             if not isinstance(name, str) or not name:
                 self.mistakes.append(f"[[known]] {number}: name must be a text, but got {name!r}")
                 continue
@@ -251,14 +253,3 @@ def _beyond_64_bits(tree: Any, where: str = "") -> list[str]:
     if isinstance(tree, int) and not -(2**63) <= tree < 2**63:
         return [f"{where} must hold whole numbers of at most 64 bits"]
     return []
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one flat mapping with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _leaves(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
