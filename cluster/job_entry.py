@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -172,4 +173,7 @@ def _answer(value: Any) -> None:
 
 
 if __name__ == "__main__":
+    # `stop` sends SIGINT, which a head that was started in the background of a script ignores,
+    # and so does every job that inherits from it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_command(entry, "python -m cluster.job_entry")

@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,11 @@ if TYPE_CHECKING:  # torch is loaded by the tests that need it
 
     from hscl.config import Config
     from hscl.data.prepared import PreparedSplit, TrainingData
+
+# A shell ignores SIGINT for what it runs in the background, and children inherit that: heads, jobs
+# and drivers that tests interrupt would not notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
 

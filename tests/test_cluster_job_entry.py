@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,19 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     done = _entry(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_it_can_be_interrupted_where_it_inherits_that_interrupts_are_ignored(
+    tmp_path: Path,
+) -> None:
+    study = tmp_path / "study.toml"
+    os.mkfifo(study)  # reading it waits for a writer
+    command = [sys.executable, "-m", "cluster.job_entry", "search", "--study", str(study)]
+    command += ["--data", str(tmp_path / "d.arrow"), "--out", str(tmp_path / "out"), "--dry-run"]
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    with subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as entry:
+        with study.open("w"):  # returns when the entry has begun to read
+            entry.send_signal(signal.SIGINT)
+            _, error = entry.communicate(timeout=60)
+    assert entry.returncode == 130
+    assert "interrupted" in error
