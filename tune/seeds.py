@@ -8,6 +8,7 @@ the study that it learned from.
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hscl.errors import InputError
 
@@ -61,8 +62,20 @@ def plan_seeds(
         InputError: Listed seeds repeat, overlap with each other or with `avoid`, or can't be
             shared evenly by the looks.
     """  # noqa: DOC502 - raised by _check
-    listed_race = () if isinstance(race, int) else tuple(race)
-    listed_confirm = () if isinstance(confirm, int) else tuple(confirm)
+    given = (seeds if isinstance(seeds, int) else tuple(seeds) for seeds in (race, confirm))
+    return _planned(study_seed, *given, looks, tuple(avoid))
+
+
+@lru_cache(maxsize=64)  # the planner asks at every step
+def _planned(
+    study_seed: int,
+    race: int | tuple[int, ...],
+    confirm: int | tuple[int, ...],
+    looks: int,
+    avoid: tuple[int, ...],
+) -> SeedPlan:
+    listed_race = () if isinstance(race, int) else race
+    listed_confirm = () if isinstance(confirm, int) else confirm
     _check(listed_race, listed_confirm, looks, avoid)
     fresh = _derived(study_seed, {*listed_race, *listed_confirm, *avoid})
     screen = next(fresh)

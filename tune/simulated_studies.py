@@ -7,8 +7,9 @@ predictions.
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,34 +70,37 @@ class World:
     videos: int = 31
     utterances: int = 686
     slow: float = 0.3
-    _splits: dict[str, tuple[npt.NDArray[np.int64], FloatArray]] = field(default_factory=dict)
-    _curves: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
-    _names: dict[Config, str] = field(default_factory=dict)
+    _memory: dict[tuple[str | int, ...], Any] = field(default_factory=dict)
+    _names: dict[int, tuple[Config, str]] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """Layout and labels of "valid" or "test"."""
-        if name not in self._splits:
+
+        def draw() -> tuple[npt.NDArray[np.int64], FloatArray]:
             sizes = {
                 "valid": (_VALID_VIDEOS, _VALID_UTTERANCES),
                 "test": (self.videos, self.utterances),
             }
             layout = video_layout(*sizes[name])
-            self._splits[name] = layout, draw_labels(self._rng(name), layout)
-        return self._splits[name]
+            return layout, draw_labels(self._rng(name), layout)
+
+        drawn: tuple[npt.NDArray[np.int64], FloatArray] = self._once(("split", name), draw)
+        return drawn
 
     def predictions(self, config: Config, seed: int, split: str) -> FloatArray:
         """(U,) predictions of the best epoch of one run."""
-        layout, labels = self.split(split)
-        halved, sds = 0.5**0.5, self.effects
-        fixed, own = (
-            self._rng(self._name(config), split),
-            self._rng(self._name(config), seed, split),
-        )
-        error = self.surface(config) + 0.4 * self._rng(split, "base").normal(size=labels.size)
-        error += fixed.normal(0.0, sds.video * halved, int(layout[-1]) + 1)[layout]
-        error += fixed.normal(0.0, sds.utterance * halved, labels.size)
-        error += self._luck(config, seed) + own.normal(0.0, sds.error * halved, labels.size)
-        return labels - np.where(labels > 0.0, 1.0, -1.0) * error
+        _, labels = self.split(split)
+        name = self._name(config)
+
+        def draw() -> FloatArray:
+            return self._expected_error(config, split)
+
+        expected: FloatArray = self._once(("expected", name, split), draw)
+        error = expected + self._luck(name, seed)
+        noise = self._rng(name, seed, split).normal(0.0, self.effects.error, labels.size)
+        error += 0.5**0.5 * noise  # each side has half the variance of a difference
+        predictions: FloatArray = labels - np.where(labels > 0.0, 1.0, -1.0) * error
+        return predictions
 
     def objective(self, metric: str, epochs: int) -> Callable[[Config, int, int], float]:
         """(configuration, seed, epoch) → valid metric, for `tune.simulated_run.simulate`.
@@ -107,42 +111,66 @@ class World:
         """
 
         def value(config: Config, seed: int, epoch: int) -> float:
-            run = self._name(config), seed
-            if run not in self._curves:
-                self._curves[run] = self._curve(config, seed, metric, epochs)
-            reached = float(self._curves[run][epoch - 1])
-            if math.isnan(reached):
+            run = ("curve", self._name(config), seed)
+            curve = self._once(run, lambda: self._curve(config, seed, metric, epochs))
+            if math.isnan(curve[epoch - 1]):
                 raise SimulatedTrialError(f"the loss was not finite in epoch {epoch}")
-            return reached
+            return float(curve[epoch - 1])
 
         return value
 
-    def _curve(self, config: Config, seed: int, metric: str, epochs: int) -> FloatArray:
+    def _expected_error(self, config: Config, split: str) -> FloatArray:
+        """(U,) errors of a configuration over all seeds."""
+        layout, labels = self.split(split)
+        base = self._once(
+            ("base", split), lambda: self._rng(split, "base").normal(0.0, 0.4, labels.size)
+        )
+        rng, halved = self._rng(self._name(config), split), 0.5**0.5
+        error: FloatArray = base + self.surface(config)
+        error += rng.normal(0.0, self.effects.video * halved, int(layout[-1]) + 1)[layout]
+        error += rng.normal(0.0, self.effects.utterance * halved, labels.size)
+        return error
+
+    def _curve(self, config: Config, seed: int, metric: str, epochs: int) -> list[float]:
         """Valid metric by epoch: what is left to learn halves at the configuration's own pace."""
+        name = self._name(config)
         _, labels = self.split("valid")
         final = float(
             pseudo_values(metric, labels, self.predictions(config, seed, "valid")).mean()
         )
-        pace = 0.9 * (1.0 - self.slow * self._rng(self._name(config), "pace").random())
-        rng = self._rng(self._name(config), seed, "curve")
-        left = 0.5 * np.exp(-pace * np.arange(1, epochs + 1))
+        lag = self._once(("lag", name), lambda: self._rng(name, "pace").random())
+        rng = self._rng(name, seed, "curve")
+        left = 0.5 * np.exp(-0.9 * (1.0 - self.slow * lag) * np.arange(1, epochs + 1))
         left += np.abs(rng.normal(0.0, 0.004, epochs))
         left -= left.min()  # the best epoch is the one whose predictions are kept
-        curve: FloatArray = final + left if MODE[metric] == "min" else final - left
+        values: FloatArray = final + left if MODE[metric] == "min" else final - left
         if rng.random() < self.effects.failure_rate:
-            curve[rng.integers(epochs) :] = np.nan
+            values[rng.integers(epochs) :] = np.nan
+        curve: list[float] = values.tolist()
         return curve
 
-    def _luck(self, config: Config, seed: int) -> float:
-        shared = self._rng("seed", seed).normal(0.0, 0.3 * self.effects.seed)
-        own = self._rng(self._name(config), seed).normal(0.0, self.effects.seed * 0.5**0.5)
-        return float(shared + own)
+    def _luck(self, name: str, seed: int) -> float:
+        """What a seed does to a configuration; a part of it is the same for all."""
+
+        def shared() -> float:
+            return float(self._rng("seed", seed).normal(0.0, 0.3 * self.effects.seed))
+
+        def own() -> float:
+            return float(self._rng(name, seed).normal(0.0, 0.5**0.5 * self.effects.seed))
+
+        luck: float = self._once(("seed", seed), shared) + self._once(("luck", name, seed), own)
+        return luck
+
+    def _once(self, key: tuple[str | int, ...], draw: Callable[[], Any]) -> Any:
+        if key not in self._memory:
+            self._memory[key] = draw()
+        return self._memory[key]
 
     def _name(self, config: Config) -> str:
-        """A configuration's content; its identity looks at the text encoder's files each time."""
-        if config not in self._names:
-            self._names[config] = config.to_json()
-        return self._names[config]
+        """A configuration's content, remembered by object: to hash a tree takes longer."""
+        if id(config) not in self._names:
+            self._names[id(config)] = config, config.to_json()
+        return self._names[id(config)][1]
 
     def _rng(self, *names: str | int) -> np.random.Generator:
         text = "/".join(str(name) for name in names)
@@ -166,27 +194,34 @@ def run_study(spec: StudySpec, world: World) -> tuple[SimulatedRun, dict[str, pa
 
 
 def _predictions(spec: StudySpec, world: World, run: SimulatedRun) -> pa.Table:
+    splits = {name: _columns(world, name) for name in ("valid", "test")}
     parts = []
     for trial in run.history.trials.values():
         if trial.state is not TrialState.DONE or trial.phase is Phase.SCREEN:
             continue
         config = Config.from_json(run.history.configs[trial.config_id].config)
-        splits = ["valid"]
-        if trial.phase is Phase.CONFIRM and spec.opens_test:
-            splits.append("test")
-        parts += [_rows(world, config, trial.trial_id, trial.seed, split) for split in splits]
+        tested = trial.phase is Phase.CONFIRM and spec.opens_test
+        for split in ["valid", "test"] if tested else ["valid"]:
+            predictions = world.predictions(config, trial.seed, split)
+            own = {
+                "trial_id": pa.repeat(trial.trial_id, predictions.size),
+                "prediction": pa.array(predictions),
+            }
+            parts.append(_in_order(splits[split] | own))
     return pa.concat_tables(parts) if parts else SCHEMAS["predictions"].empty_table()
 
 
-def _rows(world: World, config: Config, trial_id: str, seed: int, split: str) -> pa.Table:
+def _columns(world: World, split: str) -> dict[str, pa.Array]:
+    """The columns that all runs have in common."""
     layout, labels = world.split(split)
-    columns = {
-        "trial_id": pa.array([trial_id] * labels.size),
-        "split": pa.array([split] * labels.size),
+    return {
+        "split": pa.repeat(split, labels.size),
         "utterance": pa.array([str(u) for u in range(labels.size)]),
         "video": pa.array([f"{split}{video:03d}" for video in layout]),
-        "prediction": pa.array(world.predictions(config, seed, split)),
         "label": pa.array(labels),
     }
+
+
+def _in_order(columns: Mapping[str, pa.Array]) -> pa.Table:
     schema = SCHEMAS["predictions"]
     return pa.table([columns[name] for name in schema.names], schema=schema)
