@@ -1,0 +1,261 @@
+"""Studies killed at random moments, resumed, killed again; every row checked at the end.
+
+    drivers    one trial at a time, the driver killed (SIGKILL, its Ray goes with it): the tables
+               as readers see them equal an undisturbed run's but for what is measured
+    workers    two trials at a time, the driver or a worker killed: no row lost or doubled, no gap,
+               every value that of the trial's undisturbed curve, every stop and proposal the
+               planner's answer on the rows before it
+    training   as drivers, but real HSCL training on the demo data set
+
+The first two train a response surface through the real Ray, so that the driver writes all the time
+and kills hit its writing; the third checks that a resumed network goes on bit by bit. Only kills
+that hit a driver which had begun to write, and whose study was not over, are counted. After each,
+the rows on disk are noted, and must all be there at the end as they were.
+
+Run: python tests/bench/bench_kills.py [drivers] [workers] [training] [--kills N] [--seed N]
+It exits with 1 if anything is wrong.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from replay import check, raw_rows, readers_view
+from synthetic import Data, Synthetic, study
+
+from tune.driver import SearchRequest, run_search
+from tune.phases import Done, next_step
+from tune.study import Study, open_study
+from tune.study_data import HsclData
+from tune.study_spec import StudySpec
+
+TESTS = Path(__file__).resolve().parents[1]
+TABLES = ("configs", "trials", "reports", "predictions", "plan")
+PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A kind of study and how it is killed.
+
+    Attributes:
+        slots: Trials at a time.
+        epoch_s: Seconds of an epoch of the response surface; None for real training.
+        within_s: A kill comes at most so long after the driver's first write, or the last kill.
+        trials: Trials of the screen.
+    """
+
+    slots: int
+    epoch_s: float | None
+    within_s: float
+    trials: int
+
+
+PARTS = {
+    "drivers": Part(slots=1, epoch_s=0.01, within_s=1.0, trials=24),
+    "workers": Part(slots=2, epoch_s=0.02, within_s=1.5, trials=32),
+    "training": Part(slots=1, epoch_s=None, within_s=6.0, trials=8),
+}
+
+
+def spec_of(part: Part, seed: int) -> StudySpec:
+    """All three phases, with rungs at epochs 1, 2 and 4."""
+    real = part.epoch_s is None
+    return study(
+        study={"name": "killed", "seed": seed, "retries": 1000},
+        base={"train.epochs": 4 if real else 6, "model.text.finetune": False},
+        sampler={"kind": "tpe", "trials": part.trials},
+        race={"keep": 2 if real else 4, "seeds": 4},
+        confirm={"keep": 1, "seeds": 5},
+        resources={"concurrent": part.slots},
+    )
+
+
+def drive(out: str, name: str, seed: int, data: str) -> None:
+    """What a driver's process does."""
+    part = PARTS[name]
+    request = SearchRequest(out=out, checkpoint_s=0.0)
+    if part.epoch_s is None:
+        run_search(spec_of(part, seed), HsclData(data), request)
+    else:
+        workload = Synthetic(epoch_s=part.epoch_s)
+        run_search(spec_of(part, seed), Data(), request, workload=workload)
+
+
+@dataclass
+class Killing:
+    """One part's studies, and what was done to them."""
+
+    name: str
+    folder: Path
+    rng: np.random.Generator
+    kills: Counter[str] = field(default_factory=Counter)
+    studies: int = 0
+    rows: int = 0
+    restarts: int = 0
+
+    @property
+    def part(self) -> Part:
+        return PARTS[self.name]
+
+    def run(self, wanted: int) -> None:
+        """Kill so often, in as many studies as it takes, and check each once it is over."""
+        while self.kills.total() < wanted:
+            seed, self.studies = self.studies + 1, self.studies + 1
+            out = self.folder / f"{self.name}-{seed}"
+            seen = self._killed(out, seed, wanted)
+            self._finish(out, seed)
+            done = open_study(out)
+            check(done, values=self.part.epoch_s is not None)
+            _check_nothing_lost(done, seen)
+            self.rows += len(raw_rows(done, "reports"))
+            self.restarts += sum(row["attempt"] > 1 for row in raw_rows(done, "trials"))
+            if self.part.slots == 1:
+                calm = self.folder / f"{self.name}-{seed}-undisturbed"
+                self._finish(calm, seed)
+                ours, theirs = readers_view(done), readers_view(open_study(calm))
+                for table in TABLES:
+                    assert ours[table] == theirs[table], f"{table} differ from the undisturbed run"
+
+    def _killed(self, out: Path, seed: int, wanted: int) -> list[dict[str, list[Any]]]:
+        """Kill until it has been enough or the study is over; the rows seen after each kill."""
+        seen = []
+        while self.kills.total() < wanted:
+            driver = self._start(out, seed)
+            if not _has_written(out, driver):
+                break
+            for victim in self._victims():
+                time.sleep(self.rng.uniform(0.0, self.part.within_s))
+                pids = _workers_of(driver.pid) if victim == "worker" else [driver.pid]
+                if driver.poll() is not None or not pids:
+                    break
+                os.kill(int(self.rng.choice(pids)), signal.SIGKILL)
+                if victim == "worker":
+                    self.kills[victim] += 1
+                    if self.kills.total() >= wanted:
+                        break
+            if driver.poll() is None:
+                driver.kill()
+            driver.wait()
+            opened = open_study(out)
+            check(opened, over=False, values=self.part.epoch_s is not None)
+            seen.append({table: raw_rows(opened, table) for table in TABLES})
+            if isinstance(next_step(opened.spec, opened.history, frozenset()), Done):
+                break
+            self.kills["driver"] += 1
+        return seen
+
+    def _victims(self) -> Iterator[str]:
+        """Who is killed next; the driver is the last one of its run."""
+        while self.part.slots > 1 and self.rng.random() < 0.6:
+            yield "worker"
+        yield "driver"
+
+    def _finish(self, out: Path, seed: int) -> None:
+        code = self._start(out, seed).wait(timeout=900)
+        assert code == 0, f"the undisturbed end of {out.name} must exit with 0, not {code}"
+
+    def _start(self, out: Path, seed: int) -> "subprocess.Popen[bytes]":
+        paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+        command = [sys.executable, __file__, "--drive", str(out), self.name, str(seed)]
+        command.append(str(self.folder / "demo.arrow"))
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths})
+
+
+def _has_written(out: Path, driver: "subprocess.Popen[bytes]") -> bool:
+    """Whether this driver has come to start or resume a trial, once it has."""
+    events = out / "tables" / "trials"
+    before = _newest(events)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and driver.poll() is None:
+        if _newest(events) > before:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def _newest(folder: Path) -> int:
+    """The number of the newest append."""
+    return max((int(path.name[9:17]) for path in folder.glob("0*.parquet")), default=-1)
+
+
+def _workers_of(driver: int) -> list[int]:
+    """The processes that train, of this driver's own Ray."""
+    parents, trains = {}, set()
+    for path in Path("/proc").iterdir():
+        try:
+            if path.name.isdigit():
+                stat = (path / "stat").read_text()
+                parents[int(path.name)] = int(stat.rpartition(")")[2].split()[1])
+                if b"ImplicitFunc" in (path / "cmdline").read_bytes():
+                    trains.add(int(path.name))
+        except OSError:
+            continue  # it has just ended
+    ours = []
+    for worker in trains:
+        parent = worker
+        while parent > 1 and parent != driver:
+            parent = parents.get(parent, 0)
+        if parent == driver:
+            ours.append(worker)
+    return sorted(ours)
+
+
+def _check_nothing_lost(done: Study, seen: list[dict[str, list[Any]]]) -> None:
+    for table in TABLES:
+        rows = raw_rows(done, table)
+        for earlier in seen:
+            kept = rows[: len(earlier[table])]
+            assert kept == earlier[table], f"rows of {table} that were there are not any more"
+
+
+def main() -> int:
+    """Run the parts that are asked for; 1 where anything was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    wanted = parser.parse_args()
+    failed = 0
+    for index, name in enumerate(wanted.parts):
+        with tempfile.TemporaryDirectory(prefix="hscl-kills-") as folder:
+            if PARTS[name].epoch_s is None:
+                from hscl.data.demo import write_demo
+
+                write_demo(Path(folder) / "demo.arrow", utterances=120)
+            rng = np.random.default_rng([wanted.seed, index])
+            killing = Killing(name, Path(folder), rng)
+            began = time.monotonic()
+            outcome = "everything as it must be"
+            try:
+                killing.run(wanted.kills)
+            except AssertionError as error:
+                failed, outcome = 1, f"WRONG: {error}"
+            kills = ", ".join(f"{count} of a {who}" for who, count in killing.kills.items())
+            print(
+                f"{name}: {killing.kills.total()} kills ({kills}) in {killing.studies} studies, "
+                f"{killing.restarts} trial events after a first attempt, {killing.rows} report "
+                f"rows, {time.monotonic() - began:.0f} s: {outcome}",
+                flush=True,
+            )
+    return failed
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--drive"]:
+        drive(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
+    else:
+        sys.exit(main())
