@@ -2,8 +2,11 @@
 
 Who is in a batch matters to a contrastive loss, so batches are drawn at random; but an encoder
 looks at one row at a time, and may take the batch in parts. In random batches of MOSI two of three
-tokens are padding, and nearly all of it goes when rows are sorted by length and encoded a dozen
+frames are padding, and nearly all of it goes when rows are sorted by length and encoded a dozen
 at a time. Results and gradients are those of the whole batch.
+
+Attention over many frames, which this makes cheaper with the square of the length, is most of a
+sequence encoder's work. A BERT's is in what looks at one token: see `hscl.model.packing`.
 """
 
 from collections.abc import Callable
@@ -12,10 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["ROWS", "in_length_groups"]
+__all__ = ["ROWS", "in_length_groups", "rows_at_a_time"]
 
 ROWS = {"cpu": 12}
 """Rows encoded at a time, by device. A GPU is faster with the whole batch than with many parts."""
+
+
+def rows_at_a_time(device: torch.device) -> int | None:
+    """Rows to encode at a time on a device; None: the whole batch."""
+    return None if torch.compiler.is_compiling() else ROWS.get(device.type)
 
 
 def in_length_groups(
@@ -31,8 +39,8 @@ def in_length_groups(
     Returns:
         (B, L, d), with zeros beyond the longest row of each row's group.
     """
-    rows = ROWS.get(padded.device.type)
-    if rows is None or len(padded) <= rows or torch.compiler.is_compiling():
+    rows = rows_at_a_time(padded.device)
+    if rows is None or len(padded) <= rows:
         return encode(padded, lengths)
     order = lengths.argsort(stable=True)
     longest = padded.shape[1]

@@ -22,7 +22,8 @@ from hscl.config import TextConfig
 from hscl.data.ragged import Ragged
 from hscl.encoders import ResolvedEncoder, resolve_encoder
 from hscl.errors import InputError
-from hscl.model.length_groups import in_length_groups
+from hscl.model.length_groups import in_length_groups, rows_at_a_time
+from hscl.model.packing import Packing, encode_packed, prepare_for_packing
 
 __all__ = [
     "TextEncoder",
@@ -54,6 +55,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.width = width
         self.model = model
+        self._packs = prepare_for_packing(model)
 
     def forward(self, token_ids: Tensor, lengths: Tensor, *, padding: bool = False) -> Tensor:
         """Encode B texts.
@@ -67,6 +69,10 @@ class TextEncoder(nn.Module):
         Returns:
             E_t, (B, L, d_t).
         """
+        rows = rows_at_a_time(token_ids.device)
+        if self._packs and rows is not None and not padding:
+            packing = Packing.of(lengths, token_ids.shape[1], rows)
+            return encode_packed(self.model, token_ids, packing)
         # Looked up for the whole batch: a gradient as large as the vocabulary is made only once.
         embedded = self.model.get_input_embeddings()(token_ids)
         if padding:
