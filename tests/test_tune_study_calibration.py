@@ -3,32 +3,46 @@
 import numpy as np
 import pytest
 
-from tune.simulated_studies import hscl_surface
+from tune.simulated_studies import flat_surface, hscl_surface
+from tune.simulator import Effects
 from tune.study_calibration import (
+    Split,
     _best,
     _spec,
     better_half_sd,
-    call_of_nothing,
     null_study_claim,
+    parameters_called,
     regrets,
 )
 
 
 @pytest.mark.slow
 def test_whole_studies_of_equal_configurations_seldom_claim() -> None:
-    claims = [null_study_claim(key) for key in range(20)]
+    claims = [null_study_claim(key, "random", "asha") for key in range(20)]
     assert None not in claims
     # Nominal .05: six or more of twenty come by chance in 3 of 10,000.
     assert sum(map(bool, claims)) <= 5
 
 
+def test_a_failed_trial_leaves_a_verdict_or_none() -> None:
+    claims = {null_study_claim(key, "random", "asha", failures=0.5) for key in range(3)}
+    assert claims <= {None, False, True}
+
+
 @pytest.mark.slow
-def test_a_parameter_that_does_nothing_is_seldom_said_to_matter() -> None:
-    calls = [call_of_nothing(key, "random", "none") for key in range(12)]
-    known = [call for call in calls if call is not None]
+def test_what_matters_is_called_so_and_what_does_nothing_seldom() -> None:
+    plain = hscl_surface, Effects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
+    called = [parameters_called(key, "random", "none", world=plain) for key in range(12)]
+    known = [one for one in called if one is not None]
     assert len(known) == 12
-    assert sum(matters for _, matters in known) <= 3
-    assert all(matters == (p < 0.05) for p, matters in known)
+    assert sum(one["loss.alpha"] for one in known) <= 3
+    assert sum(one["loss.temperature"] for one in known) >= 9
+
+
+def test_where_nothing_matters_a_study_may_say_so_of_every_parameter() -> None:
+    called = parameters_called(3, "random", "none", world=(flat_surface, Effects()))
+    assert called is not None
+    assert set(called) == set(_spec().space)
 
 
 def test_nothing_can_be_better_than_the_best_point() -> None:
@@ -40,6 +54,12 @@ def test_nothing_can_be_better_than_the_best_point() -> None:
 
 
 def test_regrets_are_never_negative_and_follow_the_key() -> None:
-    one = regrets(1, 0.02, trials=10)
+    one = regrets(1, 0.02, Split(trials=10))
     assert min(one) >= 0.0
-    assert one != regrets(2, 0.02, trials=10)
+    assert one != regrets(2, 0.02, Split(trials=10))
+
+
+def test_all_three_ways_spend_the_epochs_of_the_study() -> None:
+    small, large = (regrets(1, 0.02, Split(8, 2, race)) for race in (3, 6))
+    assert 8 + (2 * 10 + 2 * 3) * 9 <= small.epochs <= 8 * 9 + (2 * 10 + 3 * 3) * 9
+    assert large.epochs > small.epochs

@@ -8,6 +8,7 @@ would reach its share by chance.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -141,10 +142,10 @@ def surrogate_effects(
     basis = Basis(space)
     if len(ends.points) < FEWEST_TRIALS or not basis.names or not ends.complete.any():
         return None
+    prior = _prior_features(space)
     features = basis.features(ends.points)
     values = impute(features, (ends.low, ends.high), basis.weights, rng)
     fit = fit_ridge(features, values, basis.weights)
-    prior = basis.features(_prior_points(space, rng))
     noise = fit.noise if seed_sd is None else seed_sd
     spread = float(variance_over(prior, fit.coefficients[None])[0])
     whole = spread + noise**2
@@ -172,16 +173,17 @@ def surrogate_effects(
     )
 
 
-def _prior_points(space: Space, rng: np.random.Generator) -> list[Point]:
-    """Points as a random sampler would propose them, constraints kept."""
-    points: list[Point] = []
+@lru_cache(maxsize=8)
+def _prior_features(space: Space) -> FloatArray:
+    """(M, P) terms at points as a random sampler would propose them, the same each time."""
+    rng, points = np.random.default_rng(0), list[Point]()
     for _ in range(20 * _PRIOR_DRAWS):
         point = space.draw(rng)
         if space.allows(point):
             points.append(point)
         if len(points) == _PRIOR_DRAWS:
             break
-    return points
+    return Basis(space).features(points)
 
 
 def _part(

@@ -72,6 +72,7 @@ class SimulatedRun:
         self.history = History.from_rows(spec, **self.tables)
         self.done: Done | None = None
         self._running: dict[str, tuple[TrialRecord, Config]] = {}
+        self._configs: dict[str, Config] = {}
         seqs = (row["seq"] for name in names[1:] for row in self.tables[name])
         self._seq = max(seqs, default=-1) + 1
 
@@ -153,6 +154,13 @@ class SimulatedRun:
         if stop or finished:
             self._end(trial, TrialState.PRUNED if stop else TrialState.DONE)
 
+    def config_of(self, config_id: str) -> Config:
+        """A configuration of the study, read from its row once."""
+        if config_id not in self._configs:
+            row = self.history.configs[config_id]
+            self._configs[config_id] = Config.from_json(row.config)
+        return self._configs[config_id]
+
     def _finishes(self, trial: TrialRecord, config: Config, epoch: int, value: float) -> bool:
         """Whether training ends by itself: all epochs, or patience without a new best."""
         best_epoch, best = epoch, value
@@ -170,7 +178,7 @@ class SimulatedRun:
             "attempt": step.attempt,
         }
         self._append_event(row, TrialState.STARTED, None)
-        config = Config.from_json(self.history.configs[step.config_id].config)
+        config = self.config_of(step.config_id)
         self._running[step.trial_id] = (self.history.trials[step.trial_id], config)
 
     def _end(self, trial: TrialRecord, state: TrialState, error: str | None = None) -> None:

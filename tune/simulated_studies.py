@@ -24,7 +24,7 @@ from tune.states import Phase, TrialState
 from tune.study_spec import StudySpec
 from tune.table_schemas import SCHEMAS, to_arrow
 
-__all__ = ["World", "flat_surface", "hscl_surface", "run_study"]
+__all__ = ["Surface", "World", "flat_surface", "hscl_surface", "run_study"]
 
 FloatArray = npt.NDArray[np.float64]
 Surface = Callable[[Config], float]
@@ -169,7 +169,7 @@ class World:
     def _name(self, config: Config) -> str:
         """A configuration's content, remembered by object: to hash a tree takes longer."""
         if id(config) not in self._names:
-            self._names[id(config)] = config, config.to_json()
+            self._names[id(config)] = config, config.model_dump_json()
         return self._names[id(config)][1]
 
     def _rng(self, *names: str | int) -> np.random.Generator:
@@ -199,7 +199,7 @@ def _predictions(spec: StudySpec, world: World, run: SimulatedRun) -> pa.Table:
     for trial in run.history.trials.values():
         if trial.state is not TrialState.DONE or trial.phase is Phase.SCREEN:
             continue
-        config = Config.from_json(run.history.configs[trial.config_id].config)
+        config = run.config_of(trial.config_id)
         tested = trial.phase is Phase.CONFIRM and spec.opens_test
         for split in ["valid", "test"] if tested else ["valid"]:
             predictions = world.predictions(config, trial.seed, split)

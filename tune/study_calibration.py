@@ -1,21 +1,29 @@
 """Whole simulated studies, judged: what they claim falsely, and what searching them is worth."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hscl.config import Config, preset
 from tune.simulated_run import SimulatedRun, simulate
-from tune.simulated_studies import World, flat_surface, hscl_surface, run_study
+from tune.simulated_studies import Surface, World, flat_surface, hscl_surface, run_study
 from tune.simulator import Effects
 from tune.states import Kind, Verdict
 from tune.study_comparison import compare_study
+from tune.study_sections import BudgetSection
 from tune.study_spec import StudySpec
 from tune.study_toml import parse_spec
 from tune.variance import analyse_variance
 
-__all__ = ["better_half_sd", "call_of_nothing", "null_study_claim", "regrets"]
+__all__ = [
+    "Regrets",
+    "Split",
+    "better_half_sd",
+    "null_study_claim",
+    "parameters_called",
+    "regrets",
+]
 
 _SPACE = {
     "loss.temperature": {"log_uniform": [0.03, 1.0]},
@@ -24,7 +32,7 @@ _SPACE = {
     "loss.omega2": {"log_uniform": [0.01, 1.0]},
     "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
 }
-_NOTHING = "loss.alpha"
+_ENDLESS = 100_000  # trials; the budget ends such a search
 _LUCK = (0.3**2 + 0.5) ** 0.5  # a world's spread between seeds in units of `Effects.seed`
 
 
@@ -47,53 +55,63 @@ def _spec(sampler: str = "random", scheduler: str = "asha", **tables: int) -> St
     for name, value in tables.items():
         table, key = name.split("_", 1)
         tree.setdefault(table, {})[key] = value
-    return parse_spec(tree)
+    spec = parse_spec(tree)
+    _ = spec.searched  # made once: the copies with other seeds share it
+    return spec
 
 
-def null_study_claim(key: int, sampler: str = "random") -> bool | None:
+def null_study_claim(key: int, sampler: str, scheduler: str, failures: float = 0.0) -> bool | None:
     """Whether a whole study of equal configurations claims a difference.
 
     Args:
         key: Names the world.
         sampler: Of the study.
+        scheduler: Of the study.
+        failures: Share of trials that fail.
 
     Returns:
         None where it gives no verdict.
     """
-    spec = _seeded(_spec(sampler, sampler_trials=12, race_seeds=3, confirm_seeds=8), key)
-    world = World(key, flat_surface, Effects(video=0.1))
+    spec = _seeded(_spec(sampler, scheduler), key)
+    world = World(key, flat_surface, Effects(video=0.1, failure_rate=failures))
     primary = compare_study(spec, run_study(spec, world)[1]).primary
     if primary is None or primary.verdict is None:
         return None
     return primary.verdict in {Verdict.BETTER, Verdict.WORSE}
 
 
-def call_of_nothing(key: int, sampler: str, scheduler: str) -> tuple[float, bool] | None:
-    """How a study judges the parameter that does nothing.
+def parameters_called(
+    key: int,
+    sampler: str,
+    scheduler: str,
+    *,
+    trials: int = 32,
+    world: tuple[Surface, Effects] = (hscl_surface, Effects()),
+) -> dict[str, bool] | None:
+    """Which hyperparameters a whole study says to matter beyond the seed.
 
     Args:
         key: Names the world.
         sampler: Of the study.
         scheduler: Of the study.
+        trials: Configurations in the screen.
+        world: What is true (`hscl_surface`: all but alpha do something), and the luck around it.
 
     Returns:
-        Its p value corrected for its fellows, and whether it is said to matter; None where
-        nothing is said.
+        The verdict on each; None where nothing is said.
     """
-    spec = _seeded(_spec(sampler, scheduler, confirm_seeds=0), key)
-    found = analyse_variance(spec, run_study(spec, World(key))[1])
-    for share in found.shares:
-        if share.name == _NOTHING and share.p is not None:
-            return share.p, bool(share.matters)
-    return None
+    sizes = {"sampler_trials": trials, "confirm_seeds": 0}
+    spec = _seeded(_spec(sampler, scheduler, **sizes), key)
+    found = analyse_variance(spec, run_study(spec, World(key, *world))[1])
+    called = {share.name: share.matters for share in found.shares if share.matters is not None}
+    return called or None
 
 
 @cache
-def _true_values(count: int = 20_000) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _true_values(count: int = 5_000) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The surface at random points of the space, ascending."""
     rng, space = np.random.default_rng(0), _spec().searched
-    draws = (space.to_config(space.draw(rng)) for _ in range(count // 10))
-    return np.sort([hscl_surface(config) for config in draws])
+    return np.sort([hscl_surface(space.to_config(space.draw(rng))) for _ in range(count)])
 
 
 def better_half_sd() -> float:
@@ -102,22 +120,57 @@ def better_half_sd() -> float:
     return float(values[: values.size // 2].std())
 
 
-def regrets(key: int, seed_sd: float, trials: int = 192) -> tuple[float, float, float]:
+class Split(NamedTuple):
+    """How a study's trainings are shared out; as design and defaults have it.
+
+    Attributes:
+        trials: Configurations in the screen.
+        keep: How many of them race against the default.
+        race: Seeds of the race.
+        confirm: Seeds of confirm, which select nothing.
+    """
+
+    trials: int = 32
+    keep: int = 4
+    race: int = 4
+    confirm: int = 10
+
+
+class Regrets(NamedTuple):
+    """True values above that of the best point of the space.
+
+    Attributes:
+        exported: What `export` gives after screen, race and confirm.
+        full_length: The best trial of a search on one seed with as many epochs.
+        early_stopping: The same with ASHA.
+        epochs: How many epochs each of the three took.
+    """
+
+    exported: float
+    full_length: float
+    early_stopping: float
+    epochs: int
+
+
+def regrets(key: int, seed_sd: float, split: Split, sampler: str = "random") -> Regrets:
     """What three ways to spend the same epochs lose against the best point of the space.
 
     Args:
         key: Names the world.
         seed_sd: Standard deviation between seeds of one configuration.
-        trials: Configurations in the screen; eight of them go on to a race of ten seeds.
-
-    Returns:
-        Regret of what `export` gives after screen, race and confirm; of the best trial of a search
-        on one seed with as many epochs; and of the same with early stopping.
+        split: Of the study with race and confirm, whose screen has ASHA.
+        sampler: Of all three.
     """
     # Seeds and single utterances only: what valid itself gets wrong, no budget can mend.
     effects = Effects(seed=seed_sd / _LUCK, video=0.0, utterance=0.0, error=0.1)
     world = World(key, hscl_surface, effects)
-    spec = _seeded(_spec(sampler_trials=trials, race_keep=8, race_seeds=10), key)
+    sizes = {
+        "sampler_trials": split.trials,
+        "race_keep": split.keep,
+        "race_seeds": split.race,
+        "confirm_seeds": split.confirm,
+    }
+    spec = _seeded(_spec(sampler, "asha", **sizes), key)
     run, tables = run_study(spec, world)
     comparison = compare_study(spec, tables)
     exported = comparison.winner
@@ -125,18 +178,13 @@ def regrets(key: int, seed_sd: float, trials: int = 192) -> tuple[float, float, 
     if exported is None or (primary is not None and primary.verdict is Verdict.WORSE):
         exported = comparison.reference
     found = [_regret(run, exported)]
+    epochs = run.history.epochs
     for scheduler in ("none", "asha"):
-        alone = _spec(
-            "random",
-            scheduler,
-            race_seeds=0,
-            confirm_seeds=0,
-            sampler_trials=1000,
-            budget_epochs=run.history.epochs,
-        )
+        alone = _spec(sampler, scheduler, sampler_trials=_ENDLESS, race_seeds=0, confirm_seeds=0)
+        alone = alone.model_copy(update={"budget": BudgetSection(epochs=epochs)})
         single = simulate(_seeded(alone, key), world.objective("mae", 9))
         found.append(_regret(single, single.history.plan_rows(Kind.WINNER)[-1]["config_id"]))
-    return found[0], found[1], found[2]
+    return Regrets(found[0], found[1], found[2], epochs)
 
 
 def _regret(run: SimulatedRun, config_id: str | None) -> float:
