@@ -5,13 +5,12 @@ import math
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
 from small_study import noisy, shuffled, study
 
 from hscl.config import Config
 from tune.history import History
 from tune.proposals import propose
-from tune.samplers import MOST_TOLD, suggestions, told_trials
+from tune.samplers import suggestions
 from tune.simulated_run import SimulatedRun, SimulatedTrialError, simulate
 from tune.states import Origin
 
@@ -24,12 +23,6 @@ CONDITIONAL = """
 "loss.alpha" = { choice = [0.0, 0.1, 1.0], when = { "train.optimizer" = "adam" } }
 """
 EVERYONE = ["random", "tpe", "gp"]
-EXPECTED = {
-    "started": TrialState.RUNNING,
-    "done": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 @pytest.mark.parametrize("sampler", EVERYONE)
@@ -114,35 +107,6 @@ def test_gp_learns_although_most_of_its_trials_are_stopped() -> None:
     assert fraction_near_best("gp", range(1)) > 1.7 * by_chance
 
 
-def ends(config: Config, seed: int, epoch: int) -> float:
-    """Fails above 0.6; else better the lower the temperature."""
-    if config.loss.temperature > 0.6:
-        raise SimulatedTrialError("diverged")
-    return config.loss.temperature + 1 / epoch
-
-
-def test_what_the_model_is_told_is_how_each_trial_ended() -> None:
-    text = '[[known]]\n"loss.temperature" = 2.0\n[[known]]\n"loss.high" = false\n'
-    spec = study(text + "[[known]]\n'loss.temperature' = 0.7", sampler="tpe")
-    run = SimulatedRun(spec, ends, slots=2, pick=shuffled(3))
-    while {told.state for told in told_trials(spec, run.history)} < {*EXPECTED.values()}:
-        assert run.run(1).done is None
-    told = told_trials(spec, run.history)
-    inside = [
-        record
-        for record in run.history.configs.values()
-        # 2.0 is outside; so is a point with the high level off, as that is not searched.
-        if record.number not in {1, 2}
-    ]
-    assert [trial.params for trial in told] == [record.params for record in inside]
-    for trial, record in zip(told, inside, strict=True):
-        ours = run.history.screen_trials[record.config_id]
-        assert trial.state is EXPECTED[ours.state]
-        assert trial.value == (ours.value if ours.state in {"done", "pruned"} else None)
-        if ours.state == "pruned":
-            assert trial.intermediate_values == ours.best
-
-
 def test_it_keeps_away_from_where_trials_fail() -> None:
     failed = []
     for seed in range(4):
@@ -162,41 +126,6 @@ def cliff(config: Config, seed: int, epoch: int) -> float:
 
 def number(run: SimulatedRun, config_id: str) -> int:
     return run.history.configs[config_id].number
-
-
-@pytest.mark.parametrize(("sampler", "most"), MOST_TOLD.items())
-def test_a_long_history_is_bounded_to_its_best_and_newest(sampler: str, most: int) -> None:
-    spec = study("sampler.trials = 5000", sampler=sampler)
-    history = History(spec)
-    rng = np.random.default_rng(0)
-    size = most + 300
-    values = rng.random(size)
-    for index, value in enumerate(values):
-        fill(history, index, float(value), rng)
-    told = told_trials(spec, history)
-    assert len(told) == most
-    found = [float(trial.intermediate_values[1]) for trial in told]
-    order = {float(value): index for index, value in enumerate(values)}
-    indices = [order[value] for value in found]
-    assert indices == sorted(indices)
-    assert {*np.argsort(values)[: most // 4]} <= {*indices}
-    assert {*range(size - most // 2, size)} <= {*indices}
-
-
-def fill(history: History, index: int, value: float, rng: np.random.Generator) -> None:
-    point = history.spec.searched.draw(rng)
-    row = {
-        "config_id": f"c{index}",
-        "number": index,
-        "origin": "sampler",
-        "name": "",
-        "config": "",
-    }
-    history.apply_config(row | point)
-    event = {"trial_id": f"c{index}-1", "config_id": f"c{index}", "phase": "screen", "seed": 1}
-    history.apply_event(event | {"state": "started", "attempt": 1})
-    history.apply_report({"trial_id": f"c{index}-1", "epoch": 1, "valid_mae": value})
-    history.apply_event(event | {"state": "done", "attempt": 1})
 
 
 def test_suggestions_of_a_small_space_are_all_its_points() -> None:

@@ -6,10 +6,10 @@ from small_study import noisy, study
 from hscl.errors import InputError
 from tune.decisions import plan_row
 from tune.history import History
-from tune.samplers import told_trials
 from tune.simulated_run import SimulatedRun, simulate
 from tune.states import Kind, Phase
 from tune.study_spec import StudySpec
+from tune.told_trials import told_trials
 from tune.warm_start import warm_start_rows
 
 

@@ -107,6 +107,8 @@ class Judge(_Here, FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember Tune's trial, whose status tells of the silent losses."""
         self.trials[trial.trial_id] = trial
+        # Tune writes every trial's state into a file for its own restoring, which is not used.
+        trial.get_json_state = _no_state  # type: ignore[method-assign]
 
     @_safely(TrialScheduler.STOP)
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -177,6 +179,10 @@ class Watch(_Here, ray_tune.Callback):
     @_safely(None)
     def _safe_tick(self) -> None:
         self._tick()
+
+
+def _no_state() -> tuple[str, str]:
+    return "{}", "{}"
 
 
 def _error_of(trial: Trial) -> BaseException | None:

@@ -6,7 +6,6 @@ when its stream is closed, so that a plain write is atomic and nothing is rename
 """
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -51,32 +50,33 @@ class Folder:
         return str(PurePosixPath(self.path) / name)
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
-        """Put a whole file in place, replacing one of the same name; see `write_with`."""
-        self.write_with(name, lambda stream: stream.write(data))
-
-    def write_with(self, name: str, fill: Callable[[pa.NativeFile], object]) -> None:
-        """Put a whole file in place whose content `fill` writes into a stream.
+        """Put a whole file in place, replacing one of the same name.
 
         An OSError of the disk or the storage passes through; no half file is left behind.
         """
         if self.local is None:
             with self.filesystem.open_output_stream(self.full(name)) as stream:
-                fill(stream)
+                stream.write(data)
             return
-        target = self.local / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        folder, _, base = os.path.join(self.local, name).rpartition(os.sep)  # noqa: PTH118 - often
+        part = f"{folder}{os.sep}.{base}.{os.getpid()}.part"
         try:
-            with part.open("wb") as raw, pa.PythonFile(raw, mode="w") as stream:
-                fill(stream)
-                stream.flush()
-                os.fsync(raw.fileno())
-            part.replace(target)
+            try:
+                file = open(part, "wb", buffering=0)  # noqa: PTH123, SIM115 - closed below
+            except FileNotFoundError:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                file = open(part, "wb", buffering=0)  # noqa: PTH123, SIM115
+            with file:
+                left = memoryview(data)
+                while left:
+                    left = left[file.write(left) or 0 :]
+                os.fsync(file.fileno())
+            Path(part).replace(folder + os.sep + base)
         except BaseException:
             with suppress(OSError):
-                part.unlink()
+                Path(part).unlink()
             raise
-        sync_folder(target.parent)
+        sync_folder(folder)
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where there is no such file."""
@@ -115,7 +115,7 @@ class Folder:
             self.filesystem.delete_dir(self.full(name))
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: str | Path) -> None:
     """Make names in a local folder durable: a rename survives a power cut only after this."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

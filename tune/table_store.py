@@ -178,10 +178,10 @@ class TableStore:
         options: dict[str, Any] = {"compression": "zstd"}
         if len(data) < _FEW:
             options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        content = pa.BufferOutputStream()
+        pq.write_table(data, content, **options)
         try:
-            self._folder.write_with(
-                f"{table}/{part.name}", lambda stream: pq.write_table(data, stream, **options)
-            )
+            self._folder.write(f"{table}/{part.name}", content.getvalue())
         except OSError as error:
             raise self._refused(error) from error
 

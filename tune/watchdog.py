@@ -1,6 +1,7 @@
 """Ends a process whose epoch hangs: Python can't stop a thread that waits inside C code."""
 
 import faulthandler
+import math
 import os
 import threading
 import time
@@ -28,19 +29,19 @@ class Watchdog:
     def __init__(self, limit_s: float, log: TextIO) -> None:
         self._limit_s = limit_s
         self._log = log
-        self._deadline: float | None = None
-        self._changed = threading.Condition()
-        self._closed = False
+        self._deadline = math.inf
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def feed(self) -> None:
         """Begin to count anew."""
-        self._set(time.monotonic() + self._limit_s)
+        # Nobody is woken: the thread finds the later deadline when the one it waits for comes.
+        self._deadline = time.monotonic() + self._limit_s
 
     @contextmanager
     def resting(self) -> Iterator[None]:
         """Nothing is counted inside the block: the process waits for somebody else."""
-        self._set(None)
+        self._deadline = math.inf
         try:
             yield
         finally:
@@ -57,26 +58,17 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed.set()
         self._thread.join()
 
-    def _set(self, deadline: float | None) -> None:
-        with self._changed:
-            self._deadline = deadline
-            self._changed.notify()
-
     def _watch(self) -> None:
-        with self._changed:
-            while not self._closed:
-                if self._deadline is None:
-                    self._changed.wait()
-                    continue
-                left = self._deadline - time.monotonic()
-                if left <= 0:
-                    self._end()
-                self._changed.wait(left)
+        while True:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                self._end()
+            # Where it rests, the next meal is due no sooner than that.
+            if self._closed.wait(min(left, self._limit_s)):
+                return
 
     def _end(self) -> None:
         print(
