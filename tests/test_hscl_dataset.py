@@ -1,6 +1,7 @@
 """Opening a data set: rows as written, and a clear word where the file is something else."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,13 @@ import pytest
 
 from hscl.data.dataset import Dataset
 from hscl.data.demo import demo_utterances, write_demo
-from hscl.data.schema import METADATA_KEY
+from hscl.data.schema import (
+    METADATA_KEY,
+    arrow_schema,
+    digest_of,
+    file_metadata,
+    write_utterances,
+)
 from hscl.errors import InputError
 
 
@@ -41,6 +48,33 @@ def test_frames_are_views_of_the_mapped_file(demo: Path) -> None:
     assert not frames.values.flags.writeable
     assert not frames.values.flags.owndata
     assert pa.total_allocated_bytes() - before < frames.values.nbytes / 10
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_frames_stay_views_in_many_batches_and_where_some_are_missing(
+    every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hscl.data.schema._BATCH_BYTES", 1 << 16)
+    rows = [
+        row if k % every == 0 else replace(row, audio=None)
+        for k, row in enumerate(demo_utterances())
+    ]
+    path = tmp_path / "many.arrow"
+    metadata = file_metadata(digest=digest_of(rows), source="x", audio_width=5, vision_width=20)
+    write_utterances(path, rows, arrow_schema(5, 20, metadata))
+    mapped = pa.total_allocated_bytes()
+
+    dataset = Dataset.open(path)
+    frames = dataset.frames("audio", dataset.table.slice(5, 200))
+
+    assert frames is not None
+    assert len(frames.blocks) > 3
+    assert not any(block.flags.owndata or block.flags.writeable for block in frames.blocks)
+    assert pa.total_allocated_bytes() - mapped < frames.values.nbytes / 2
+    for row, expected in zip(range(200), rows[5:], strict=False):
+        nothing = np.empty((0, 5), np.float32)
+        written = nothing if expected.audio is None else expected.audio
+        assert np.array_equal(frames.row(row), written)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

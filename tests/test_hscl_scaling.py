@@ -69,3 +69,12 @@ def test_read_only_frames_are_neither_written_nor_copied_back() -> None:
     scaled = fit_scaler(frames).apply(frames.values)
     assert not np.shares_memory(scaled, frames.values)
     assert np.array_equal(frames.values, before)
+
+
+def test_frames_in_several_blocks_are_all_counted() -> None:
+    frames = _ragged([5, 3, 9], 3)
+    cut = Ragged(np.split(frames.values, [5, 8]), frames.offsets)
+    for found, expected in zip(
+        vars(fit_scaler(cut)).values(), vars(fit_scaler(frames)).values(), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -91,7 +91,7 @@ class Dataset:
     def frames(self, modality: str, rows: pa.Table | None = None) -> Ragged | None:
         """The `audio` or `vision` of all rows (or of `rows`, taken from `table`), or None.
 
-        One batch's frames are a view of the file, several are put together.
+        The frames are views of the file, a block for each of its record batches.
         """
         table = self.table if rows is None else rows
         if modality not in table.column_names:
@@ -101,9 +101,10 @@ class Dataset:
         offsets = np.zeros(len(table) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         width = table.schema.field(modality).type.value_type.list_size
-        blocks = [chunk.flatten().flatten().to_numpy() for chunk in column.chunks]
-        flat = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, "f4"), *blocks])
-        return Ragged(flat.reshape(-1, width), offsets)
+        blocks = [
+            _frames_of(chunk).flatten().to_numpy().reshape(-1, width) for chunk in column.chunks
+        ]
+        return Ragged(blocks or np.empty((0, width), np.float32), offsets)
 
     def all_rows(self) -> Iterator[Utterance]:
         """All rows, labels of test included, batch by batch: for conversion and check alone."""
@@ -125,8 +126,18 @@ class Dataset:
 def _has_nulls(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_list(column.type):
         return bool(column.null_count)
-    frames = [chunk.flatten() for chunk in column.chunks]
+    frames = (_frames_of(chunk) for chunk in column.chunks)
     return any(part.null_count or part.flatten().null_count for part in frames)
+
+
+def _frames_of(chunk: pa.ListArray) -> pa.FixedSizeListArray:
+    # All frames of a chunk. `flatten` copies them where an utterance has none (is null), although
+    # it then has no frames to leave out, unless another program wrote the file.
+    offsets = chunk.offsets.to_numpy()
+    lengths = pc.list_value_length(chunk).fill_null(0).to_numpy()
+    if offsets[-1] - offsets[0] != lengths.sum():
+        return chunk.flatten()
+    return chunk.values.slice(offsets[0], offsets[-1] - offsets[0])
 
 
 def _read_table(file: Path) -> pa.Table:

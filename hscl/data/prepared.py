@@ -163,10 +163,10 @@ def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSpli
         if ragged is None:
             nothing = np.zeros((0, width), np.float32)
             frames[name] = Ragged(nothing, np.zeros(len(split) + 1, np.int64))
-        elif ragged.values.shape[1] != width:
+        elif ragged.width != width:
             raise InputError(
                 f"{name} features must have the width {width} that the model was trained with, "
-                f"but have {ragged.values.shape[1]}; convert features of the same kind"
+                f"but have {ragged.width}; convert features of the same kind"
             )
     return replace(prepared, **frames)
 
@@ -246,7 +246,7 @@ def _fit_scalers(train: PreparedSplit) -> dict[str, Scaler]:
 
 def _joined(first: Ragged, second: Ragged) -> Ragged:
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
-    return Ragged(np.concatenate([first.values, second.values]), offsets)
+    return Ragged(first.blocks + second.blocks, offsets)
 
 
 def _joined_or_none(first: Ragged | None, second: Ragged | None) -> Ragged | None:

@@ -10,7 +10,7 @@ from hscl.data.ragged import Ragged
 __all__ = ["Scaler", "fit_scaler"]
 
 # Rows read at a time, so that a memory-mapped file of any size is fitted in bounded memory.
-_CHUNK = 65_536
+_CHUNK = 8192
 # A feature whose deviation is below this share of its size is constant up to rounding.
 _CONSTANT = 1e-6
 
@@ -45,14 +45,15 @@ def fit_scaler(frames: Ragged) -> Scaler:
     Returns:
         The scaler; mean 0 and scale 1 where there is no frame at all.
     """
-    values = frames.values
-    width = values.shape[1]
-    if not len(values):
+    width = frames.width
+    count = int(frames.offsets[-1])
+    if not count:
         return Scaler(np.zeros(width, np.float32), np.ones(width, np.float32))
-    mean = values.mean(axis=0, dtype=np.float64)
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in frames.blocks) / count
     squares = np.zeros(width)
-    for start in range(0, len(values), _CHUNK):
-        squares += np.square(values[start : start + _CHUNK] - mean).sum(axis=0)
-    deviation = np.sqrt(squares / len(values))
+    for block in frames.blocks:
+        for start in range(0, len(block), _CHUNK):
+            squares += np.square(block[start : start + _CHUNK] - mean).sum(axis=0)
+    deviation = np.sqrt(squares / count)
     constant = deviation <= _CONSTANT * np.maximum(np.abs(mean), _CONSTANT)
     return Scaler(mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))
