@@ -5,8 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from tune.planning import MOSI_SPREAD, Plan, plan_seeds_and_videos, plan_words
+from tune.planning import (
+    MOSI_SPREAD,
+    Plan,
+    detectable_with,
+    plan_seeds_and_videos,
+    plan_words,
+    spread_as_on_mosi,
+)
 from tune.seed_budget import Spread, power_for_new_videos
+from tune.simulator import Effects, draw_linear_runs, video_layout
 
 
 def _plan(gap: float, seeds: list[int], videos: list[int], studies: int = 0) -> Plan:
@@ -73,3 +81,42 @@ def test_more_looks_need_more() -> None:
 def test_a_plan_goes_into_json() -> None:
     told = json.loads(json.dumps(_plan(0.05, [6], [31], studies=5).to_dict()))
     assert told["cells"][0]["found"]["studies"] == 5
+
+
+def test_another_test_sets_spread_is_that_of_studies_simulated_on_it() -> None:
+    lengths = [5] * 10 + [20] * 10 + [60] * 5
+    layout = np.repeat(np.arange(25), lengths)
+    expected = spread_as_on_mosi(lengths)
+    effects = Effects(
+        seed=expected.seed**0.5,
+        video=(MOSI_SPREAD.video * MOSI_SPREAD.evenness) ** 0.5,
+        utterance=0.0,
+        error=(MOSI_SPREAD.error * 22) ** 0.5,
+    )
+    rng, squared = np.random.default_rng(0), []
+    for _ in range(600):
+        runs, _here = draw_linear_runs(rng, effects, seeds=10, layout=layout)
+        errors = np.abs(runs.predictions - runs.labels)
+        squared.append((errors[0] - errors[1]).mean() ** 2)
+    spread_of_means = np.mean(squared) ** 0.5
+    assert spread_of_means == pytest.approx(expected.expected(10, 25).standard_error, rel=0.1)
+
+
+def test_mosi_itself_has_mosis_spread() -> None:
+    lengths = np.bincount(video_layout()).tolist()
+    found = spread_as_on_mosi(lengths)
+    assert found.video == pytest.approx(MOSI_SPREAD.video, rel=0.02)
+    assert found.error == pytest.approx(MOSI_SPREAD.error, rel=0.02)
+    assert found.seed == MOSI_SPREAD.seed
+
+
+def test_what_is_detectable_is_found_in_four_of_five_studies_and_videos_are_the_limit() -> None:
+    lengths = [22] * 31
+    found, spread = detectable_with(10, lengths, 0.02), spread_as_on_mosi(lengths)
+    assert power_for_new_videos(found.difference, spread, 10, 31) == pytest.approx(0.8, abs=1e-6)
+    assert 0.8 * found.difference < found.any_seeds < found.difference
+    assert found.enough is not None
+    seeds, videos = found.enough
+    assert power_for_new_videos(0.02, spread, seeds, videos) >= 0.8
+    assert seeds == 20  # with 10 it would take a hundred times the videos
+    assert detectable_with(5, lengths, 0.001).enough is None

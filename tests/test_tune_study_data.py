@@ -26,8 +26,11 @@ def test_a_sound_set_serves_and_tells_its_digest(demo: Path) -> None:
     data = HsclData(str(demo))
     data.check(study())
     assert data.digest == Dataset.open(demo).digest
-    assert data.test_videos(study()) == 8
-    assert data.test_videos(study(confirm={"seeds": 0})) is None
+    lengths = data.test_lengths(study())
+    assert lengths is not None
+    assert len(lengths) == 8
+    assert sum(lengths) == Dataset.open(demo).split_sizes()["test"]
+    assert data.test_lengths(study(confirm={"seeds": 0})) is None
 
 
 def test_configurations_with_the_same_encoder_share_what_is_prepared(demo: Path) -> None:

@@ -50,6 +50,9 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     request = SearchRequest(
         out=options["out"], address=options["address"], warm_start=options["warm_start"]
     )
+    from tune.search_words import detection_words
+
+    click.echo("\n".join(detection_words(spec, data.test_lengths(spec))), err=as_json)
     _run(spec, data, request, as_json=as_json)
 
 
@@ -273,7 +276,7 @@ def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     lines = plan_words(spec, timed["seconds_per_epoch"], at_once)
-    for line in [*lines, *detection_words(spec, data.test_videos(spec))]:
+    for line in [*lines, *detection_words(spec, data.test_lengths(spec))]:
         click.echo(line)
 
 

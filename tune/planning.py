@@ -21,12 +21,82 @@ from tune.simulator import Effects, draw_linear_runs, video_layout
 from tune.states import Verdict
 from tune.verdicts import judge
 
-__all__ = ["MOSI_SPREAD", "Plan", "PlanCell", "plan_seeds_and_videos", "plan_words"]
+__all__ = [
+    "MOSI_SPREAD",
+    "Detectable",
+    "Plan",
+    "PlanCell",
+    "detectable_with",
+    "plan_seeds_and_videos",
+    "plan_words",
+    "spread_as_on_mosi",
+]
 
 MOSI_SPREAD = Spread(seed=0.02**2, video=0.12**2, error=0.065**2, evenness=0.84)
 """MAE differences as measured on MOSI: a standard error by video of about .02 on 31 videos."""
 
 _PER_VIDEO = 22  # utterances of a video, as in MOSI
+
+
+_ANY_SEEDS = 10**6
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """What a test set can show of new videos, if MAE differences vary as they did on MOSI.
+
+    Attributes:
+        difference: The true MAE difference that 80 % of studies find.
+        any_seeds: The same with any number of seeds: the test set's own limit.
+        enough: Seeds and the fewest test videos, as long as these, that show a difference of one
+            margin: the study's seeds, or twice as many where those would need over ten times its
+            videos; None where that does not do.
+    """
+
+    difference: float
+    any_seeds: float
+    enough: tuple[int, int] | None
+
+
+def spread_as_on_mosi(lengths: Sequence[int]) -> Spread:
+    """The variance components to be expected on another test set.
+
+    What a seed does and what a video does are taken over; what single utterances add averages out
+    over a video's utterances; long videos that dominate count as fewer.
+
+    Args:
+        lengths: Utterances of each video.
+    """
+    whole = sum(lengths)
+    evenness = whole**2 / sum(length**2 for length in lengths) / len(lengths)
+    return Spread(
+        seed=MOSI_SPREAD.seed,
+        video=MOSI_SPREAD.video * MOSI_SPREAD.evenness / evenness,
+        error=MOSI_SPREAD.error * _PER_VIDEO * len(lengths) / whole,
+        evenness=evenness,
+    )
+
+
+def detectable_with(
+    pairs: int, lengths: Sequence[int], margin: float, alpha: float = 0.05
+) -> Detectable:
+    """What a study can find for videos like these, before it runs.
+
+    Args:
+        pairs: Confirm seeds, ≥ 2.
+        lengths: Utterances of each test video, two videos or more.
+        margin: > 0.
+        alpha: 0.05 divided by the number of declared looks.
+    """
+    spread, videos = spread_as_on_mosi(lengths), len(lengths)
+    needed = {n: videos_that_decide(margin, spread, n, alpha) for n in (pairs, 2 * pairs)}
+    few = [(n, k) for n, k in needed.items() if k is not None]
+    enough = next((size for size in few if size[1] <= 10 * videos), few[-1] if few else None)
+    return Detectable(
+        detectable_difference(spread, pairs, videos, alpha),
+        detectable_difference(spread, _ANY_SEEDS, videos, alpha),
+        enough,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The data of a study, on the driver: checked before anything starts, prepared once for all."""
 
+from collections import Counter
 from typing import Any, Protocol
 
 from hscl.config import Config
@@ -77,13 +78,13 @@ class HsclData:
 
         return prepare(self._dataset, config)
 
-    def test_videos(self, spec: StudySpec) -> int | None:
-        """How many videos test has; None where the study never opens it."""
+    def test_lengths(self, spec: StudySpec) -> tuple[int, ...] | None:
+        """How many utterances each video of test has; None where the study never opens it."""
         if not spec.opens_test:
             return None
         table = self._dataset.table.select(["split", "video"]).to_pydict()
         rows = zip(table["split"], table["video"], strict=True)
-        return len({video for split, video in rows if split == "test"})
+        return tuple(Counter(video for split, video in rows if split == "test").values())
 
     def _check_labels_of_test(self) -> None:
         # Whether they are there, not what they are.
