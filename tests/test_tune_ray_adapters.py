@@ -18,8 +18,8 @@ from test_tune_engine import order, report
 
 from hscl.errors import RunError
 from tune.engine import Engine
-from tune.messages import NODE_LOST, Breakdown, TrialBrokeError
-from tune.ray_adapters import MESSAGE, Ask, Judge, Watch, _breakdown
+from tune.messages import MESSAGE, NODE_LOST, Breakdown, TrialBrokeError
+from tune.ray_adapters import Ask, Judge, Watch, _breakdown
 from tune.recorder import Recorder
 from tune.table_store import TableStore
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from tune.states import Phase
 
-__all__ = ["NODE_LOST", "Breakdown", "Message", "Say", "TrialBrokeError", "TrialOrder"]
+__all__ = ["MESSAGE", "NODE_LOST", "Breakdown", "Message", "Say", "TrialBrokeError", "TrialOrder"]
 
 
 class Say(StrEnum):
@@ -85,6 +85,9 @@ class TrialOrder:
         # Tune makes a trial's tag out of this, for every trial.
         return self.trial_id
 
+
+MESSAGE: Final = "hscl"
+"""The key under which a worker's message travels in Tune's result."""
 
 NODE_LOST: Final = "node lost"
 

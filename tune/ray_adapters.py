@@ -17,12 +17,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.engine import Engine
-from tune.messages import NODE_LOST, Breakdown, Message, TrialBrokeError
+from tune.messages import MESSAGE, NODE_LOST, Breakdown, Message, TrialBrokeError
 
-__all__ = ["MESSAGE", "Ask", "Judge", "Watch"]
-
-MESSAGE = "hscl"
-"""The key under which a worker's message travels in Tune's result."""
+__all__ = ["Ask", "Judge", "Watch"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -7,8 +7,7 @@ import ray
 import ray.tune as ray_tune
 from ray.experimental import internal_kv
 
-from tune.messages import Message, TrialOrder
-from tune.ray_adapters import MESSAGE
+from tune.messages import MESSAGE, Message, TrialOrder
 from tune.trial_run import Worker, run_trial
 from tune.workload import Workload
 

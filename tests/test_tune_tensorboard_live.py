@@ -1,0 +1,91 @@
+"""TensorBoard's own HParams backend reads a study while it runs."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from event_files import scalars, session_groups
+from synthetic import Data, Synthetic, study
+from tensorboard.plugins.hparams import api_pb2
+
+from tune.driver import SearchRequest, View, run_search
+from tune.engine import Engine
+from tune.states import TrialState
+from tune.storage import Folder
+from tune.study import open_study
+from tune.tensorboard_view import FOLDER, TensorBoard
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+
+STATUS = {
+    TrialState.STARTED: api_pb2.STATUS_UNKNOWN,  # so TensorBoard calls one without an end
+    TrialState.DONE: api_pb2.STATUS_SUCCESS,
+    TrialState.PRUNED: api_pb2.STATUS_SUCCESS,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there was at one moment."""
+
+    groups: dict[str, Any]
+    curves: dict[str, dict[str, list[tuple[int, float]]]]
+    trials: list[dict[str, Any]]
+    reports: list[dict[str, Any]]
+    running: int
+
+
+class Dashboard(View):
+    """Looks at TensorBoard and at the tables whenever so many more epochs are recorded."""
+
+    def __init__(self, every: int) -> None:
+        self.looks: list[Look] = []
+        self._every = every
+        self._next = 1
+
+    def begin(self, engine: Engine, folder: Folder) -> None:
+        assert folder.local is not None
+        self._engine, self._root = engine, folder.local
+
+    def tick(self) -> None:
+        if self._engine.history.epochs < self._next:
+            return
+        self._next = self._engine.history.epochs + self._every
+        events = self._root / FOLDER
+        tables = open_study(self._root)
+        look = Look(
+            session_groups(events),
+            scalars(events),
+            tables.table("trials").to_pylist(),
+            tables.table("reports").to_pylist(),
+            len(self._engine.live),
+        )
+        self.looks.append(look)
+
+
+def test_at_any_time_of_a_run_each_configuration_is_one_group_of_all_its_seeds(
+    tmp_path: Path,
+) -> None:
+    dashboard = Dashboard(every=9)
+    spec = study(resources={"concurrent": 2})
+    request = SearchRequest(out=str(tmp_path / "study"))
+    views = (TensorBoard(), dashboard)
+    run_search(spec, Data(), request, workload=Synthetic(epoch_s=0.01), views=views)
+    during = [look for look in dashboard.looks if look.running]
+    assert len(during) >= 5
+    for look in during:
+        expected: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in look.trials:
+            expected[row["config_id"]][row["trial_id"]] = STATUS[TrialState(row["state"])]
+        found = {n: {s.name: s.status for s in g.sessions} for n, g in look.groups.items()}
+        assert found == expected
+        for row in look.reports:
+            curve = dict(look.curves[row["trial_id"]]["valid/mae"])
+            assert curve[row["epoch"]] == pytest.approx(row["valid_mae"], rel=1e-6)
+    seeds = [max(len(group.sessions) for group in look.groups.values()) for look in during]
+    assert seeds[0] == 1
+    assert seeds[-1] > 3, "race and confirm were seen while they ran"
+    statuses = {s.status for look in during for g in look.groups.values() for s in g.sessions}
+    assert {api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS} <= statuses
