@@ -133,9 +133,9 @@ def test_labels_name_the_winner_the_default_and_points_of_a_grid() -> None:
     assert {key: (label.text, label.role) for key, label in labels.items()} == {
         "d0": ("default", "default"),
         "k1": ("paper <i>", "known"),
-        "s2": ("#2", "finalist"),
+        "s2": ("configuration 2", "finalist"),
         "g3": ("temperature = 0.1, text.finetune = True", "other"),
-        "w4": ("winner (#4)", "winner"),
+        "w4": ("winner (configuration 4)", "winner"),
     }
     assert labels["k1"].markup == "paper &lt;i&gt;"
 

@@ -116,7 +116,7 @@ def test_the_default_comes_first_then_known_points_then_the_sampler() -> None:
     hand = Hand(study('[[known]]\nname = "mine"\n"loss.alpha" = 0.3'))
     runs = [hand.run(0.5) for _ in range(3)]
     names = [hand.history.configs[run.config_id].name for run in runs]
-    assert names == ["default", "mine", "sampled 2"]
+    assert names == ["default", "mine", "configuration 2"]
     assert {run.phase for run in runs} == {Phase.SCREEN}
     assert {run.seed for run in runs} == {hand.spec.seed_plan().screen}
     assert all(run.trial_id == f"{run.config_id}-{run.seed}" for run in runs)

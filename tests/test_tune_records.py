@@ -2,7 +2,7 @@
 
 import math
 
-from tune.records import FailureStreak, TrialRecord
+from tune.records import FailureStreak, TrialRecord, config_label
 from tune.states import Phase, TrialState
 
 
@@ -33,3 +33,11 @@ def test_a_success_ends_a_streak_of_failures() -> None:
     streak.add(trial(TrialState.PRUNED))
     streak.add(trial(TrialState.FAILED))
     assert (len(streak.last), streak.succeeded) == (1, 1)
+
+
+def test_a_configuration_is_called_by_its_name_or_else_by_its_number() -> None:
+    assert config_label(0, "default") == "default"
+    assert config_label(0, "default", "published defaults with MiniLM").startswith("published")
+    assert config_label(3, "paper") == "paper"
+    assert {config_label(7, name) for name in (None, "", "sampled 7")} == {"configuration 7"}
+    assert config_label(7, "sampled 8") == "sampled 8"  # a person's own choice of a name

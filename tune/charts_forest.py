@@ -30,7 +30,7 @@ _LANES = {"seeds": 0.24, "test": 0.0, "videos": -0.2}  # downwards within a row
 
 
 def pair_title(pair: PairComparison, labels: Mapping[str, Label]) -> str:
-    """A pair in words, "winner (#17) against default"."""
+    """A pair in words, "winner (configuration 17) against default"."""
     first, second = (labels.get(c, UNNAMED).text for c in (pair.first, pair.second))
     return f"{first} against {second}"
 

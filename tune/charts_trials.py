@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tune.pairing import last_events
+from tune.records import config_label
 from tune.states import Kind, Origin, Phase, TrialState
 
 __all__ = [
@@ -114,7 +115,8 @@ class Label:
     """How a configuration is called and which group it belongs to.
 
     Attributes:
-        text: Such as "default", "winner (#17)", a known point's name, or "#7".
+        text: Such as "default", a known point's name, "configuration 7", or "winner
+            (configuration 17)".
         role: winner, default, finalist, known or other; see `charts_theme.style_of`.
     """
 
@@ -151,11 +153,7 @@ def labels_of(configs: pa.Table, plan: pa.Table) -> dict[str, Label]:
     labels = {}
     rows = configs.select(["config_id", "number", "origin", "name"]).sort_by("number")
     for row in rows.to_pylist():
-        config_id, numbered = row["config_id"], f"#{row['number']}"
-        # The planner names what its sampler proposes "sampled <number>".
-        text = (
-            row["name"] if row["name"] not in {None, "", f"sampled {row['number']}"} else numbered
-        )
+        config_id, text = row["config_id"], config_label(row["number"], row["name"])
         if row["origin"] == Origin.DEFAULT:
             labels[config_id] = Label("default", "default")
         elif config_id == winner:

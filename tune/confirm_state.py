@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from tune.pairing import TrialOutcome, last_events, trial_id_of
+from tune.records import config_label
 from tune.states import Kind, Phase, TrialState
 from tune.study_spec import StudySpec
 
@@ -78,7 +79,10 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
     configs = tables["configs"].sort_by("number").select(["config_id", "number", "name"])
     rows = configs.to_pylist()
     numbers = {row["config_id"]: int(row["number"]) for row in rows}
-    labels = {row["config_id"]: _label(spec, row) for row in rows}
+    labels = {
+        row["config_id"]: config_label(row["number"], row["name"], spec.default_label)
+        for row in rows
+    }
     plan = _Plan(tuple(tables["plan"].sort_by("seq").to_pylist()))
     outcomes = last_events(tables["trials"])
     phase, seeds, members = _stage(spec, plan, list(numbers))
@@ -112,15 +116,6 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
         labels=labels,
         numbers=numbers,
     )
-
-
-def _label(spec: StudySpec, row: Mapping[str, Any]) -> str:
-    if row["number"] == 0:
-        return spec.default_label
-    # The planner names what its sampler proposes "sampled <number>".
-    if row["name"] in {None, "", f"sampled {row['number']}"}:
-        return f"configuration {row['number']}"
-    return str(row["name"])
 
 
 def _stage(

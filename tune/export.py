@@ -20,6 +20,7 @@ from tune.comparison import PairComparison, Rules
 from tune.comparison_words import outlook_words, pair_headline
 from tune.evidence_rows import Compared
 from tune.intervals import Interval
+from tune.records import config_label
 from tune.states import Kind, Verdict
 from tune.study_spec import StudySpec
 
@@ -112,8 +113,7 @@ def render(export: Export, form: str) -> str:
 def _all_names(rows: Mapping[str, Any], compared: Compared) -> dict[str, str]:
     known = compared.comparison.names
     return {
-        config_id: known.get(config_id)
-        or (f"configuration {row['number']}" if row["number"] else "the default")
+        config_id: known.get(config_id) or config_label(row["number"], row["name"], "the default")
         for config_id, row in rows.items()
     }
 

@@ -9,6 +9,7 @@ from hscl.config import Config
 from hscl.errors import InputError
 from tune.decisions import plan_row
 from tune.history import History
+from tune.records import config_label
 from tune.states import Kind, Origin, Phase
 from tune.study_spec import StartPoint, StudySpec
 
@@ -58,7 +59,8 @@ def propose(spec: StudySpec, history: History, number: int) -> Proposal:
             config = spec.searched.to_config(point)
         except InputError:
             continue
-        row = config_row(spec, StartPoint(f"sampled {number}", Origin.SAMPLER, config), number)
+        start = StartPoint(config_label(number, None), Origin.SAMPLER, config)
+        row = config_row(spec, start, number)
         if row["config_id"] not in history.configs:
             return Proposal(row)
     note = f"none of {tried:,} further points was new and allowed; {number} configurations"

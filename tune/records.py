@@ -6,7 +6,25 @@ from dataclasses import dataclass, field
 from tune.search_space import Point, Value
 from tune.states import Origin, Phase, TrialState
 
-__all__ = ["ConfigRecord", "FailureStreak", "Observation", "TrialRecord"]
+__all__ = ["ConfigRecord", "FailureStreak", "Observation", "TrialRecord", "config_label"]
+
+
+def config_label(number: int, name: str | None, default: str = "default") -> str:
+    """What all output calls a configuration.
+
+    Args:
+        number: Its place in the order of proposal.
+        name: From its row.
+        default: What number 0 is called: in a sentence the study's `default_label`, in a figure
+            the plain word.
+
+    Returns:
+        The default's name, a known or grid point's own name, or "configuration 7".
+    """
+    if number == 0:
+        return default
+    # What a sampler proposed has no name; earlier versions wrote "sampled 7".
+    return f"configuration {number}" if name in {None, "", f"sampled {number}"} else str(name)
 
 
 @dataclass(frozen=True)

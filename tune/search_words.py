@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hscl.errors import HsclError
 from tune.dry_run import StudyPlan, plan_study
-from tune.records import TrialRecord
+from tune.records import TrialRecord, config_label
 from tune.seed_budget import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
 from tune.states import Kind
 from tune.study import Study
@@ -134,7 +134,7 @@ def ending_words(study: Study) -> list[str]:
         config = history.configs[row["config_id"]]
         values = ", ".join(f"{key} = {_short(value)}" for key, value in config.params.items())
         lines += [
-            f"winner   {config.name} ({config.config_id}): {values}",
+            f"winner   {config_label(config.number, config.name)} ({config.config_id}): {values}",
             f"         {row['note']}",
         ]
     lines += _comparison(study)

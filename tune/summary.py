@@ -8,7 +8,7 @@ from typing import Any
 
 from tune.dry_run import plan_study
 from tune.history import History
-from tune.records import ConfigRecord, TrialRecord
+from tune.records import ConfigRecord, TrialRecord, config_label
 from tune.states import Kind, Phase, TrialState
 
 __all__ = ["Standing", "Summary", "events_rate", "summarise"]
@@ -204,7 +204,7 @@ def _standing(history: History, config: ConfigRecord, phase: Phase) -> Standing 
     if not values:
         return None
     spread = statistics.stdev(values) if len(values) > 1 else None
-    name = history.spec.default_label if config.number == 0 else config.name
+    name = config_label(config.number, config.name, history.spec.default_label)
     return Standing(
         config.config_id, name, config.number, phase, statistics.fmean(values), spread, len(values)
     )
