@@ -6,27 +6,41 @@ Every figure is a share over that many studies, with its binomial standard error
     power     a true gap on this test set: found by t and by sign flip, beside the exact power
     looks     false claims at any of several declared looks
     studies   whole null studies through the planner: screen, race, confirm
-    nothing   a hyperparameter that does nothing, called mattering
+    nothing   a hyperparameter that does nothing, and those that do something, called mattering
     regret    what `hscl export` gives against the best single-seed trial at the same budget
 
+A whole study takes 0.05 to 1 s of CPU. With --rows their answers are kept, one line a study, and
+the same command goes on where it was stopped.
+
 Run: python tests/bench/bench_calibration.py [--studies 2000] [--whole 2000] [--parts null,power]
+     [--rows FOLDER] [--jobs 1]
 """
 
 import argparse
+import gc
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tune.calibration import Share, null_cells, run_cell, run_looks_cell, run_power_cell
+from tune.simulated_studies import flat_surface, hscl_surface
+from tune.simulator import Effects
 from tune.study_calibration import (
+    Regrets,
+    Split,
     better_half_sd,
-    call_of_nothing,
     null_study_claim,
+    parameters_called,
     regrets,
 )
 
@@ -66,50 +80,114 @@ def looks(studies: int, rng: np.random.Generator) -> None:
         print(f"{count} looks of {each} pairs each: false claims {share}", flush=True)
 
 
-def _share(happens: Callable[[int], bool | None], studies: int) -> Share:
-    found = [happened for key in range(studies) if (happened := happens(key)) is not None]
-    return Share(sum(found), len(found))
+@dataclass(frozen=True)
+class Whole:
+    """How whole studies are run.
+
+    Attributes:
+        count: Studies a cell.
+        rows: Where their answers are kept; None: nowhere.
+        jobs: Processes.
+    """
+
+    count: int
+    rows: Path | None
+    jobs: int
+
+    def answers(self, cell: str, ask: Callable[[int], Any]) -> list[Any]:
+        """One JSON-able answer for each study, those kept from earlier runs first."""
+        known: list[Any] = []
+        file = self.rows / f"{cell}.jsonl" if self.rows else None
+        if file is not None and file.exists():
+            known = [json.loads(line) for line in file.read_text().splitlines()]
+        for answer in self._asked(ask, range(len(known), self.count)):
+            known.append(answer)
+            if file is not None:
+                with file.open("a") as end:
+                    end.write(json.dumps(answer) + "\n")
+        return known[: self.count]
+
+    def _asked(self, ask: Callable[[int], Any], keys: Iterable[int]) -> Iterable[Any]:
+        if self.jobs == 1:
+            yield from map(ask, keys)
+            return
+        with ProcessPoolExecutor(self.jobs) as pool:
+            yield from pool.map(ask, keys, chunksize=8)
 
 
-def studies(count: int, rng: np.random.Generator) -> None:
-    """Whole null studies."""
-    for sampler in ("random", "tpe"):
-        some = count if sampler == "random" else count // 4
-        share = _share(lambda key, kind=sampler: null_study_claim(key, kind), some)  # type: ignore[misc]
+def studies(whole: Whole) -> None:
+    """Whole null studies, of the defaults' size."""
+    for sampler, scheduler, failures in (
+        ("random", "asha", 0.0),
+        ("tpe", "asha", 0.0),
+        ("random", "none", 0.0),
+        ("tpe", "none", 0.0),
+        ("tpe", "asha", 0.1),
+    ):
+        ask = partial(null_study_claim, sampler=sampler, scheduler=scheduler, failures=failures)
+        found = whole.answers(f"null-{sampler}-{scheduler}" + "-failures" * bool(failures), ask)
+        claims = [claimed for claimed in found if claimed is not None]
+        silent = f" ({found.count(None)} without a verdict)" if None in found else ""
         print(
-            f"null studies, sampler {sampler}: false claims {share} of {share.studies}", flush=True
-        )
-
-
-def nothing(count: int, rng: np.random.Generator) -> None:
-    """A parameter without any effect."""
-    for sampler, scheduler in (("random", "none"), ("random", "asha"), ("tpe", "asha")):
-        some = count if sampler == "random" else count // 4
-        calls = [call_of_nothing(key, sampler, scheduler) for key in range(some)]
-        known = [call for call in calls if call is not None]
-        called = Share(sum(matters for _, matters in known), len(known))
-        print(
-            f"alpha, which does nothing, {sampler} and {scheduler}: called mattering {called} "
-            f"of {len(known)}",
+            f"null studies, {sampler}, {scheduler}, {failures:.0%} of trials fail: false claims "
+            f"{Share(sum(claims), len(claims))} of {len(claims)}{silent}",
             flush=True,
         )
 
 
-def regret(count: int, rng: np.random.Generator) -> None:
+def nothing(whole: Whole) -> None:
+    """Which parameters are called mattering: alpha does nothing, and on the flat surface none."""
+    quiet = Effects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
+    worlds = {
+        "called": (hscl_surface, Effects()),
+        "quiet": (hscl_surface, quiet),
+        "flat": (flat_surface, Effects()),
+    }
+    for world, sampler, scheduler in (
+        ("called", "random", "asha"),
+        ("called", "random", "none"),
+        ("called", "tpe", "asha"),
+        ("flat", "random", "none"),
+        ("flat", "tpe", "asha"),
+        ("quiet", "random", "none"),
+    ):
+        ask = partial(parameters_called, sampler=sampler, scheduler=scheduler, world=worlds[world])
+        found = whole.answers(f"{world}-{sampler}-{scheduler}", ask)
+        known = [called for called in found if called]
+        told = [
+            f"{name} {Share(sum(called[name] for called in known), len(known))}"
+            for name in known[0]
+        ]
+        told.append(f"any {Share(sum(any(called.values()) for called in known), len(known))}")
+        print(f"{world}, {sampler}, {scheduler}, {len(known)} studies: {', '.join(told)}")
+
+
+def regret(whole: Whole) -> None:
     """Mean regret of export against single-seed search."""
     sd = better_half_sd()
     print(f"sd of true values among the better half of the space: {sd:.4f}")
-    for share in (1.0, 0.25):
-        found = np.array([regrets(key, share * sd) for key in range(count)])
-        ours = found[:, 0].mean()
-        print(f"seed sd {share:g} × that, {count} studies: regret of export {ours:.4f}")
+    for share, split in (
+        (1.0, Split(512, 12, 24)),
+        (0.25, Split(64, 4, 4)),
+        (1.0, Split()),
+        (0.25, Split()),
+    ):
+        name = "-".join(map(str, split))
+        ask = partial(regrets, seed_sd=share * sd, split=split)
+        found = whole.answers(f"regret-random-{share}-{name}", ask)
+        means = Regrets(*np.mean(np.array(found), axis=0))
+        print(
+            f"seed sd {share:g} × that, {split}, {len(found)} studies of {means.epochs:.0f} "
+            f"epochs: regret of export {means.exported:.4f}"
+        )
+        values = np.array(found)
         for column, how in ((1, "full length"), (2, "early stopping")):
-            theirs = found[:, column].mean()
+            ratio = means.exported / means[column]
             # Of a ratio of two means over the same worlds, by the delta method.
-            spread = (found[:, 0] - ours / theirs * found[:, column]).std(ddof=1)
+            spread = (values[:, 0] - ratio * values[:, column]).std(ddof=1)
             print(
-                f"    best single-seed trial, {how}: {theirs:.4f}, ratio {ours / theirs:.2f} ± "
-                f"{spread / theirs / count**0.5:.2f}",
+                f"    best single-seed trial, {how}: {means[column]:.4f}, ratio {ratio:.2f} ± "
+                f"{spread / means[column] / len(found) ** 0.5:.2f}",
                 flush=True,
             )
 
@@ -120,13 +198,23 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000, help="paired studies a cell")
     parser.add_argument("--whole", type=int, default=2000, help="whole studies a cell")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rows", type=Path, help="keep whole studies' answers in this folder")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for whole studies")
     chosen = parser.parse_args()
+    if chosen.rows:
+        chosen.rows.mkdir(parents=True, exist_ok=True)
+    gc.freeze()  # statsmodels' Holm collects at each call: only what came since is looked at
+    whole = Whole(chosen.whole, chosen.rows, chosen.jobs)
     for part in chosen.parts.split(","):
         paired = part in {"null", "power", "looks"}
-        count = chosen.studies if paired else chosen.whole
         began = time.perf_counter()
-        print(f"== {part}, {count} studies a cell", flush=True)
-        globals()[part](count, np.random.default_rng(PARTS.index(part)))
+        print(
+            f"== {part}, {chosen.studies if paired else chosen.whole} studies a cell", flush=True
+        )
+        if paired:
+            globals()[part](chosen.studies, np.random.default_rng(PARTS.index(part)))
+        else:
+            globals()[part](whole)
         print(f"   {time.perf_counter() - began:.0f} s", flush=True)
 
 
