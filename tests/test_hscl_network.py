@@ -242,6 +242,7 @@ _HIGH = {"fused_projections.audio", "fused_projections.vision"}
         ({"high": False}, _HIGH),
         ({"omega1": 0.0, "omega2": 0.0}, _LOW | _HIGH),
         ({"similarity": False}, set()),
+        ({"alpha": 0.0}, set()),
         ({"low": False}, set()),
         ({"labels": "supcon"}, set()),
         ({"labels": "none"}, set()),
