@@ -30,6 +30,17 @@ def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
     assert "measured" not in closed
 
 
+def test_a_study_that_spends_little_on_its_screen_is_told_what_more_trials_cost() -> None:
+    sizes = {"confirm": {"seeds": 10}, "base": {"train.epochs": 20}}
+    text = "\n".join(plan_words(study(sampler={"kind": "random", "trials": 32}, **sizes), None, 1))
+    assert "a further configuration takes about " in text
+    many = study(sampler={"kind": "random", "trials": 500}, **sizes)
+    assert "  split " not in "\n".join(plan_words(many, None, 1))
+    known = [{"name": "low", "loss.temperature": 0.1}]
+    table = study(sampler={"kind": "list", "trials": 2}, space={}, known=known)
+    assert "  split " not in "\n".join(plan_words(table, None, 1))
+
+
 MOSI = np.bincount(video_layout()).tolist()
 
 

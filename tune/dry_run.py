@@ -41,6 +41,7 @@ class StudyPlan:
         rungs: Epochs at which the screen compares trials.
         usual_epochs: Epochs if at each rung one trial in `reduction_factor` goes on; less than
             `epochs` where trials are stopped early.
+        usual_screened: Epochs that one configuration of the screen then takes.
         pairs: Seeds on which confirm compares two configurations (first look).
         comparisons: Configurations that are compared with the default.
         looks: Declared looks; each claims at 0.05/looks.
@@ -55,6 +56,7 @@ class StudyPlan:
     phases: tuple[PhasePlan, ...]
     rungs: tuple[int, ...]
     usual_epochs: int
+    usual_screened: float
     pairs: int
     comparisons: int
     looks: int
@@ -114,6 +116,7 @@ def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
         phases=phases,
         rungs=rungs,
         usual_epochs=min(usual, spec.budget.epochs or usual),
+        usual_screened=_usual_length(spec, rungs),
         pairs=len(seeds.looks[0]),
         comparisons=confirm[0].configurations - 1 if confirm else 0,
         looks=spec.confirm.looks,

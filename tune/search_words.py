@@ -9,12 +9,13 @@ from hscl.errors import HsclError
 from tune.dry_run import StudyPlan, plan_study
 from tune.records import TrialRecord, config_label
 from tune.seed_budget import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
-from tune.states import Kind
+from tune.states import Kind, Phase
 from tune.study import Study
 from tune.study_spec import StudySpec
 
 __all__ = ["detection_words", "ending_words", "plan_words"]
 
+_LITTLE = 0.25  # of all epochs
 _MARGIN = 0.02  # what one would ask for where a study declares none
 
 
@@ -41,6 +42,7 @@ def plan_words(spec: StudySpec, seconds_per_epoch: float | None, at_once: int) -
         f"  in all   at most {plan.trainings} trainings, {plan.epochs} epochs; usually about "
         f"{plan.usual_epochs} epochs"
     )
+    lines += _advice(plan)
     if seconds_per_epoch is not None:
         usual, most = plan.hours(seconds_per_epoch, at_once)
         lines.append(
@@ -49,6 +51,26 @@ def plan_words(spec: StudySpec, seconds_per_epoch: float | None, at_once: int) -
         )
     test = "opened in confirm" if plan.opens_test else "never opened"
     return [*lines, f"  test     {test}"]
+
+
+def _advice(plan: StudyPlan) -> list[str]:
+    """Where a further epoch does most for the winner, in studies that spend few on screening."""
+    screen = [phase for phase in plan.phases if phase.phase is Phase.SCREEN]
+    rest = sum(phase.epochs for phase in plan.phases if phase.phase is not Phase.SCREEN)
+    if not screen or not rest:
+        return []
+    screening = screen[0].trainings * plan.usual_screened
+    # Simulated studies with trials of 20 epochs: 128 configurations instead of 32 cost 40 % more
+    # epochs and bring the winner's regret from .0090 to .0052 (.0076 to .0041 with little luck).
+    if screening > _LITTLE * (screening + rest):
+        return []
+    return [
+        (
+            f"  split    about {screening:,.0f} epochs screen, {rest:,} race and confirm: a further "
+            f"configuration takes about {plan.usual_screened:.1f}, so a larger sampler.trials is the "
+            "cheapest way to a better winner"
+        )
+    ]
 
 
 def detection_words(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
