@@ -66,9 +66,9 @@ def _advice(plan: StudyPlan) -> list[str]:
         return []
     return [
         (
-            f"  split    about {screening:,.0f} epochs screen, {rest:,} race and confirm: a further "
-            f"configuration takes about {plan.usual_screened:.1f}, so a larger sampler.trials is the "
-            "cheapest way to a better winner"
+            f"  split    about {screening:,.0f} epochs screen, {rest:,} race and confirm: a "
+            f"further configuration takes about {plan.usual_screened:.1f}, so a larger "
+            "sampler.trials is the cheapest way to a better winner"
         )
     ]
 
