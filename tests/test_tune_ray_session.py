@@ -1,6 +1,8 @@
 """Ray for a study: sized, quiet, private, and the environment as it was."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,34 @@ def test_a_node_takes_what_its_scarcest_resource_allows(
     node: dict[str, float], trial: dict[str, float], fits: int
 ) -> None:
     assert _fit(node, trial) == fits
+
+
+NO_START = """
+from hscl.errors import RunError
+from tune.ray_session import ray_session
+from tune.study_sections import ResourcesSection
+try:
+    with ray_session(None, ResourcesSection()):
+        pass
+except RunError as error:
+    print(error)
+"""
+
+
+def test_where_ray_does_not_start_one_message_says_so(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"  # no folder can be made there
+    nowhere.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_START],
+        env=os.environ | {"RAY_TMPDIR": str(nowhere / "below")},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    assert done.stdout.startswith("Ray must start on this machine")
+    assert "run the same command again" in done.stdout
 
 
 def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:

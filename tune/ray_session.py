@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hscl.errors import InputError
+from hscl.errors import InputError, RunError
 from tune.study_sections import ResourcesSection
 
 __all__ = ["RaySession", "check_machine", "fit_here", "ray_session"]
@@ -152,7 +152,8 @@ def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[Ra
 
     Raises:
         InputError: The address is one that a driver can't join, or nobody answers there.
-    """
+        RunError: Ray does not start here.
+    """  # noqa: DOC502 - RunError from _start
     if address is not None and "://" in address:
         raise InputError(
             f"--address must be auto or HOST:PORT of a cluster to join as its driver, but is "
@@ -190,7 +191,14 @@ def _start(address: str | None) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
-        ray.init(address="local", include_dashboard=False, **quiet)
+        try:
+            ray.init(address="local", include_dashboard=False, **quiet)
+        except Exception as error:  # Ray raises no kind of its own where its processes are late
+            reason = " ".join(str(error).split())[:300]
+            raise RunError(
+                f"Ray must start on this machine within its half a minute, but: {reason}; nothing "
+                "is lost: run the same command again once the machine is less busy"
+            ) from error
         return
     try:
         ray.init(address=address, runtime_env={"env_vars": dict(_WORKERS)}, **quiet)
