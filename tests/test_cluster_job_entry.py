@@ -63,9 +63,11 @@ def test_it_can_be_interrupted_where_it_inherits_that_interrupts_are_ignored(
     command = [sys.executable, "-m", "cluster.job_entry", "search", "--study", str(study)]
     command += ["--data", str(tmp_path / "d.arrow"), "--out", str(tmp_path / "out"), "--dry-run"]
     shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
-    with subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as entry:
-        with study.open("w"):  # returns when the entry has begun to read
-            entry.send_signal(signal.SIGINT)
-            _, error = entry.communicate(timeout=60)
+    with (
+        subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as entry,
+        study.open("w"),  # returns when the entry has begun to read
+    ):
+        entry.send_signal(signal.SIGINT)
+        _, error = entry.communicate(timeout=60)
     assert entry.returncode == 130
     assert "interrupted" in error

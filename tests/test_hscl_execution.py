@@ -1,5 +1,9 @@
 """Device, precision, threads: explicit, checked, and gone when the block ends."""
 
+import platform
+import threading
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +13,7 @@ from hscl.execution import (
     autocast,
     cpu_threads,
     peak_memory,
+    release_memory,
     reset_peak_memory,
     resolve_device,
     resolve_precision,
@@ -72,3 +77,26 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     after = peak_memory(CPU)
     assert after >= before
     assert after >= held.nbytes
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_a_training_in_another_thread_has_freed_goes_back_to_the_machine() -> None:
+    survivors = []
+
+    def train() -> None:
+        # Blocks of a heap, as many small tensors are; what stays keeps its end from shrinking.
+        blocks = [torch.ones(16_000) for _ in range(4_000)]
+        survivors.append(blocks.pop())
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    held = _anonymous_memory()
+    release_memory()
+    assert held - _anonymous_memory() > 100 << 20
+    assert float(survivors[0].sum()) == 16_000
+
+
+def _anonymous_memory() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))

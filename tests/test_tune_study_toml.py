@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import study
 
+from hscl.config import preset
 from hscl.errors import InputError
 from tune.study_spec import StudySpec
 from tune.study_toml import changed_keys, dump_spec, load_spec, parse_spec
@@ -106,6 +107,26 @@ def test_a_known_point_is_the_default_with_its_values() -> None:
     assert released.config.loss.form == "released"
     assert released.config.train.epochs == 12
     assert released.config.train.lr == 1e-3
+
+
+def test_what_makes_the_preset_of_a_known_point_is_not_undone_by_base() -> None:
+    text = """
+        [base]
+        "model.modalities" = "text+audio"
+        "train.batch_size" = 64
+        "train.epochs" = 8
+        [[known]]
+        preset = "text-only"
+        [[known]]
+        name = "larger"
+        preset = "text-only"
+        "train.batch_size" = 256
+        [sampler]
+        kind = "list"
+    """
+    alone, larger = (point.config for point in parse_spec(tomllib.loads(text)).start_points[1:])
+    assert alone == preset("text-only").with_overrides({"train.epochs": 8})
+    assert larger == alone.with_overrides({"train.batch_size": 256})
 
 
 def test_a_preset_may_be_a_file_beside_the_study(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ class _Reader:
             try:
                 origin = base
                 if "preset" in point:
-                    origin = self._preset(point["preset"], "known")[1].with_overrides(shared)
+                    origin = _under(self._preset(point["preset"], "known")[1], shared)
                 values = origin.with_overrides(overrides).dotted()
             except InputError as error:
                 self.mistakes += [
@@ -214,6 +214,13 @@ class _Reader:
             different = {key: v for key, v in values.items() if v != defaults[key]}
             known.append(KnownPoint(name=name, overrides=different))
         return known
+
+
+def _under(own: Config, shared: Mapping[str, Any]) -> Config:
+    """A row's preset with what `[base]` says, but for what makes it that preset."""
+    published = Config().dotted()
+    mine = {key for key, value in own.dotted().items() if value != published[key]}
+    return own.with_overrides({key: value for key, value in shared.items() if key not in mine})
 
 
 def _say(table: str, model: type[BaseModel], item: dict[str, Any]) -> str:

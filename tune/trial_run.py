@@ -55,9 +55,11 @@ class HsclWorkload:
         """A fresh HSCL training that uses the CPUs which the trial has."""
         import torch  # noqa: PLC0415 - only the real workload needs it
 
+        from hscl.execution import release_memory  # noqa: PLC0415
         from hscl.training import Training  # noqa: PLC0415
 
         torch.set_num_threads(max(1, int(order.cpus)))
+        release_memory()  # of the trial before, so that a warm process does not grow
         return Training(config, data, seed=order.seed, metric=order.metric)
 
     def split(
