@@ -73,11 +73,11 @@ def test_help_loads_neither_torch_nor_ray(arguments: list[str]) -> None:
     assert _loaded_after(code) & heavy == set()
 
 
-def test_only_the_sampler_imports_optuna() -> None:
+def test_only_the_sampler_and_what_its_model_is_told_import_optuna() -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for package in ("tune", "cluster")
         for path in (ROOT / package).rglob("*.py")
         if "optuna" in _imported_names(path)
     }
-    assert users == {"tune/samplers.py"}
+    assert users == {"tune/samplers.py", "tune/told_trials.py"}

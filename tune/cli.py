@@ -50,9 +50,6 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     request = SearchRequest(
         out=options["out"], address=options["address"], warm_start=options["warm_start"]
     )
-    from tune.search_words import detection_words
-
-    click.echo("\n".join(detection_words(spec, data.test_lengths(spec))), err=as_json)
     _run(spec, data, request, as_json=as_json)
 
 
@@ -222,12 +219,13 @@ def _run(spec: "StudySpec", data: Any, request: "SearchRequest", *, as_json: boo
 
     from tune.driver import run_search
     from tune.progress import Progress
-    from tune.search_words import ending_words
+    from tune.search_words import detection_words, ending_words
     from tune.study import open_study
     from tune.tensorboard_view import TensorBoard
 
     console = Console(stderr=as_json)
-    outcome = run_search(spec, data, request, views=(TensorBoard(), Progress(console)))
+    progress = Progress(console, opening=detection_words(spec, data.test_lengths(spec)))
+    outcome = run_search(spec, data, request, views=(TensorBoard(), progress))
     opened = open_study(request.out)
     if as_json:
         click.echo(json.dumps(opened.status(), indent=2))

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -28,11 +29,15 @@ class Progress(View):
     Args:
         console: Where; its own choice of colours and width.
         plain_s: Seconds between two plain lines where it is no terminal.
+        opening: Lines to say once, when the study has passed all checks and begins.
     """
 
-    def __init__(self, console: Console, *, plain_s: float = _PLAIN_S) -> None:
+    def __init__(
+        self, console: Console, *, plain_s: float = _PLAIN_S, opening: Sequence[str] = ()
+    ) -> None:
         self._console = console
         self._plain_s = plain_s
+        self._opening = opening
         self._engine: Engine | None = None
         self._live: Live | None = None
         self._next = 0.0
@@ -44,6 +49,8 @@ class Progress(View):
         """Start drawing."""
         self._engine = engine
         self._console.print(f"{engine.spec.study.name} -> {folder.uri}", highlight=False)
+        for line in self._opening:
+            self._console.print(line, highlight=False, soft_wrap=True)
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
