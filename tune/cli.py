@@ -46,11 +46,12 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     if options["out"] is None:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
     from tune.driver import SearchRequest
+    from tune.search_words import detection_words
 
-    request = SearchRequest(
-        out=options["out"], address=options["address"], warm_start=options["warm_start"]
-    )
-    _run(spec, data, request, as_json=as_json)
+    out, address, warm = options["out"], options["address"], options["warm_start"]
+    request = SearchRequest(out=out, address=address, warm_start=warm)
+    opening = detection_words(spec, data.test_lengths(spec))
+    _run(spec, data, request, opening, as_json=as_json)
 
 
 @click.command()
@@ -70,7 +71,7 @@ def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> Non
 
     opened = open_study(study)
     request = SearchRequest(out=study, address=address, another_look=True)
-    _run(opened.spec, HsclData(data), request, as_json=as_json)
+    _run(opened.spec, HsclData(data), request, [], as_json=as_json)
 
 
 @click.command()
@@ -209,8 +210,10 @@ def _read_study(where: str) -> "StudySpec":
     return parse_spec(tomllib.loads(ready_study(where).text), source=where, name=where)
 
 
-def _run(spec: "StudySpec", data: Any, request: "SearchRequest", *, as_json: bool) -> None:
-    """Run a study with all views and say what came out.
+def _run(
+    spec: "StudySpec", data: Any, request: "SearchRequest", opening: list[str], *, as_json: bool
+) -> None:
+    """Run a study with all views, from its opening lines on, and say what came out.
 
     Raises:
         SystemExit: 130, where a person stopped it.
@@ -219,12 +222,12 @@ def _run(spec: "StudySpec", data: Any, request: "SearchRequest", *, as_json: boo
 
     from tune.driver import run_search
     from tune.progress import Progress
-    from tune.search_words import detection_words, ending_words
+    from tune.search_words import ending_words
     from tune.study import open_study
     from tune.tensorboard_view import TensorBoard
 
     console = Console(stderr=as_json)
-    progress = Progress(console, opening=detection_words(spec, data.test_lengths(spec)))
+    progress = Progress(console, opening=opening)
     outcome = run_search(spec, data, request, views=(TensorBoard(), progress))
     opened = open_study(request.out)
     if as_json:
