@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,6 +420,16 @@ from synthetic import Data, Synthetic, study
 from tune.driver import SearchRequest, run_search
 run_search(study(), Data(), SearchRequest(out=sys.argv[1]), workload=Synthetic(unwind_s=4.0))
 """
+
+
+def test_a_second_worker_starts_although_the_first_is_done_before_it(tmp_path: Path) -> None:
+    # Tune's FIFO would move the second trial to the first's warm worker and end its own's start.
+    spec = study(sampler={"trials": 60, "kind": "random"}, resources={"concurrent": 2})
+    run(spec, tmp_path / "study")
+    logs = [path.read_text() for path in (tmp_path / "study" / "logs").glob("*.txt")]
+    workers = Counter(re.search(r"process (\d+)", log)[1] for log in logs)  # type: ignore[index]
+    assert len(workers) == 2
+    assert min(workers.values()) >= 10
 
 
 @pytest.mark.slow

@@ -107,6 +107,22 @@ class Judge(_Here, FIFOScheduler):
         # Tune writes every trial's state into a file for its own restoring, which is not used.
         trial.get_json_state = _no_state  # type: ignore[method-assign]
 
+    @_safely(None)
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The oldest trial that waits, unless its own worker is starting.
+
+        FIFO's own choice would give such a trial a warm worker and end the start of its own: while
+        trials are quicker than a worker's start, one worker then runs them all.
+        """
+        started = tune_controller._actor_manager.is_actor_started  # noqa: SLF001
+        workers = tune_controller._trial_to_actor  # noqa: SLF001
+        for tune_id in self.engine.live:
+            trial = self.trials.get(tune_id)
+            waits = trial is not None and trial.status == Trial.PENDING
+            if waits and not (trial in workers and started(workers[trial])):
+                return trial
+        return None
+
     @_safely(TrialScheduler.STOP)
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hand over the worker's message."""

@@ -25,6 +25,7 @@ __all__ = ["TableStore"]
 _COMPACT_AT = 500  # files; ten thousand small ones take seconds to read, one takes milliseconds
 _FEW = 100  # rows
 _READ_ATTEMPTS = 5  # a reader may meet a compaction: a part that it listed is gone
+_SMALL = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, order=True)
@@ -204,7 +205,8 @@ class TableStore:
                     check_version(file.schema_arrow, table, where)
                     names = file.schema_arrow.names
                     kept = None if wanted is None else [n for n in wanted if n in names]
-                    pieces.append(file.read(columns=kept))
+                    # Threads cost more than a few rows do.
+                    pieces.append(file.read(columns=kept, use_threads=part.size > _SMALL))
             except (pa.ArrowInvalid, OSError) as error:
                 if isinstance(error, FileNotFoundError):
                     raise
@@ -250,6 +252,8 @@ def _newest(parts: list[_Part]) -> list[_Part]:
 
 def _as_schema(piece: pa.Table, schema: pa.Schema) -> pa.Table:
     """The piece with exactly these columns; missing ones null."""
+    if piece.schema.equals(schema):
+        return piece
     columns = [
         piece[field.name].cast(field.type)
         if field.name in piece.column_names
