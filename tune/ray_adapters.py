@@ -23,14 +23,15 @@ __all__ = ["Ask", "Judge", "Watch"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_D = TypeVar("_D")
 
 
-def _safely(otherwise: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+def _safely(otherwise: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | _D]]:
     """What a method raises becomes the engine's failure, and this answer is given instead."""
 
     def wrap(method: Callable[_P, _R]) -> Callable[_P, _R]:
         @functools.wraps(method)
-        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | _D:
             adapter: Any = args[0]
             try:
                 return method(*args, **kwargs)
