@@ -29,7 +29,7 @@ _D = TypeVar("_D")
 def _safely(otherwise: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | _D]]:
     """What a method raises becomes the engine's failure, and this answer is given instead."""
 
-    def wrap(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    def wrap(method: Callable[_P, _R]) -> Callable[_P, _R | _D]:
         @functools.wraps(method)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | _D:
             adapter: Any = args[0]
