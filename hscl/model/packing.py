@@ -13,8 +13,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 __all__ = ["Packing", "encode_packed", "prepare_for_packing"]
 
@@ -99,6 +97,8 @@ def prepare_for_packing(model: nn.Module) -> bool:
     """
     if not isinstance(model, transformers.BertModel) or model.config.is_decoder:
         return False
+    from transformers.masking_utils import sdpa_mask  # noqa: PLC0415 - takes a second
+
     transformers.AttentionInterface.register(_ATTENTION, _attention)
     transformers.AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
     model.set_attn_implementation(_ATTENTION)
@@ -137,6 +137,10 @@ def _attention(
 ) -> tuple[Tensor, None]:
     """What transformers calls in every layer: (1, heads, T, w) when packed, else padded rows."""
     if packing is None:
+        from transformers.integrations.sdpa_attention import (  # noqa: PLC0415 - takes a second
+            sdpa_attention_forward,
+        )
+
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
     queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
     attended = [

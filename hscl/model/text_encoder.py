@@ -45,7 +45,7 @@ class TextEncoder(nn.Module):
         width: d_t, size of a token's vector.
     """
 
-    def __init__(self, model: transformers.PreTrainedModel, width: int) -> None:
+    def __init__(self, model: "transformers.PreTrainedModel", width: int) -> None:
         """Wrap an encoder.
 
         Args:
