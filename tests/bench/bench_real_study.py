@@ -23,7 +23,7 @@ from hscl.errors import InputError
 from tune.study import open_study
 from tune.table_schemas import SCHEMAS
 
-STUDIES = {"frozen": ("false", 8, 16, 4), "finetuned": ("true", 4, 8, 2)}
+STUDIES = {"frozen": ("false", 8, 32, 4), "finetuned": ("true", 4, 16, 4)}
 """Whether the encoder is trained, epochs, screen trials, race seeds."""
 KILLS = (0.15, 0.6)
 """Of the epochs that a study is expected to take."""
@@ -42,8 +42,8 @@ def study_file(kind: str, path: Path) -> Path:
         "train.lr": "[1e-4, 3e-3]",
     }.items():
         lines.append(f'"{name}" = {{ log_uniform = {ends} }}')
-    lines += ["[sampler]", f"trials = {trials}", "[race]", "keep = 2", f"seeds = {race}"]
-    lines += ["[confirm]", "seeds = 5", "[resources]", "cpus = 1", "concurrent = 1"]
+    lines += ["[sampler]", f"trials = {trials}", "[race]", "keep = 4", f"seeds = {race}"]
+    lines += ["[confirm]", "seeds = 10", "[resources]", "cpus = 1", "concurrent = 1"]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -63,7 +63,7 @@ def run(kind: str, folder: Path, data: Path, *, quiet: bool) -> None:
     command = [sys.executable, "-c", "from hscl.cli import main; main()", "search", str(study)]
     command += ["--data", str(data), "--out", str(out)]
     _, epochs, trials, race = STUDIES[kind]
-    expected = 1.7 * trials + epochs * 3 * race + epochs * 2 * 5
+    expected = 1.7 * trials + epochs * 5 * race + epochs * 2 * 10
     kills = [] if quiet else [round(share * expected) for share in KILLS]
     wall, landed = 0.0, 0
     while True:
