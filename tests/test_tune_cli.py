@@ -105,7 +105,9 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     assert not out.exists()
     arguments = ("search", study_file, "--data", tiny_file, "--dry-run", "--json")
     code, said, _ = hscl(*arguments)
-    assert json.loads(said)["timed"]["seconds_per_epoch"] > 0
+    told = json.loads(said)
+    assert told["timed"]["seconds_per_epoch"] > 0
+    assert told["detects"]["pairs"] == 1
 
 
 def test_bad_input_is_one_message_and_exit_code_2(

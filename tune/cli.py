@@ -10,8 +10,6 @@ import click
 from hscl.errors import InputError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tune.driver import Outcome, SearchRequest
     from tune.study_spec import StudySpec
 
@@ -38,15 +36,14 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     """  # noqa: DOC501 - this is what --help prints
     from tune.study_data import HsclData
 
-    spec = _read_study(study)
-    data = HsclData(options["data"])
+    spec, data = _read_study(study), HsclData(options["data"])
     if options.pop("dry_run"):
         _say_plan(spec, data, options, as_json=as_json)
         return
     if options["out"] is None:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
+    from tune.detection import detection_words
     from tune.driver import SearchRequest
-    from tune.search_words import detection_words
 
     out, address, warm = options["out"], options["address"], options["warm_start"]
     request = SearchRequest(out=out, address=address, warm_start=warm)
@@ -129,11 +126,12 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
     event, whatever was interrupted and resumed.
     """  # noqa: DOC501 - this is what --help prints
     from tune.study import open_study
+    from tune.table_formats import as_bytes
 
     rows = open_study(study).table(name, events=events)
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
-    content = _as_bytes(rows, form)
+    content = as_bytes(rows, form)
     if out is None:
         sys.stdout.buffer.write(content)
         return
@@ -258,10 +256,11 @@ def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     """What a search would do, after every check that it would make."""
     from dataclasses import asdict
 
+    from tune.detection import detection, detection_words
     from tune.dry_run import plan_study
     from tune.first_steps import time_first_steps
     from tune.ray_session import check_machine, fit_here
-    from tune.search_words import detection_words, plan_words
+    from tune.search_words import plan_words
     from tune.storage import open_folder
     from tune.study_folder import check_folder
 
@@ -272,29 +271,11 @@ def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     data.check(spec)
     timed = time_first_steps(spec, data.where)
     at_once = spec.resources.concurrent or fit_here(spec.resources)
+    lengths = data.test_lengths(spec)
     if as_json:
         told = asdict(plan_study(spec)) | {"timed": timed, "at_once": at_once}
+        told["detects"] = asdict(detection(spec, lengths))
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     lines = plan_words(spec, timed["seconds_per_epoch"], at_once)
-    for line in [*lines, *detection_words(spec, data.test_lengths(spec))]:
-        click.echo(line)
-
-
-def _as_bytes(rows: "pa.Table", form: str) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if form == "parquet":
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink)
-        return bytes(sink.getvalue().to_pybytes())
-    frame = rows.to_pandas()
-    if form == "json":
-        text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
-        return str(text).encode()
-    for field in rows.schema:
-        if pa.types.is_list(field.type):  # as JSON, which a reader of the cell can take apart
-            lists = rows[field.name].to_pylist()
-            frame[field.name] = [None if cell is None else json.dumps(cell) for cell in lists]
-    return str(frame.to_csv(index=False)).encode()
+    click.echo("\n".join([*lines, *detection_words(spec, lengths)]))

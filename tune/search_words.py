@@ -1,6 +1,6 @@
 """What `hscl search` says before it starts and after it ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -8,15 +8,13 @@ import pyarrow as pa
 from hscl.errors import HsclError
 from tune.dry_run import StudyPlan, plan_study
 from tune.records import TrialRecord, config_label
-from tune.seed_budget import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
 from tune.states import Kind, Phase
 from tune.study import Study
 from tune.study_spec import StudySpec
 
-__all__ = ["detection_words", "ending_words", "plan_words"]
+__all__ = ["ending_words", "plan_words"]
 
 _LITTLE = 0.25  # of all epochs
-_MARGIN = 0.02  # what one would ask for where a study declares none
 
 
 def plan_words(spec: StudySpec, seconds_per_epoch: float | None, at_once: int) -> list[str]:
@@ -71,78 +69,6 @@ def _advice(plan: StudyPlan) -> list[str]:
             "sampler.trials is the cheapest way to a better winner"
         )
     ]
-
-
-def detection_words(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
-    """What the study's seeds and its test set can detect at all, before anything runs.
-
-    Args:
-        spec: The study.
-        test_lengths: Utterances of each test video; None where test stays closed.
-    """
-    plan: StudyPlan = plan_study(spec)
-    if not plan.pairs or not plan.comparisons:
-        return ["  evidence none: confirm has no seeds or nothing to compare"]
-    if plan.pairs < FEWEST_PAIRS:
-        return [
-            f"  evidence {plan.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
-        ]
-    # In a table Holm gives the first of its comparisons this level; one that alone differs has
-    # no better one.
-    alpha = 0.05 / plan.looks / (plan.comparisons if spec.is_table else 1)
-    sds = detectable_in_seed_sds(plan.pairs, alpha)
-    where = "test" if test_lengths is not None else "valid"
-    each = f" each of {plan.comparisons} comparisons," if alpha < 0.05 / plan.looks else ""
-    lines = [
-        (
-            f"  evidence {plan.pairs} pairs of seeds find a difference of {sds:.2f} standard "
-            "deviations (of one seed's paired difference) in four of five studies,"
-            f"{each} on this {where} set"
-        )
-    ]
-    if test_lengths is not None:
-        lines += [f"           {line}" for line in _new_videos(spec, plan, test_lengths, alpha)]
-    return lines
-
-
-def _new_videos(
-    spec: StudySpec, plan: StudyPlan, lengths: Sequence[int], alpha: float
-) -> list[str]:
-    from tune.planning import detectable_with  # noqa: PLC0415 - statistics, where needed only
-
-    videos = len(lengths)
-    if videos < FEWEST_VIDEOS:
-        return [
-            (
-                f"on videos like these it can show nothing: test has {videos} videos, and a claim "
-                f"needs at least {FEWEST_VIDEOS}"
-            )
-        ]
-    if spec.study.metric != "mae":
-        return [
-            (
-                f"on videos like these the {videos} test videos set a limit that more seeds do "
-                "not lift; hscl simulate --from DIR plans with a finished study's spread"
-            )
-        ]
-    found = detectable_with(plan.pairs, lengths, plan.margin or _MARGIN, alpha)
-    lines = [
-        (
-            f"on videos like these {videos} test videos find a true MAE difference of about "
-            f"{found.difference:.3f}, with any number of seeds {found.any_seeds:.3f}, if "
-            "differences vary as on MOSI"
-        )
-    ]
-    if found.difference > plan.margin > 0.0:
-        below = "below that expect 'undecided'; one margin "
-        if found.enough is None:
-            lines.append(f"{below}({plan.margin:g}) needs more seeds, with any number of videos")
-        else:
-            lines.append(
-                f"{below}({plan.margin:g}) needs about {found.enough[1]:,} such videos "
-                f"and {found.enough[0]} seeds"
-            )
-    return lines
 
 
 def ending_words(study: Study) -> list[str]:
