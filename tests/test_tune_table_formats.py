@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 
 from tune.table_formats import as_bytes
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"name": 'a "b", c', "value": 0.1 + 0.2, "seeds": [1, 2], "count": 3},
     {"name": "é\nx", "value": None, "seeds": None, "count": 4},
 ]
