@@ -14,7 +14,6 @@ done, and the same command goes on with it.)
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from real_data import shared_data
 
 from hscl.config import Config, preset
 from hscl.data.convert import from_arrays
@@ -369,11 +369,7 @@ def main() -> None:
     if options.stock:
         stock(options.stock)
         return
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    shared = Path(os.environ.get("HSCL_SHARED", beside)) / "data"
-    if not shared.is_dir():
-        print("skipped: the shared folder with real data is missing (set HSCL_SHARED)")
-        return
+    shared = shared_data()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

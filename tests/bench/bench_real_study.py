@@ -10,7 +10,6 @@ Run: python tests/bench/bench_real_study.py [frozen] [finetuned] [--folder DIR] 
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from hscl.data.convert import convert
+from real_data import ten_videos
+
 from hscl.errors import InputError
 from tune.study import open_study
 from tune.table_schemas import SCHEMAS
@@ -97,18 +97,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args()
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    mosi = Path(os.environ.get("HSCL_SHARED", beside)) / "data" / "mosi"
-    if not mosi.is_dir():
-        print("skipped: the shared folder with real data is missing (set HSCL_SHARED)")
-        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        data = folder / "mosi.arrow"
-        if not data.exists():
-            source = mosi / "mosi_data_noalign_10videos.pkl"
-            convert([str(source)], data, text=mosi / "MOSI-label.csv")
+        data = ten_videos(folder)
         for kind in options.kinds:
             run(kind, folder, data, quiet=options.quiet)
 

@@ -6,8 +6,6 @@ method built from torch's standard modules. All in one run, taking turns.
 Run: python tests/bench/bench_step.py    (needs the shared folder; set HSCL_SHARED)
 """
 
-import os
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bench_supcr import broadcast_form
+from real_data import ten_videos
 from standard_network import StandardNetwork
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +22,6 @@ from transformers import BertConfig, BertModel
 
 from hscl.config import Config
 from hscl.data.batches import Batch, collate
-from hscl.data.convert import convert
 from hscl.data.dataset import Dataset
 from hscl.data.prepared import PreparedSplit
 from hscl.data.splits import open_inputs
@@ -37,13 +35,10 @@ BATCH, STEPS, ROUNDS = 32, 2, 3
 GROUPED = length_groups.ROWS
 
 
-def real_batches(shared: Path) -> list[Batch]:
+def real_batches() -> list[Batch]:
     """Random batches of the 229 MOSI utterances that have all three modalities."""
-    mosi = shared / "mosi"
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "mosi.arrow"
-        convert([str(mosi / "mosi_data_noalign_10videos.pkl")], out, text=mosi / "MOSI-label.csv")
-        split = open_inputs(Dataset.open(out))
+        split = open_inputs(Dataset.open(ten_videos(Path(folder))))
         prepared = PreparedSplit(
             name="all",
             videos=split.videos,
@@ -109,7 +104,7 @@ def share_of_padding(batches: list[Batch], name: str, lengths: list[Tensor]) -> 
     return float(1 - real / places)
 
 
-def main(shared: Path) -> None:
+def main() -> None:
     """Print the times, their ratios and the padded shares."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -118,7 +113,7 @@ def main(shared: Path) -> None:
     widths = Widths(text=768, audio=5, vision=20)
     ours = HsclNetwork(config.model, widths, TextEncoder(bert, 768)).train()
     standard = StandardNetwork(config, bert, {"text": 768, "audio": 5, "vision": 20}).train()
-    tight = real_batches(shared)
+    tight = real_batches()
     loose = [padded_to_maximum(batch) for batch in tight]
     rows: list[tuple[str, nn.Module, list[Batch], bool]] = [
         ("ours", ours, tight, False),
@@ -143,9 +138,4 @@ def main(shared: Path) -> None:
 
 
 if __name__ == "__main__":
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("HSCL_SHARED", beside)) / "data"
-    if not folder.is_dir():
-        print("skipped: the shared folder with real data is missing (set HSCL_SHARED)")
-        sys.exit(0)
-    main(folder)
+    main()

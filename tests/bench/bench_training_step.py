@@ -6,17 +6,16 @@ on a machine that does other things as well they say more than the clock's.
 Run: python tests/bench/bench_training_step.py    (needs the shared folder; set HSCL_SHARED)
 """
 
-import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from real_data import ten_videos
 
 from hscl.config import Config
 from hscl.data.batches import training_batches
-from hscl.data.convert import convert
 from hscl.data.dataset import Dataset
 from hscl.data.prepared import TrainingData, prepare
 from hscl.evaluation import Feed
@@ -49,15 +48,8 @@ def padded_share(data: TrainingData, feed: Feed, batching: str) -> dict[str, flo
 
 def main() -> None:
     """Print seconds an epoch and ratios."""
-    shared = Path(os.environ.get("HSCL_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-    mosi = shared / "data" / "mosi"
-    if not mosi.is_dir():
-        print("skipped: the shared folder with real data is missing (set HSCL_SHARED)")
-        return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "mosi.arrow"
-        source = str(mosi / "mosi_data_noalign_10videos.pkl")
-        convert([source], file, text=mosi / "MOSI-label.csv")
+        file = ten_videos(Path(folder))
         base = Config().with_overrides(
             {"train.batch_size": BATCH, "train.epochs": 20, "run.device": "cpu"}
         )
