@@ -1,6 +1,7 @@
 """The numbers of a comparison against plain scipy and numpy on the same runs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,14 +81,34 @@ def test_both_questions_have_the_same_estimate() -> None:
         assert pair.this_test_set.estimate == pytest.approx(pair.new_videos.estimate)
 
 
-def test_a_failed_seed_leaves_the_pair_but_is_counted() -> None:
-    pair = compare_pair(make_runs(failed=(1, 4)), ("aa", "bb"), "mae", RULES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_failed_seed_leaves_the_pair_but_is_counted(metric: str) -> None:
+    pair = compare_pair(make_runs(failed=(1, 4)), ("aa", "bb"), metric, RULES)
     assert pair.seeds == (100, 102, 103, 105, 106, 107)
     assert pair.planned == 8
     assert pair.failures == (2, 0)
-    whole = compare_pair(make_runs(), ("aa", "bb"), "mae", RULES)
+    assert pair.missing == (0, 0)
+    whole = compare_pair(make_runs(), ("aa", "bb"), metric, RULES)
     kept = [d for s, d in zip(whole.seeds, whole.differences, strict=True) if s in pair.seeds]
     assert list(pair.differences) == pytest.approx(kept)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_pair_without_any_predictions_has_no_seeds_and_no_values(metric: str) -> None:
+    some = make_runs(seeds=3)
+    none = replace(
+        some,
+        utterances=(),
+        videos=some.videos[:0],
+        labels=some.labels[:0],
+        predictions=some.predictions[:, :, :0],
+    )
+    pair = compare_pair(none, ("aa", "bb"), metric, RULES)
+    assert pair.seeds == ()
+    assert (pair.planned, pair.missing, pair.videos) == (3, (0, 0), 0)
+    assert np.isnan(pair.means).all()
+    assert pair.this_test_set is None
+    assert pair.new_videos is None
 
 
 def test_a_constant_prediction_has_no_corr_but_all_else() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from tune.pseudo_values import pseudo_values
+from tune.pseudo_values import pseudo_values, run_scores
 
 METRICS = ("mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0")
 
@@ -127,3 +127,25 @@ def test_one_guessed_class_alone_still_has_an_f1() -> None:
     values = pseudo_values("f1_has0", labels, np.ones(4))
     expected = f1_score(labels >= 0, np.ones(4) >= 0, average="weighted")
     assert values.mean() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("lacking", [slice(None), slice(3, 4)])
+def test_a_run_that_lacks_predictions_has_no_value_on_any_metric(
+    metric: str, lacking: slice
+) -> None:
+    labels, predictions = _runs(8)
+    whole = pseudo_values(metric, labels, predictions)
+    predictions[1, lacking] = np.nan
+    mine = pseudo_values(metric, labels, predictions)
+    assert np.isnan(mine[1]).all()
+    np.testing.assert_array_equal(mine[[0, 2]], whole[[0, 2]])
+    assert np.isnan(run_scores(mine)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("runs", [0, 3])
+def test_without_utterances_no_run_has_a_score(metric: str, runs: int) -> None:
+    values = pseudo_values(metric, np.zeros(0), np.zeros((runs, 0)))
+    assert values.shape == (runs, 0)
+    assert np.isnan(run_scores(values)).tolist() == [True] * runs

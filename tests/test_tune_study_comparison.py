@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from study_factory import Simulated, evidence_of
 
 from hscl.metrics import METRICS
 from tune.comparison import Role
@@ -130,6 +131,40 @@ def test_failures_are_counted_and_overrule_a_win() -> None:
     assert after.primary.failures == (1, 0)
     assert {config.failed for config in after.configs} == {0, 1}
     assert run.done is not None
+
+
+@pytest.mark.parametrize("metric", ["mae", "acc2_has0", "f1_non0"])
+def test_failed_runs_are_no_results_on_any_metric(metric: str) -> None:
+    what = Simulated(
+        metric=metric, gap=0, failures=6, confirm_seeds=10, trials=12, race_seeds=2, keep=2
+    )
+    found = evidence_of(what).comparison
+    assert found is not None
+    assert found.primary is not None
+    assert found.primary.failures == (0, 6)
+    assert [len(p.seeds) for p in (found.primary, *found.other_metrics)] == [4] * len(METRICS)
+    default = found.configs[0]
+    assert [score is None for score in default.scores].count(True) == default.failed == 6
+    assert found.primary.verdict is None  # four pairs are too few
+
+
+@pytest.mark.parametrize(
+    ("until", "metric"), [("race", "mae"), ("race", "corr"), ("confirm", "mae"), ("end", "corr")]
+)
+def test_without_any_predictions_there_are_configurations_but_no_values(
+    until: str, metric: str
+) -> None:
+    evidence = evidence_of(
+        Simulated(until=until, metric=metric, trials=8, race_seeds=2, keep=2, confirm_seeds=5)
+    )
+    tables = dict(evidence.tables)
+    tables["predictions"] = tables["predictions"].slice(0, 0)
+    found = compare_study(evidence.spec, tables)
+    pairs = [p for p in (found.primary, *found.others, *found.other_metrics) if p is not None]
+    assert pairs
+    assert {pair.seeds for pair in pairs} == {()}
+    assert {pair.verdict for pair in pairs} == {None}
+    assert {config.mean for config in found.configs} == {None}
 
 
 def test_a_study_in_its_screen_compares_nothing_and_says_so() -> None:

@@ -126,6 +126,10 @@ def null_cells(pairs: tuple[int, ...] = (6, 10, 20)) -> list[Cell]:
     for metric in ("mae", "corr", "acc2_non0", "acc2_has0", "acc7", "f1_has0", "f1_non0"):
         drawn = Effects(video=0.3, utterance=0.3, error=0.3)
         cells += [Cell("predictions", metric, n, drawn, latent=True) for n in pairs]
+    # A failed run must leave every metric: NaN compares as False, which accuracies could count.
+    drawn = Effects(video=0.3, utterance=0.3, error=0.3, failure_rate=0.1)
+    for metric in ("acc2_has0", "f1_non0"):
+        cells += [Cell("10 % of runs fail", metric, n, drawn, latent=True) for n in pairs]
     return cells
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hscl.metrics import MODE
 from tune.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
 from tune.pairing import Runs
-from tune.pseudo_values import pseudo_values
+from tune.pseudo_values import pseudo_values, run_scores
 from tune.seed_budget import FEWEST_VIDEOS, Spread
 from tune.significance import EXACT_PAIRS, probability_of_improvement, sign_flip_p
 from tune.states import Verdict
@@ -179,9 +179,10 @@ def compare_pair(
     values = [
         pseudo_values(metric, runs.labels, runs.predictions[runs.index(config)]) for config in pair
     ]
-    have: list[npt.NDArray[np.bool_]] = [np.isfinite(v.mean(axis=1)) for v in values]
+    every = [run_scores(v) for v in values]
+    have: list[npt.NDArray[np.bool_]] = [np.isfinite(score) for score in every]
     both = have[0] & have[1]
-    scores = [v[both].mean(axis=1) for v in values]
+    scores = [score[both] for score in every]
     differences = scores[0] - scores[1]
     n = int(both.sum())
     base = PairComparison(
@@ -229,6 +230,8 @@ def compare_pair(
 
 def _missing(runs: Runs, config_id: str, have: npt.NDArray[np.bool_]) -> int:
     """Finished runs whose metric does not exist."""
+    if not runs.utterances:  # no run has predictions, though none lacks one
+        return 0
     return int((runs.finished(config_id) & ~have).sum())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["pseudo_values"]
+__all__ = ["pseudo_values", "run_scores"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -26,14 +26,34 @@ def pseudo_values(metric: str, labels: FloatArray, predictions: FloatArray) -> F
 
     Returns:
         (n, U). A row is NaN where the metric does not exist (Corr of a constant, no non-zero
-        label).
+        label) and where the run lacks a prediction.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 21 (influence);
     the metrics' definitions are those of MMSA and MMIM.
     """
     truth = np.asarray(labels, dtype=np.float64)
     guess = np.atleast_2d(np.asarray(predictions, dtype=np.float64))
-    return _VALUES[metric](truth, guess)
+    values = np.full(guess.shape, np.nan)
+    # NaN compares as False: of a run without predictions an accuracy would be a number.
+    complete = np.isfinite(guess).all(axis=1)
+    if truth.size and complete.any():
+        values[complete] = _VALUES[metric](truth, guess[complete])
+    return values
+
+
+def run_scores(values: FloatArray) -> FloatArray:
+    """Each run's metric.
+
+    Args:
+        values: (n, U) from `pseudo_values`.
+
+    Returns:
+        (n,). NaN where the metric does not exist, so for all runs where there are no utterances.
+    """
+    if not values.shape[1]:  # numpy would warn of it
+        return np.full(values.shape[0], np.nan)
+    scores: FloatArray = values.mean(axis=1)
+    return scores
 
 
 def _mae(truth: FloatArray, guess: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from hscl.metrics import METRICS, MODE
 from tune.comparison import PairComparison, Role, Rules, compare_pair
 from tune.confirm_state import ConfirmState, read_state
 from tune.pairing import Runs, pair_runs
-from tune.pseudo_values import pseudo_values
+from tune.pseudo_values import pseudo_values, run_scores
 from tune.states import Phase, TrialState
 from tune.study_spec import StudySpec
 from tune.verdicts import judge, judge_together
@@ -185,8 +185,7 @@ def _pairs(
 
 def _summary(config_id: str, state: ConfirmState, runs: Runs, metric: str) -> ConfigSummary:
     row = runs.index(config_id)
-    values = pseudo_values(metric, runs.labels, runs.predictions[row])
-    scores = values.mean(axis=1) if values.shape[1] else np.full(len(runs.seeds), np.nan)
+    scores = run_scores(pseudo_values(metric, runs.labels, runs.predictions[row]))
     known = scores[np.isfinite(scores)]
     ended = {TrialState.DONE, TrialState.FAILED, TrialState.PRUNED}
     states = runs.states[row]
