@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hscl.config import preset
 from tune.effects import Ends, surrogate_effects
-from tune.search_space import Distribution, Space
+from tune.search_space import Distribution, Point, Space
 
 SPACE = Space(
     preset("mosi"),
@@ -17,6 +18,11 @@ SPACE = Space(
         "loss.labels": Distribution("choice", ("supcr", "supcon", "none")),
     },
 )
+
+
+def _known(points: tuple[Point, ...], values: npt.NDArray[np.float64]) -> Ends:
+    """Complete trials."""
+    return Ends(points, values, values, np.ones(values.size, dtype=np.bool_))
 
 
 def _ends(count: int, sd: float, seed: int = 0) -> Ends:
@@ -30,7 +36,7 @@ def _ends(count: int, sd: float, seed: int = 0) -> Ends:
         ]
     )
     values += rng.normal(0, sd, count)
-    return Ends(points, values, values)
+    return _known(points, values)
 
 
 def test_shares_are_those_of_the_true_surface() -> None:
@@ -76,7 +82,7 @@ def test_stopped_trials_are_no_results_but_count() -> None:
     low[stopped] -= 0.2
     high[stopped] += 0.2
     rng = np.random.default_rng(1)
-    found = surrogate_effects(SPACE, Ends(ends.points, low, high), 0.05, rng)
+    found = surrogate_effects(SPACE, Ends(ends.points, low, high, ~stopped), 0.05, rng)
     assert found is not None
     curve = next(one for one in found.responses if one.name == "loss.temperature")
     assert len(curve.observed) == (~stopped).sum()
@@ -88,8 +94,24 @@ def test_too_few_trials_or_nothing_that_varies_say_nothing() -> None:
     assert surrogate_effects(SPACE, _ends(9, 0.1), 0.1, rng) is None
     fixed = Space(preset("mosi"), {"loss.alpha": Distribution("choice", (0.1,))})
     ends = _ends(20, 0.1)
-    assert surrogate_effects(fixed, Ends(({},) * 20, ends.low, ends.high), 0.1, rng) is None
-    assert surrogate_effects(SPACE, Ends(ends.points, ends.low - 1, ends.high), 0.1, rng) is None
+    assert surrogate_effects(fixed, _known(({},) * 20, ends.low), 0.1, rng) is None
+    stopped = Ends(ends.points, ends.low - 1, ends.high, np.zeros(20, dtype=np.bool_))
+    assert surrogate_effects(SPACE, stopped, 0.1, rng) is None
+
+
+def test_where_nothing_varies_nothing_is_said() -> None:
+    ends = _ends(20, 0.1)
+    level = _known(ends.points, np.full(20, 0.5))
+    assert surrogate_effects(SPACE, level, 0.0, np.random.default_rng(2)) is None
+
+
+def test_a_stopped_trial_whose_bounds_meet_is_no_result() -> None:
+    ends = _ends(30, 0.05)
+    complete = np.arange(30) < 20
+    few = Ends(ends.points, ends.low, ends.high, complete)
+    found = surrogate_effects(SPACE, few, 0.05, np.random.default_rng(6))
+    assert found is not None
+    assert [len(one.observed) for one in found.responses] == [20, 20, 20]
 
 
 def test_without_the_seeds_spread_the_surrogates_noise_stands_for_it() -> None:
@@ -108,7 +130,7 @@ def test_the_largest_interaction_is_named() -> None:
             for p in points
         ]
     )
-    found = surrogate_effects(SPACE, Ends(points, values, values), 0.05, rng)
+    found = surrogate_effects(SPACE, _known(points, values), 0.05, rng)
     assert found is not None
     pairs = [share for share in found.shares if "×" in share.name]
     assert pairs[0].name == "loss.temperature × loss.alpha"

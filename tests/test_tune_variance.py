@@ -1,6 +1,8 @@
 """Where a study's variance is, from its tables."""
 
 import json
+import tomllib
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -11,9 +13,9 @@ import pytest
 from tune.pairing import last_events
 from tune.simulated_studies import World, run_study
 from tune.simulator import Effects
-from tune.states import TrialState
+from tune.states import Phase, TrialState
 from tune.study_spec import StudySpec
-from tune.study_toml import parse_spec
+from tune.study_toml import dump_spec, parse_spec
 from tune.variance import SEED, VarianceReport, analyse_variance
 
 Tables = dict[str, pa.Table]
@@ -156,3 +158,79 @@ def test_failed_trials_and_unknown_points_are_left_out() -> None:
     trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
     found = analyse_variance(spec, tables | {"trials": trials})
     assert found.complete == 30
+
+
+def _with(table: pa.Table, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> pa.Table:
+    """A table whose rows are changed one by one."""
+    rows = [row | changed(row) for row in table.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def _screened(tables: Tables, state: TrialState) -> list[str]:
+    return [
+        trial
+        for trial, outcome in last_events(tables["trials"]).items()
+        if outcome.phase is Phase.SCREEN and outcome.state is state
+    ]
+
+
+@pytest.mark.parametrize("value", [0.5, 0.4827])
+def test_a_search_whose_runs_all_end_with_the_same_value_says_so(value: float) -> None:
+    spec, tables = _study("random", "none", "acc2_has0")
+    level = _with(tables["reports"], lambda row: {"valid_acc2_has0": value})
+    found = analyse_variance(spec, tables | {"reports": level})
+    assert found.notes == ("Every run ended with the same value.",)
+    assert (found.shares, found.responses) == ((), ())
+    assert (found.complete, found.stopped) == (40, 0)
+
+
+def test_one_complete_trial_says_nothing_of_where_stopped_ones_would_have_ended() -> None:
+    spec, tables = _study("random", "asha")
+    failed = set(_screened(tables, TrialState.DONE)[1:])
+    trials = _with(
+        tables["trials"],
+        lambda row: (
+            {"state": "failed"} if row["trial_id"] in failed and row["state"] == "done" else {}
+        ),
+    )
+    found = analyse_variance(spec, tables | {"trials": trials})
+    assert found.complete == 1
+    assert found.stopped == len(_screened(tables, TrialState.PRUNED)) > 10
+    assert found.responses == ()
+    assert f"Of {1 + found.stopped} screened trials 1 ran to the end" in found.notes[0]
+
+
+def test_stopped_trials_without_bounds_are_left_out_and_told() -> None:
+    spec, tables = _study("tpe", "asha")
+    complete = _screened(tables, TrialState.DONE)
+    epochs = dict.fromkeys(_screened(tables, TrialState.PRUNED), 0)
+    for row in tables["reports"].to_pylist():
+        if row["trial_id"] in epochs:
+            epochs[row["trial_id"]] = max(epochs[row["trial_id"]], row["epoch"])
+    lost = sum(epoch == 1 for epoch in epochs.values())
+    late = _with(
+        tables["reports"],
+        lambda row: (
+            {"valid_mae": None} if row["trial_id"] in complete and row["epoch"] == 1 else {}
+        ),
+    )
+    found = analyse_variance(spec, tables | {"reports": late})
+    assert (found.complete, found.stopped) == (len(complete), len(epochs))
+    assert all(len(one.observed) == found.complete for one in found.responses)
+    assert found.responses
+    assert lost > 1
+    assert f"{lost} stopped trials are left out" in " ".join(found.notes)
+
+
+def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> None:
+    spec, tables = _study()
+    tree = tomllib.loads(dump_spec(spec)) | {"space": {"loss.alpha": {"choice": [0.1]}}}
+    point = json.loads(spec.base.to_json())
+    point["loss"]["alpha"] = 0.1
+    rows = [row | {"config": json.dumps(point)} for row in tables["configs"].to_pylist()]
+    configs = pa.Table.from_pylist(rows, schema=tables["configs"].schema)
+    found = analyse_variance(parse_spec(tree), tables | {"configs": configs})
+    assert found.complete == 40
+    assert found.notes == (
+        "No parameter of the space can take a second value: nothing can be compared.",
+    )

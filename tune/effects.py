@@ -93,17 +93,13 @@ class Ends:
         points: (N,) points of the space.
         low: (N,) lower end of the value; equal to `high` for a complete trial.
         high: (N,) upper end.
+        complete: (N,) which trials ran to the end; the bounds of a stopped one may meet too.
     """
 
     points: tuple[Point, ...]
     low: FloatArray
     high: FloatArray
-
-    @property
-    def complete(self) -> npt.NDArray[np.bool_]:
-        """(N,) which trials are complete."""
-        known: npt.NDArray[np.bool_] = self.low == self.high
-        return known
+    complete: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,8 @@ def surrogate_effects(
         rng: The source of all draws.
 
     Returns:
-        The effects; None where fewer than `FEWEST_TRIALS` trials or no parameter can tell.
+        The effects; None where fewer than `FEWEST_TRIALS` trials, none of them complete, or no
+        parameter can tell, or nothing varies.
     """
     basis = Basis(space)
     if len(ends.points) < FEWEST_TRIALS or not basis.names or not ends.complete.any():
@@ -149,6 +146,8 @@ def surrogate_effects(
     noise = fit.noise if seed_sd is None else seed_sd
     spread = float(variance_over(prior, fit.coefficients[None])[0])
     whole = spread + noise**2
+    if whole == 0.0:
+        return None
     tests = {
         name: null_test(basis, name, (features, ends.low, ends.high), prior, fit.ratio, rng)
         for name in basis.names

@@ -20,12 +20,14 @@ from tune.pairing import last_events
 from tune.search_space import Point
 from tune.states import Phase, TrialState
 from tune.study_spec import StudySpec
+from tune.surrogate import Basis
 
 __all__ = ["SEED", "Response", "SeedSpread", "Share", "VarianceReport", "analyse_variance"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _BEYOND_SEEN = 0.25  # of the range of gains seen, on either side: few trials don't show all
+_NO_SPREAD = 1e-12  # between seeds: what is left of equal values after rounding
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ def _of_search(
     points = _points(spec, tables)
     screened = [run for run in runs if run.phase is Phase.SCREEN and run.config_id in points]
     ends = _ends(screened, points)
-    stopped = int((~ends.complete).sum())
+    complete = sum(run.state is TrialState.DONE for run in screened)
+    stopped, left_out = len(screened) - complete, len(screened) - len(ends.points)
+    floor = seed.sd if seed else 0.0
+    same = bool(ends.points) and np.ptp([ends.low, ends.high]) == 0.0 and floor < _NO_SPREAD
     notes = [
         (
             f"The effects come from {len(screened)} screened trials on one seed, {stopped} of "
@@ -180,10 +185,17 @@ def _of_search(
             "gained after the same epoch."
         )
     ]
-    found = surrogate_effects(spec.searched, ends, seed.sd if seed else None, rng)
+    if left_out:
+        notes.append(
+            f"{left_out} stopped {'trials are' if left_out > 1 else 'trial is'} left out: fewer "
+            "than two complete trials say what is gained after the same epoch."
+        )
+    found = (
+        None if same else surrogate_effects(spec.searched, ends, seed.sd if seed else None, rng)
+    )
     if found is None:
-        few = f"Fewer than {FEWEST_TRIALS} screened trials say nothing about the parameters."
-        return VarianceReport(metric, seed, (), (), len(screened) - stopped, stopped, (few,))
+        why = _why_nothing(spec, len(screened), ends)
+        return VarianceReport(metric, seed, (), (), complete, stopped, (why,))
     if seed is None:
         notes.append("No configuration has two seeds: the surrogate's own noise stands for them.")
     noise = seed.sd if seed else found.noise
@@ -192,9 +204,21 @@ def _of_search(
     low, high = (None if v is None else v / (found.spread + v) for v in bounds)
     shares = (Share(SEED, noise**2 / whole, low, high), *found.shares)
     responses = _turned(found.responses, spec)
-    return VarianceReport(
-        metric, seed, shares, responses, len(screened) - stopped, stopped, tuple(notes)
-    )
+    return VarianceReport(metric, seed, shares, responses, complete, stopped, tuple(notes))
+
+
+def _why_nothing(spec: StudySpec, screened: int, ends: Ends) -> str:
+    """Why nothing is said about a search's parameters."""
+    if screened < FEWEST_TRIALS:
+        return f"Fewer than {FEWEST_TRIALS} screened trials say nothing about the parameters."
+    if not Basis(spec.searched).names:
+        return "No parameter of the space can take a second value: nothing can be compared."
+    if len(ends.points) < FEWEST_TRIALS or not ends.complete.any():
+        return (
+            f"Of {screened} screened trials {int(ends.complete.sum())} ran to the end, too few "
+            "to say where the stopped ones would have ended, or anything about the parameters."
+        )
+    return "Every run ended with the same value."
 
 
 def _points(spec: StudySpec, tables: Mapping[str, pa.Table]) -> dict[str, Point]:
@@ -207,17 +231,23 @@ def _points(spec: StudySpec, tables: Mapping[str, pa.Table]) -> dict[str, Point]
 
 
 def _ends(runs: list[_Run], points: Mapping[str, Point]) -> Ends:
-    """Bounds of each screened trial's value at full budget."""
+    """Bounds of each screened trial's value at full budget; without those that have none."""
     complete = [run for run in runs if run.state is TrialState.DONE]
-    bounds = [
-        (run.end, run.end) if run.state is TrialState.DONE else _bounds(run, complete)
+    known = [
+        (run, bounds)
         for run in runs
+        if (
+            bounds := (run.end, run.end)
+            if run.state is TrialState.DONE
+            else _bounds(run, complete)
+        )
     ]
-    low, high = (np.array([bound[side] for bound in bounds]) for side in (0, 1))
-    return Ends(tuple(points[run.config_id] for run in runs), low, high)
+    low, high = (np.array([bounds[side] for _, bounds in known]) for side in (0, 1))
+    done = np.array([run.state is TrialState.DONE for run, _ in known], dtype=np.bool_)
+    return Ends(tuple(points[run.config_id] for run, _ in known), low, high, done)
 
 
-def _bounds(stopped: _Run, complete: list[_Run]) -> tuple[float, float]:
+def _bounds(stopped: _Run, complete: list[_Run]) -> tuple[float, float] | None:
     """Where a stopped trial would have ended, from what complete trials gained after its stop."""
     epoch = max(stopped.best)
     gains = [
@@ -225,8 +255,8 @@ def _bounds(stopped: _Run, complete: list[_Run]) -> tuple[float, float]:
         for run in complete
         if min(run.best) <= epoch
     ]
-    if not gains:
-        return stopped.end, stopped.end
+    if len(gains) < 2:  # one gain has no spread: its bounds would pass for an exact value
+        return None
     room = _BEYOND_SEEN * (max(gains) - min(gains))
     return stopped.end - max(gains) - room, stopped.end - max(min(gains) - room, 0.0)
 
