@@ -121,3 +121,10 @@ def test_numbers_are_written_with_true_minus_signs() -> None:
     )
     assert p_words(0.0004) == "p < 0.001"
     assert p_words(None) == ""
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(20, ", exact sign-flip p"), (21, ", sign-flip p")])
+def test_a_p_value_from_drawn_patterns_is_not_called_exact(seeds: int, said: str) -> None:
+    pair = judge(replace(_pair(-0.01), seeds=tuple(range(seeds)), planned=seeds), RULES)
+    text = " ".join(describe_pair(pair, NAMES, RULES))
+    assert f"{said} = 0.012" in text

@@ -1,5 +1,7 @@
 """Every section holds what its tables and figures promise."""
 
+from dataclasses import replace
+
 import pytest
 from study_factory import ABLATIONS, Simulated, evidence_of
 
@@ -10,6 +12,7 @@ from tune.report_sections import ablation_table, sections_of
 
 SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
 LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3)
+BY_CORR = replace(LIST, metric="corr")
 
 
 def _sections(what: Simulated) -> dict[str, Section]:
@@ -71,3 +74,15 @@ def test_the_other_metrics_have_no_verdicts() -> None:
     assert len(metrics.rows) == len(METRICS) - 1
     assert "Verdict" not in metrics.columns
     assert "no verdict" in metrics.caption
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [(LIST, "(higher is better)"), (BY_CORR, "(higher is better, except for MAE)")],
+)
+def test_the_other_metrics_of_a_list_say_which_way_is_better(what: Simulated, said: str) -> None:
+    (metrics,) = [
+        table for table in _sections(what)["comparison"].tables if "other metrics" in table.caption
+    ]
+    assert ("MAE" in metrics.columns) == ("MAE" in said)
+    assert said in metrics.caption

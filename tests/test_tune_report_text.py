@@ -73,3 +73,12 @@ def test_marks_in_the_latex_table_are_the_verdicts() -> None:
 def test_there_is_no_table_before_there_is_anything_to_compare() -> None:
     with pytest.raises(RunError, match="needs runs to compare"):
         latex_table(evidence_of(Simulated(until="screen", trials=8)), GENERATOR)
+
+
+def test_means_of_exactly_zero_are_means() -> None:
+    evidence = evidence_of(LIST)
+    compared = evidence.comparison
+    assert compared is not None
+    zeros = tuple(replace(one, mean=0.0, sd=0.0) for one in compared.configs)
+    text = latex_table(replace(evidence, comparison=replace(compared, configs=zeros)), GENERATOR)
+    assert text.count(r"$0.000 \pm 0.000$") == len(zeros)

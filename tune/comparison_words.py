@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tune.comparison import Outlook, PairComparison, Rules
 from tune.intervals import Interval
 from tune.report_words import metric_name, number, signed
+from tune.significance import EXACT_PAIRS
 from tune.states import Verdict
 
 __all__ = [
@@ -63,9 +64,10 @@ def describe_pair(pair: PairComparison, names: Mapping[str, str], rules: Rules) 
     lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]
     if pair.this_test_set is not None:
         p = p_words(pair.sign_flip_p)
+        exact = "exact " if len(pair.seeds) <= EXACT_PAIRS else ""  # beyond, patterns are drawn
         lines.append(
             f"On this {pair.split} set: {interval_words(pair.this_test_set)}"
-            + (f", exact sign-flip {p}" if p else "")
+            + (f", {exact}sign-flip {p}" if p else "")
             + (f", {p_words(pair.sign_flip_p_holm)} by Holm" if pair.sign_flip_p_holm else "")
         )
     if pair.ahead is not None:

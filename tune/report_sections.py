@@ -201,7 +201,7 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
             )
             for one in compared.configs
         ),
-        caption="The other metrics, mean ± sd (higher is better); no verdicts on them.",
+        caption=f"The other metrics, mean ± sd ({_wanted(compared.other_metrics)}); no verdicts.",
         numeric=frozenset(range(1, len(names) + 1)),
         strong=frozenset({0}),
     )
@@ -209,7 +209,6 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
 
 def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
     first, second, split = pairs[0].first, pairs[0].second, pairs[0].split
-    except_mae = ", except for MAE" if any(pair.lower_wins for pair in pairs) else ""
     return Table(
         (
             "Metric",
@@ -230,11 +229,15 @@ def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Tab
             for pair in pairs
         ),
         caption=(
-            f"The primary pair on the other metrics (mean ± sd; higher is better{except_mae}). "
+            f"The primary pair on the other metrics (mean ± sd; {_wanted(pairs)}). "
             "They have intervals and no verdict."
         ),
         numeric=frozenset(range(1, 6)),
     )
+
+
+def _wanted(pairs: Sequence[PairComparison]) -> str:
+    return "higher is better" + ", except for MAE" * any(pair.lower_wins for pair in pairs)
 
 
 def _failures(evidence: Evidence) -> Section:
