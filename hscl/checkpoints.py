@@ -41,6 +41,9 @@ def write_checkpoint(
 
     Returns:
         The path.
+
+    Raises:
+        OSError: The disk is full, or the folder can't be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _unfinished(path)
@@ -48,7 +51,10 @@ def write_checkpoint(
     try:
         unfinished.touch()
         mode = unfinished.stat().st_mode  # safetensors would leave it to the owner alone
-        save_file(on_cpu, unfinished, metadata={_KEY: json.dumps(record)})
+        try:
+            save_file(on_cpu, unfinished, metadata={_KEY: json.dumps(record)})
+        except SafetensorError as error:  # its own kind even where the disk is full
+            raise OSError(f"{path} can't be written: {error}") from error
         unfinished.chmod(mode)
         _put_in_place(unfinished, path)
     finally:

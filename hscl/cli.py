@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 
-from hscl.errors import HsclError
+from hscl.errors import HsclError, RunError
 
 __all__ = ["main", "run_command"]
 
@@ -84,5 +84,8 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         # The reader (head, less) has gone: nothing left to say, and Python must not say so either.
         sys.stdout = None
         raise SystemExit(0) from None
+    except OSError as error:  # a disk that is full or gone, anywhere
+        click.echo(f"hscl: error: {error}; what was written before is kept", err=True)
+        raise SystemExit(RunError.exit_code) from None
     # Outside of standalone mode click returns the code of `ctx.exit`, or the command's result.
     raise SystemExit(left if isinstance(left, int) else 0)

@@ -122,3 +122,26 @@ def test_whoever_may_read_other_new_files_may_read_a_checkpoint(tmp_path: Path) 
     (tmp_path / "plain").touch()
     path = write_checkpoint(tmp_path / "x.safetensors", {"x": torch.ones(1)}, {})
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+TOO_LARGE = """
+import resource, signal, sys, torch
+from pathlib import Path
+from hscl.checkpoints import write_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_checkpoint(Path(sys.argv[1]), {"w": torch.zeros(100_000)}, {})
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_is_an_os_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "c.safetensors", {"w": torch.ones(3)}, {"epoch": 1})
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=True
+    )
+    assert f"{path} can't be written" in done.stdout
+    assert read_record(path) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
