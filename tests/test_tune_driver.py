@@ -178,6 +178,22 @@ def test_ctrl_c_once_ends_running_epochs_saves_them_and_the_same_command_goes_on
     assert readers_view(open_study(out)) == readers_view(open_study(undisturbed))
 
 
+def test_ctrl_c_gives_up_trials_that_wait_for_a_worker_which_may_never_come(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "study"
+    spec = study(resources={"concurrent": 5})  # more than any test machine's Ray has room for
+    interrupt = OnEpoch(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert run(spec, out, views=(interrupt,), epoch_s=0.5).interrupted
+    halfway = open_study(out)
+    check(halfway, over=False)
+    begun = {path.stem for path in (out / "logs").glob("*.txt")}
+    waiting = [trial for trial in halfway.history.open.values() if trial.trial_id not in begun]
+    assert len(waiting) >= 2
+    assert run(spec, out).done is not None
+    check(open_study(out))
+
+
 def table_study(count: int, **tables: Any) -> StudySpec:
     """A default and so many variants that differ in loss.omega1, each on one seed."""
     known = [{"name": f"w{i}", "loss.omega1": 0.1 * i} for i in range(1, count + 1)]

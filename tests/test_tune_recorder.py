@@ -141,3 +141,16 @@ def test_a_view_hears_of_rows_once_they_are_durable(tmp_path: Path, trial: str) 
     now.flush()
     assert heard == [("reports", 1, 1), ("trials", 1, 2)]
     assert recorder(tmp_path).precision == "fp32"
+
+
+def test_a_decision_is_never_durable_without_the_end_that_it_was_made_on(
+    tmp_path: Path, trial: str
+) -> None:
+    writer = recorder(tmp_path)
+    at_each: list[tuple[str, list[str]]] = []
+    writer.listeners.append(
+        lambda table, _: at_each.append((table, rows(tmp_path, "trials", "state")))
+    )
+    writer.add_event(event(trial, "failed"))
+    writer.add_plan([plan_row(Kind.WINNER, note="nothing")])
+    assert ("plan", ["started", "failed"]) in at_each

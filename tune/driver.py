@@ -188,8 +188,10 @@ class _Run:
         self.engine = Engine(recorder, self._order, session.slots)
 
     def fit(self, views: tuple[View, ...]) -> None:
-        """Run until the engine has nothing more to do, or raise what ended it early."""
+        """Run until the engine has nothing more to do, or raise what ended it early."""  # noqa: DOC501 - said
         import ray.tune as ray_tune  # noqa: PLC0415 - heavy, and reads the session's environment
+        from ray.exceptions import RayError  # noqa: PLC0415
+        from ray.tune.error import TuneError  # noqa: PLC0415
 
         from tune.ray_adapters import Ask, Judge, Watch  # noqa: PLC0415
         from tune.signals import stopping_on_signals  # noqa: PLC0415
@@ -204,6 +206,7 @@ class _Run:
             if self.engine.stopping and not self._announced:
                 self._announced = True
                 self._session.announce(self._stop_key)
+                judge.let_go()
             self._recorder.flush_if_due()
             for view in views:
                 view.tick()
@@ -230,8 +233,12 @@ class _Run:
                 cause = self.engine.failure or error
                 if isinstance(cause, InputError | RunError):
                     raise cause from None
+                if isinstance(cause, RayError | TuneError):
+                    raise _ended_early(str(cause)) from cause
                 raise
         self._recorder.flush()
+        if not self.engine.over:
+            raise _ended_early("it ended without an error")
 
     def _tune_config(self, order: TrialOrder) -> dict[str, Any]:
         return {"order": order, "data": self._share(order)}
@@ -269,6 +276,13 @@ class _Run:
             checkpoint_s=self._request.checkpoint_s,
             stop_key=self._stop_key,
         )
+
+
+def _ended_early(reason: str) -> RunError:
+    return RunError(
+        f"Ray Tune must run until the study is over, but: {' '.join(reason.split())[:300]}; "
+        "everything so far is kept: run the same command again"
+    )
 
 
 def _absolute(where: str) -> str:

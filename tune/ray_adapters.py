@@ -97,6 +97,7 @@ class Judge(_Here, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self.engine = engine
         self.trials: dict[str, Trial] = {}
+        self._controller: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         # As for `Ask`.
@@ -105,6 +106,7 @@ class Judge(_Here, FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember Tune's trial, whose status tells of the silent losses."""
         self.trials[trial.trial_id] = trial
+        self._controller = tune_controller
         # Tune writes every trial's state into a file for its own restoring, which is not used.
         trial.get_json_state = _no_state  # type: ignore[method-assign]
 
@@ -141,6 +143,14 @@ class Judge(_Here, FIFOScheduler):
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Tune gave a trial up before it ran."""
         self.engine.on_breakdown(trial.trial_id, Breakdown(NODE_LOST, "Tune removed the trial"))
+
+    @_safely(None)
+    def let_go(self) -> None:
+        """Take back trials that wait for a worker, which might never come; they resume later."""
+        for tune_id, one in list(self.engine.live.items()):
+            trial = self.trials.get(tune_id)
+            if trial is not None and not one.running and trial.status == Trial.PENDING:
+                self._controller.stop_trial(trial)
 
     @_safely(None)
     def find_lost(self) -> None:

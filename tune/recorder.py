@@ -27,8 +27,9 @@ __all__ = ["Recorder"]
 
 Row = dict[str, Any]
 
-_ORDER = ("configs", "reports", "predictions", "plan", "trials")
-"""Tables in the order in which a flush writes them: an event after what it ends or begins."""
+_ORDER = ("configs", "reports", "predictions", "trials", "plan")
+"""Tables in the order in which a flush writes them: an end after what it ends, a decision after
+the ends that it was made on. (A decision is flushed before any start that follows from it.)"""
 _FLUSH_S = 0.2
 
 
@@ -138,7 +139,11 @@ class Recorder:
         self._flushed = time.monotonic()
 
     def flush_if_due(self) -> None:
-        """Flush if the oldest buffered row may be older than a moment."""
+        """Flush if the oldest buffered row may be older than a moment.
+
+        Either way the lock is looked at: a trial may be an hour from its next row.
+        """
+        self._store.check()
         if any(self._waiting.values()) and time.monotonic() - self._flushed > _FLUSH_S:
             self.flush()
 

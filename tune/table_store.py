@@ -67,6 +67,14 @@ class TableStore:
         self._next: dict[str, int] = {}  # the next append's number
         self._files: dict[str, int] = {}  # how many files the table has
 
+    def check(self) -> None:
+        """Return if this process may write.
+
+        Raises:
+            LockLostError: Another driver has taken the study.
+        """  # noqa: DOC502 - from the guard
+        self._guard()
+
     def append(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; when this returns they are durable, and visible all at once.
 
