@@ -360,3 +360,45 @@ def test_a_stopped_study_waits_for_what_still_runs() -> None:
     hand.event(runs[5], "failed", "boom")
     assert isinstance(hand.step(), Done)
     assert next_step(hand.spec, hand.history, NOTHING) == hand.step()
+
+
+@pytest.mark.parametrize(
+    ("text", "sampler"),
+    [
+        ("sampler.trials = 3\nrace.keep = 2", "random"),
+        ('confirm.seeds = 2\n[[known]]\n"loss.alpha" = 0.3', "list"),
+    ],
+)
+def test_where_all_of_a_few_fail_the_study_gives_up_and_tries_them_again(
+    text: str, sampler: str
+) -> None:
+    def broken(config: Config, seed: int, epoch: int) -> float:
+        raise SimulatedTrialError("disk full")
+
+    spec = study(text, sampler=sampler)
+    run = simulate(spec, broken)
+    assert run.done is not None
+    assert run.done.gave_up
+    assert "disk full" in run.done.note
+    assert len(run.history.trials) < 5
+    assert not run.history.plan_rows(Kind.WINNER)
+    row = {"kind": "resumed", "phase": None, "note": "again", "seq": 10**6, "seeds": None}
+    tables = run.tables | {"plan": [*run.tables["plan"], row]}
+    repaired = SimulatedRun(spec, noisy(), tables=tables).run()
+    assert repaired.done == Done()
+    assert not any(t.state is TrialState.FAILED for t in repaired.history.trials.values())
+
+
+def test_a_study_that_gave_up_opens_no_further_look() -> None:
+    def breaks_later(config: Config, seed: int, epoch: int) -> float:
+        if seed in spec.seed_plan().looks[0][1:]:
+            raise SimulatedTrialError("disk full")
+        return 0.5
+
+    known = "".join(f'\n[[known]]\n"loss.alpha" = 0.{i}' for i in range(2, 8))
+    spec = study(f"confirm = {{ seeds = 20, looks = 2 }}{known}", sampler="list")
+    run = simulate(spec, breaks_later)
+    assert run.done is not None
+    assert run.done.gave_up
+    with pytest.raises(InputError, match="run hscl search"):
+        next_look(spec, run.history)

@@ -165,7 +165,7 @@ def test_if_everything_fails_the_study_stops_after_a_few_and_says_why(slots: int
     assert again.tables == run.tables
 
 
-def test_a_person_who_asks_again_after_that_gets_another_few() -> None:
+def test_a_person_who_asks_again_after_that_gets_the_failed_ones_tried_again() -> None:
     def broken(config: Config, seed: int, epoch: int) -> float:
         raise SimulatedTrialError("disk full")
 
@@ -176,6 +176,10 @@ def test_a_person_who_asks_again_after_that_gets_another_few() -> None:
     assert repaired.done is not None
     assert not repaired.done.gave_up
     states = Counter(trial.state for trial in repaired.history.trials.values())
-    assert states[TrialState.FAILED] == 5
+    assert states[TrialState.FAILED] == 0
+    first = list(repaired.history.trials.values())[:5]
+    assert [trial.attempt for trial in first] == [2] * 5
     still = SimulatedRun(study(), broken, tables=tables).run()
-    assert len(still.history.trials) == 10
+    assert len(still.history.trials) == 5
+    assert still.done is not None
+    assert still.done.gave_up

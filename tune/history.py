@@ -170,7 +170,11 @@ class History:
         elif kept["kind"] == Kind.GAVE_UP:
             self.gave_up = kept["note"]
         elif kept["kind"] == Kind.RESUMED:
+            failed = self.failures.last
             self.gave_up, self.failures = None, FailureStreak()
+            for trial in failed:
+                if trial.phase is failed[-1].phase:  # an earlier phase is decided
+                    self._reopen(trial)
 
     def better(self, one: float, other: float) -> float:
         """The better of two values of the metric; NaN loses."""
@@ -209,6 +213,12 @@ class History:
         """Seeds that an earlier study used, which this one has to avoid."""
         rows = self.plan_rows(Kind.WARM_START)
         return tuple(seed for row in rows for seed in row["seeds"] or ())
+
+    def _reopen(self, trial: TrialRecord) -> None:
+        """A trial that failed is to be run again."""
+        trial.state = TrialState.STARTED
+        self.open[trial.trial_id] = trial
+        self._open_in[trial.phase] += 1
 
     def _enter(self, rung: int, trial: TrialRecord) -> None:
         loss = self.loss(trial)

@@ -144,7 +144,8 @@ def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
         InputError: Confirm has not begun or is not complete, or no declared look is left.
     """
     taken = history.plan_rows(Kind.LOOK)
-    if not taken or not isinstance(next_step(spec, history, frozenset()), Done):
+    over = isinstance(next_step(spec, history, frozenset()), Done)
+    if not taken or not over or history.gave_up is not None:
         raise InputError(
             "a further look needs a study whose confirm is complete, but this one's is not; "
             "run hscl search"
@@ -158,9 +159,9 @@ def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
     return look_row(spec.seed_plan(history.earlier_seeds), len(taken))
 
 
-def _everything_fails(history: History) -> list[dict[str, Any]] | None:
+def _everything_fails(history: History, few: int = FEW) -> list[dict[str, Any]] | None:
     failed = history.failures.last
-    hopeless = len(failed) >= FEW and not history.failures.succeeded
+    hopeless = len(failed) >= few and not history.failures.succeeded
     broken = len(failed) >= MANY and len({trial.config_id for trial in failed}) >= FEW
     if not (hopeless or broken):
         return None
@@ -179,9 +180,7 @@ def _pick_up(trial: TrialRecord) -> Step:
     return Run(trial.config_id, trial.phase, trial.seed, trial.trial_id, trial.attempt + 1)
 
 
-def _screen(  # noqa: PLR0911 - one return an answer
-    spec: StudySpec, history: History, seeds: SeedPlan
-) -> Step:
+def _screen(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
     for config_id in history.unstarted:
         return _run(config_id, Phase.SCREEN, seeds.screen)
     over = (
@@ -199,9 +198,15 @@ def _screen(  # noqa: PLR0911 - one return an answer
         return Decide([row])
     if history.open_in(Phase.SCREEN):
         return Wait()
+    return Decide(_screened(spec, history, seeds))
+
+
+def _screened(spec: StudySpec, history: History, seeds: SeedPlan) -> list[dict[str, Any]]:
+    if (rows := _everything_fails(history, few=1)) is not None:
+        return rows
     if seeds.race and race_entrants(spec, history):
-        return Decide(begin_race(spec, history, seeds))
-    return Decide(begin_confirm(spec, history, seeds))
+        return begin_race(spec, history, seeds)
+    return begin_confirm(spec, history, seeds)
 
 
 def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
@@ -242,7 +247,10 @@ def _all_looks(history: History, members: Sequence[str]) -> Step:
     missing = _first_missing(history, members, seeds, Phase.CONFIRM)
     if missing is not None:
         return missing
-    return Wait() if history.open_in(Phase.CONFIRM) else Done()
+    if history.open_in(Phase.CONFIRM):
+        return Wait()
+    rows = _everything_fails(history, few=1)
+    return Done() if rows is None else Decide(rows)
 
 
 def _first_missing(
