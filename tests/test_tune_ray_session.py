@@ -89,6 +89,13 @@ def test_a_ray_that_is_there_is_used_and_left_and_the_environment_is_as_before()
 
 
 @pytest.mark.usefixtures("shared_ray")
+def test_a_trial_that_fits_on_no_node_is_refused() -> None:
+    RaySession(ResourcesSection(cpus=1)).check_fit()
+    with pytest.raises(InputError, match=r"takes 1e\+03 CPUs of the \d+ CPUs, .* GiB that Ray"):
+        RaySession(ResourcesSection(cpus=1000)).check_fit()
+
+
+@pytest.mark.usefixtures("shared_ray")
 def test_without_a_number_as_many_run_as_fit() -> None:
     import ray
 

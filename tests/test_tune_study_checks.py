@@ -11,12 +11,16 @@ ALPHA = '[space]\n"loss.alpha" = { uniform = [0.0, 1.0] }\n'
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[sampler]\ntrials = 2", "race.keep must be at most sampler.trials = 2, but is 3"),
-        ("[confirm]\nkeep = 4", "confirm.keep must be at most race.keep = 3, but is 4"),
         (
-            "[confirm]\nkeep = 13\n[race]\nseeds = 0",
-            "confirm.keep must be at most sampler.trials = 12, but is 13",
+            "[sampler]\ntrials = 2",
+            "race.keep must be at most 1, the sampler.trials besides the default, but is 3",
         ),
+        ("[confirm]\nkeep = 4", "confirm.keep must be at most 3, race.keep, but is 4"),
+        (
+            "[confirm]\nkeep = 12\n[race]\nseeds = 0",
+            "confirm.keep must be at most 11, the sampler.trials besides the default, but is 12",
+        ),
+        ("[race]\nkeep = 12", "race.keep must be at most 11"),
         ("[race]\nseeds = [1, 2]\n[confirm]\nseeds = [2, 3]", "must not overlap, but both have 2"),
         ("[race]\nseeds = [1, 1]", "race.seeds must differ, but 1 stand there twice"),
         ("[confirm]\nlooks = 2\nseeds = [1, 2, 3]", "must be shared evenly"),

@@ -42,6 +42,18 @@ def test_a_lock_alone_leaves_a_folder_new(tmp_path: Path) -> None:
         check_folder(open_folder(tmp_path), study())
 
 
+def test_a_driver_killed_while_it_froze_the_study_leaves_a_folder_to_begin_in(
+    tmp_path: Path,
+) -> None:
+    half = tmp_path / ".study.toml.77.part"
+    half.write_text("[study")
+    folder = open_folder(tmp_path)
+    check_folder(folder, study())
+    freeze(folder, study())
+    assert not half.exists()
+    assert frozen_spec(folder) == study()
+
+
 @pytest.mark.parametrize("text", ["not toml = =", "\xff"])
 def test_a_damaged_study_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "study.toml").write_bytes(text.encode("latin-1"))

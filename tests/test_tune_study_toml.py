@@ -63,7 +63,7 @@ def test_a_frozen_study_reads_back_to_itself() -> None:
 @given(
     seeds=st.one_of(st.integers(1, 9), st.lists(st.integers(0, 999), min_size=1, unique=True)),
     margin=st.floats(0, 10),
-    keep=st.one_of(st.just("all"), st.integers(1, 12)),
+    keep=st.one_of(st.just("all"), st.integers(1, 11)),
     low=st.floats(1e-6, 1, exclude_min=True),
     factor=st.floats(1.001, 1e6),
     hours=st.floats(0, 1e6),

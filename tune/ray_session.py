@@ -37,6 +37,7 @@ _DRIVER = {
 _SECRET = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # Ray keeps the first it sees
 _GIB = 1024**3
 _TRIALS_SHARE = 0.6  # of a machine's memory, less what Ray's object store takes
+_MANY = 10_000
 _LOOK_S = 5.0  # how often a cluster is looked at for having grown
 
 
@@ -63,6 +64,24 @@ class RaySession:
         self._looked = 0.0
         self._fitting = 1
 
+    def check_fit(self) -> None:
+        """Refuse a trial that fits on no node: it would wait for ever.
+
+        Raises:
+            InputError: With what the nodes have, which a container can limit.
+        """
+        nodes = self._nodes()
+        if not any(_fit(node, self.per_trial) for node in nodes):
+            wanted, there = (_said(what) for what in (self.per_trial, nodes[0] if nodes else {}))
+            raise InputError(
+                f"a trial must fit on this machine, but takes {wanted} of the {there} that Ray "
+                "finds here; lower it in [resources]"
+            )
+
+    def _nodes(self) -> list[dict[str, float]]:
+        found = self._ray.nodes()  # type: ignore[no-untyped-call]
+        return [node["Resources"] for node in found if node["Alive"]]
+
     def slots(self) -> int:
         """How many trials may be in hand: as many as asked for, else as many as fit now."""
         if self._concurrent:
@@ -70,9 +89,7 @@ class RaySession:
         now = time.monotonic()
         if not self._looked or now - self._looked > _LOOK_S:
             self._looked = now
-            found = self._ray.nodes()  # type: ignore[no-untyped-call]
-            nodes = [node["Resources"] for node in found if node["Alive"]]
-            self._fitting = max(1, sum(_fit(node, self.per_trial) for node in nodes))
+            self._fitting = max(1, sum(_fit(node, self.per_trial) for node in self._nodes()))
         return self._fitting
 
     def put(self, value: Any) -> Any:
@@ -91,6 +108,13 @@ def _fit(node: Mapping[str, float], trial: Mapping[str, float]) -> int:
     names = {"cpu": "CPU", "gpu": "GPU"}
     shares = [node.get(names.get(k, k), 0.0) / need for k, need in trial.items() if need > 0]
     return int(min(shares) + 1e-9)
+
+
+def _said(resources: Mapping[str, float]) -> str:
+    units = {"cpu": "CPUs", "gpu": "GPUs", "memory": "GiB"}
+    amounts = {name.lower(): amount for name, amount in resources.items()}
+    amounts["memory"] = amounts.get("memory", 0.0) / _GIB
+    return ", ".join(f"{amounts[n]:.3g} {unit}" for n, unit in units.items() if amounts.get(n))
 
 
 def check_machine(resources: ResourcesSection) -> None:
@@ -161,7 +185,8 @@ def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[Ra
             "--address http://HOST:8265 --data URI --out URI"
         )
     wanted = _DRIVER | _WORKERS
-    wanted["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, resources.concurrent))
+    # `slots` limits what is in hand; by itself Tune would start one worker after the other.
+    wanted["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.concurrent or _MANY)
     token = _token(address)
     before = {name: os.environ.get(name) for name in [*wanted, *token, "RAY_AUTH_MODE"]}
     os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
@@ -175,7 +200,10 @@ def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[Ra
     try:
         if started:
             _start(address)
-        yield RaySession(resources)
+        session = RaySession(resources)
+        if started and address is None:
+            session.check_fit()
+        yield session
     finally:
         if started:
             ray.shutdown()

@@ -125,16 +125,18 @@ def _epochs(spec: StudySpec) -> list[str]:
 def _kept(spec: StudySpec) -> list[str]:
     if spec.is_table:
         return []
-    trials, race, confirm = spec.sampler.trials, spec.race, spec.confirm
+    race, confirm = spec.race, spec.confirm
+    # The default may run alone, whatever would be kept of others.
+    others, screened = max(1, spec.sampler.trials - 1), "the sampler.trials besides the default"
     raced = race.seeds not in {0, ()}
     mistakes = []
-    if raced and race.keep != "all" and race.keep > trials:
-        mistakes.append(f"race.keep must be at most sampler.trials = {trials}, but is {race.keep}")
-    limit, name = (race.keep, "race.keep") if raced else (trials, "sampler.trials")
-    if limit == "all":
-        limit, name = trials, "sampler.trials"
+    if raced and race.keep != "all" and race.keep > others:
+        mistakes.append(f"race.keep must be at most {others}, {screened}, but is {race.keep}")
+    limit, name = others, screened
+    if raced and race.keep != "all":
+        limit, name = race.keep, "race.keep"
     if confirm.seeds not in {0, ()} and confirm.keep != "all" and confirm.keep > limit:
-        mistakes.append(f"confirm.keep must be at most {name} = {limit}, but is {confirm.keep}")
+        mistakes.append(f"confirm.keep must be at most {limit}, {name}, but is {confirm.keep}")
     return mistakes
 
 

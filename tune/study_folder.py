@@ -44,7 +44,8 @@ def check_folder(folder: Folder, spec: StudySpec) -> None:
     """
     frozen = frozen_spec(folder)
     if frozen is None:
-        strange = sorted({*folder.files(), *folder.folders()} - _OURS)
+        files = {name for name in folder.files() if not _is_half(name)}
+        strange = sorted({*files, *folder.folders()} - _OURS)
         if strange:
             names = ", ".join(strange[:5])
             raise InputError(
@@ -64,6 +65,8 @@ def check_folder(folder: Folder, spec: StudySpec) -> None:
 
 def freeze(folder: Folder, spec: StudySpec) -> None:
     """Write the specification with every default filled in, once a driver holds the lock."""
+    for name in filter(_is_half, folder.files()):
+        folder.delete(name)
     text = dump_spec(spec).encode()
     if not folder.exists(STUDY_FILE) or folder.read(STUDY_FILE) != text:
         folder.write(STUDY_FILE, text)
@@ -86,3 +89,8 @@ def check_data(recorder: Recorder, digest: str, where: str) -> None:
                 f"a study resumes only on the data that it began with, digest {row['note'][:12]}, "
                 f"but {where} has {digest[:12]}; give the old file, or another --out"
             )
+
+
+def _is_half(name: str) -> bool:
+    """Whether a file is what a driver left that was killed while it froze the specification."""
+    return name.startswith(f".{STUDY_FILE}.") and name.endswith(".part")
