@@ -95,7 +95,7 @@ def test_search_trains_for_real_says_what_came_out_and_a_second_time_changes_not
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(
-    hscl: Hscl, study_file: Path, tiny_file: Path, tmp_path: Path
+    hscl: Hscl, study_file: Path, tiny_file: Path, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"
     code, said, _ = hscl("search", study_file, "--data", tiny_file, "--out", out, "--dry-run")
@@ -108,6 +108,10 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     told = json.loads(said)
     assert told["timed"]["seconds_per_epoch"] > 0
     assert told["detects"]["pairs"] == 1
+    code, said, _ = hscl(*arguments, "--warm-start", folder)
+    planned = {seed for phase in json.loads(said)["phases"] for seed in phase["seeds"]}
+    assert planned
+    assert not planned & set(open_study(folder).table("trials")["seed"].to_pylist())
 
 
 def test_bad_input_is_one_message_and_exit_code_2(
@@ -117,6 +121,10 @@ def test_bad_input_is_one_message_and_exit_code_2(
         (("search", "nonsense", "--data", tiny_file, "--out", "x"), "name of a ready study"),
         (("search", study_file, "--data", "gone.arrow", "--out", "x"), "there is no such file"),
         (("search", study_file, "--data", tiny_file), "--out must say where"),
+        (
+            ("search", study_file, "--data", tiny_file, "--dry-run", "--warm-start", tmp_path),
+            "has no study.toml",
+        ),
         (("search", study_file, "--data", tiny_file, "--out", tmp_path), "but holds"),
         (("status", tmp_path), "has no study.toml"),
         (("table", "trials", tmp_path), "has no study.toml"),

@@ -63,8 +63,8 @@ def test_a_damaged_study_file_is_named(tmp_path: Path, text: str) -> None:
 
 def test_only_the_data_that_it_began_with_are_taken(tmp_path: Path) -> None:
     recorder = Recorder(study(), TableStore(tmp_path))
-    check_data(recorder, "a" * 64, "new.arrow")
+    check_data(recorder.history, "a" * 64, "new.arrow")
     recorder.add_plan([plan_row(Kind.DATA, note="a" * 64)])
-    check_data(recorder, "a" * 64, "moved.arrow")
+    check_data(recorder.history, "a" * 64, "moved.arrow")
     with pytest.raises(InputError, match=r"digest aaaaaaaaaaaa, but new\.arrow has bbbbbbbbbbbb"):
-        check_data(recorder, "b" * 64, "new.arrow")
+        check_data(recorder.history, "b" * 64, "new.arrow")

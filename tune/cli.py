@@ -269,13 +269,31 @@ def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     if options["address"] is None:
         check_machine(spec.resources)
     data.check(spec)
+    plan = plan_study(spec, _used_seeds(spec, data, options))
     timed = time_first_steps(spec, data.where)
     at_once = spec.resources.concurrent or fit_here(spec.resources)
     lengths = data.test_lengths(spec)
     if as_json:
-        told = asdict(plan_study(spec)) | {"timed": timed, "at_once": at_once}
+        told = asdict(plan) | {"timed": timed, "at_once": at_once}
         told["detects"] = asdict(detection(spec, lengths))
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    lines = plan_words(spec, timed["seconds_per_epoch"], at_once)
+    lines = plan_words(plan, timed["seconds_per_epoch"], at_once)
     click.echo("\n".join([*lines, *detection_words(spec, lengths)]))
+
+
+def _used_seeds(spec: "StudySpec", data: Any, options: dict[str, Any]) -> tuple[int, ...]:
+    """Seeds that this study must not use again, after the checks that belong to them."""
+    from tune.storage import open_folder
+    from tune.study import open_study
+    from tune.study_folder import check_data, frozen_spec
+    from tune.warm_start import warm_start_rows
+
+    if options["out"] is not None and frozen_spec(open_folder(options["out"])) is not None:
+        begun = open_study(options["out"]).history
+        check_data(begun, data.digest, data.where)
+        return begun.earlier_seeds
+    if options["warm_start"] is None:
+        return ()
+    earlier = open_study(options["warm_start"])
+    return tuple(warm_start_rows(spec, earlier.history, earlier.spec.study.name)[0]["seeds"])

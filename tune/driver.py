@@ -114,7 +114,7 @@ def run_search(
         check_folder(folder, spec)
         store = TableStore(folder, guard=lock.check)
         recorder = Recorder(spec, store)
-        check_data(recorder, data.digest, data.where)
+        check_data(recorder.history, data.digest, data.where)
         first = _opening_rows(recorder, data, request)
         prepared = {data.key(spec.base): data.prepare(spec.base)}
         session = stack.enter_context(ray_session(request.address, spec.resources))

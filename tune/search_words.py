@@ -6,26 +6,24 @@ from typing import Any
 import pyarrow as pa
 
 from hscl.errors import HsclError
-from tune.dry_run import StudyPlan, plan_study
+from tune.dry_run import StudyPlan
 from tune.records import TrialRecord, config_label
 from tune.states import Kind, Phase
 from tune.study import Study
-from tune.study_spec import StudySpec
 
 __all__ = ["ending_words", "plan_words"]
 
 _LITTLE = 0.25  # of all epochs
 
 
-def plan_words(spec: StudySpec, seconds_per_epoch: float | None, at_once: int) -> list[str]:
+def plan_words(plan: StudyPlan, seconds_per_epoch: float | None, at_once: int) -> list[str]:
     """A study's plan: phases, seeds, trainings, time.
 
     Args:
-        spec: The study.
+        plan: The study in numbers.
         seconds_per_epoch: As measured on the default; None: not measured.
         at_once: Trials at once.
     """
-    plan = plan_study(spec)
     lines = [f"{plan.name}: configuration 0 is the {plan.default}"]
     for phase in plan.phases:
         seeds = ", ".join(map(str, phase.seeds))

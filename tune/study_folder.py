@@ -3,7 +3,7 @@
 import tomllib
 
 from hscl.errors import InputError
-from tune.recorder import Recorder
+from tune.history import History
 from tune.states import Kind
 from tune.storage import Folder
 from tune.study_spec import StudySpec
@@ -72,18 +72,18 @@ def freeze(folder: Folder, spec: StudySpec) -> None:
         folder.write(STUDY_FILE, text)
 
 
-def check_data(recorder: Recorder, digest: str, where: str) -> None:
+def check_data(history: History, digest: str, where: str) -> None:
     """Refuse other data than those that the study began with.
 
     Args:
-        recorder: The study's tables.
+        history: The study's rows.
         digest: Of the data at hand.
         where: Their file, for the message.
 
     Raises:
         InputError: The digests differ.
     """
-    for row in recorder.history.plan_rows(Kind.DATA):
+    for row in history.plan_rows(Kind.DATA):
         if row["note"] != digest:
             raise InputError(
                 f"a study resumes only on the data that it began with, digest {row['note'][:12]}, "
