@@ -128,6 +128,48 @@ def test_a_look_that_was_not_declared_gives_no_verdict(
         assert "was not declared" in state.withheld
 
 
+def _with_open_look(tables: Tables, seeds: list[int], ended: int) -> Tables:
+    """A second look on these seeds, of whose runs so many have ended and one has begun."""
+    plan = tables["plan"].to_pylist()
+    look = next(row for row in plan if row["kind"] == "look")
+    plan.append(look | {"seq": 9000, "value": 2.0, "seeds": seeds})
+    trials = tables["trials"].to_pylist()
+    confirm = {r["config_id"]: r for r in trials if r["seed"] in look["seeds"]}
+    names = [(config_id, seed) for seed in seeds for config_id in confirm][: ended + 1]
+    trials += [
+        confirm[config_id]
+        | {"seq": 9001 + n, "trial_id": f"{config_id}-{seed}", "seed": seed}
+        | {"state": "done" if n < ended else "started"}
+        for n, (config_id, seed) in enumerate(names)
+    ]
+    return tables | {
+        "plan": pa.Table.from_pylist(plan, schema=tables["plan"].schema),
+        "trials": pa.Table.from_pylist(trials, schema=tables["trials"].schema),
+    }
+
+
+@pytest.mark.parametrize("ended", [0, 3, 9])
+def test_while_a_further_look_runs_the_one_before_it_speaks(ended: int) -> None:
+    spec, tables = _study(looks=2)
+    before = read_state(spec, tables)
+    state = read_state(spec, _with_open_look(tables, [71, 72, 73, 74, 75], ended))
+    assert (state.split, state.closed, state.withheld) == ("test", True, "")
+    assert (state.seeds, state.looks_taken) == (before.seeds, 1)
+    told = f"Look 2 is open: {ended} of 10 runs have ended"
+    assert [note for note in state.notes if note not in before.notes] == [
+        f"{told}; until all have, what is said rests on the seeds before it."
+    ]
+    assert not any("stays shut" in note for note in state.notes)
+
+
+def test_a_further_look_that_is_complete_adds_its_seeds() -> None:
+    spec, tables = _study(looks=2)
+    state = read_state(spec, _with_open_look(tables, [71, 72], 4))
+    assert state.seeds == (*read_state(spec, tables).seeds, 71, 72)
+    assert (state.closed, state.looks_taken) == (True, 2)
+    assert not any("is open" in note for note in state.notes)
+
+
 def test_an_earlier_opening_of_the_test_set_is_told() -> None:
     spec, tables = _study()
     rows = tables["plan"].to_pylist()

@@ -8,7 +8,7 @@ from study_factory import PARTS, Simulated, evidence_of, write_study
 
 from hscl.errors import InputError
 from tune.report_evidence import Evidence, gather
-from tune.report_headline import headline_of
+from tune.report_headline import headline_of, lead_of, verdict_of
 from tune.report_limits import limits_of
 from tune.states import Verdict
 from tune.storage import open_folder
@@ -67,6 +67,23 @@ def test_studies_without_race_or_confirm_finish_too(sampler: str, seeds: int) ->
         sampler=sampler, confirm_seeds=seeds, trials=6, race_seeds=2, keep=2, epochs=3
     )
     assert evidence_of(what).finished
+
+
+def test_a_further_look_that_runs_keeps_the_verdict_but_the_study_is_not_over(
+    study: Path,
+) -> None:
+    file = study / "study.toml"
+    file.write_text(file.read_text().replace("looks = 1", "looks = 2"))
+    before = _gather(study)
+    look = next(r for r in before.tables["plan"].to_pylist() if r["kind"] == "look")
+    TableStore(study).append("plan", [look | {"seq": 9000, "value": 2.0, "seeds": [71, 72]}])
+    evidence = _gather(study)
+    assert (before.finished, evidence.finished) == (True, False)
+    assert verdict_of(before) == ("better on videos like these", "better")
+    for told in (headline_of, verdict_of, lead_of):
+        assert told(evidence) == told(before)
+    assert evidence.comparison is not None
+    assert any("Look 2 is open: 0 of 4 runs" in note for note in evidence.comparison.notes)
 
 
 def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:

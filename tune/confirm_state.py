@@ -1,7 +1,8 @@
 """What a study's tables allow to be compared at this moment: phase, seeds, split, pair."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, takewhile
 from typing import Any
 
 import pyarrow as pa
@@ -22,14 +23,14 @@ class ConfirmState:
 
     Attributes:
         phase: Whose runs are compared; None in the screen.
-        split: "test" once confirm is over, else "valid".
-        closed: Every planned run has ended.
-        seeds: The seeds to compare on.
+        split: "test" once a look at confirm is complete, else "valid".
+        closed: Every run on `seeds` has ended.
+        seeds: The seeds to compare on: of the complete looks where there are any.
         members: The configurations to compare; the default first.
         primary: Winner and default, or the race's leader and default so far.
         winner: As the plan has it.
         reference: Configuration 0; None before it was proposed.
-        looks_taken: Looks at confirm so far.
+        looks_taken: Looks at confirm so far, without one that still runs after complete ones.
         withheld: Why no verdict may be given; empty where one may.
         notes: What a reader has to know.
         outcomes: Each trial's last event.
@@ -92,13 +93,16 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
     if phase is not None and reference is not None:
         # Both are among the members but where part of the plan is lost.
         members = tuple(dict.fromkeys((*members, *(primary or ()), reference)))
-    ended = [
-        trial in outcomes and outcomes[trial].state in _ENDED
-        for trial in (trial_id_of(c, s) for c in members for s in seeds)
-    ]
-    closed = phase is Phase.CONFIRM and all(ended)
-    looks = len(plan.of(Kind.LOOK))
-    progress = f"{sum(ended)} of {len(ended)} runs have ended"
+    looks = [tuple(row["seeds"]) for row in plan.of(Kind.LOOK)]
+    complete = tuple(takewhile(lambda look: all(_ended(members, look, outcomes)), looks))
+    closed = phase is Phase.CONFIRM and bool(complete)
+    if closed:
+        # A look that runs must not take back what the looks before it, with their own share of
+        # the false claims, have said.
+        seeds = tuple(chain.from_iterable(complete))
+    ended = _ended(members, chain.from_iterable(looks[len(complete) :]), outcomes)
+    progress = f"{sum(ended)} of {len(ended)} runs have ended" if ended else ""
+    taken = len(complete) or len(looks)
     return ConfirmState(
         phase=phase,
         split="test" if closed and spec.opens_test else "valid",
@@ -108,14 +112,22 @@ def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
         primary=primary,
         winner=winner,
         reference=reference,
-        looks_taken=looks,
-        withheld=_withheld(spec, phase, looks, "" if closed else progress),
-        notes=tuple(_notes(spec, plan, phase, "" if closed else progress)),
+        looks_taken=taken,
+        withheld=_withheld(spec, phase, taken, "" if closed else progress),
+        notes=tuple(_notes(spec, plan, phase, progress, len(complete))),
         outcomes=outcomes,
         dropped=frozenset(row["config_id"] for row in plan.of(Kind.DROPPED)),
         labels=labels,
         numbers=numbers,
     )
+
+
+def _ended(
+    members: Iterable[str], seeds: Iterable[int], outcomes: Mapping[str, TrialOutcome]
+) -> list[bool]:
+    """Whether each of these configurations' runs on these seeds has ended."""
+    trials = (trial_id_of(config, seed) for seed in seeds for config in members)
+    return [trial in outcomes and outcomes[trial].state in _ENDED for trial in trials]
 
 
 def _stage(
@@ -159,7 +171,9 @@ def _withheld(spec: StudySpec, phase: Phase | None, looks: int, progress: str) -
     return ""
 
 
-def _notes(spec: StudySpec, plan: _Plan, phase: Phase | None, progress: str) -> list[str]:
+def _notes(
+    spec: StudySpec, plan: _Plan, phase: Phase | None, progress: str, complete: int
+) -> list[str]:
     notes = ["All claims hold for this training and valid split; neither was drawn anew."]
     if phase is None:
         notes.append(
@@ -170,13 +184,18 @@ def _notes(spec: StudySpec, plan: _Plan, phase: Phase | None, progress: str) -> 
             "Shown is the valid split on the race's seeds, which choose the winner: the winner's "
             "own values flatter it."
         )
-    elif progress:
+    elif not complete:
         notes.append(
             f"Confirm is not over ({progress}): shown is the valid split; test stays shut."
         )
     elif not spec.opens_test:
         notes.append(
             "Shown is the valid split, which also chose each run's epoch; test stays shut."
+        )
+    if complete and progress:
+        notes.append(
+            f"Look {complete + 1} is open: {progress}; until all have, what is said rests on the "
+            "seeds before it."
         )
     if not spec.is_table and spec.confirm.seeds in {0, ()}:
         notes.append("confirm.seeds = 0: this study never opens test and confirms nothing.")

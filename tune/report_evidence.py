@@ -176,9 +176,12 @@ def _comparison(
 
 
 def _finished(spec: StudySpec, plan: pa.Table, comparison: StudyComparison | None) -> bool:
-    kinds = set(plan["kind"].to_pylist())
+    kinds: list[str] = plan["kind"].to_pylist()
     if Kind.GAVE_UP in kinds:
         return True
     if spec.confirm.seeds in {0, ()} and not spec.is_table:
         return Kind.WINNER in kinds
-    return comparison is not None and comparison.closed
+    if comparison is None or not comparison.closed:
+        return False
+    # A complete look has its verdict, but the study goes on while a further one runs.
+    return comparison.looks_taken == kinds.count(Kind.LOOK)

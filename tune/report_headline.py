@@ -54,7 +54,7 @@ def verdict_of(evidence: Evidence) -> tuple[str, str]:
     compared = evidence.comparison
     if compared is None:
         return "", "none"
-    if not evidence.finished:
+    if not (evidence.finished or compared.closed):
         return "so far", "running"
     pair = compared.primary
     if pair is None:
@@ -70,7 +70,7 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     if compared is None or compared.primary is None:
         return ()
     pair = compared.primary
-    if not evidence.finished:
+    if not (evidence.finished or compared.closed):
         return ()
     lines = [f"{_capital(pair.reason)}."] if pair.verdict is not None else []
     if pair.outlook is not None:

@@ -1,8 +1,9 @@
 """A whole study's comparison: which runs may be compared, on which split, and what is claimed.
 
-Test speaks only when confirm is over, so that nobody can look and go on. Until then, and where
-test stays closed, the valid split is shown, without a verdict: valid chose the configuration, so
-its values flatter. A `grid` is made for valid; its configurations were not chosen by it.
+Test speaks only when a whole look at confirm is over, so that nobody can look and go on. Until
+then, and where test stays closed, the valid split is shown, without a verdict: valid chose the
+configuration, so its values flatter. A `grid` is made for valid; its configurations were not
+chosen by it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,10 +63,10 @@ class StudyComparison:
         metric: The study's metric.
         margin: The largest difference that counts as none.
         looks: Declared looks at confirm.
-        looks_taken: Looks so far.
+        looks_taken: Looks so far, without one that still runs after complete ones.
         split: "test", or "valid" where test is closed or may not speak yet.
         phase: Whose runs are compared; None in the screen, where no run has a partner.
-        closed: All planned runs of the comparison have ended.
+        closed: All runs on the seeds compared on have ended.
         seeds: The seeds compared on.
         videos: K of the split.
         reference: Configuration 0.
