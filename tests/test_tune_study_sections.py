@@ -56,3 +56,11 @@ def test_seeds_are_a_number_or_a_list(seeds: object) -> None:
 
 def test_listed_seeds_keep_their_order() -> None:
     assert RaceSection.model_validate({"seeds": [3, 1, 2]}).seeds == (3, 1, 2)
+
+
+@pytest.mark.parametrize("wrong", [{"gpus": 1.5}, {"cpus": 1e-9}, {"gpus": -1.0}])
+def test_shares_that_ray_does_not_know_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        ResourcesSection(**wrong)  # type: ignore[arg-type]
+    assert ResourcesSection(cpus=0.5, gpus=2.0).gpus == 2.0
+    assert ResourcesSection(gpus=0.25).gpus == 0.25

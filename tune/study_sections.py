@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hscl.config import FrozenTree
 from hscl.errors import did_you_mean
@@ -120,13 +120,19 @@ class BudgetSection(Section):
     """Hours of training summed over all trials (4 at once use 4 an hour). 0: no limit."""
 
 
+def _shared_or_whole(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError("must be a share of one GPU (up to 1) or a whole number of GPUs")
+    return gpus
+
+
 class ResourcesSection(Section):
     """[resources]: what one trial gets, and how many run at once. May change on resume."""
 
-    cpus: Annotated[float, Field(gt=0)] = 1.0
+    cpus: Annotated[float, Field(ge=0.01)] = 1.0
     """CPUs a trial; its threads follow."""
-    gpus: Annotated[float, Field(ge=0)] | None = None
-    """GPUs a trial, fractions allowed. Not given: 1 where there are any, else 0."""
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_shared_or_whole)] | None = None
+    """GPUs a trial, fractions of one allowed. Not given: 1 where there are any, else 0."""
     concurrent: Annotated[int, Field(ge=0)] = 0
     """Trials at once. 0: as many as fit."""
     memory_gib: Annotated[float, Field(ge=0)] = 0.0
