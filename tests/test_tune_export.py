@@ -27,6 +27,7 @@ CASES = {
     "equivalent": Simulated(gap=0.0, margin=0.2, **SMALL),  # type: ignore[arg-type]
     "list": Simulated(sampler="list"),
     "race": Simulated(until="race", **SMALL),  # type: ignore[arg-type]
+    "none": Simulated(trials=3, failures=2, keep=2),
 }
 
 
@@ -127,7 +128,7 @@ def test_the_evidence_holds_verdict_intervals_failures_digests_versions_and_seed
 
 def test_better_is_written_only_where_it_is_the_verdict() -> None:
     for case in CASES:
-        if case in {"race", "list"}:
+        if case in {"race", "list", "none"}:
             continue
         text = render(_export(case), "toml").split("[evidence]")[1]
         assert ("better" in text.lower()) == (case == "better"), case
@@ -169,6 +170,7 @@ def test_the_default_itself_makes_no_claim() -> None:
     [
         ("list", None, "chooses none; say which one"),
         ("race", None, "race .* is not over"),
+        ("none", None, "is over without one: no configuration other .* --config ID"),
         ("better", "nonsense", "no configuration is called so"),
         ("better", "", "no configuration is called so"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from study_factory import PARTS, Simulated, evidence_of, write_study
 
 from hscl.errors import InputError
-from tune.report_evidence import Evidence, gather
+from tune.report_evidence import Evidence, gather, without_winner
 from tune.report_headline import headline_of, lead_of, verdict_of
 from tune.report_limits import limits_of
 from tune.states import Verdict
@@ -84,6 +84,24 @@ def test_a_further_look_that_runs_keeps_the_verdict_but_the_study_is_not_over(
         assert told(evidence) == told(before)
     assert evidence.comparison is not None
     assert any("Look 2 is open: 0 of 4 runs" in note for note in evidence.comparison.notes)
+
+
+@pytest.mark.parametrize("confirm_seeds", [10, 0])
+def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int) -> None:
+    what = Simulated(trials=3, failures=2, keep=2, confirm_seeds=confirm_seeds)
+    evidence = evidence_of(what)
+    assert evidence.finished
+    why = without_winner(evidence.tables["plan"])
+    assert why is not None
+    assert why.startswith("no configuration other than the default completed")
+    assert headline_of(evidence) == f"The study is over without a winner: {why}."
+    assert verdict_of(evidence) == ("", "none")
+
+
+def test_a_winner_or_none_yet_is_no_end_without_one() -> None:
+    for until in ("race", "end"):
+        evidence = evidence_of(Simulated(until=until, trials=8, race_seeds=2, keep=2))
+        assert without_winner(evidence.tables["plan"]) is None
 
 
 def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:

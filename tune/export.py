@@ -21,6 +21,7 @@ from tune.comparison_words import outlook_words, pair_headline
 from tune.evidence_rows import Compared
 from tune.intervals import Interval
 from tune.records import config_label
+from tune.report_evidence import without_winner
 from tune.states import Kind, Verdict
 from tune.study_spec import StudySpec
 
@@ -71,7 +72,7 @@ def choose(
     if wanted is not None:
         config_id, exported = _find(wanted, rows, names), "chosen"
     else:
-        config_id, exported = _winner(spec, compared), "winner"
+        config_id, exported = _winner(spec, tables["plan"], compared), "winner"
     pair = _pair_with_reference(compared, config_id)
     lines = _say(spec, compared, config_id, pair, names)
     if wanted is None and reference is not None and _default_instead(pair):
@@ -134,7 +135,7 @@ def _find(wanted: str, rows: Mapping[str, Any], names: Mapping[str, str]) -> str
     )
 
 
-def _winner(spec: StudySpec, compared: Compared) -> str:
+def _winner(spec: StudySpec, plan: pa.Table, compared: Compared) -> str:
     winner = compared.comparison.winner
     if winner is not None:
         return winner
@@ -143,9 +144,15 @@ def _winner(spec: StudySpec, compared: Compared) -> str:
             f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
             "with the reference and chooses none; say which one: --config ID"
         )
+    why = without_winner(plan)
+    if why is not None:
+        raise InputError(
+            f"{compared.where} must have a winner, but is over without one: {why}; say which "
+            "configuration: --config ID (0 is the default)"
+        )
     raise InputError(
-        f"{compared.where} must have a winner, but its race (or screen) is not over or no "
-        "configuration completed; let `hscl search` finish, or say which one: --config ID"
+        f"{compared.where} must have a winner, but its race (or screen) is not over; let "
+        "`hscl search` finish, or say which one: --config ID"
     )
 
 

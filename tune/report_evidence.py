@@ -20,7 +20,7 @@ from tune.study_spec import StudySpec
 from tune.study_toml import parse_spec
 from tune.variance import VarianceReport, analyse_variance
 
-__all__ = ["Evidence", "gather"]
+__all__ = ["Evidence", "gather", "without_winner"]
 
 _UNKNOWN = "{}"
 _PLACEHOLDER = 1_000_000  # numbers of configurations whose rows are lost
@@ -106,6 +106,20 @@ def gather(folder: Folder) -> Evidence:
     )
 
 
+def without_winner(plan: pa.Table) -> str | None:
+    """Why a search that is over has no winner.
+
+    Args:
+        plan: The study's table of decisions.
+
+    Returns:
+        The planner's words; None where there is a winner, or none yet.
+    """
+    rows = plan.select(["kind", "config_id", "note"]).to_pylist()
+    notes = [r["note"] for r in rows if r["kind"] == Kind.WINNER and r["config_id"] is None]
+    return str(notes[-1] or "no reason is recorded").rstrip(".") if notes else None
+
+
 def _specification(folder: Folder) -> tuple[str, StudySpec]:
     try:
         text = folder.read("study.toml").decode("utf-8")
@@ -177,7 +191,7 @@ def _comparison(
 
 def _finished(spec: StudySpec, plan: pa.Table, comparison: StudyComparison | None) -> bool:
     kinds: list[str] = plan["kind"].to_pylist()
-    if Kind.GAVE_UP in kinds:
+    if Kind.GAVE_UP in kinds or without_winner(plan) is not None:
         return True
     if spec.confirm.seeds in {0, ()} and not spec.is_table:
         return Kind.WINNER in kinds

@@ -9,7 +9,7 @@ from collections import Counter
 from tune.charts_trials import TrialCurve
 from tune.comparison import PairComparison, Rules
 from tune.comparison_words import DIGITS, outlook_words, p_words
-from tune.report_evidence import Evidence
+from tune.report_evidence import Evidence, without_winner
 from tune.report_model import Fact
 from tune.report_words import (
     count,
@@ -42,6 +42,8 @@ def headline_of(evidence: Evidence) -> str:
         return evidence.why_not
     if gave_up := _plan_notes(evidence, Kind.GAVE_UP):
         return f"The study gave up: {gave_up[-1].rstrip('.')}."
+    if (why := without_winner(evidence.tables["plan"])) is not None:
+        return f"The study is over without a winner: {why}."
     if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
     if compared.primary is not None and compared.closed:
