@@ -190,7 +190,7 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
         "space.'loss.omega1' uniform must have low < high (are they reversed?)",
         "did you mean 'loss.omega2'",
         "sampler.kind must be 'tpe', 'gp', 'random', 'grid' or 'list', but got 'tpee'",
-        "resources.cpus must be greater than 0",
+        "resources.cpus must be greater than or equal to 0.01",
     ):
         assert any(expected in line for line in lines), expected
 
