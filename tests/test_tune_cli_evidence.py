@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -83,6 +84,18 @@ def test_compare_as_csv_and_parquet(
     assert pq.read_table(out).num_rows == len(rows) == 8
 
 
+def test_a_study_without_pairs_says_why_and_keeps_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path / "study", Simulated(until="screen", trials=8))
+    assert _run("compare", folder, "--format", "csv") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("study,folder,")
+    assert len(said.out.splitlines()) == 1
+    assert f"{folder} has no pair to compare: " in said.err
+    assert len(said.err.split("compare: ")[1].strip()) > 20
+
+
 def test_the_printed_comparison_goes_to_a_file(better: Path, tmp_path: Path) -> None:
     out = tmp_path / "said.txt"
     assert _run("compare", better, "--out", out) == 0
@@ -110,6 +123,8 @@ def test_studies_on_different_data_or_metrics_are_not_mixed(
     said = capsys.readouterr().err
     assert "one data set" in said
     assert "aaaaaaaaaaaa" in said
+    assert _run("compare", one, undecided) == 0
+    assert f"on which data {undecided} ran is not recorded" in capsys.readouterr().err
     by_corr = write_study(tmp_path / "corr", Simulated(trials=8, race_seeds=2, metric="corr"))
     assert _run("compare", better, by_corr) == 2
     assert "one metric" in capsys.readouterr().err
@@ -205,6 +220,15 @@ def test_only_if_better_writes_nothing_else_and_exits_with_one(
     assert out.exists()
 
 
+def test_only_if_better_names_the_verdict_on_a_winner_that_is_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path / "study", replace(BETTER, gap=0.2))
+    out = tmp_path / "best.toml"
+    assert _run("export", folder, "--out", out, "--only-if-better") == 1
+    assert "must be 'better', but is worse; nothing was written" in capsys.readouterr().err
+
+
 def test_an_undecided_winner_is_exported_with_a_loud_line(
     undecided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,8 +244,12 @@ def test_an_undecided_winner_is_exported_with_a_loud_line(
 def test_a_place_that_cannot_be_written_is_refused(
     better: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run("export", better, "--out", tmp_path / "no" / "best.toml") == 2
-    assert "can be written" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    for name in ("no/best.toml", "file/best.toml", 300 * "a", "."):
+        assert _run("export", better, "--out", tmp_path / name, "--overwrite") == 2
+        assert "can be written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert _run("export", better, "--out", ".", "--overwrite") == 2
 
 
 def test_reading_commands_leave_the_study_as_it_was(better: Path, tmp_path: Path) -> None:
@@ -270,6 +298,9 @@ def test_simulate_takes_what_varies_from_a_study(
     [
         ("--gap", "0"),
         ("--gap", "nan"),
+        ("--gap", "inf"),
+        ("--seed-sd", "inf"),
+        ("--error-sd", "1e200"),
         ("--seeds", "4"),
         ("--seeds", "ten"),
         ("--videos", "7,31"),

@@ -2,12 +2,22 @@
 
 import csv
 import io
+from dataclasses import replace
 from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from tune.evidence_rows import Compared, as_csv, as_parquet, pair_rows
+from hscl.errors import InputError
+from tune.evidence_rows import (
+    COLUMNS,
+    Compared,
+    as_csv,
+    as_parquet,
+    check_alike,
+    pair_rows,
+)
 from tune.simulated_studies import World, run_study
 from tune.study_comparison import compare_study
 from tune.study_toml import parse_spec
@@ -61,8 +71,39 @@ def test_csv_and_parquet_hold_the_rows() -> None:
     assert table.to_pylist() == rows
 
 
-def test_nothing_compared_gives_an_empty_csv() -> None:
-    assert as_csv([]) == ""
+def test_the_columns_are_those_of_real_rows_in_their_order() -> None:
+    for row in pair_rows([_compared()]):
+        assert list(row) == list(COLUMNS)
+
+
+def test_nothing_compared_gives_the_same_columns_without_rows() -> None:
+    rows = pair_rows([_compared()])
+    assert as_csv([]) == as_csv(rows).splitlines(keepends=True)[0]
+    full, empty = (pq.read_table(pa.BufferReader(as_parquet(some))) for some in (rows, []))
+    assert empty.num_rows == 0
+    assert empty.schema.names == list(rows[0])
+    assert empty.schema == full.schema
+
+
+def test_studies_are_side_by_side_only_with_one_metric_and_one_data_set() -> None:
+    one = _compared()
+    other = replace(one, where="runs/b", data_digest="cd" * 32)
+    with pytest.raises(InputError, match="one data set"):
+        check_alike([one, other])
+    by_corr = replace(other, comparison=replace(one.comparison, metric="corr"))
+    with pytest.raises(InputError, match="one metric"):
+        check_alike([one, by_corr])
+    assert check_alike([one, replace(one, where="runs/b")]) is None
+
+
+def test_unknown_data_are_told_where_studies_stand_side_by_side() -> None:
+    one = _compared()
+    unknown = replace(one, where="runs/b", data_digest=None)
+    warning = check_alike([one, unknown])
+    assert warning is not None
+    assert "runs/b" in warning
+    assert "runs/a" not in warning
+    assert check_alike([unknown]) is None
 
 
 def test_the_whole_as_json_has_the_folder_the_digest_and_the_comparison() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["compare", "export", "simulate"]
 
 _PIPE_WIDTH = 140  # columns where the output is no terminal
+_LARGEST = 1e6  # far beyond any metric, and its square is still a number
 
 
 @click.command()
@@ -43,7 +45,7 @@ def compare(
     (seeds and videos vary). The verdict is on the second. While a study runs, or where test stays
     closed, the valid split is shown without a verdict.
     """  # noqa: DOC501 - this is what --help prints
-    from tune.evidence_rows import as_csv, as_parquet, pair_rows
+    from tune.evidence_rows import as_csv, as_parquet, check_alike
     from tune.evidence_tables import render_studies, render_study
 
     if as_json and form:
@@ -52,9 +54,11 @@ def compare(
         raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
     opened = [_open(where) for where in studies]
     found = [compared for _, compared in opened if compared is not None]
-    _refuse_mixture(found)
+    warning = check_alike(found)
+    if warning:
+        click.echo(f"hscl: warning: {warning}", err=True)
     if form:
-        rows = pair_rows(found)
+        rows = [row for pair in opened for row in _rows(*pair)]
         _write(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
         return
     if as_json:
@@ -96,21 +100,15 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     )
 
 
-def _refuse_mixture(found: list["Compared"]) -> None:
-    """Studies side by side must measure the same thing on the same data."""  # noqa: DOC501
-    metrics = {one.where: one.comparison.metric for one in found}
-    if len(set(metrics.values())) > 1:
-        listed = ", ".join(f"{where}: {metric}" for where, metric in metrics.items())
-        raise InputError(
-            f"studies side by side must have one metric, but have {listed}; compare each by itself"
-        )
-    digests = {one.where: one.data_digest for one in found if one.data_digest}
-    if len(set(digests.values())) > 1:
-        listed = ", ".join(f"{where}: {digest[:12]}" for where, digest in digests.items())
-        raise InputError(
-            "studies side by side must be on one data set, but their data digests are "
-            f"{listed}; compare each by itself"
-        )
+def _rows(evidence: "Evidence", compared: "Compared | None") -> list[dict[str, Any]]:
+    """A study's rows; where there are none, why is said beside them."""
+    from tune.evidence_rows import pair_rows
+
+    rows = [] if compared is None else pair_rows([compared])
+    if not rows:
+        why = evidence.why_not if compared is None else " ".join(compared.comparison.notes)
+        click.echo(f"hscl: {evidence.where} has no pair to compare: {why}", err=True)
+    return rows
 
 
 def _write(content: bytes, out: Path | None) -> None:
@@ -169,10 +167,10 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
         raise InputError(f"{study} must have something to export, but: {evidence.why_not}")
     chosen = choose(evidence.spec, evidence.tables, compared, wanted)
     if options["only_if_better"] and chosen.verdict is not Verdict.BETTER:
-        said = "\n".join(chosen.lines)
+        # Of the pair, not of what would be written: where that is the default, it has none.
         raise RunError(
-            f"--only-if-better: the verdict must be 'better', but is "
-            f"{chosen.verdict or 'none'!s}; nothing was written\n{said}"
+            "--only-if-better: the verdict must be 'better', but is "
+            f"{chosen.evidence['verdict']}; nothing was written\n" + "\n".join(chosen.lines)
         )
     form = options["form"] or _format_of(out)
     _put(out, render(chosen, form), overwrite=options["overwrite"])
@@ -193,16 +191,17 @@ def _format_of(out: Path) -> str:
 
 def _put(out: Path, text: str, *, overwrite: bool) -> None:
     """Write a whole file or none; an existing one only when told to."""  # noqa: DOC501
-    if out.exists() and not overwrite:
-        raise InputError(
-            f"--out must not exist, but {out} does; choose another name or give --overwrite"
-        )
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part = out.parent / f".{out.name}.{os.getpid()}.part"
     try:
+        if out.exists() and not overwrite:
+            raise InputError(
+                f"--out must not exist, but {out} does; choose another name or give --overwrite"
+            )
         part.write_text(text, encoding="utf-8")
         part.replace(out)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it can't be written, it can't be removed either
+            part.unlink()
         raise InputError(f"--out must be a file that can be written, but: {error}") from error
 
 
@@ -237,8 +236,8 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     from tune.planning import plan_seeds_and_videos, plan_words
     from tune.seed_budget import FEWEST_PAIRS, FEWEST_VIDEOS
 
-    if not gap > 0.0:
-        raise InputError(f"--gap must be above 0, but is {gap:g}")
+    if not 0.0 < gap <= _LARGEST:
+        raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
     sizes = (_numbers("--seeds", seeds, FEWEST_PAIRS), _numbers("--videos", videos, FEWEST_VIDEOS))
     plan = plan_seeds_and_videos(
         gap,
@@ -287,7 +286,7 @@ def _spread(options: dict[str, Any]) -> "Spread":
     parts = {}
     for name in ("seed", "video", "error"):
         sd = options[f"{name}_sd"]
-        if sd is not None and not sd >= 0.0:
-            raise InputError(f"--{name}-sd must be 0 or more, but is {sd:g}")
+        if sd is not None and not 0.0 <= sd <= _LARGEST:
+            raise InputError(f"--{name}-sd must be from 0 to {_LARGEST:g}, but is {sd:g}")
         parts[name] = getattr(base, name) if sd is None else sd**2
     return Spread(**parts, evenness=base.evenness)

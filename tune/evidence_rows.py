@@ -9,11 +9,33 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hscl.errors import InputError
 from tune.comparison import PairComparison
 from tune.intervals import Interval
 from tune.study_comparison import StudyComparison
 
-__all__ = ["Compared", "as_csv", "as_parquet", "pair_rows"]
+__all__ = ["COLUMNS", "Compared", "as_csv", "as_parquet", "check_alike", "pair_rows"]
+
+_TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
+_SIDE = {"mean": _NUMBER, "sd": _NUMBER, "failures": _WHOLE, "missing": _WHOLE}
+_INTERVALS = ("this_test_set", "new_videos", "new_videos_narrow", "bootstrap")
+
+COLUMNS: dict[str, pa.DataType] = (
+    dict.fromkeys(("study", "folder", "data_digest", "study_digest", "phase"), _TEXT)
+    | {"margin": _NUMBER}
+    | dict.fromkeys(("role", "split", "metric"), _TEXT)
+    | dict.fromkeys(("first", "first_name", "second", "second_name"), _TEXT)
+    | dict.fromkeys(("seeds", "planned_seeds", "videos"), _WHOLE)
+    | {f"{side}_{name}": kind for side in ("first", "second") for name, kind in _SIDE.items()}
+    | {"difference": _NUMBER}
+    | {f"{name}_{end}": _NUMBER for name in _INTERVALS for end in ("low", "high", "level")}
+    | dict.fromkeys(
+        ("sign_flip_p", "sign_flip_p_holm", "new_videos_p", "new_videos_p_holm"), _NUMBER
+    )
+    | {"share_of_seeds_ahead": _NUMBER, "verdict": _TEXT}
+    | {"below_margin": pa.bool_(), "reason": _TEXT}
+)
+"""The columns of CSV and Parquet: a script finds them where there is no row (yet), too."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,40 @@ class Compared:
             "failed_trials": self.failed_trials,
         }
         return known | self.comparison.to_dict()
+
+
+def check_alike(studies: Sequence[Compared]) -> str | None:
+    """Studies side by side must measure the same thing on the same data.
+
+    Args:
+        studies: One or more.
+
+    Returns:
+        A warning where nobody can say whether the data are the same; None where they are.
+
+    Raises:
+        InputError: The studies differ in metric or data.
+    """
+    metrics = {one.where: one.comparison.metric for one in studies}
+    if len(set(metrics.values())) > 1:
+        listed = ", ".join(f"{where}: {metric}" for where, metric in metrics.items())
+        raise InputError(
+            f"studies side by side must have one metric, but have {listed}; compare each by itself"
+        )
+    digests = {one.where: one.data_digest for one in studies if one.data_digest}
+    if len(set(digests.values())) > 1:
+        listed = ", ".join(f"{where}: {digest[:12]}" for where, digest in digests.items())
+        raise InputError(
+            "studies side by side must be on one data set, but their data digests are "
+            f"{listed}; compare each by itself"
+        )
+    unknown = [where for where in metrics if where not in digests]
+    if not unknown or len(metrics) == 1:
+        return None
+    return (
+        f"on which data {', '.join(unknown)} ran is not recorded, so whether these studies are on "
+        "one data set is unknown; side by side they mean nothing if they are not"
+    )
 
 
 def pair_rows(studies: Sequence[Compared]) -> list[dict[str, Any]]:
@@ -113,15 +169,14 @@ def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows with a head; what does not exist is empty."""
     out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return out.getvalue()
 
 
 def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
     """The same rows as a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows)), sink)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(COLUMNS)), sink)
     return bytes(sink.getvalue().to_pybytes())
