@@ -1,6 +1,7 @@
 """What is exported for each verdict, what is said, and that training takes the file."""
 
 import json
+import shutil
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from tune.export import FORMATS, Export, choose, render
 from tune.report_evidence import Evidence, gather
 from tune.states import Verdict
 from tune.storage import open_folder
+from tune.table_store import TableStore
 
 SMALL = {"trials": 8, "race_seeds": 2, "keep": 2, "video_sd": 0.01}
 CASES = {
@@ -163,6 +165,29 @@ def test_the_default_itself_makes_no_claim() -> None:
     assert export.verdict is None
     assert export.evidence["verdict"] == "none"
     assert parse_config(render(export, "toml")).config_id == _primary("better").second
+
+
+def test_a_configuration_whose_settings_are_lost_is_refused_and_no_other_is(
+    tmp_path: Path,
+) -> None:
+    folder = write_study(tmp_path / "study", CASES["better"])
+    rows = gather(open_folder(str(folder))).tables["configs"].to_pylist()
+    winner = _primary("better").first
+    shutil.rmtree(folder / "tables/configs")
+    store = TableStore(folder)
+    for row in rows:  # a file each
+        store.append("configs", [row])
+        if row["config_id"] == winner:
+            damaged = max((folder / "tables/configs").glob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    evidence = gather(open_folder(str(folder)))
+    assert evidence.comparison is not None
+    compared = Compared(str(folder), None, evidence.comparison, 0)
+    for wanted in (None, winner):
+        with pytest.raises(InputError, match=f"{winner} must have its settings .* are lost"):
+            choose(evidence.spec, evidence.tables, compared, wanted)
+    default = choose(evidence.spec, evidence.tables, compared, "0")
+    assert default.config == _export("better", "0").config
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tune.comparison_words import outlook_words, pair_headline
 from tune.evidence_rows import Compared
 from tune.intervals import Interval
 from tune.records import config_label
-from tune.report_evidence import without_winner
+from tune.report_evidence import UNKNOWN, without_winner
 from tune.states import Kind, Verdict
 from tune.study_spec import StudySpec
 
@@ -63,8 +63,8 @@ def choose(
             winner, or the default where the winner is worse or fails more often.
 
     Raises:
-        InputError: There is no winner (yet), or no such configuration.
-    """  # noqa: DOC502 - raised by the two ways of choosing
+        InputError: There is no winner (yet), no such configuration, or its settings are lost.
+    """  # noqa: DOC502 - raised by the two ways of choosing and on reading the settings
     rows = {row["config_id"]: row for row in tables["configs"].to_pylist()}
     comparison = compared.comparison
     reference = comparison.reference
@@ -275,6 +275,12 @@ def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config(row: Mapping[str, Any]) -> Config:
+    if row["config"] == UNKNOWN:  # read as settings, it would be the published defaults
+        raise InputError(
+            f"configuration {row['config_id']} must have its settings in the table configs, but "
+            "they are lost with a damaged file there; put the file back from a copy, or choose "
+            "another configuration: --config ID (see `hscl table configs`)"
+        )
     try:
         return Config.from_json(row["config"])
     except ValidationError as error:

@@ -20,9 +20,11 @@ from tune.study_spec import StudySpec
 from tune.study_toml import parse_spec
 from tune.variance import VarianceReport, analyse_variance
 
-__all__ = ["Evidence", "gather", "without_winner"]
+__all__ = ["UNKNOWN", "Evidence", "gather", "without_winner"]
 
-_UNKNOWN = "{}"
+UNKNOWN = "{}"
+"""Stands in the table of configurations for settings whose row is lost."""
+
 _PLACEHOLDER = 1_000_000  # numbers of configurations whose rows are lost
 
 
@@ -58,7 +60,7 @@ class Evidence:
     def variance(self) -> VarianceReport:
         """Where the variance of the valid metric is; takes a second or two, once."""
         configs = self.tables["configs"]
-        known = configs.filter(pc.not_equal(configs["config"], _UNKNOWN))
+        known = configs.filter(pc.not_equal(configs["config"], UNKNOWN))
         return analyse_variance(self.spec, dict(self.tables) | {"configs": known})
 
     @property
@@ -151,7 +153,7 @@ def _with_placeholders(tables: Mapping[str, pa.Table]) -> pa.Table:
             "config_id": config_id,
             "number": _PLACEHOLDER + n,
             "origin": "sampler",
-            "config": _UNKNOWN,
+            "config": UNKNOWN,
             "hscl_version": "",
             "name": f"lost {config_id[:6]}",
         }
