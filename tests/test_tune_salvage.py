@@ -1,6 +1,7 @@
 """What can still be read of a damaged study, and what is said about the rest."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from study_factory import Simulated, write_study
 
+from tune.pairing import last_events
+from tune.report_evidence import gather
 from tune.salvage import LOST, salvage
+from tune.states import TrialState
 from tune.storage import open_folder
 from tune.table_schemas import SCHEMAS
 from tune.table_store import TableStore
@@ -101,3 +105,75 @@ def test_reading_a_damaged_study_leaves_every_file_as_it_was(study: Path) -> Non
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
     salvage(open_folder(study))
     assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
+
+
+def _rewrite(study: Path, table: str, changed: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a table's only file behind the table store's back."""
+    file = study / f"tables/{table}/00000000-00000000.parquet"
+    before = pq.read_table(file)
+    pq.write_table(changed(before).replace_schema_metadata(before.schema.metadata), file)
+
+
+def _nulls(table: pa.Table, name: str) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, name, pa.nulls(len(table), pa.float64()))
+
+
+def _complete(study: Path) -> list[str]:
+    events = last_events(TableStore(study).read("trials"))
+    return [name for name, event in events.items() if event.state is TrialState.DONE]
+
+
+@pytest.mark.parametrize("how", ["dropped", "nulled"])
+def test_a_study_without_its_metric_is_damaged(study: Path, how: str) -> None:
+    _rewrite(
+        study,
+        "reports",
+        lambda t: t.drop_columns(["valid_mae"]) if how == "dropped" else _nulls(t, "valid_mae"),
+    )
+    (damage,) = gather(open_folder(study)).damages
+    complete = len(_complete(study))
+    assert str(damage).startswith(
+        f"tables/reports has no valid_mae for {complete} of {complete} complete trials ("
+    )
+    assert "missing from curves" in str(damage)
+
+
+def test_one_trial_without_the_metric_is_named(study: Path) -> None:
+    name = _complete(study)[0]
+
+    def without(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        gone = [r | {"valid_mae": None} if r["trial_id"] == name else r for r in rows]
+        return pa.Table.from_pylist(gone, schema=table.schema)
+
+    _rewrite(study, "reports", without)
+    (damage,) = salvage(open_folder(study)).damages
+    assert f"({name})" in damage.reason
+    _rewrite(study, "reports", lambda table: _nulls(table, "valid_corr"))
+    assert len(salvage(open_folder(study)).damages) == 1  # another metric decides nothing
+
+
+def test_a_constant_prediction_has_no_correlation_and_is_no_damage(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", Simulated(until="screen", metric="corr"))
+    _rewrite(study, "reports", lambda table: _nulls(table, "valid_corr"))
+    assert len(salvage(open_folder(study)).damages) == 1
+
+    def collapsed(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("collapsed")
+        return table.set_column(place, "collapsed", pa.array([True] * len(table)))
+
+    _rewrite(study, "reports", collapsed)
+    assert salvage(open_folder(study)).damages == ()
+
+
+def test_a_split_without_labels_is_damaged(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", Simulated(trials=6, race_seeds=2, keep=2))
+
+    def without(table: pa.Table) -> pa.Table:
+        rows = [r | {"label": None} if r["split"] == "test" else r for r in table.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    _rewrite(study, "predictions", without)
+    (damage,) = salvage(open_folder(study)).damages
+    assert str(damage).startswith("tables/predictions has no label of the test split: no run can")

@@ -5,14 +5,19 @@ fails are the table's files looked at one by one; a damaged one is hidden, and t
 through the same table store as always.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hscl.errors import HsclError
+from tune.pairing import last_events
+from tune.states import TrialState
 from tune.storage import Folder
+from tune.study_toml import parse_spec
 from tune.table_schemas import SCHEMAS, check_version
 from tune.table_store import TableStore
 
@@ -30,21 +35,23 @@ LOST = {
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that cannot be read, or is not there.
+    """One file that cannot be read or is not there, or a table that lacks values.
 
     Attributes:
         table: The table that it is part of.
-        file: Its path inside the study folder.
+        file: Its path inside the study folder, or the table's.
         reason: What is wrong with it.
+        lost: What is gone with it; empty: what `LOST` says of the table.
     """
 
     table: str
     file: str
     reason: str
+    lost: str = ""
 
     def __str__(self) -> str:
         """One sentence: which file, what is wrong, what is lost."""
-        return f"{self.file} {self.reason}: {LOST[self.table]}."
+        return f"{self.file} {self.reason}: {self.lost or LOST[self.table]}."
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,8 @@ def salvage(folder: Folder) -> Salvaged:
             seen = _Hiding(folder.filesystem, folder.path, folder.uri, folder.local, hidden)
             tables[table] = TableStore(seen).read(table)
         damages += _gaps(folder, table)
+    damages += _without_metric(folder, tables)
+    damages += _without_labels(tables["predictions"])
     return Salvaged(tables, tuple(damages))
 
 
@@ -137,3 +146,43 @@ def _gaps(folder: Folder, table: str) -> list[Damage]:
             found.append(Damage(table, file, "is missing"))
         next_number = max(next_number, end + 1)
     return found
+
+
+def _without_metric(folder: Folder, tables: Mapping[str, pa.Table]) -> list[Damage]:
+    """Trials that ended well and whose epochs are there, but none with the study's metric."""
+    try:
+        text = folder.read("study.toml").decode("utf-8")
+        metric = parse_spec(tomllib.loads(text)).study.metric
+    except (OSError, ValueError, HsclError):  # who needs the study says what is wrong with it
+        return []
+    reports, column = tables["reports"], f"valid_{metric}"
+    done = {
+        name
+        for name, outcome in last_events(tables["trials"]).items()
+        if outcome.state is TrialState.DONE
+    }
+    there = pc.fill_null(pc.is_finite(reports[column]), fill_value=False)
+    # A constant prediction has no correlation: there no value is what was measured.
+    known = reports.filter(pc.or_(there, reports["collapsed"]))
+    lost = (done & _trials(reports)) - _trials(known)
+    if not lost:
+        return []
+    reason = f"has no {column} for {len(lost)} of {len(done)} complete trials ({min(lost)}"
+    reason += ", …)" if len(lost) > 1 else ")"
+    gone = "they are missing from curves, from the best so far and from what parameters do"
+    return [Damage("reports", "tables/reports", reason, gone)]
+
+
+def _trials(reports: pa.Table) -> set[str]:
+    return set(pc.unique(reports["trial_id"]).to_pylist())
+
+
+def _without_labels(predictions: pa.Table) -> list[Damage]:
+    """Splits of which not one label is there."""
+    splits = set(pc.unique(predictions["split"]).to_pylist())
+    labelled = predictions.filter(pc.is_valid(predictions["label"]))
+    gone = "no run can be scored on it, so nothing can be compared there"
+    return [
+        Damage("predictions", "tables/predictions", f"has no label of the {split} split", gone)
+        for split in sorted(splits - set(pc.unique(labelled["split"]).to_pylist()))
+    ]
