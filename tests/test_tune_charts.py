@@ -84,3 +84,13 @@ def test_the_package_opens_studies_without_loading_anything_before() -> None:
         "else: raise SystemExit(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_noise_floor_is_in_every_plot_of_the_metric() -> None:
+    search = charts_of(evidence_of(SEARCH))
+    grid = charts_of(evidence_of(Simulated(sampler="grid", confirm_seeds=5, epochs=3)))
+    names = {"forest", "best-so-far", "learning-curves", "parallel-coordinates"}
+    floors = [search[name].caption for name in sorted(names)]
+    floors += [chart.caption for name, chart in grid.items() if name.startswith("heat-map")]
+    assert len(floors) == 5
+    assert all("noise floor" in caption for caption in floors)

@@ -70,3 +70,28 @@ def test_a_study_of_one_phase_has_one_panel() -> None:
     chart = learning_curves(curves, evidence_of(STUDY).labels, {}, "mae")
     assert {trace.xaxis for trace in chart.figure.data} == {"x"}
     assert not math.isnan(chart.figure.layout.height)
+
+
+@pytest.mark.parametrize(("metric", "side"), [("mae", 1), ("corr", -1)])
+def test_each_panel_has_the_noise_floor_from_its_best_end_on(metric: str, side: int) -> None:
+    curves = evidence_of(STUDY).curves
+    chart = learning_curves(curves, evidence_of(STUDY).labels, {}, metric, 0.0123)
+    stripes = chart.figure.layout.shapes
+    assert [(s.xref, s.yref) for s in stripes] == [
+        ("x domain", "y"),
+        ("x2 domain", "y2"),
+        ("x3 domain", "y3"),
+    ]
+    for phase, stripe in zip(Phase, stripes, strict=True):
+        ends = [c.value for c in curves if c.phase is phase and math.isfinite(c.value)]
+        best = min(ends) if side == 1 else max(ends)
+        assert sorted((stripe.y0, stripe.y1)) == sorted((best, best + side * 0.0123))
+    assert "differ by 0.012 (sd)" in chart.alternative
+    assert "noise floor" in chart.caption
+
+
+def test_an_unknown_noise_floor_is_neither_drawn_nor_told() -> None:
+    chart = learning_curves(evidence_of(STUDY).curves, evidence_of(STUDY).labels, {}, "mae")
+    assert not chart.figure.layout.shapes
+    assert "noise floor" not in chart.caption
+    assert "(sd)" not in chart.alternative

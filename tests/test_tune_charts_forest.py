@@ -85,3 +85,15 @@ def test_names_that_look_like_markup_are_shown_as_they_are(pair: PairComparison)
     title = chart.figure.layout.annotations[0].text
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; &lt;a href='x'&gt; against d" in title
     assert chart.rows[0][0] == pair_title(pair, labels) == "<b>bold</b> & <a href='x'> against d"
+
+
+def test_the_noise_floor_is_a_bar_of_the_seeds_pooled_deviation(pair: PairComparison) -> None:
+    chart = _draw(replace(pair, sds=(0.03, 0.04)), replace(pair, second="x", sds=(0.03, 0.05)))
+    sd = ((0.03**2 + 0.04**2 + 0.05**2) / 3) ** 0.5
+    bar = chart.figure.layout.shapes[-1]
+    assert (bar.x0, bar.x1) == pytest.approx((-sd, sd))
+    assert f"differ by {sd:.4f} (sd, test set)" in chart.alternative
+    assert chart.figure.layout.xaxis.range[1] > sd
+    unknown = _draw(replace(pair, sds=(float("nan"), float("nan"))))
+    assert len(unknown.figure.layout.shapes) == len(chart.figure.layout.shapes) - 1
+    assert "noise floor" not in unknown.caption

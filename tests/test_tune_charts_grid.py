@@ -79,3 +79,9 @@ def test_configurations_without_a_value_leave_their_cell_empty(
     (chart,) = _draw((replace(pairs[0], means=(nan, nan)), *pairs[1:]))
     assert np.isnan(np.asarray(chart.figure.data[0].z)).sum() == 1
     assert _draw(tuple(replace(p, means=(nan, nan)) for p in pairs)) == []
+
+
+def test_the_noise_floor_is_told(pairs: tuple[PairComparison, ...]) -> None:
+    (chart,) = _draw(tuple(replace(p, sds=(0.0333, 0.0333)) for p in pairs))
+    assert f"differ by 0.0333 (sd, {pairs[0].split} set)" in chart.alternative
+    assert "The noise floor, one seed's deviation, is 0.033." in chart.caption

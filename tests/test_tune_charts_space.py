@@ -92,3 +92,22 @@ def test_without_a_complete_trial_the_words_say_so(
     evidence = evidence_of(STUDY)
     chart = parallel_coordinates(settings_of(evidence), axes, stopped, evidence.labels, "mae")
     assert chart.alternative == "No trial of the screen is complete yet."
+
+
+def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(
+    screen: list[TrialCurve], axes: list[Axis]
+) -> None:
+    evidence = evidence_of(STUDY)
+    told = (settings_of(evidence), axes, screen, evidence.labels, "mae")
+    ends = [curve.value for curve in screen if curve.state is TrialState.DONE]
+    half = (max(ends) - min(ends)) / 2
+    chart = parallel_coordinates(*told, half)
+    (bar,) = [shape for shape in chart.figure.layout.shapes if shape.type == "rect"]
+    assert (bar.x0 + bar.x1) / 2 == len(axes)
+    assert (bar.y0, bar.y1) == pytest.approx((0.5, 1.0))
+    assert f"differ by {half:.3f} (sd)" in chart.alternative
+    wide = parallel_coordinates(*told, 100.0).figure.layout.shapes[-1]
+    assert (wide.y0, wide.y1) == (0.0, 1.0)
+    unknown = parallel_coordinates(*told)
+    assert all(shape.type == "line" for shape in unknown.figure.layout.shapes)
+    assert "noise floor" not in unknown.caption

@@ -1,11 +1,19 @@
 """What is said about a pair: claims only where the verdict has them."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from tune.comparison import PairComparison, Role, Rules
-from tune.comparison_words import describe_pair, interval_words, p_words, pair_headline
+from tune.comparison_words import (
+    describe_pair,
+    interval_words,
+    p_words,
+    pair_headline,
+    seed_deviation,
+    seed_words,
+)
 from tune.intervals import student_interval
 from tune.seed_budget import Spread
 from tune.states import Verdict
@@ -113,6 +121,19 @@ def test_no_verdict_is_said_with_its_reason() -> None:
     text = pair_headline(CASES[None], NAMES, RULES)
     assert text.startswith("No verdict on configuration 7 against published defaults")
     assert "only 2 of 10 seeds have both results" in text
+
+
+def test_the_seeds_deviation_is_pooled_over_configurations_that_have_one() -> None:
+    pairs = [
+        replace(_pair(-0.01), sds=(0.03, 0.04)),
+        replace(_pair(-0.01), first="cc", sds=(math.nan, 0.04)),  # one run has no deviation
+    ]
+    assert seed_deviation(pairs) == pytest.approx(((0.03**2 + 0.04**2) / 2) ** 0.5)
+    assert seed_deviation([replace(_pair(-0.01), sds=(math.nan, math.nan))]) is None
+    assert seed_words(0.035, "test") == [
+        "Seeds of one configuration differ by 0.0350 (sd, test set)."
+    ]
+    assert seed_words(None, "test") == []
 
 
 def test_numbers_are_written_with_true_minus_signs() -> None:

@@ -78,14 +78,14 @@ def _grid(evidence: Evidence) -> list[Chart]:
 def _search(evidence: Evidence) -> list[Chart]:
     lower = lower_wins(evidence.metric)
     found = []
+    noise = _seed_sd(evidence)
     progress = progress_of_screen(evidence.curves, lower_wins=lower)
     if progress.epochs:
-        seed = evidence.variance.seed
-        noise = seed.sd if seed else None
         found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
     if any(curve.epochs for curve in evidence.curves):
         stops = stopped_at(evidence.curves, rungs_of(evidence.spec))
-        found.append(learning_curves(evidence.curves, evidence.labels, stops, evidence.metric))
+        told = (evidence.curves, evidence.labels, stops, evidence.metric, noise)
+        found.append(learning_curves(*told))
     return found
 
 
@@ -100,12 +100,19 @@ def _space(evidence: Evidence) -> list[Chart]:
         for name, distribution in evidence.spec.space.items()
     ]
     metric, labels = evidence.metric, evidence.labels
-    return [parallel_coordinates(settings, axes, screen, labels, metric)]
+    noise = _seed_sd(evidence)
+    return [parallel_coordinates(settings, axes, screen, labels, metric, noise)]
+
+
+def _seed_sd(evidence: Evidence) -> float | None:
+    """The noise floor of single trainings on valid."""
+    seed = evidence.variance.seed
+    return seed.sd if seed else None
 
 
 def _effects(evidence: Evidence) -> list[Chart]:
     found, metric = evidence.variance, evidence.metric
-    noise = found.seed.sd if found.seed else None
+    noise = _seed_sd(evidence)
     settings, labels = settings_of(evidence), evidence.labels
     curves = response_curves(found.responses, noise, settings, labels, metric)
     return [*curves, variance_shares(found.shares, metric)] if found.shares else curves

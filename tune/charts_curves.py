@@ -1,13 +1,14 @@
 """Learning curves: each trial's value against its epochs, with the rungs that stopped some."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from tune.charts_theme import LIGHT, Chart, figure, style_of
+from tune.charts_theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.charts_trials import UNNAMED, Label, TrialCurve
-from tune.report_words import better_direction, count, listing, metric_name, number
+from tune.report_words import better_direction, count, listing, lower_wins, metric_name, number
 from tune.states import Phase, TrialState
 
 __all__ = ["learning_curves"]
@@ -21,6 +22,7 @@ def learning_curves(
     labels: Mapping[str, Label],
     rungs: Mapping[int, int],
     metric: str,
+    seed_sd: float | None = None,
 ) -> Chart:
     """Each trial's value (best so far) against its epochs, a panel for each phase that ran.
 
@@ -29,6 +31,7 @@ def learning_curves(
         labels: From `labels_of`.
         rungs: From `rungs_of`; empty where no scheduler stopped anything.
         metric: The study's metric.
+        seed_sd: Standard deviation between seeds of one configuration; None: unknown.
     """
     drawn_curves = [curve for curve in curves if curve.epochs]
     phases = [phase for phase in Phase if any(c.phase is phase for c in drawn_curves)]
@@ -58,6 +61,7 @@ def learning_curves(
         if phase is Phase.SCREEN:
             for epoch, stopped in rungs.items():
                 _add_rung(layout, epoch, stopped, suffix)
+        layout["shapes"] += _noise_floor(own, seed_sd, metric, suffix)
     _one_legend_entry_each(traces)
     drawn = figure(traces, height=height, margin={"l": 8, "r": 12, "t": 58, "b": 8}, **layout)
     drawn.update_layout(legend={"y": 1 + 26 / height})
@@ -73,8 +77,15 @@ def learning_curves(
                 if rungs
                 else ""
             )
+            + (
+                " The stripe is the noise floor: within one seed's deviation of the best end, "
+                "single trials can't be told apart."
+                if seed_sd
+                else ""
+            )
         ),
-        alternative=_curves_in_words(curves, labels, rungs, metric, states),
+        alternative=_curves_in_words(curves, labels, rungs, metric, states)
+        + (f" Seeds of one configuration differ by {number(seed_sd)} (sd)." if seed_sd else ""),
         figure=drawn,
         columns=("Trial", "Configuration", "Phase", "Epochs", "Valid value", "State"),
         rows=tuple(_curve_rows(drawn_curves, labels)),
@@ -142,6 +153,19 @@ def _panel_traces(
             )
         )
     return traces
+
+
+def _noise_floor(
+    own: Sequence[TrialCurve], seed_sd: float | None, metric: str, suffix: str
+) -> list[dict[str, Any]]:
+    """A panel's stripe, from its best value on; none where no trial has a value."""
+    ends = [curve.value for curve in own if math.isfinite(curve.value)]
+    if not seed_sd or not ends:
+        return []
+    lower = lower_wins(metric)
+    best = min(ends) if lower else max(ends)
+    stripe = noise_stripe(*sorted((best, best + (seed_sd if lower else -seed_sd))))
+    return [stripe | {"xref": f"x{suffix} domain", "yref": f"y{suffix}"}]
 
 
 def _one_legend_entry_each(traces: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from tune.charts_theme import LIGHT, Chart, figure
 from tune.charts_trials import UNNAMED, Label
 from tune.comparison import PairComparison
-from tune.comparison_words import DIGITS
+from tune.comparison_words import DIGITS, seed_deviation, seed_words
 from tune.intervals import Interval
 from tune.report_words import (
     better_direction,
@@ -44,13 +44,14 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         margin: The largest difference that still counts as none.
     """
     metric, split = pairs[0].metric, pairs[0].split
+    noise = seed_deviation(pairs)
     here = f"on this {split} set"
     height = 128 + _ROW * len(pairs)
     drawn = figure(
         [_seeds(pairs), _test_set(pairs), _new_videos(pairs)],
         height=height,
         margin={"l": 8, "r": 12, "t": 36, "b": 8},
-        shapes=_shapes(margin),
+        shapes=[*_shapes(margin), *_noise_bar(noise, height)],
         annotations=[
             *_row_titles(pairs, labels),
             _band_label(margin),
@@ -60,7 +61,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
                 "text": f"difference in {split} {metric_name(metric)}, first − second"
                 f"<br>{_directions(metric)}"
             },
-            "range": _range(pairs, margin),
+            "range": _range(pairs, max(margin, noise or 0.0)),
             "tickformat": ".3~f",
         },
         yaxis={
@@ -78,8 +79,11 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             f"{here}, where only seeds vary; the line with the diamond is the interval "
             f"{NEW_VIDEOS}, where seeds and videos vary, and it decides. Inside the grey band, "
             f"± {margin:g}, a difference is too small to matter."
+            + (" The bar on top is the noise floor: ± one seed's deviation." if noise else "")
         ),
-        alternative=" ".join(_sentence(pair, labels) for pair in pairs),
+        alternative=" ".join(
+            [*(_sentence(pair, labels) for pair in pairs), *seed_words(noise, split)]
+        ),
         figure=drawn,
         columns=(
             "Pair",
@@ -183,6 +187,12 @@ def _shapes(margin: float) -> list[dict[str, Any]]:
         },
         column | {"type": "line", "x0": 0, "x1": 0, "line": {"color": LIGHT.muted, "width": 1.2}},
     ]
+
+
+def _noise_bar(noise: float | None, height: int) -> list[dict[str, Any]]:
+    box = {"xref": "x", "yref": "paper", "y0": 1 - 6 / height, "y1": 1, "line": {"width": 0}}
+    ends = {"x0": -(noise or 0.0), "x1": noise, "fillcolor": LIGHT.warm, "layer": "below"}
+    return [{"type": "rect"} | box | ends] if noise else []
 
 
 def _row_titles(

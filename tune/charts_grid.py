@@ -13,6 +13,7 @@ from tune.charts_axes import Settings
 from tune.charts_theme import LIGHT, Chart, figure
 from tune.charts_trials import UNNAMED, Label
 from tune.comparison import PairComparison
+from tune.comparison_words import seed_deviation, seed_words
 from tune.report_words import (
     better_direction,
     listing,
@@ -58,8 +59,9 @@ def heat_maps(
     if len(names) < 2 or not known:
         return []
     verdicts = {pair.first: pair.verdict for pair in pairs}
+    noise = seed_deviation(pairs)
     return [
-        _map(two, len(names), known, settings, (pairs[0], labels, verdicts))
+        _map(two, len(names), known, settings, (pairs[0], labels, verdicts, noise))
         for two in list(itertools.combinations(names, 2))[:_MOST_MAPS]
     ]
 
@@ -69,9 +71,9 @@ def _map(
     parameters: int,
     known: Mapping[str, float],
     settings: Settings,
-    told: tuple[PairComparison, Mapping[str, Label], Mapping[str, Verdict | None]],
+    told: tuple[PairComparison, Mapping[str, Label], Mapping[str, Verdict | None], float | None],
 ) -> Chart:
-    pair, labels, verdicts = told
+    pair, labels, verdicts, noise = told
     metric = pair.metric
     x_name, y_name = two
     columns, rows = (_values(name, known, settings) for name in two)
@@ -126,10 +128,12 @@ def _map(
             f"Mean {pair.split} {metric_name(metric)} over the seeds ({better_direction(metric)}; "
             "darker is better). The outlined cell is the reference."
             + (f" Averaged over the other {others} of the grid." if others else "")
+            + (f" The noise floor, one seed's deviation, is {number(noise)}." if noise else "")
         ),
         alternative=(
             f"The best cell is {labels.get(best, UNNAMED).text} with {metric_name(metric)} "
             f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
+            + "".join(f"{words} " for words in seed_words(noise, pair.split))
             + _verdict_words(verdicts, labels)
         ),
         figure=drawn,

@@ -32,6 +32,7 @@ def parallel_coordinates(
     curves: Sequence[TrialCurve],
     labels: Mapping[str, Label],
     metric: str,
+    seed_sd: float | None = None,
 ) -> Chart:
     """Every screened configuration as a line; the darker (in dark mode lighter), the better.
 
@@ -41,11 +42,13 @@ def parallel_coordinates(
         curves: The trials of the screen; one at least must be complete.
         labels: From `labels_of`.
         metric: The study's metric.
+        seed_sd: Standard deviation between seeds of one configuration; None: unknown.
     """
     values = {c.config_id: c.value for c in curves if not math.isnan(c.value)}
     complete = {c.config_id for c in curves if c.state is TrialState.DONE} & values.keys()
     best_first = sorted(complete, key=lambda c: values[c] if lower_wins(metric) else -values[c])
     last = _metric_axis([values[c] for c in best_first])
+    noise = seed_sd if best_first else None
     lines = {
         config_id: [
             *(axis.place(settings.get(config_id, {}).get(axis.name)) for axis in axes),
@@ -69,7 +72,10 @@ def parallel_coordinates(
         traces,
         height=370,
         margin={"l": 44, "r": 64, "t": 84, "b": 12},
-        shapes=[_rule(i) for i in range(len(heads))],
+        shapes=[
+            *(_rule(i) for i in range(len(heads))),
+            *([_noise_bar(len(axes), last, noise, metric)] if noise else []),
+        ],
         annotations=[
             *(_head(i, head) for i, head in enumerate(heads)),
             *(_tick(i, *tick) for i, axis in enumerate(axes) for tick in axis.ticks()),
@@ -89,8 +95,15 @@ def parallel_coordinates(
             f"{better_direction(metric)}). Stronger lines are better fifths of the "
             f"{count(len(best_first), 'complete trial')}."
             + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
+            + (
+                " The bar on the last axis is the noise floor: within one seed's deviation of the "
+                "best, single trainings can't be told apart."
+                if noise
+                else ""
+            )
         ),
-        alternative=_in_words(best_first, values, settings, axes, labels, metric),
+        alternative=_in_words(best_first, values, settings, axes, labels, metric)
+        + (f" Seeds of one configuration differ by {number(noise)} (sd)." if noise else ""),
         figure=drawn,
         columns=("Configuration", *heads, "State"),
         rows=tuple(_rows(best_first, stopped, values, settings, axes, labels)),
@@ -162,6 +175,13 @@ def _special(config_id: str, line: Sequence[float], labels: Mapping[str, Label])
 def _rule(i: int) -> dict[str, Any]:
     line = {"color": LIGHT.muted, "width": 1}
     return {"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": line, "layer": "above"}
+
+
+def _noise_bar(i: int, ends: tuple[float, float], noise: float, metric: str) -> dict[str, Any]:
+    """From the best value down the metric's axis; it ends with the axis."""
+    foot = _height(ends[0] + (noise if lower_wins(metric) else -noise), ends, metric)
+    box = {"x0": i - 0.03, "x1": i + 0.03, "y0": foot, "y1": 1.0}
+    return {"type": "rect", "fillcolor": LIGHT.warm, "opacity": 0.5, "line": {"width": 0}} | box
 
 
 def _head(i: int, text: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A comparison in plain words; "better" stands only where the verdict says so."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from tune.comparison import Outlook, PairComparison, Rules
 from tune.intervals import Interval
@@ -16,6 +17,8 @@ __all__ = [
     "outlook_words",
     "p_words",
     "pair_headline",
+    "seed_deviation",
+    "seed_words",
 ]
 
 DIGITS = 4
@@ -36,6 +39,20 @@ def interval_words(interval: Interval) -> str:
     ends = f"{signed(interval.low, DIGITS)} to {signed(interval.high, DIGITS)}"
     level = f"{100 * interval.level:g} % interval"
     return f"{signed(interval.estimate, DIGITS)} ({level} {ends})"
+
+
+def seed_deviation(pairs: Sequence[PairComparison]) -> float | None:
+    """One run's standard deviation over seeds on the pairs' split, pooled; None: unknown."""
+    both = [zip((p.first, p.second), p.sds, strict=True) for p in pairs]
+    known = {config_id: sd for pair in both for config_id, sd in pair if math.isfinite(sd)}
+    return math.hypot(*known.values()) / math.sqrt(len(known)) if known else None
+
+
+def seed_words(sd: float | None, split: str) -> list[str]:
+    """The noise floor in a sentence, if it is known."""
+    if not sd:
+        return []
+    return [f"Seeds of one configuration differ by {number(sd, DIGITS)} (sd, {split} set)."]
 
 
 def pair_headline(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> str:
