@@ -67,6 +67,20 @@ def test_other_metrics_of_the_primary_pair_have_intervals_and_no_verdict() -> No
     assert all(pair.new_videos is not None for pair in found.other_metrics)
 
 
+def test_every_finalist_has_the_other_metrics_and_the_primary_pair_comes_first() -> None:
+    found = _compared(keep=3)
+    assert found.primary is not None
+    several = len(METRICS) - 1
+    pairs = [(pair.first, pair.second) for pair in found.other_metrics]
+    assert pairs[:several] == [(found.primary.first, found.primary.second)] * several
+    finalists = {config.config_id for config in found.configs} - {found.reference}
+    assert len(finalists) == 3
+    assert {(p.first, p.metric) for p in found.other_metrics} == {
+        (config_id, metric) for config_id in finalists for metric in set(METRICS) - {"mae"}
+    }
+    assert {second for _, second in pairs} == {found.reference}
+
+
 @pytest.mark.parametrize(("kind", "split"), [("list", "test"), ("grid", "valid")])
 def test_tables_compare_all_with_the_reference(kind: str, split: str) -> None:
     found = _compared(kind)

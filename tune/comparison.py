@@ -30,7 +30,7 @@ class Role(StrEnum):
     SECONDARY = "secondary"
     """Any other pair on the study's metric; corrected by Holm."""
     METRIC = "metric"
-    """The primary pair on another metric: intervals, no verdict."""
+    """A pair with configuration 0 on another metric: intervals, no verdict."""
 
 
 @dataclass(frozen=True)

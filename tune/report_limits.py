@@ -23,7 +23,7 @@ def limits_of(evidence: Evidence) -> Section:
 
 def _limits(evidence: Evidence) -> Iterable[str]:
     spec, compared = evidence.spec, evidence.comparison
-    if not evidence.finished:
+    if not evidence.finished and not (compared is not None and compared.closed):
         yield "The study is not over: all of this holds so far, and a verdict comes at its end."
     if compared is None:
         yield evidence.why_not

@@ -103,7 +103,8 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
         yield (
             _metrics_by_row(evidence, compared)
             if evidence.spec.is_table
-            else _metrics_of_pair(evidence, compared.other_metrics)
+            # The first pair is the primary one; further finalists have theirs in hscl compare.
+            else _metrics_of_pair(evidence, compared.other_metrics[: len(METRICS) - 1])
         )
 
 

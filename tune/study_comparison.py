@@ -74,7 +74,8 @@ class StudyComparison:
         configs: The configurations compared.
         primary: Winner against default; None in `list` and `grid` studies and in the screen.
         others: All other pairs on the study's metric, corrected by Holm.
-        other_metrics: The primary pair, or every pair with the reference, on the other metrics.
+        other_metrics: The primary pair, if there is one, then every other pair with the
+            reference, on the other metrics.
         notes: What a reader has to know, in words.
     """
 
@@ -140,7 +141,9 @@ def compare_study(
         primary = judge(compare_pair(runs, main, metric, rules, rng=rng), rules)
     role = Role.REFERENCE if spec.is_table else Role.SECONDARY
     secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
-    shown = [main] if main is not None else others if spec.is_table else []
+    # A table for a paper has all metrics of every finalist, each against the default.
+    finalists = [pair for pair in others if pair[1] == state.reference]
+    shown = [main, *finalists] if main is not None else others if spec.is_table else []
     metrics = [
         judge(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
         for pair in shown
