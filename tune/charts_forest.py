@@ -200,7 +200,8 @@ def _row_titles(
 ) -> list[dict[str, Any]]:
     return [
         {
-            "text": f"<b>{_escaped(pair_title(pair, labels))}</b>  {_verdict(pair)}",
+            # The verdict first: on a phone a long name runs out of the picture.
+            "text": f"<b>{_verdict(pair)}</b>  {_escaped(pair_title(pair, labels))}",
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
