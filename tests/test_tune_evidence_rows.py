@@ -41,7 +41,7 @@ def _compared() -> Compared:
 def test_a_row_holds_a_pair_on_a_metric_with_all_its_numbers() -> None:
     compared = _compared()
     rows = pair_rows([compared])
-    assert len(rows) == 1 + 2 + 7
+    assert len(rows) == 1 + 2 + 2 * 7  # the other metrics of both finalists
     primary = compared.comparison.primary
     assert primary is not None
     assert primary.new_videos is not None
