@@ -18,7 +18,7 @@ def improving(config: Config, seed: int, epoch: int) -> float:
 
 
 @given(
-    trials=st.integers(2, 10),
+    trials=st.integers(3, 10),
     keep=st.sampled_from(["1", "2", "'all'"]),
     race=st.integers(0, 5),
     confirm=st.integers(0, 4),

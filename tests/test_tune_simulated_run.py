@@ -25,7 +25,7 @@ KNOWN = '[[known]]\n"loss.alpha" = 0.3\n[[known]]\n"loss.temperature" = 0.3\n'
 
 
 def shaped(shape: dict[str, Any], sampler: str) -> StudySpec:
-    keep = shape["keep"] if shape["trials"] >= 3 else 1
+    keep = shape["keep"] if shape["trials"] >= 4 else 1
     confirm = shape["confirm"] if sampler != "list" else max(1, shape["confirm"])
     return study(
         f"sampler.trials = {shape['trials']}\n"
