@@ -101,7 +101,9 @@ def test_the_number_of_epochs_may_be_searched_without_a_scheduler() -> None:
 
 
 def test_the_default_alone_needs_no_space() -> None:
-    study("[sampler]\ntrials = 1\n[race]\nseeds = 0\n[confirm]\nseeds = 0", space="")
+    alone = study("[sampler]\ntrials = 1\n[race]\nseeds = 0\n[confirm]\nseeds = 0", space="")
+    assert [point.name for point in alone.start_points] == ["default"]
+    assert not alone.space
 
 
 def test_a_budget_that_just_fits_is_accepted() -> None:

@@ -62,6 +62,7 @@ def test_on_a_disk_a_killed_driver_costs_no_waiting(tmp_path: Path) -> None:
         holder.wait()
     lock = StudyLock(open_folder(tmp_path), beat_s=3600)  # would wait for hours if it waited
     lock.acquire()
+    lock.check()
     lock.release()
 
 

@@ -82,7 +82,7 @@ def gather(folder: Folder) -> Evidence:
         InputError: The folder is no study, or nothing of it can be read.
     """
     text, spec = _specification(folder)
-    saved = salvage(folder)
+    saved = salvage(folder, spec.study.metric)
     trials = saved.tables["trials"]
     if saved.damages and not len(trials):
         told = "\n".join(str(damage) for damage in saved.damages)

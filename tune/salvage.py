@@ -5,7 +5,6 @@ fails are the table's files looked at one by one; a damaged one is hidden, and t
 through the same table store as always.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from hscl.errors import HsclError
 from tune.pairing import last_events
 from tune.states import TrialState
 from tune.storage import Folder
-from tune.study_toml import parse_spec
 from tune.table_schemas import SCHEMAS, check_version
 from tune.table_store import TableStore
 
@@ -86,11 +84,12 @@ class _Hiding(Folder):
         }
 
 
-def salvage(folder: Folder) -> Salvaged:
+def salvage(folder: Folder, metric: str) -> Salvaged:
     """Read all tables of a study; nothing is written.
 
     Args:
         folder: The study's folder.
+        metric: The study's, without which its reports say little.
 
     Returns:
         The tables, and what could not be read of them.
@@ -107,7 +106,7 @@ def salvage(folder: Folder) -> Salvaged:
             seen = _Hiding(folder.filesystem, folder.path, folder.uri, folder.local, hidden)
             tables[table] = TableStore(seen).read(table)
         damages += _gaps(folder, table)
-    damages += _without_metric(folder, tables)
+    damages += _without_metric(tables, metric)
     damages += _without_labels(tables["predictions"])
     return Salvaged(tables, tuple(damages))
 
@@ -148,13 +147,8 @@ def _gaps(folder: Folder, table: str) -> list[Damage]:
     return found
 
 
-def _without_metric(folder: Folder, tables: Mapping[str, pa.Table]) -> list[Damage]:
+def _without_metric(tables: Mapping[str, pa.Table], metric: str) -> list[Damage]:
     """Trials that ended well and whose epochs are there, but none with the study's metric."""
-    try:
-        text = folder.read("study.toml").decode("utf-8")
-        metric = parse_spec(tomllib.loads(text)).study.metric
-    except (OSError, ValueError, HsclError):  # who needs the study says what is wrong with it
-        return []
     reports, column = tables["reports"], f"valid_{metric}"
     done = {
         name
