@@ -16,13 +16,13 @@ from typing import Any
 
 import click
 
-from hscl.cli import main as run_hscl
-from hscl.cli import run_command
+from cluster.jobs.records import ANSWER
+from hscl.cli.main import main as run_hscl
+from hscl.cli.main import run_command
 from hscl.errors import InputError, did_you_mean
 
-__all__ = ["ANSWER", "entry"]
+__all__ = ["entry"]
 
-ANSWER = "hscl-answer: "  # the line that carries an answer begins with this
 _STUDY = "study.toml"
 
 
@@ -55,7 +55,7 @@ def status(out: str) -> None:
     """How the study stands, from its tables, and what the cluster has."""
     import ray  # noqa: PLC0415 - seconds to load, and `search` brings its own
 
-    from tune.storage import open_folder  # noqa: PLC0415
+    from tune.tables.storage import open_folder  # noqa: PLC0415
 
     told, text = None, ""
     if open_folder(out).exists(_STUDY):
@@ -78,8 +78,8 @@ def trial_log(out: str, trial: str) -> None:
     Raises:
         InputError: There is no such trial.
     """
-    from tune.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
-    from tune.trial_files import LOGS  # noqa: PLC0415
+    from tune.tables.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
+    from tune.trial.files import LOGS  # noqa: PLC0415
 
     folder = open_folder(out).child(LOGS)
     name = f"{trial}.txt"
@@ -96,7 +96,7 @@ def trial_log(out: str, trial: str) -> None:
 @click.option("--encoder", "encoders", multiple=True)
 def probe(data: str | None, out: str | None, encoders: tuple[str, ...]) -> None:
     """Ask every node what a search needs."""
-    from cluster.probing import probe_cluster  # noqa: PLC0415 - Ray
+    from cluster.doctor.probing import probe_cluster  # noqa: PLC0415 - Ray
 
     _join()
     _answer(probe_cluster(data, out, encoders))
@@ -109,8 +109,8 @@ def cost(study: Path, data: str) -> None:
     """Time the study's first steps where and how one of its trials would run."""
     import ray  # noqa: PLC0415 - seconds to load
 
-    from cluster.cost import time_first_steps  # noqa: PLC0415
-    from tune.study_toml import load_spec  # noqa: PLC0415
+    from cluster.doctor.cost import time_first_steps  # noqa: PLC0415
+    from tune.study.toml import load_spec  # noqa: PLC0415
 
     spec = load_spec(study)
     _join()
@@ -124,8 +124,8 @@ def cost(study: Path, data: str) -> None:
 
 def _told(out: str) -> tuple[dict[str, Any], str]:
     """A study's state as plain values, and as `hscl status` prints it."""
-    from tune.cli import status as status_command  # noqa: PLC0415 - only this needs it
-    from tune.study import open_study  # noqa: PLC0415
+    from tune.cli.reading import status as status_command  # noqa: PLC0415 - only this needs it
+    from tune.views.study import open_study  # noqa: PLC0415
 
     printed = io.StringIO()
     os.environ["COLUMNS"] = "120"  # this task's own process has no terminal
@@ -152,7 +152,7 @@ def _frozen_study(out: str) -> bytes:
     Raises:
         InputError: There is no study.
     """
-    from tune.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
+    from tune.tables.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
 
     folder = open_folder(out)
     try:

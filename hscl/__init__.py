@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hscl.prediction import TrainedModel
+    from hscl.trained.predict import TrainedModel
 
 __all__ = ["load"]
 
@@ -23,6 +23,6 @@ def load(folder: Path | str, *, device: str = "auto") -> "TrainedModel":
         hscl.errors.InputError: It is no such folder, no seed is finished, or the device is not
             there.
     """  # noqa: DOC502 - raised by the loader
-    from hscl.prediction import load_model  # noqa: PLC0415 - `import hscl` does not load torch
+    from hscl.trained.predict import load_model  # noqa: PLC0415 - `import hscl` does not load torch
 
     return load_model(folder, device=device)

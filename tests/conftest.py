@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from places import HELPERS
 
 if TYPE_CHECKING:  # torch is loaded by the tests that need it
     from cluster_head import RayHead
+    from commands import Hscl
 
     from hscl.config import Config
-    from hscl.data.prepared import PreparedSplit, TrainingData
+    from hscl.training.prepared import PreparedSplit, TrainingData
 
 # A shell ignores SIGINT for what it runs in the background, and children inherit that: heads, jobs
 # and drivers that tests interrupt would not notice.
@@ -64,15 +66,23 @@ def _point_to(address: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture
+def hscl(capfd: pytest.CaptureFixture[str]) -> "Hscl":
+    """Runs a command in this process: exit code, standard output, standard error."""
+    from commands import Hscl
+
+    return Hscl(capfd)
+
+
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
     """One Ray for all tests that need one; a study's driver uses the one that is there."""
-    from tune.ray_session import ray_session
-    from tune.study_sections import ResourcesSection
+    from tune.engine.ray_session import ray_session
+    from tune.study.sections import ResourcesSection
 
     with pytest.MonkeyPatch.context() as environment:
         # Workers find the helpers beside the tests by name.
-        folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        folders = [str(HELPERS), os.environ.get("PYTHONPATH", "")]
         environment.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         environment.setenv("OMP_NUM_THREADS", "1")
         with ray_session(None, ResourcesSection()):
@@ -142,9 +152,9 @@ def tiny_config() -> "Config":
 @pytest.fixture(scope="session")
 def tiny_data() -> "TrainingData":
     """41 + 12 generated utterances for `tiny_config`: a signal, and a few missing modalities."""
-    from hscl.data.prepared import TrainingData
-    from hscl.data.scaling import fit_scaler
-    from hscl.model.network import Widths
+    from hscl.model.batch import Widths
+    from hscl.training.prepared import TrainingData
+    from hscl.training.scaling import fit_scaler
 
     train, valid = _tiny_split("train", 41), _tiny_split("valid", 12)
     frames = {"audio": train.audio, "vision": train.vision}
@@ -153,8 +163,8 @@ def tiny_data() -> "TrainingData":
 
 
 def _tiny_split(name: str, count: int) -> "PreparedSplit":
-    from hscl.data.prepared import PreparedSplit
     from hscl.data.ragged import Ragged
+    from hscl.training.prepared import PreparedSplit
 
     generator = np.random.default_rng(count)
     labels = np.round(generator.uniform(-3, 3, count) * 5) / 5
@@ -237,8 +247,8 @@ def tiny_model(
 ) -> Path:
     """A folder that `hscl train` made of `encoder_config` and `tiny_file`, seeds 11 and 12."""
     from hscl.data.dataset import Dataset
-    from hscl.final_training import plan_final, train_final
-    from hscl.training_progress import Progress
+    from hscl.trained.progress import Progress
+    from hscl.trained.train import plan_final, train_final
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     plan = plan_final(encoder_config, Dataset.open(tiny_file), [11, 12])

@@ -64,7 +64,7 @@ def hosts(shared: Path) -> Iterator[Hosts]:
         done = machines.run("head", *convert)
         assert done.returncode == 0, done.stderr
         upload = (
-            "import sys; from tune.storage import open_folder; "
+            "import sys; from tune.tables.storage import open_folder; "
             "open_folder('s3://bucket').write('mosi.arrow', open(sys.argv[1], 'rb').read())"
         )
         done = machines.run("head", str(BIN / "python"), "-c", upload, str(here))
@@ -247,7 +247,7 @@ def test_the_token_stands_in_no_file_but_its_own(hosts: Hosts) -> None:
         "head",
         str(BIN / "python"),
         "-c",
-        "import sys; from pyarrow import fs; from tune.storage import open_folder;"
+        "import sys; from pyarrow import fs; from tune.tables.storage import open_folder;"
         "f = open_folder('s3://bucket'); n = 0\n"
         "for i in f.filesystem.get_file_info(fs.FileSelector('bucket', recursive=True)):\n"
         "    if i.is_file:\n"

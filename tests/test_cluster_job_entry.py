@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from study_factory import Simulated, write_study
 
-from cluster.job_entry import ANSWER
+from cluster.jobs.records import ANSWER
 
 
 def _entry(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import HELPERS
 from replay import check
 
-from tune.study import open_study
+from tune.views.study import open_study
 
 pytestmark = pytest.mark.cluster
-TESTS = Path(__file__).resolve().parent
 SCRIPT = """
 import json, sys
 from ray.cluster_utils import Cluster
 from synthetic import Data, Synthetic, study
-from tune.driver import SearchRequest, View, run_search
+from tune.engine.driver import SearchRequest, View, run_search
 
 class Fate(View):
     '''Takes nodes away and brings new ones when so many epochs are recorded.'''
@@ -54,7 +54,7 @@ finally:
 def _run(out: Path, steps: list[tuple[int, str]]) -> dict[str, list[dict[str, Any]]]:
     token = secrets.token_hex(32)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(HELPERS),
         "HOME": str(out.parent),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,

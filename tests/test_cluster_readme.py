@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cluster.cli import cluster
+from cluster.cli.searches import cluster
 from cluster.templates import KINDS
 
 README = Path(__file__).resolve().parents[1] / "README.md"

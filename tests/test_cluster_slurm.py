@@ -10,7 +10,7 @@ from cluster_checks import assert_complete, files_with
 from cluster_hosts import BIN
 from cluster_slurm import Slurm, missing
 
-from tune.study import open_study
+from tune.views.study import open_study
 
 _MISSING = missing()
 pytestmark = [

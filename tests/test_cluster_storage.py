@@ -16,8 +16,8 @@ import pytest
 from cluster_checks import assert_complete
 
 from hscl.data.demo import write_demo
-from tune.storage import open_folder
-from tune.study import open_study
+from tune.tables.storage import open_folder
+from tune.views.study import open_study
 
 pytestmark = pytest.mark.cluster
 STUDY = """

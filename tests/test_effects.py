@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from hscl.config import Config
 from hscl.data.dataset import Dataset
-from hscl.data.prepared import TrainingData, prepare
-from hscl.training import Training
+from hscl.training.loop import Training
+from hscl.training.prepared import TrainingData, prepare
 
 # Under which other values an effect shows, where the default hides it.
 UNDER: dict[str, dict[str, Any]] = {

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hscl.config import Config
-from hscl.data.prepared import TrainingData
-from hscl.training import Training
+from hscl.training.loop import Training
+from hscl.training.prepared import TrainingData
 
 LOW = {"projections.text", "projections.audio", "projections.vision"}
 HIGH = {"fused_projections.audio", "fused_projections.vision"}

@@ -28,7 +28,7 @@ from feature_files import (
     tuples,
 )
 
-from hscl.cli import main
+from hscl.cli.main import main
 from hscl.data.schema import Utterance
 
 ROWS = known_rows()

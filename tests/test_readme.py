@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from hscl.config import Config
-from tune.table_schemas import SCHEMAS
+from tune.tables.schemas import SCHEMAS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

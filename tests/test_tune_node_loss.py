@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import HELPERS, ROOT
 from replay import check, raw_rows
 
-from tune.study import open_study
+from tune.views.study import open_study
 
 # A process of its own: the nodes are Ray's own test cluster, and other tests share another Ray.
 SCRIPT = """
@@ -18,7 +19,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 import ray
 from ray.cluster_utils import Cluster
 from synthetic import Data, Synthetic, study
-from tune.driver import SearchRequest, View, run_search
+from tune.engine.driver import SearchRequest, View, run_search
 
 class Cut(View):
     "Removes the second node without a word once so many epochs are recorded."
@@ -47,7 +48,7 @@ cluster.shutdown()
 def test_the_trials_of_a_lost_node_run_elsewhere_and_no_row_is_lost_or_doubled(
     tmp_path: Path,
 ) -> None:
-    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    paths = [str(ROOT), str(HELPERS)]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "study")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},

@@ -8,9 +8,9 @@ import pytest
 from chromium import Chromium
 from study_factory import Simulated, evidence_of
 
-from tune.charts import charts_of
-from tune.charts_theme import DARK, LIGHT
-from tune.report_page import make_page, make_report
+from tune.charts.figures import charts_of
+from tune.charts.theme import DARK, LIGHT
+from tune.report.html import make_page, make_report
 
 pytestmark = pytest.mark.browser
 

@@ -10,12 +10,12 @@ from event_files import scalars, session_groups
 from synthetic import Data, Synthetic, study
 from tensorboard.plugins.hparams import api_pb2
 
-from tune.driver import SearchRequest, View, run_search
-from tune.engine import Engine
+from tune.engine.driver import SearchRequest, View, run_search
+from tune.engine.engine import Engine
 from tune.states import TrialState
-from tune.storage import Folder
-from tune.study import open_study
-from tune.tensorboard_view import FOLDER, TensorBoard
+from tune.tables.storage import Folder
+from tune.views.study import open_study
+from tune.views.tensorboard import FOLDER, TensorBoard
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 

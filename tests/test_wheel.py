@@ -59,7 +59,7 @@ def test_the_command_runs_from_the_wheel_outside_the_checkout(wheel: Path, tmp_p
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1));"
         "import hscl, tune; assert 'site' in hscl.__file__ and 'site' in tune.__file__;"
-        "from hscl.cli import main; main(sys.argv[1:])"
+        "from hscl.cli.main import main; main(sys.argv[1:])"
     )
     for arguments in (["--help"], ["data", "demo", "--out", "demo.arrow"], ["studies"]):
         done = subprocess.run(

@@ -1,1 +1,4 @@
-"""Feature files of all kinds to one Arrow layout, splits, and batches."""
+"""Feature files of all kinds become one Arrow file, and that file's splits.
+
+No torch beyond here, and nothing that trains.
+"""

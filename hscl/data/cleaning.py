@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hscl.data.ids import Key
+from hscl.data.readers.sources import FieldError, Frames, Source
 from hscl.data.schema import Utterance
-from hscl.data.sources import FieldError, Frames, Source
 
 __all__ = ["Cleaning"]
 

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hscl.data.cleaning import Cleaning
-from hscl.data.readers import read_sources
-from hscl.data.readers_columns import read_arrays
+from hscl.data.readers.columns import read_arrays
+from hscl.data.readers.formats import read_sources
+from hscl.data.readers.sources import ReadOptions, Source
 from hscl.data.schema import (
     SPLITS,
     arrow_schema,
@@ -26,7 +27,6 @@ from hscl.data.schema import (
     free_target,
     write_utterances,
 )
-from hscl.data.sources import ReadOptions, Source
 from hscl.data.words import Joined, join_words, read_labels
 from hscl.errors import InputError
 
@@ -143,7 +143,7 @@ def convert(
     """Convert feature files to one data set file.
 
     Args:
-        sources: Files, folders, or `train=FILE` and so on, as `hscl.data.readers` takes them.
+        sources: Files, folders, or `train=FILE` and so on; see `hscl.data.readers.formats`.
         out: The file to write.
         text: A label file (CSV) with the words, joined by video and clip.
         lengths: Tell lengths from the content, or believe those recorded in the file.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hscl.data.ids import Key
-from hscl.data.readers_columns import SPLIT_NAMES
-from hscl.data.sources import FieldError, Source, label_of
+from hscl.data.readers.columns import SPLIT_NAMES
+from hscl.data.readers.sources import FieldError, Source, label_of
 from hscl.errors import InputError, did_you_mean
 
 __all__ = ["Joined", "LabelRow", "join_words", "read_labels"]

@@ -1,1 +1,4 @@
-"""The HSCL network: encoders, projections, fusion, prediction."""
+"""A batch goes in, a model's output comes out: encoders, fusion, network.
+
+No data sets, no losses, no optimiser.
+"""

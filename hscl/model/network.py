@@ -14,7 +14,6 @@ Notable choices, beside the paper's:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,31 +21,14 @@ from torch.nn import functional
 
 from hscl.config import HeadConfig, ModelConfig
 from hscl.errors import InputError
+from hscl.model.batch import Batch, Widths
 from hscl.model.fusion import FusionBlock
 from hscl.model.sequence_encoder import SequenceEncoder
 
-if TYPE_CHECKING:  # batches import `Widths` from here
-    from hscl.data.batches import Batch
-
-__all__ = ["HsclNetwork", "ModelOutput", "Widths"]
+__all__ = ["HsclNetwork", "ModelOutput"]
 
 # What the released code draws CLS vectors with, and what learned ones start from.
 _CLS_STD = {"audio": 1.0, "vision": 0.2}
-
-
-@dataclass(frozen=True)
-class Widths:
-    """Sizes that follow from text encoder and data.
-
-    Attributes:
-        text: d_t, width of a text vector.
-        audio: d_a, features of an audio frame; None where the data set has no audio.
-        vision: d_v, features of a vision frame; None where the data set has no vision.
-    """
-
-    text: int
-    audio: int | None
-    vision: int | None
 
 
 @dataclass(frozen=True)

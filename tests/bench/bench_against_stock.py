@@ -30,7 +30,7 @@ from real_data import shared_data
 
 from hscl.config import Config, preset
 from hscl.data.convert import from_arrays
-from tune.study import Study, open_study
+from tune.views.study import Study, open_study
 
 BASE = {
     "model.modalities": "text+audio",
@@ -88,7 +88,13 @@ def _assignments(values: Mapping[str, Any]) -> list[str]:
 
 def search(study: Path, data: Path, out: Path) -> tuple[float, float]:
     """CPU and wall seconds of `hscl search` on one slot."""
-    command = [sys.executable, "-c", "from hscl.cli import main; main()", "search", str(study)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hscl.cli.main import main; main()",
+        "search",
+        str(study),
+    ]
     return _measured([*command, "--data", str(data), "--out", str(out)])
 
 
@@ -165,8 +171,8 @@ def stock(task: Path) -> None:  # noqa: C901 - a user's script, whole
 
     def train(config: dict[str, Any]) -> None:
         from hscl.data.dataset import Dataset
-        from hscl.data.prepared import prepare
-        from hscl.training import Training
+        from hscl.training.loop import Training
+        from hscl.training.prepared import prepare
 
         epochs, seed = config.pop("epochs", 8), config.pop("seed", 0)
         whole = preset("mosi").with_overrides({**told["base"], **config})

@@ -19,7 +19,6 @@ Run: python tests/bench/bench_calibration.py [--studies 2000] [--whole 2000] [--
 import argparse
 import gc
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -29,13 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from tune.calibration import Share, null_cells, run_cell, run_looks_cell, run_power_cell
-from tune.simulated_studies import flat_surface, hscl_surface
-from tune.simulator import Effects
-from tune.study_calibration import (
+from calibration import null_cells, run_cell, run_looks_cell, run_power_cell
+from study_calibration import (
     Regrets,
     Split,
     better_half_sd,
@@ -43,6 +37,9 @@ from tune.study_calibration import (
     parameters_called,
     regrets,
 )
+
+from tune.simulate.runs import Effects, Share
+from tune.simulate.world import flat_surface, hscl_surface
 
 PARTS = ("null", "power", "looks", "studies", "nothing", "regret")
 

@@ -22,21 +22,21 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+os.environ["PYTHONPATH"] = sys.path[0]
 
 from synthetic import Data, Synthetic, study
 
-from tune.driver import SearchRequest, run_search
-from tune.engine import Engine
-from tune.messages import Message, Say, TrialOrder
-from tune.phases import Run
-from tune.progress import Progress
-from tune.recorder import Recorder
-from tune.storage import open_folder
-from tune.study_spec import StudySpec
-from tune.table_store import TableStore
-from tune.tensorboard_view import TensorBoard
+from tune.engine.driver import SearchRequest, run_search
+from tune.engine.engine import Engine
+from tune.engine.recorder import Recorder
+from tune.planner.phases import Run
+from tune.study.spec import StudySpec
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+from tune.trial.messages import Message, Say, TrialOrder
+from tune.views.progress import Progress
+from tune.views.tensorboard import TensorBoard
 
 EPOCHS = 5
 SLOTS = 2
@@ -62,7 +62,7 @@ def bench_trials() -> None:
     Stock's rounds fall into two kinds: where its second worker starts a moment before the first
     trial ends, both work; else FIFO ends that start again and again, and one worker does it all.
     """
-    from tune.ray_session import ray_session
+    from tune.engine.ray_session import ray_session
 
     spec = screen(COUNTS["ours"], EPOCHS, "tpe")
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in COUNTS}

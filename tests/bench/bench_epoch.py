@@ -73,8 +73,8 @@ def write_encoder(folder: Path) -> None:
 def measured(data: str, encoder: str) -> None:
     """One epoch; prints utterances, seconds, processor seconds and peak of own memory (MiB)."""
     from hscl.data.dataset import Dataset
-    from hscl.data.prepared import prepare
-    from hscl.training import Training
+    from hscl.training.loop import Training
+    from hscl.training.prepared import prepare
 
     peak, done = 0, threading.Event()
 

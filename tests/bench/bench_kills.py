@@ -36,20 +36,20 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 from replay import check, raw_rows, readers_view
 from synthetic import Data, Synthetic, study
 
-from tune.driver import SearchRequest, run_search
-from tune.phases import Done, next_step
-from tune.ray_session import ray_session
-from tune.study import Study, open_study
-from tune.study_data import HsclData
-from tune.study_spec import StudySpec
+from tune.engine.driver import SearchRequest, run_search
+from tune.engine.ray_session import ray_session
+from tune.planner.phases import Done, next_step
+from tune.study.spec import StudySpec
+from tune.trial.data import HsclData
+from tune.views.study import Study, open_study
 
 TESTS = Path(__file__).resolve().parents[1]
-os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers")])
 TABLES = ("configs", "trials", "reports", "predictions", "plan")
 PATIENCE_S = 900.0
 FEW_REFUSED = 10

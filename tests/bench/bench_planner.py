@@ -1,6 +1,6 @@
 """The engine's own work at 100 to 10,000 trials: CPU a report, a trial, a proposal; memory.
 
-Studies run in memory (`tune.simulated_run`, 20 epochs a trial, sampler "random" for the planner),
+Studies run in memory (`tune.simulate.study`, 20 epochs a trial, sampler "random" for the planner),
 so that everything measured is planner, scheduler and history. The ratios should stay near 1; a
 proposal of TPE grows to its bound of 1,000 known trials and then no more.
 
@@ -15,12 +15,12 @@ from itertools import islice
 import numpy as np
 
 from hscl.config import Config
-from tune.history import History
-from tune.samplers import suggestions
-from tune.schedulers import should_stop
-from tune.simulated_run import SimulatedRun
-from tune.study_spec import StudySpec
-from tune.study_toml import parse_spec
+from tune.planner.asha import should_stop
+from tune.planner.samplers import suggestions
+from tune.simulate.study import SimulatedRun
+from tune.study.spec import StudySpec
+from tune.study.toml import parse_spec
+from tune.tables.history import History
 
 SPACE = {
     "loss.temperature": {"log_uniform": [0.03, 1.0]},

@@ -20,8 +20,8 @@ from pathlib import Path
 from real_data import ten_videos
 
 from hscl.errors import InputError
-from tune.study import open_study
-from tune.table_schemas import SCHEMAS
+from tune.tables.schemas import SCHEMAS
+from tune.views.study import open_study
 
 STUDIES = {"frozen": ("false", 8, 32, 4), "finetuned": ("true", 4, 16, 4)}
 """Whether the encoder is trained, epochs, screen trials, race seeds."""
@@ -60,7 +60,13 @@ def run(kind: str, folder: Path, data: Path, *, quiet: bool) -> None:
     """One study, killed and gone on with, and its figures."""
     study = study_file(kind, folder / f"{kind}.toml")
     out = folder / kind
-    command = [sys.executable, "-c", "from hscl.cli import main; main()", "search", str(study)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hscl.cli.main import main; main()",
+        "search",
+        str(study),
+    ]
     command += ["--data", str(data), "--out", str(out)]
     _, epochs, trials, race = STUDIES[kind]
     expected = 1.7 * trials + epochs * 5 * race + epochs * 2 * 10

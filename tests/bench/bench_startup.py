@@ -17,20 +17,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], str(Path(__file__).resolve().parent)])
 
 from synthetic import study
 
 from hscl.config import Config
 from hscl.data.demo import write_demo
-from tune.driver import SearchRequest, run_search
-from tune.messages import TrialOrder
-from tune.ray_session import ray_session
-from tune.study import open_study
-from tune.study_data import HsclData
-from tune.study_spec import StudySpec
-from tune.trial_run import HsclWorkload
+from tune.engine.driver import SearchRequest, run_search
+from tune.engine.ray_session import ray_session
+from tune.study.spec import StudySpec
+from tune.trial.data import HsclData
+from tune.trial.messages import TrialOrder
+from tune.trial.run import HsclWorkload
+from tune.views.study import open_study
 
 OURS = 7
 STOCK = 4
@@ -105,8 +105,8 @@ def stock(spec: StudySpec, data: str, folder: Path) -> list[float]:
     def train(config: dict[str, Any]) -> None:
         from hscl.config import Config
         from hscl.data.dataset import Dataset
-        from hscl.data.prepared import prepare
-        from hscl.training import Training
+        from hscl.training.loop import Training
+        from hscl.training.prepared import prepare
 
         mark_first_batch(Path(config["mark"]))
         ours = Config.from_json(text)

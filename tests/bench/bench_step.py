@@ -21,14 +21,15 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from hscl.config import Config
-from hscl.data.batches import Batch, collate
 from hscl.data.dataset import Dataset
-from hscl.data.prepared import PreparedSplit
 from hscl.data.splits import open_inputs
-from hscl.losses import hierarchical_loss, similarity_loss
+from hscl.loss.hierarchy import hierarchical_loss, similarity_loss
 from hscl.model import length_groups
-from hscl.model.network import HsclNetwork, ModelOutput, Widths
+from hscl.model.batch import Batch, Widths
+from hscl.model.network import HsclNetwork, ModelOutput
 from hscl.model.text_encoder import TextEncoder, tokenize
+from hscl.training.batches import collate
+from hscl.training.prepared import PreparedSplit
 
 MAXIMUM = {"text": 50, "audio": 375, "vision": 500}
 BATCH, STEPS, ROUNDS = 32, 2, 3

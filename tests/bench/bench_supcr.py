@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hscl.contrastive import LabelOrder, released_supcr_loss, supcr_loss_of_views
+from hscl.loss.contrastive import LabelOrder, released_supcr_loss, supcr_loss_of_views
 
 COMPARED, ALONE = (32, 64, 128), (256, 512, 1024)
 TEMPERATURE, TOLERANCE = 0.5, 1e-4

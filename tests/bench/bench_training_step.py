@@ -15,12 +15,12 @@ import numpy as np
 from real_data import ten_videos
 
 from hscl.config import Config
-from hscl.data.batches import training_batches
 from hscl.data.dataset import Dataset
-from hscl.data.prepared import TrainingData, prepare
-from hscl.evaluation import Feed
 from hscl.seeding import numpy_stream
-from hscl.training import Training
+from hscl.training.batches import training_batches
+from hscl.training.evaluation import Feed
+from hscl.training.loop import Training
+from hscl.training.prepared import TrainingData, prepare
 
 ROUNDS = 2
 BATCH = 32

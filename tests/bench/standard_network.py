@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import BertModel
 
 from hscl.config import Config, SequenceConfig
-from hscl.data.batches import Batch
+from hscl.model.batch import Batch
 from hscl.model.network import ModelOutput
 from hscl.model.sequence_encoder import sinusoidal_positions
 

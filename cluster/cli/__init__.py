@@ -1,0 +1,4 @@
+"""The commands `hscl cluster …`.
+
+Arguments and messages only.
+"""

@@ -1,0 +1,79 @@
+"""What a study will take on a cluster, from a timed probe of its own first steps."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tune.study.size import plan_study, slots_on
+from tune.study.spec import StudySpec
+from tune.trial.first_steps import time_first_steps
+
+__all__ = ["Cost", "estimate", "time_first_steps"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study takes on the nodes that are there now.
+
+    Attributes:
+        trials: Trainings at most.
+        epochs: Epochs at most.
+        usual_epochs: Epochs if early stopping does what it usually does.
+        seconds_per_epoch: Of the default configuration, from the probe.
+        at_once: Trials that run at the same time.
+        hours: On the clock, at most.
+        usual_hours: On the clock, for the usual epochs.
+    """
+
+    trials: int
+    epochs: int
+    usual_epochs: int
+    seconds_per_epoch: float
+    at_once: int
+    hours: float
+    usual_hours: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return asdict(self)
+
+    def in_words(self) -> str:
+        """One line for a person."""
+        usual = ""
+        if self.usual_epochs < self.epochs:
+            usual = (
+                f", usually {self.usual_epochs:,} epochs and {self.usual_hours:,.2g} h "
+                "with early stopping"
+            )
+        return (
+            f"cost: at most {self.trials:,} trials, {self.epochs:,} epochs of about "
+            f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
+            f"{self.hours:,.2g} h{usual}"
+        )
+
+
+def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str, float]]) -> Cost:
+    """Divide what a study will do by what runs at once.
+
+    Args:
+        spec: The study.
+        seconds_per_epoch: Of the default configuration.
+        nodes: Ray's resources of each node.
+
+    Returns:
+        The estimate.
+    """
+    plan = plan_study(spec)
+    at_once = max(1, sum(slots_on(spec, node) for node in nodes))
+    if spec.resources.concurrent:
+        at_once = min(at_once, spec.resources.concurrent)
+    usual, most = plan.hours(seconds_per_epoch, at_once)
+    return Cost(
+        trials=plan.trainings,
+        epochs=plan.epochs,
+        usual_epochs=plan.usual_epochs,
+        seconds_per_epoch=seconds_per_epoch,
+        at_once=at_once,
+        hours=most,
+        usual_hours=usual,
+    )

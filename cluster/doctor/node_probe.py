@@ -1,0 +1,170 @@
+"""What a node says about itself, asked by an actor that is pinned to it.
+
+The actor takes no CPU and no GPU of Ray's, so that it runs beside a full cluster. Everything is
+tried for real: the data are opened, the encoder is loaded, a file is written and removed.
+"""
+
+import platform
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray._common.utils import get_system_memory
+from ray._private.utils import estimate_available_memory
+
+from hscl.errors import HsclError
+
+__all__ = ["PACKAGES", "NodeProbe"]
+
+PACKAGES = (
+    "ray",
+    "torch",
+    "hscl-search",
+    "numpy",
+    "optuna",
+    "pyarrow",
+    "safetensors",
+    "transformers",
+)
+_MEGABYTE = 1_000_000
+
+
+class NodeProbe:
+    """Runs on one node; every answer is plain data, `{"error": …}` where something failed."""
+
+    def facts(self) -> dict[str, Any]:
+        """Software, memory and disk."""
+        total = get_system_memory()
+        return {
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "memory_free": estimate_available_memory(),  # type: ignore[no-untyped-call]
+            "memory_total": total,
+            "disk": _tried(_disk),
+        }
+
+    def gpus(self) -> dict[str, Any]:
+        """Names of the GPUs on which torch really computes."""
+        return _tried(_gpus)
+
+    def data(self, where: str) -> dict[str, Any]:
+        """Digest and size of the data set, read through."""
+        return _tried(lambda: _data(where))
+
+    def encoder(self, name: str) -> dict[str, Any]:
+        """Digest of a text encoder, loaded without a network."""
+        return _tried(lambda: _encoder(name))
+
+    def write(self, where: str) -> dict[str, Any]:
+        """Whether a file can be written, read back and removed below the output."""
+        return _tried(lambda: _write(where))
+
+    def now(self) -> float:
+        """This node's clock, seconds since the epoch."""
+        return time.time()
+
+    def make(self) -> Any:
+        """A megabyte, for another node to read."""
+        return np.zeros(_MEGABYTE, np.uint8)
+
+    def read(self, payload: Any) -> int:
+        """How much of another node's megabyte arrived."""
+        return len(payload)
+
+
+def _tried(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        return call() | {"seconds": time.monotonic() - began}
+    except HsclError as error:
+        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the node has to say
+        text = str(error).strip() or "no reason given"
+        return {"error": f"{type(error).__name__}: {text.splitlines()[0][:300]}"}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _disk() -> dict[str, Any]:
+    # Ray's own folder: where it keeps logs, packages and what does not fit into memory.
+    node: Any = ray._private.worker._global_node  # noqa: SLF001 - there is no public way
+    usage = shutil.disk_usage(node.get_session_dir_path() if node else tempfile.gettempdir())
+    return {"free": usage.free, "total": usage.total}
+
+
+def _gpus() -> dict[str, Any]:
+    import torch  # noqa: PLC0415 - seconds to load; only where there is a GPU to look at
+
+    names: Sequence[str] = [
+        torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
+    ]
+    for index in range(len(names)):
+        square = torch.ones(64, 64, device=f"cuda:{index}")
+        if float((square @ square).sum()) != 64.0**3:
+            raise ArithmeticError(f"cuda:{index} multiplies wrongly")
+    return {"names": list(names)}
+
+
+def _data(where: str) -> dict[str, Any]:
+    from hscl.data.dataset import Dataset  # noqa: PLC0415 - loaded on nodes only
+    from tune.trial.data import local_copy  # noqa: PLC0415
+
+    dataset = Dataset.open(local_copy(where))
+    return {"digest": dataset.digest, "rows": len(dataset), "bytes": dataset.table.nbytes}
+
+
+def _encoder(name: str) -> dict[str, Any]:
+    from hscl.config import TextConfig  # noqa: PLC0415 - torch
+    from hscl.encoders import resolve_encoder  # noqa: PLC0415
+    from hscl.model.text_encoder import load_text_encoder  # noqa: PLC0415
+
+    encoder = load_text_encoder(TextConfig(encoder=name))
+    return {"digest": resolve_encoder(name).digest, "width": encoder.width}
+
+
+def _write(where: str) -> dict[str, Any]:
+    from tune.tables.storage import open_folder  # noqa: PLC0415 - loaded on nodes only
+
+    folder = open_folder(where)
+    name, content = f".doctor-{uuid.uuid4().hex}", b"written and read back"
+    made = _first_missing(folder.local) if folder.local is not None else None
+    try:
+        folder.write(name, content)
+        if folder.read(name) != content:
+            raise OSError("what was written reads differently")
+    finally:
+        folder.delete(name)
+        if made is not None and folder.local is not None:
+            _remove_empty(folder.local, made)
+    return {}
+
+
+def _first_missing(folder: Path) -> Path | None:
+    """The uppermost folder that has to be made for this one."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    return missing[-1] if missing else None
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Take away what the check itself made; another node may be using it right now."""
+    for path in (folder, *folder.parents):
+        try:
+            path.rmdir()
+        except OSError:
+            return
+        if path == top:
+            return

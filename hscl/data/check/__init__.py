@@ -1,0 +1,4 @@
+"""Whether a data set is sound: facts counted, rules applied, told as tables.
+
+Reads data sets only; mends nothing.
+"""

@@ -1,0 +1,145 @@
+"""Is a data set sound: sizes, lengths, gaps, labels, duplicates, leaks between splits.
+
+One pass over the mapped file, so that a set larger than the memory can be checked.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hscl.data.check.facts import NO_SPLIT, CheckReport, LengthFacts, SplitFacts
+from hscl.data.check.rules import find_problems, find_warnings
+from hscl.data.dataset import Dataset
+from hscl.data.schema import SPLITS, Utterance, digest_of
+
+__all__ = ["check"]
+
+_MODALITIES = ("audio", "vision")
+# Shorter sentences are the same by chance ("yes").
+_WORDS_OF_A_DUPLICATE = 5
+
+
+def check(dataset: Dataset) -> CheckReport:
+    """Look through a whole data set.
+
+    Args:
+        dataset: An open one.
+    """
+    survey = _Survey()
+    digest = digest_of(survey.watch(dataset.all_rows()))
+    facts = survey.facts(dataset, digest)
+    return replace(facts, problems=find_problems(facts), warnings=find_warnings(facts))
+
+
+class _Survey:
+    """What one pass over the rows collects."""
+
+    def __init__(self) -> None:
+        self.lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self.zero_frames: Counter[tuple[str, str]] = Counter()
+        self.splits: Counter[str] = Counter()
+        self.labels: dict[str, Counter[int]] = defaultdict(Counter)
+        self.videos: dict[str, set[str]] = defaultdict(set)
+        self.ranges: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
+        self.contents: dict[bytes, list[str]] = defaultdict(list)
+        self.without_words: list[str] = []
+        self.names: set[tuple[str, str]] = set()
+        self.names_twice: list[str] = []
+
+    def watch(self, rows: Iterator[Utterance]) -> Iterator[Utterance]:
+        for row in rows:
+            self._note(row)
+            yield row
+
+    def _note(self, row: Utterance) -> None:
+        split = row.split or NO_SPLIT
+        name = f"{row.video}/{row.utterance}"
+        if (row.video, row.utterance) in self.names:
+            self.names_twice.append(name)
+        self.names.add((row.video, row.utterance))
+        self.splits[split] += 1
+        self.videos[row.video].add(split)
+        if row.label is not None:
+            self.labels[split][int(np.rint(row.label))] += 1
+        words = len((row.text or "").split())
+        if words:
+            self.lengths["text", split].append(words)
+        else:
+            self.without_words.append(name)
+        content = hashlib.sha256((row.text or "").encode())
+        for modality in _MODALITIES:
+            frames: npt.NDArray[np.float32] | None = getattr(row, modality)
+            if frames is None:
+                continue
+            content.update(frames.tobytes())
+            self.lengths[modality, split].append(len(frames))
+            self.zero_frames[modality, split] += int((~frames.any(axis=1)).sum())
+            found = np.stack([frames.min(axis=0), frames.max(axis=0)])
+            before = self.ranges.setdefault((modality, split), found)
+            np.minimum(before[0], found[0], out=before[0])
+            np.maximum(before[1], found[1], out=before[1])
+        if row.audio is not None or row.vision is not None or words >= _WORDS_OF_A_DUPLICATE:
+            self.contents[content.digest()].append(f"{name} ({split})")
+
+    def facts(self, dataset: Dataset, content_digest: str) -> CheckReport:
+        return CheckReport(
+            path=str(dataset.path),
+            digest=dataset.digest,
+            content_digest=content_digest,
+            metadata=dataset.metadata,
+            splits={name: self._split(name) for name in (*SPLITS, NO_SPLIT) if self.splits[name]},
+            constant={name: self._constant(name) for name in _MODALITIES if self._has(name)},
+            names_twice=self.names_twice,
+            duplicates=[names for names in self.contents.values() if len(names) > 1],
+            crossing_videos={
+                video: sorted(splits) for video, splits in self.videos.items() if len(splits) > 1
+            },
+            without_words=self.without_words,
+        )
+
+    def _has(self, modality: str) -> bool:
+        return any(name == modality for name, _ in self.ranges)
+
+    def _constant(self, modality: str) -> list[int]:
+        ranges = [
+            found
+            for (name, split), found in self.ranges.items()
+            if name == modality and split in ({"train"} if self.splits["train"] else self.splits)
+        ]
+        if not ranges:
+            return []
+        low = np.min([found[0] for found in ranges], axis=0)
+        high = np.max([found[1] for found in ranges], axis=0)
+        return [int(index) for index in np.flatnonzero(low == high)]
+
+    def _split(self, split: str) -> SplitFacts:
+        labels = self.labels[split]
+        return SplitFacts(
+            utterances=self.splits[split],
+            videos=sum(split in splits for splits in self.videos.values()),
+            labelled=labels.total(),
+            labels={f"{value:+d}" if value else "0": labels[value] for value in range(-3, 4)},
+            modalities={
+                name: self._lengths(name, split)
+                for name in ("text", *_MODALITIES)
+                if name == "text" or self._has(name)
+            },
+        )
+
+    def _lengths(self, modality: str, split: str) -> LengthFacts:
+        lengths = self.lengths[modality, split]
+        missing = self.splits[split] - len(lengths)
+        if not lengths:
+            return LengthFacts(present=0, missing=missing)
+        return LengthFacts(
+            present=len(lengths),
+            missing=missing,
+            median=float(np.percentile(lengths, 50)),
+            p95=float(np.percentile(lengths, 95)),
+            longest=max(lengths),
+            zero_frames=self.zero_frames[modality, split],
+        )

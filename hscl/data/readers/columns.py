@@ -1,0 +1,287 @@
+"""One's own data, one row an utterance: Parquet files, Arrow files, and plain Python sequences.
+
+The columns are those of the Arrow layout: `video`, `utterance` (or `id` for both, as VIDEO_CLIP),
+`split`, `label`, `text`, `audio`, `vision`; all but the names may be left out, and any value may
+be null. A row's `audio` or `vision` is a list of frames, each a list of numbers; a list of
+numbers alone is a single frame.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hscl.data.ids import Key, as_text, parse_id
+from hscl.data.readers.sources import (
+    FieldError,
+    Frames,
+    Listed,
+    Sequences,
+    Source,
+    agreed_size,
+    label_of,
+)
+from hscl.errors import InputError, did_you_mean
+
+__all__ = ["COLUMNS", "SPLIT_NAMES", "read_arrays", "read_arrow", "read_parquet"]
+
+COLUMNS = ("video", "utterance", "id", "split", "label", "text", "audio", "vision")
+SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
+_ROWS = 64  # of a Parquet file at a time; the file is mapped, or a whole column would be read
+
+Batches = Callable[[list[str]], Iterator[pa.RecordBatch]]
+
+
+def read_parquet(path: Path, split: str | None) -> Source:
+    """Read a Parquet file; frames are decoded a few rows at a time, whenever they are wanted.
+
+    Args:
+        path: The file.
+        split: Of all its rows, where it has no column `split`.
+    """
+
+    def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
+        with _readable(path, "Parquet"), pq.ParquetFile(path, memory_map=True) as file:
+            yield from file.iter_batches(_ROWS, columns=names)
+
+    with _readable(path, "Parquet"):
+        source = _from_batches(str(path), split, pq.read_schema(path), batches)
+    return replace(source, path=path)
+
+
+def read_arrow(path: Path, split: str | None) -> Source:
+    """Read an Arrow IPC file (Feather included); frames stay in the mapped file.
+
+    Args:
+        path: The file.
+        split: Of all its rows, where it has no column `split`.
+    """
+
+    def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
+        with _readable(path, "Arrow"), pa.memory_map(str(path)) as mapped:
+            file = pa.ipc.open_file(mapped)
+            for index in range(file.num_record_batches):
+                batch = file.get_batch(index).select(names)
+                batch.validate(full=True)
+                yield batch
+
+    with _readable(path, "Arrow"):
+        with pa.memory_map(str(path)) as mapped:
+            schema = pa.ipc.open_file(mapped).schema
+        source = _from_batches(str(path), split, schema, batches)
+    return replace(source, path=path)
+
+
+def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
+    """Read Python sequences.
+
+    Args:
+        name: For messages.
+        columns: By the names of `COLUMNS`. `audio` and `vision` are sequences of N arrays
+            (L, width), or of N vectors, or an array (N, width), or (N, L, width); None is missing.
+    """
+    _check_names(name, columns)
+    frames = {
+        field: Listed(
+            [
+                _python_frames(name, field, row, f"utterance number {number}")
+                for number, row in enumerate(columns[field], start=1)
+            ]
+        )
+        for field in ("audio", "vision")
+        if columns.get(field) is not None
+    }
+    lists = {
+        field: list(values)
+        for field, values in columns.items()
+        if field not in frames and values is not None
+    }
+    return _source(name, None, lists, frames)
+
+
+@contextlib.contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} must be a whole {kind} file; it is damaged ({reason})."
+        ) from None
+
+
+def _check_names(name: str, found: Mapping[str, Any]) -> None:
+    for field in found:
+        if field not in COLUMNS:
+            raise FieldError(name, field, f"no such column; {did_you_mean(field, COLUMNS)}")
+    if "id" not in found and not {"video", "utterance"} <= set(found):
+        raise FieldError(
+            name, "video", "there must be the columns video and utterance, or id; there are "
+            f"{', '.join(found) or 'none'}",
+        )  # fmt: skip
+
+
+def _from_batches(name: str, split: str | None, schema: pa.Schema, batches: Batches) -> Source:
+    _check_names(name, dict.fromkeys(schema.names))
+    frames: dict[str, Sequences] = {}
+    plain = [field for field in schema.names if field not in {"audio", "vision"}]
+    table = pa.Table.from_batches(batches(plain), pa.schema([schema.field(f) for f in plain]))
+    for field in ("audio", "vision"):
+        if field in schema.names and not pa.types.is_null(schema.field(field).type):
+            _check_frames_type(name, field, schema.field(field).type)
+            frames[field] = _Column(name, field, table.num_rows, batches)
+    return _source(name, split, {field: table[field].to_pylist() for field in plain}, frames)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The frames of a file's column, read batch by batch."""
+
+    name: str
+    field: str
+    rows: int
+    batches: Batches
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[Frames | None]:
+        number = 0
+        for batch in self.batches([self.field]):
+            for row in batch.column(0):
+                number += 1
+                yield _arrow_frames(self.name, self.field, row, f"utterance number {number}")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _check_frames_type(name: str, field: str, kind: pa.DataType) -> None:
+    leaf = kind
+    for _ in range(2):
+        leaf = leaf.value_type if _is_list(leaf) else leaf
+    if not _is_list(kind) or not (pa.types.is_floating(leaf) or pa.types.is_integer(leaf)):
+        raise FieldError(
+            name, field, f"must be lists of frames, each a list of numbers, is {kind}"
+        )
+
+
+def _arrow_frames(name: str, field: str, row: pa.Scalar, place: str) -> Frames | None:
+    if not row.is_valid or not len(row.values):
+        return None
+    inner = row.values
+    if not _is_list(inner.type):
+        numbers: Frames = inner.to_numpy(zero_copy_only=False)
+        return numbers.reshape(1, -1)
+    widths = pc.unique(pc.list_value_length(inner)).to_pylist()
+    if len(widths) != 1 or not widths[0]:
+        raise FieldError(name, field, f"all frames must be of one width, not {widths}", place)
+    flat: Frames = inner.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(inner), widths[0])
+
+
+def _python_frames(name: str, field: str, row: Any, place: str) -> Frames | None:
+    if row is None:
+        return None
+    try:
+        values = np.asarray(row)
+    except ValueError:
+        raise FieldError(name, field, "all frames must be of one width", place) from None
+    if values.ndim == 1 and values.size:
+        values = values.reshape(1, -1)
+    if not values.size:
+        return None
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise FieldError(
+            name, field, f"must be an array of numbers (frames, width), is {values.shape} of "
+            f"{values.dtype}", place,
+        )  # fmt: skip
+    return values
+
+
+def _source(
+    name: str, split: str | None, lists: dict[str, list[Any]], frames: Mapping[str, Sequences]
+) -> Source:
+    count = agreed_size(name, [*_sizes(lists), *_sizes(frames)])
+    keys, order = _keys(name, lists)
+    splits = [
+        _split_of(name, value, key)
+        for value, key in zip(lists.get("split", [split] * count), keys, strict=True)
+    ]
+    if split is not None and any(found != split for found in splits):
+        raise FieldError(name, "split", f"must be {split!r} in all rows, as was said, or left out")
+    return Source(
+        name=name,
+        keys=keys,
+        splits=splits,
+        labels=[
+            None if value is None else label_of(name, "label", value, key)
+            for value, key in zip(lists.get("label", [None] * count), keys, strict=True)
+        ],
+        words=[
+            None if value is None else _text(name, "text", value, key)
+            for value, key in zip(lists.get("text", [None] * count), keys, strict=True)
+        ],
+        audio=frames.get("audio"),
+        vision=frames.get("vision"),
+        order=order,
+    )
+
+
+def _sizes(fields: Mapping[str, Sized]) -> list[tuple[str, int]]:
+    return [(field, len(values)) for field, values in fields.items()]
+
+
+def _keys(name: str, lists: dict[str, list[Any]]) -> tuple[list[Key], list[float] | None]:
+    if "id" not in lists:
+        pairs = zip(lists["video"], lists["utterance"], strict=True)
+        return [
+            Key(_name(name, "video", video, n), _name(name, "utterance", utterance, n))
+            for n, (video, utterance) in enumerate(pairs, start=1)
+        ], None
+    keys = []
+    order = []
+    for number, value in enumerate(lists["id"], start=1):
+        text = _name(name, "id", value, number)
+        try:
+            key, running = parse_id(text)
+        except ValueError as error:
+            raise FieldError(name, "id", str(error), f"utterance number {number}") from None
+        keys.append(key)
+        order += [float(key.utterance)] if running else []
+    return keys, order if len(order) == len(keys) else None
+
+
+def _name(name: str, field: str, value: Any, number: int) -> str:
+    place = f"utterance number {number}"
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(value)
+    text = _text(name, field, value, place).strip()
+    if not text:
+        raise FieldError(name, field, "must not be empty", place)
+    return text
+
+
+def _text(name: str, field: str, value: Any, place: object) -> str:
+    try:
+        return as_text(value)
+    except ValueError as error:
+        raise FieldError(name, field, str(error), place) from None
+
+
+def _split_of(name: str, value: Any, key: Key) -> str | None:
+    if value is None:
+        return None
+    split = SPLIT_NAMES.get(_text(name, "split", value, key))
+    if split is None:
+        raise FieldError(name, "split", f"must be train, valid or test, is {value!r}", key)
+    return split

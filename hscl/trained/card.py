@@ -1,0 +1,132 @@
+"""The model card: what was trained, on what, how well, and what that does not say."""
+
+import math
+from pathlib import Path
+
+from hscl.config import Config
+from hscl.metrics import METRICS
+from hscl.trained.record import ModelRecord
+
+__all__ = ["NAMES", "format_metric", "model_card"]
+
+NAMES = {
+    "mae": "MAE ↓",
+    "corr": "Corr",
+    "acc7": "Acc-7",
+    "acc5": "Acc-5",
+    "acc2_has0": "Acc-2 Has0",
+    "acc2_non0": "Acc-2 Non0",
+    "f1_has0": "F1 Has0",
+    "f1_non0": "F1 Non0",
+}
+"""How people write the metrics: shares in percent, MAE and correlation as they are."""
+
+
+def format_metric(name: str, value: float) -> str:
+    """A metric for people: MAE and correlation with 3 digits, shares in percent."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f}" if name in {"mae", "corr"} else f"{100 * value:.1f}"
+
+
+def model_card(config: Config, record: ModelRecord) -> str:
+    """Markdown with a header that model hubs read.
+
+    Args:
+        config: What was trained.
+        record: On what, and how it went.
+
+    Returns:
+        The card's text.
+    """
+    parts = [_HEADER, _what(config, record), _results(record), _use(config, record)]
+    return "\n".join(parts)
+
+
+_HEADER = """---
+library_name: hscl
+tags: [multimodal-sentiment-analysis, supervised-contrastive-learning]
+---
+# HSCL sentiment models
+"""
+
+
+def _what(config: Config, record: ModelRecord) -> str:
+    sizes = ", ".join(f"{count:,} utterances of {name}" for name, count in record.splits.items())
+    widths = ", ".join(f"{name} {width}" for name, width in record.widths.items() if width)
+    versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    text = config.model.text
+    encoder = f"{Path(text.encoder).name}, {'fine-tuned' if text.finetune else 'frozen'}"
+    return f"""Sentiment of an utterance on a scale from −3 to +3, from {config.model.modalities}.
+One model for each of {len(record.seeds)} seeds; a prediction is their mean.
+
+| | |
+|---|---|
+| configuration | `{record.config_id}` (`config.toml`) |
+| data set | `{record.digest}` |
+| trained on | {sizes} |
+| feature widths | {widths} |
+| text encoder | {encoder} |
+| versions | {versions} |
+"""
+
+
+def _results(record: ModelRecord) -> str:
+    if record.fit != "train":
+        epochs = ", ".join(f"{run.seed} ({run.epoch})" for run in record.runs)
+        return f"""## Results
+
+Trained on train and valid together for a fixed number of epochs: nothing is left to measure on.
+Seeds (epochs): {epochs or "none finished"}.
+"""
+    names = [name for name in METRICS if record.runs and name in record.runs[0].valid]
+    rows = [
+        [str(run.seed), str(run.epoch), *(format_metric(n, run.valid[n]) for n in names)]
+        for run in record.runs
+    ]
+    summary = record.summary()
+    if len(rows) > 1:
+        cells = [
+            f"{format_metric(n, summary[n]['mean'])} ± {format_metric(n, summary[n]['sd'])}"
+            for n in names
+        ]
+        rows.append(["mean ± sd", "", *cells])
+    head = ["seed", "epoch", *(NAMES[name] for name in names)]
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    return f"""## Results on valid
+
+{chr(10).join(lines)}
+
+Has0: negative against non-negative, all utterances. Non0: negative against positive, zeros left
+out. The epoch of each seed was chosen by {NAMES[record.metric].rstrip(" ↓")} on these very
+utterances, so the table is kinder than new data will be. {len(record.runs)} of
+{len(record.seeds)} seeds are finished.
+"""
+
+
+def _use(config: Config, record: ModelRecord) -> str:
+    missing = {"text", "audio", "vision"} & set(config.model.modalities.split("+")) - {"text"}
+    seen = ", ".join(f"{case} ({count})" for case, count in record.missing.items()) or "none"
+    lacking = (
+        f"""Training utterances that lacked a modality: {seen}; `train.modality_dropout` was
+{config.train.modality_dropout:g}. Predictions for utterances that lack something which training
+never lacked are guesses, and `hscl predict` warns of them.
+"""
+        if missing
+        else ""
+    )
+    return f"""## Use
+
+```sh
+hscl predict FOLDER --data new.arrow
+hscl predict FOLDER --text "…"
+hscl evaluate FOLDER --data data.arrow
+```
+
+In Python: `hscl.load("FOLDER").predict("new.arrow")`.
+
+## Limits
+
+{lacking}Training never opened the test split. `hscl evaluate` does, and writes who, when and on
+which data into `evaluations.jsonl`. All figures hold for this training and valid split.
+"""

@@ -1,0 +1,165 @@
+"""A folder with trained models: one for each seed, and everything that using them needs.
+
+    config.toml         the configuration
+    metrics.json        what was trained on what, and every seed's reports
+    README.md           the model card
+    seed-<n>/           model.safetensors, encoder/ (tokenizer and shape of the text encoder, and
+                        its weights where it was not trained), scaler.json
+    evaluations.jsonl   who opened a test set with these models, when, and what came out
+
+The folder is complete in itself: no path of the machine that trained it is needed.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hscl.config import Config
+from hscl.errors import InputError
+from hscl.model.batch import Widths
+from hscl.model.network import HsclNetwork
+from hscl.model.text_encoder import (
+    TextEncoder,
+    load_text_encoder,
+    load_tokenizer,
+    quiet_transformers,
+)
+from hscl.seeding import torch_stream
+from hscl.trained.record import ModelRecord, SeedRun
+from hscl.training.checkpoints import read_record, read_tensors, write_atomically, write_checkpoint
+from hscl.training.execution import resolve_device
+from hscl.training.loop import Training
+from hscl.training.scaling import Scaler
+
+__all__ = ["EVALUATIONS", "SeedModel", "load_seed", "seed_folder", "write_seed"]
+
+EVALUATIONS = "evaluations.jsonl"
+_WEIGHTS = "model.safetensors"
+_SCALER = "scaler.json"
+_ENCODER = "encoder"
+
+
+@dataclass(frozen=True)
+class SeedModel:
+    """The trained network of one seed.
+
+    Attributes:
+        seed: Of its training.
+        config: The configuration, its text encoder the folder's own.
+        network: In evaluation mode, on `run.device`.
+        scalers: For "audio" and "vision" the standardisation fitted in training.
+    """
+
+    seed: int
+    config: Config
+    network: HsclNetwork
+    scalers: dict[str, Scaler]
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """Where the model of a seed is."""
+    return folder / f"seed-{seed}"
+
+
+def write_seed(folder: Path, training: Training) -> SeedRun:
+    """Put the best epoch of a finished training into its seed's folder, all at once.
+
+    Args:
+        folder: The model folder.
+        training: Finished.
+
+    Returns:
+        What the record says about it.
+    """
+    target = seed_folder(folder, training.seed)
+    unfinished = folder / f".{target.name}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    best = training.best
+    about = {"config_id": training.config.config_id, "seed": training.seed, "epoch": best.epoch}
+    write_checkpoint(unfinished / _WEIGHTS, best.weights, about)
+    scalers = {name: _listed(s) for name, s in training.data.scalers.items()}
+    write_atomically(unfinished / _SCALER, json.dumps(scalers))
+    _write_encoder(training, unfinished / _ENCODER)
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+    return SeedRun(
+        seed=training.seed,
+        epoch=best.epoch,
+        valid=training.reports[best.epoch - 1].valid,
+        reports=[asdict(report) for report in training.reports],
+        device=training.device.type,
+        precision=training.precision,
+    )
+
+
+def load_seed(
+    folder: Path, seed: int, config: Config, record: ModelRecord, *, device: str = "auto"
+) -> SeedModel:
+    """The trained network of one seed.
+
+    Args:
+        folder: The model folder.
+        seed: One of its finished seeds.
+        config: From `hscl.trained.record.read_folder`.
+        record: Likewise.
+        device: Where to predict, as `run.device`; not necessarily where it was trained.
+
+    Returns:
+        The network, ready to predict.
+
+    Raises:
+        InputError: Files are missing, damaged, or do not belong together.
+    """
+    place = seed_folder(folder, seed)
+    encoder_files = str((place / _ENCODER).resolve())
+    own = config.with_overrides({"model.text.encoder": encoder_files, "run.device": device})
+    about = read_record(place / _WEIGHTS)
+    if about.get("config_id") != record.config_id or about.get("seed") != seed:
+        raise InputError(f"{place / _WEIGHTS} must be seed {seed} of {folder}, but is {about}")
+    try:
+        scalers = {
+            name: Scaler(*(np.array(values, np.float32) for values in pair))
+            for name, pair in json.loads((place / _SCALER).read_text(encoding="utf-8")).items()
+        }
+        with torch_stream(seed, "unused"):  # what is drawn here is overwritten
+            text = own.model.text
+            encoder = load_text_encoder(text, pretrained=False) if text.finetune else None
+            network = HsclNetwork(own.model, Widths(**record.widths), encoder)  # type: ignore[arg-type]
+        network.load_state_dict(read_tensors(place / _WEIGHTS))
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{place} is damaged ({error}); train this seed again") from None
+    return SeedModel(seed, own, network.to(resolve_device(own.run.device)).eval(), scalers)
+
+
+def _write_encoder(training: Training, target: Path) -> None:
+    """Tokenizer and shape; the weights as well where they are no part of the network's."""
+    text = training.config.model.text
+    load_tokenizer(text.encoder).save_pretrained(target)
+    if text.finetune:
+        encoder = training.network.text_encoder
+        if isinstance(encoder, TextEncoder):
+            encoder.model.config.save_pretrained(target)
+        return
+    for other in sorted(target.parent.parent.glob(f"seed-*/{_ENCODER}")):
+        shutil.copytree(other, target, dirs_exist_ok=True, copy_function=_link)
+        return
+    with quiet_transformers():
+        load_text_encoder(text).model.save_pretrained(target)
+
+
+def _link(source: str, target: str) -> None:
+    """One file under two names where the file system can, as frozen weights never change."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _listed(scaler: Scaler) -> list[list[float]]:
+    return [scaler.mean.tolist(), scaler.scale.tolist()]

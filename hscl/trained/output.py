@@ -1,0 +1,90 @@
+"""The result of `hscl evaluate` as a table in the terminal."""
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from hscl.metrics import METRICS
+from hscl.trained.card import NAMES, format_metric
+from hscl.trained.evaluate import Evaluation
+from hscl.trained.predict import Predictions
+
+__all__ = ["evaluation_lines", "formatted"]
+
+
+def evaluation_lines(evaluation: Evaluation) -> list[str]:
+    """Metrics of each seed, their mean and deviation, and what to know about them.
+
+    Args:
+        evaluation: The result.
+
+    Returns:
+        Lines of text.
+    """
+    head = ["test", *(NAMES[name] for name in METRICS)]
+    rows = [
+        [f"seed {seed}", *(format_metric(n, values[n]) for n in METRICS)]
+        for seed, values in evaluation.by_seed.items()
+    ]
+    if len(rows) > 1:
+        for label, part in (("mean", "mean"), ("± sd", "sd")):
+            cells = [format_metric(n, evaluation.summary[n][part]) for n in METRICS]
+            rows.append([label, *cells])
+        cells = [format_metric(n, evaluation.ensemble[n]) for n in METRICS]
+        rows.append(["mean prediction", *cells])
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in (head, *rows)
+    ]
+    lines.append("")
+    lines.append(
+        f"{evaluation.utterances} utterances of data set {evaluation.digest[:12]}"
+        + ("" if evaluation.same_data else ", which is not the one it was trained on")
+        + ". Shares in percent; Has0: all utterances, Non0: without zeros."
+    )
+    times = evaluation.earlier
+    lines.append(
+        "The first test evaluation of these models, recorded in evaluations.jsonl."
+        if not times
+        else f"A test set was opened {times} time{'s' if times > 1 else ''} before with these "
+        "models (evaluations.jsonl): do not choose by it."
+    )
+    return lines
+
+
+def formatted(predictions: Predictions, form: str, *, text: bool = False) -> str:
+    """One line an utterance.
+
+    Args:
+        predictions: What to write.
+        form: "jsonl" or "csv" (with a line of names).
+        text: The utterances are bare texts: one column `text` instead of video and utterance.
+
+    Returns:
+        Lines, each ended. `spread` is null or empty for a single seed.
+    """
+    rows = _rows(predictions, text=text)
+    if form == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _rows(predictions: Predictions, *, text: bool) -> list[dict[str, Any]]:
+    numbers = zip(predictions.mean.tolist(), predictions.spread.tolist(), strict=True)
+    names = zip(predictions.videos, predictions.utterances, strict=True)
+    rows = []
+    for (video, utterance), (mean, spread) in zip(names, numbers, strict=True):
+        who = {"text": utterance} if text else {"video": video, "utterance": utterance}
+        known = None if math.isnan(spread) else spread
+        rows.append({**who, "prediction": mean, "spread": known, "seeds": len(predictions.seeds)})
+    return rows

@@ -1,0 +1,201 @@
+"""A model folder and utterances -> predictions: the mean over its seeds, and their spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hscl.config import Config
+from hscl.data.dataset import Dataset
+from hscl.data.splits import Split, open_inputs
+from hscl.errors import InputError
+from hscl.model.batch import Widths
+from hscl.trained.folder import SeedModel, load_seed
+from hscl.trained.missing import unseen_warnings
+from hscl.trained.record import ModelRecord, read_folder
+from hscl.training.evaluation import Feed, predict
+from hscl.training.execution import cpu_threads, resolve_device
+from hscl.training.prepared import PreparedSplit, prepare_inputs
+
+__all__ = ["Predictions", "TrainedModel", "load_model"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Sentiment of N utterances.
+
+    Attributes:
+        videos: (N,) video of each utterance, empty for bare text.
+        utterances: (N,) its name within the video, or the text itself.
+        seeds: (S,) the models that were asked.
+        by_seed: (S, N) float64 prediction of each model.
+        warnings: What there is to say about them, such as modalities that are missing.
+    """
+
+    videos: list[str]
+    utterances: list[str]
+    seeds: list[int]
+    by_seed: NDArray[np.float64]
+    warnings: list[str]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(N,) the prediction: mean over the seeds."""
+        mean: NDArray[np.float64] = self.by_seed.mean(axis=0)
+        return mean
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """(N,) standard deviation (n − 1) over the seeds; NaN for a single one."""
+        if len(self.seeds) < 2:
+            return np.full(self.by_seed.shape[1], np.nan)
+        spread: NDArray[np.float64] = self.by_seed.std(axis=0, ddof=1)
+        return spread
+
+
+class TrainedModel:
+    """The models of a folder that `hscl train` wrote; each is loaded when it is first asked.
+
+    Attributes:
+        folder: Where they are.
+        config: Their configuration.
+        record: What they were trained on, and how well they did on valid.
+    """
+
+    def __init__(self, folder: Path | str, *, device: str = "auto") -> None:
+        """Open a model folder; see `hscl.load`.
+
+        Raises:
+            InputError: It is no such folder, no seed is finished, or the device is not there.
+        """
+        self.folder = Path(folder)
+        self.config, self.record = read_folder(self.folder)
+        if not self.record.runs:
+            raise InputError(
+                f"{folder} must hold at least one finished seed, but training has not finished "
+                "any; run the same hscl train command again to go on"
+            )
+        resolve_device(device)
+        self._device = device
+        self._models: dict[int, SeedModel] = {}
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({str(self.folder)!r}, seeds={self.seeds})"
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the finished models."""
+        return [run.seed for run in self.record.runs]
+
+    def predict(
+        self,
+        data: Dataset | Path | str,
+        *,
+        split: str | None = None,
+        seed: int | None = None,
+    ) -> Predictions:
+        """Predict the utterances of a data set; labels are neither needed nor looked at.
+
+        Args:
+            data: An open data set, or its file.
+            split: Only these utterances; None takes all.
+            seed: Only this model; None takes all.
+
+        Returns:
+            Predictions in the order of the file.
+
+        Raises:
+            InputError: The file is no data set, its features have other widths, there is no such
+                split or no such seed.
+        """  # noqa: DOC502 - raised by the steps
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+        return self.predict_split(open_inputs(dataset, split), seed=seed)
+
+    def predict_texts(self, texts: Sequence[str], *, seed: int | None = None) -> Predictions:
+        """Predict from words alone; other modalities count as missing.
+
+        Args:
+            texts: One utterance each, at least one.
+            seed: Only this model; None takes all.
+
+        Returns:
+            Predictions in the order of the texts.
+
+        Raises:
+            InputError: There is no text, one is empty, or there is no such seed.
+        """
+        if isinstance(texts, str) or not texts or not all(text.strip() for text in texts):
+            raise InputError("texts must be a list of one or more texts with words in them")
+        split = Split(
+            name="text",
+            videos=[""] * len(texts),
+            utterances=list(texts),
+            labels=None,
+            words=list(texts),
+            audio=None,
+            vision=None,
+        )
+        return self.predict_split(split, seed=seed)
+
+    def predict_split(self, split: Split, *, seed: int | None = None) -> Predictions:
+        """Predict the utterances of an open split.
+
+        Args:
+            split: The utterances.
+            seed: Only this model; None takes all.
+
+        Returns:
+            Predictions in the split's order.
+
+        Raises:
+            InputError: Its features have other widths, or there is no such seed.
+        """
+        seeds = self.seeds if seed is None else [seed]
+        if seed is not None and seed not in self.seeds:
+            raise InputError(f"{self.folder} has no seed {seed}; its seeds are {self.seeds}")
+        models = [self._model(one) for one in seeds]
+        prepared = prepare_inputs(split, models[0].config, _widths(self.record))
+        return Predictions(
+            videos=split.videos,
+            utterances=split.utterances,
+            seeds=seeds,
+            by_seed=np.stack([_predict(model, prepared) for model in models]),
+            warnings=unseen_warnings(prepared, self.config, self.record.missing),
+        )
+
+    def _model(self, seed: int) -> SeedModel:
+        if seed not in self._models:
+            self._models[seed] = load_seed(
+                self.folder, seed, self.config, self.record, device=self._device
+            )
+        return self._models[seed]
+
+
+def load_model(folder: Path | str, *, device: str = "auto") -> TrainedModel:
+    """Open a folder that `hscl train` wrote; the same as `hscl.load`.
+
+    Args:
+        folder: The model folder.
+        device: Where to predict: "auto", "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        The trained models.
+
+    Raises:
+        InputError: It is no such folder, no seed is finished, or the device is not there.
+    """  # noqa: DOC502 - raised by TrainedModel
+    return TrainedModel(folder, device=device)
+
+
+def _widths(record: ModelRecord) -> Widths:
+    widths = record.widths
+    return Widths(text=widths["text"] or 0, audio=widths["audio"], vision=widths["vision"])
+
+
+def _predict(model: SeedModel, prepared: PreparedSplit) -> NDArray[np.float64]:
+    config: Config = model.config
+    device = resolve_device(config.run.device)
+    with cpu_threads(config.run.threads):
+        return predict(model.network, prepared, Feed.of(config, model.scalers, device))

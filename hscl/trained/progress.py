@@ -1,0 +1,95 @@
+"""How a final training gets on: bars in a terminal, one line an epoch elsewhere."""
+
+import math
+from types import TracebackType
+from typing import Self
+
+from rich import progress as rich_progress
+from rich.console import Console
+
+from hscl.trained.card import NAMES, format_metric
+from hscl.trained.record import SeedRun
+from hscl.trained.train import FinalPlan
+from hscl.training.reports import EpochReport
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Listens to a final training and shows it on standard error.
+
+    Args:
+        plan: What is trained.
+        console: Where to; None is standard error.
+    """
+
+    def __init__(self, plan: FinalPlan, console: Console | None = None) -> None:
+        self._plan = plan
+        self._console = console or Console(stderr=True)
+        self._best = math.nan
+        self._live = self._console.is_terminal
+        self._bars = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[note]}"),
+            rich_progress.TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._live,
+        )
+        epochs = plan.config.train.epochs
+        self._all = self._bars.add_task("seeds", total=len(plan.seeds), note="")
+        self._epochs = self._bars.add_task("epochs", total=epochs, note="")
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+    def began(self, seed: int, epoch: int) -> None:
+        """A seed begins, or goes on after an epoch."""
+        self._best = math.nan
+        where = f"seed {seed} ({self._plan.seeds.index(seed) + 1} of {len(self._plan.seeds)})"
+        self._bars.update(self._all, completed=self._plan.seeds.index(seed))
+        self._bars.reset(self._epochs, description=f"seed {seed}", completed=epoch)
+        self._say(f"{where}: " + (f"goes on after epoch {epoch}" if epoch else "begins"))
+
+    def reported(self, seed: int, report: EpochReport) -> None:
+        """An epoch of a seed is done."""
+        note = f"loss {report.losses['total']:.3f}"
+        metric = self._plan.metric
+        if metric in report.valid:
+            value = report.valid[metric]
+            self._best = value if report.best else self._best
+            name = NAMES[metric].rstrip(" ↓")
+            note += f", valid {name} {format_metric(metric, value)}"
+            note += " (best)" if report.best else f" (best {format_metric(metric, self._best)})"
+        self._bars.update(self._epochs, completed=report.epoch, note=note)
+        epochs = self._plan.config.train.epochs
+        self._say(f"  epoch {report.epoch} of {epochs}: {note}, {report.seconds:.1f} s")
+
+    def finished(self, run: SeedRun) -> None:
+        """A seed's model is in place."""
+        self._bars.update(self._all, completed=self._plan.seeds.index(run.seed) + 1)
+        text = f"seed {run.seed}: epoch {run.epoch}"
+        metric = self._plan.metric
+        if metric in run.valid:
+            value = format_metric(metric, run.valid[metric])
+            text += f", valid {NAMES[metric].rstrip(' ↓')} {value}"
+        if self._live:
+            self._console.print(text, highlight=False)
+        else:
+            self._say(text)
+
+    def _say(self, line: str) -> None:
+        if not self._live:
+            self._console.print(line, highlight=False, soft_wrap=True)

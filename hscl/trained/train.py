@@ -1,0 +1,270 @@
+"""Final training: one configuration on several seeds, resumable, into a model folder.
+
+Test is never opened here. A run that was killed goes on after the last saved epoch of the seed it
+was in; the models are bit for bit those of an undisturbed run.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, Protocol
+
+import hscl.metrics
+from hscl.config import Config
+from hscl.data.dataset import Dataset
+from hscl.errors import InputError, did_you_mean
+from hscl.trained.card import model_card
+from hscl.trained.folder import seed_folder, write_seed
+from hscl.trained.missing import count_missing
+from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
+from hscl.training.checkpoints import remove_unfinished
+from hscl.training.loop import NonFiniteError, Training
+from hscl.training.prepared import TrainingData, merge_for_fit, prepare
+from hscl.training.reports import EpochReport
+from hscl.training.resuming import STATE
+
+__all__ = ["FinalPlan", "Listener", "check_seeds", "plan_final", "train_final"]
+
+_STATES = ".training"
+# Checkpoints may take up to this share of the time.
+_CHECKPOINT_SHARE = 0.05
+
+
+class Listener(Protocol):
+    """Whoever wants to know how a final training gets on."""
+
+    def began(self, seed: int, epoch: int) -> None:
+        """A seed begins, or goes on after an epoch."""
+
+    def reported(self, seed: int, report: EpochReport) -> None:
+        """An epoch of a seed is done."""
+
+    def finished(self, run: SeedRun) -> None:
+        """A seed's model is in place."""
+
+
+@dataclass(frozen=True)
+class FinalPlan:
+    """What is to be trained.
+
+    Attributes:
+        config: The configuration, its number of epochs replaced where that was asked for.
+        data: Prepared; train and valid merged where that was asked for.
+        seeds: One training each.
+        metric: Chooses each seed's epoch.
+        fit: "train" or "train+valid".
+    """
+
+    config: Config
+    data: TrainingData
+    seeds: tuple[int, ...]
+    metric: str
+    fit: str
+
+
+def check_seeds(seeds: Sequence[int], study: Collection[int]) -> tuple[int, ...]:
+    """Refuse seeds that a study has used, and repeated ones.
+
+    Args:
+        seeds: Listed by hand.
+        study: The seeds of the study that the configuration comes from.
+
+    Returns:
+        The seeds.
+
+    Raises:
+        InputError: There are none, one is below 0 or comes twice, or the study used it.
+    """
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise InputError(f"seeds must be different whole numbers from 0 on, but got {list(seeds)}")
+    used = sorted(set(seeds) & set(study))
+    if used:
+        raise InputError(
+            f"seeds of a final training must be fresh, but the study chose by {used}; "
+            "leave them out of --seed-list"
+        )
+    return tuple(seeds)
+
+
+def plan_final(
+    config: Config,
+    dataset: Dataset,
+    seeds: Sequence[int],
+    *,
+    metric: str = "mae",
+    fit: Literal["train", "train+valid"] = "train",
+    epochs: int | None = None,
+) -> FinalPlan:
+    """Prepare a final training; nothing is written but the cache of frozen text features.
+
+    Args:
+        config: The configuration.
+        dataset: Its train and valid are opened.
+        seeds: One training each.
+        metric: The valid metric that chooses each seed's epoch.
+        fit: "train+valid" trains on both, for deployment; then `epochs` is needed.
+        epochs: Replaces `train.epochs`; the learning-rate schedule follows.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: The data do not fit the configuration, or the options do not fit together.
+    """
+    if metric not in hscl.metrics.MODE:
+        raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, hscl.metrics.MODE)}")
+    if fit == "train+valid" and epochs is None:
+        raise InputError(
+            "--fit train+valid leaves no split to choose an epoch by, so it must come with "
+            "--epochs E; take the best epochs of an ordinary training as a guide"
+        )
+    if fit == "train" and epochs is not None:
+        raise InputError(
+            "--epochs belongs to --fit train+valid; otherwise valid chooses the epoch, and "
+            "train.epochs in the configuration says how many there are at most"
+        )
+    data = prepare(dataset, config)
+    if epochs is not None:
+        config = config.with_overrides({"train.epochs": epochs})
+        data = merge_for_fit(data)
+    return FinalPlan(config, data, tuple(seeds), metric, fit)
+
+
+def train_final(plan: FinalPlan, out: Path, listener: Listener) -> ModelRecord:
+    """Train every seed that is not finished yet.
+
+    Args:
+        plan: What to train.
+        out: The model folder: new, empty, or begun by the same plan.
+        listener: Is told how it gets on.
+
+    Returns:
+        The folder's record, all seeds finished.
+
+    Raises:
+        InputError: The folder holds something else, or another process trains into it.
+        NonFiniteError: A seed failed; the finished ones are kept.
+    """  # noqa: DOC502 - raised by the steps
+    new = _record_of(plan)
+    record = _continued(out, new)
+    Training(plan.config, plan.data, seed=plan.seeds[0], metric=plan.metric)  # can it be built?
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        record = _continued(out, new)  # as another process may have finished meanwhile
+        remove_unfinished(out)
+        write_folder(out, plan.config, record, model_card(plan.config, record))
+        for seed in plan.seeds:
+            if any(run.seed == seed for run in record.runs) and seed_folder(out, seed).is_dir():
+                continue
+            record = record.with_run(_train_seed(plan, seed, out, listener))
+            write_folder(out, plan.config, record, model_card(plan.config, record))
+            shutil.rmtree(out / _STATES / f"seed-{seed}", ignore_errors=True)
+        shutil.rmtree(out / _STATES, ignore_errors=True)
+    return record
+
+
+def _train_seed(plan: FinalPlan, seed: int, out: Path, listener: Listener) -> SeedRun:
+    training = Training(plan.config, plan.data, seed=seed, metric=plan.metric)
+    states = out / _STATES / f"seed-{seed}"
+    if (states / STATE).exists():
+        training.restore(states)
+    listener.began(seed, training.epoch)
+    saved, cost = time.monotonic(), 0.0
+    try:
+        for report in training:
+            listener.reported(seed, report)
+            if not report.finished and time.monotonic() - saved >= cost / _CHECKPOINT_SHARE:
+                began = time.monotonic()
+                training.save(states)
+                saved = time.monotonic()
+                cost = saved - began
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"seed {seed}: {error}. Finished seeds are kept; to go without this one, give the "
+            "others by --seed-list"
+        ) from error
+    run = write_seed(out, training)
+    listener.finished(run)
+    return run
+
+
+def _record_of(plan: FinalPlan) -> ModelRecord:
+    sizes = {plan.fit: len(plan.data.train)}
+    if plan.data.valid is not None:
+        sizes["valid"] = len(plan.data.valid)
+    return ModelRecord(
+        config_id=plan.config.config_id,
+        digest=plan.data.digest,
+        fit=plan.fit,
+        metric=plan.metric,
+        seeds=list(plan.seeds),
+        widths=dict(vars(plan.data.widths)),
+        splits=sizes,
+        missing=count_missing(plan.data.train, plan.config),
+        versions={
+            "python": platform.python_version(),
+            "hscl": version("hscl-search"),
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "safetensors")},
+        },
+    )
+
+
+def _continued(out: Path, new: ModelRecord) -> ModelRecord:
+    # The record to go on from: the folder's, where it is of the same plan, else the new one.
+    if not out.exists():
+        return new
+    if not out.is_dir() or (not (out / METRICS_FILE).exists() and any(out.iterdir())):
+        raise InputError(
+            f"{out} must be a new or empty folder, or one that hscl train began, but holds "
+            "something else; give another --out"
+        )
+    if not (out / METRICS_FILE).exists():
+        return new
+    _, old = read_folder(out)
+    differing = [
+        f"{what} {getattr(old, name)} there, {getattr(new, name)} now"
+        for name, what in _IDENTITY.items()
+        if getattr(old, name) != getattr(new, name)
+    ]
+    if not set(old.seeds) <= set(new.seeds):
+        differing.append(
+            f"seeds {old.seeds} there, {new.seeds} now (more may be added, none left)"
+        )
+    if differing:
+        raise InputError(
+            f"{out} must hold the same training to go on with it, but differs: "
+            f"{'; '.join(differing)}. Give another --out"
+        )
+    return replace(new, runs=old.runs)
+
+
+_IDENTITY = {
+    "config_id": "configuration",
+    "digest": "data",
+    "fit": "fit",
+    "metric": "metric",
+}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    # A lock that the kernel frees when this process ends, however it ends.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"only one hscl train may write to {folder} at a time, and another one does; "
+                "wait for it, or give another --out"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,299 @@
+"""The epoch loop: yields one report an epoch, keeps the best epoch, knows no listener.
+
+A training is a pure function of configuration, data and seed (on a CPU: to the last bit). It can
+be stopped after any epoch, saved, and continued in another process as if nothing had happened.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hscl import metrics
+from hscl.config import Config
+from hscl.errors import InputError, RunError, did_you_mean
+from hscl.loss.hierarchy import LossTerms
+from hscl.model.batch import Batch
+from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.text_encoder import load_text_encoder
+from hscl.seeding import numpy_stream, torch_stream
+from hscl.training.batches import Absent, draw_absent, training_batches
+from hscl.training.evaluation import Feed, is_collapsed, predict
+from hscl.training.execution import (
+    autocast,
+    cpu_threads,
+    peak_memory,
+    reset_peak_memory,
+    resolve_device,
+    resolve_precision,
+)
+from hscl.training.optimisation import (
+    backward,
+    build_optimizer,
+    clip_gradients,
+    learning_rate_factor,
+    set_learning_rates,
+)
+from hscl.training.prepared import PreparedSplit, TrainingData
+from hscl.training.reports import BestEpoch, EpochReport
+from hscl.training.resuming import load_state, save_state
+
+__all__ = ["BestEpoch", "EpochReport", "NonFiniteError", "Training"]
+
+TERMS = tuple(field.name for field in fields(LossTerms))
+
+
+class NonFiniteError(RunError):
+    """A loss, gradient or prediction is NaN or infinite: this training has failed."""
+
+
+class Training:
+    """One configuration trained with one seed. Iterating trains; each report is one epoch.
+
+    Args:
+        config: The configuration.
+        data: Prepared for this configuration's text encoder; never written to.
+        seed: Decides initial weights, data order, dropout and hidden modalities.
+        metric: Which valid metric chooses the epoch, and ends the training by `train.patience`.
+
+    Raises:
+        InputError: The device is not there, a head count does not divide its width, a modality is
+            missing from the data, or there is no such metric.
+    """
+
+    def __init__(
+        self, config: Config, data: TrainingData, *, seed: int, metric: str = "mae"
+    ) -> None:
+        if metric not in metrics.MODE:
+            raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, metrics.MODE)}")
+        self.config = config
+        self.data = data
+        self.seed = seed
+        self.metric = metric
+        self.device = resolve_device(config.run.device)
+        self.precision = resolve_precision(config.run, self.device)
+        self.reports: list[EpochReport] = []
+        self._best: BestEpoch | None = None
+        self._feed = Feed.of(config, data.scalers, self.device)
+        with torch_stream(seed, "weights"):
+            text = config.model.text
+            encoder = load_text_encoder(text) if text.finetune else None
+            network = HsclNetwork(config.model, data.widths, encoder)
+        self.network = network.to(self.device)
+        # Batches differ in length, which would otherwise compile anew for every shape.
+        self._forward = (
+            torch.compile(self.network, dynamic=True) if config.run.compile else self.network
+        )
+        self._optimizer = build_optimizer(self.network, config.train)
+
+    def __iter__(self) -> Iterator[EpochReport]:
+        """Train, one epoch each time the next report is asked for.
+
+        Yields:
+            One report an epoch.
+
+        Raises:
+            NonFiniteError: A loss, gradient or prediction is not finite.
+        """  # noqa: DOC502 - raised by the epoch
+        while not self.finished:
+            yield self._run_epoch()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.reports)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or patience is over."""
+        return bool(self.reports) and self.reports[-1].finished
+
+    @property
+    def best(self) -> BestEpoch:
+        """The best epoch so far.
+
+        Raises:
+            RunError: No epoch is done yet.
+        """
+        if self._best is None:
+            raise RunError("there is a best epoch once an epoch is done, but none is done yet")
+        return self._best
+
+    def predict(self, split: PreparedSplit) -> NDArray[np.float64]:
+        """Predictions (N,) with the best epoch's weights; training can go on afterwards.
+
+        Args:
+            split: Prepared with the same text encoder.
+
+        Raises:
+            RunError: No epoch is done yet.
+        """  # noqa: DOC502 - raised by best
+        weights = {name: w.to(self.device) for name, w in self.best.weights.items()}
+        self.network.eval()
+
+        def forward(batch: Batch) -> ModelOutput:
+            with autocast(self.device, self.precision):
+                return torch.func.functional_call(self.network, weights, (batch,))  # type: ignore[no-any-return]
+
+        with cpu_threads(self.config.run.threads):
+            return predict(forward, split, self._feed, batch_size=self.config.run.micro_batch)
+
+    def save(self, folder: Path | str) -> Path:
+        """Put everything that `restore` needs into a folder, atomically.
+
+        Args:
+            folder: Of this training alone; made where it is missing.
+
+        Returns:
+            The file with the state.
+
+        Raises:
+            RunError: No epoch is done yet.
+        """  # noqa: DOC502 - raised by best
+        about = {**self._identity(), "config": self.config.to_json()}
+        return save_state(
+            Path(folder), about, self.network, self._optimizer, self.reports, self.best
+        )
+
+    def restore(self, folder: Path | str) -> None:
+        """Go on where a saved training stopped: the next report is that of the next epoch.
+
+        Args:
+            folder: Where `save` put it.
+
+        Raises:
+            InputError: There is no saved state, it is damaged, or it belongs to another training.
+        """  # noqa: DOC502 - raised by load_state
+        self.reports, self._best = load_state(
+            Path(folder), self._identity(), self.network, self._optimizer
+        )
+
+    def _compute(self, batch: Batch) -> ModelOutput:
+        with autocast(self.device, self.precision):
+            return self._forward(batch)  # type: ignore[no-any-return]
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "config_id": self.config.config_id,
+            "seed": self.seed,
+            "metric": self.metric,
+            "digest": self.data.digest,
+        }
+
+    def _run_epoch(self) -> EpochReport:
+        began = time.perf_counter()
+        epoch = self.epoch + 1
+        reset_peak_memory(self.device)
+        with (
+            cpu_threads(self.config.run.threads),
+            torch_stream(self.seed, "dropout", epoch, device=self.device),
+        ):
+            losses, steps = self._train(epoch)
+            valid, collapsed = self._validate(epoch)
+        best = self._keep_best(epoch, valid.get(self.metric, math.nan))
+        report = EpochReport(
+            epoch=epoch,
+            losses=losses,
+            valid=valid,
+            collapsed=collapsed,
+            best=best,
+            finished=self._is_last(epoch),
+            seconds=time.perf_counter() - began,
+            steps=steps,
+            peak_memory=peak_memory(self.device),
+        )
+        self.reports.append(report)
+        return report
+
+    def _train(self, epoch: int) -> tuple[dict[str, float], int]:
+        # One pass over train; mean of each loss term over its utterances, and the steps.
+        train = self.config.train
+        split = self.data.train
+        # Its own streams: how much randomness the model takes does not move the data order.
+        batches = training_batches(
+            self._feed.costs(split),
+            train.batch_size,
+            train.batching,
+            numpy_stream(self.seed, "order", epoch),
+        )
+        hiding = numpy_stream(self.seed, "modality_dropout", epoch)
+        totals = np.zeros(len(TERMS))
+        self.network.train()
+        for step, rows in enumerate(batches):
+            absent = draw_absent(len(rows), train.modality_dropout, hiding)
+            done = (epoch - 1) * len(batches) + step
+            set_learning_rates(self._optimizer, learning_rate_factor(train, done, len(batches)))
+            totals += self._step(rows, absent, f"epoch {epoch}, step {step + 1}") * len(rows)
+        means = totals / len(split)
+        return dict(zip(TERMS, means.tolist(), strict=True)), len(batches)
+
+    def _step(
+        self, rows: NDArray[np.int64], absent: Absent | None, where: str
+    ) -> NDArray[np.float64]:
+        # One update of the weights; the loss terms before it, in the order of TERMS.
+        size = self.config.run.micro_batch or len(rows)
+        cuts = [slice(start, start + size) for start in range(0, len(rows), size)]
+        parts = [
+            self._feed.batch(self.data.train, rows[cut], absent and absent.part(cut))
+            for cut in cuts
+        ]
+        self._optimizer.zero_grad(set_to_none=True)
+        terms = backward(self._compute, parts, self.config.loss)
+        norm = clip_gradients(self.network, self.config.train.clip)
+        # One transfer from the device a step, and nothing is updated by what is not finite.
+        named = [getattr(terms, name) for name in TERMS]
+        *values, length = torch.stack([t.detach().float() for t in (*named, norm)]).tolist()
+        bad = [n for n, v in zip(TERMS, values, strict=True) if not math.isfinite(v)]
+        if bad or not math.isfinite(length):
+            what = f"the loss ({', '.join(bad)})" if bad else "the gradient"
+            raise NonFiniteError(
+                f"every loss and gradient must be finite, but {what} is not in {where}; "
+                "a lower learning rate, a higher temperature or train.clip may help"
+            )
+        self._optimizer.step()
+        return np.array(values)
+
+    def _validate(self, epoch: int) -> tuple[dict[str, float], bool]:
+        # All metrics on valid, and whether the model predicts the same for everyone.
+        split = self.data.valid
+        if split is None or split.labels is None:
+            return {}, False
+        self.network.eval()
+        predictions = predict(
+            self._compute, split, self._feed, batch_size=self.config.run.micro_batch
+        )
+        if not np.isfinite(predictions).all():
+            raise NonFiniteError(
+                f"every prediction must be finite, but on valid after epoch {epoch} "
+                f"{int((~np.isfinite(predictions)).sum())} of {len(predictions)} are not"
+            )
+        collapsed = is_collapsed(predictions)
+        valid = metrics.evaluate(split.labels.astype(np.float64), predictions)
+        if collapsed:
+            valid["corr"] = math.nan  # what differs is rounding
+        return valid, collapsed
+
+    def _keep_best(self, epoch: int, value: float) -> bool:
+        # Keeps this epoch's weights if it is the best so far, or there is nothing to choose by.
+        if self.data.valid is not None and self._best is not None:
+            old = self._best.value
+            lower = metrics.MODE[self.metric] == "min"
+            better = value < old if lower else value > old
+            if not better and not (math.isnan(old) and not math.isnan(value)):
+                return False
+        weights = {
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in self.network.state_dict().items()
+        }
+        self._best = BestEpoch(epoch, value, weights)
+        return True
+
+    def _is_last(self, epoch: int) -> bool:
+        waited = epoch - self.best.epoch >= self.config.train.patience
+        return waited or epoch >= self.config.train.epochs

@@ -1,0 +1,188 @@
+"""A training's whole state in a folder, so that another process can go on after any epoch.
+
+Two files, both safetensors with plain values in their header:
+
+    state.safetensors         weights, optimizer, every report so far, what the training is
+    best-<epoch>.safetensors  the best epoch's weights, named by `state.safetensors`
+
+The best epoch is written first and the state names it, so that a kill between the two leaves
+the old state with the old best. There is no random state: every stream is a function of seed and
+epoch (`hscl.seeding`), and no schedule's state: the rate is a function of the step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hscl.errors import InputError
+from hscl.training.checkpoints import (
+    read_record,
+    read_tensors,
+    remove_unfinished,
+    write_checkpoint,
+)
+from hscl.training.reports import BestEpoch, EpochReport
+
+__all__ = ["STATE", "best_path", "load_state", "read_best", "save_state"]
+
+STATE = "state.safetensors"
+_LAYOUT = 1
+_WEIGHTS = "weights/"
+_OPTIMIZER = "optimizer/"
+
+
+def best_path(folder: Path, epoch: int) -> Path:
+    """Where the weights of a best epoch stand."""
+    return folder / f"best-{epoch:04d}.safetensors"
+
+
+def save_state(
+    folder: Path,
+    about: Mapping[str, Any],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    reports: Sequence[EpochReport],
+    best: BestEpoch,
+) -> Path:
+    """Put a training's state into a folder; a kill at any moment leaves the old or the new one.
+
+    Args:
+        folder: Made where it is missing; holds one training.
+        about: What the training is (configuration, seed, data, metric); JSON-able.
+        network: Its current weights are saved.
+        optimizer: Its moments are saved.
+        reports: Every epoch so far, at least one.
+        best: The best of them.
+
+    Returns:
+        The file with the state.
+    """
+    of_best = best_path(folder, best.epoch)
+    epoch = len(reports)
+    if best.epoch == epoch or not of_best.exists():
+        record = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **about}
+        write_checkpoint(of_best, best.weights, record)
+    tensors: dict[str, torch.Tensor] = {}
+    if not reports[-1].finished:  # nothing goes on from a finished training
+        tensors |= _optimizer_tensors(network, optimizer)
+        if best.epoch != epoch:  # else the two are the same, and written once
+            tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
+    record = {
+        "layout": _LAYOUT,
+        **about,
+        "best": {"epoch": best.epoch, "value": best.value},
+        "reports": [asdict(report) for report in reports],
+    }
+    path = write_checkpoint(folder / STATE, tensors, record)
+    for old in folder.glob("best-*.safetensors"):
+        if old != of_best:
+            old.unlink(missing_ok=True)
+    remove_unfinished(folder)
+    return path
+
+
+def load_state(
+    folder: Path,
+    identity: Mapping[str, Any],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> tuple[list[EpochReport], BestEpoch]:
+    """Read what `save_state` wrote, into the network and the optimizer.
+
+    Args:
+        folder: Where it was saved.
+        identity: What makes the training that goes on the one that was saved.
+        network: Takes the weights.
+        optimizer: Takes the moments.
+
+    Returns:
+        The reports so far and the best epoch.
+
+    Raises:
+        InputError: There is no state, it is damaged, or it belongs to another training.
+    """
+    path = folder / STATE
+    record = read_record(path)
+    if record.get("layout") != _LAYOUT:
+        raise InputError(
+            f"{path} must have layout {_LAYOUT}, but has {record.get('layout')!r}: it was written "
+            "by another version of hscl; remove the folder to begin again"
+        )
+    differing = [name for name, value in identity.items() if record.get(name) != value]
+    if differing:
+        there = ", ".join(f"{name} = {record.get(name)!r}" for name in differing)
+        ours = ", ".join(f"{name} = {identity[name]!r}" for name in differing)
+        raise InputError(
+            f"{folder} must hold this training ({ours}), but holds another ({there}); "
+            "use another folder"
+        )
+    reports = [EpochReport(**report) for report in record["reports"]]
+    epoch, value = record["best"]["epoch"], record["best"]["value"]
+    best = BestEpoch(epoch, value, read_tensors(best_path(folder, epoch)))
+    if not reports[-1].finished:
+        tensors = read_tensors(path)
+        same = epoch == len(reports)
+        network.load_state_dict(best.weights if same else _part(tensors, _WEIGHTS))
+        _load_optimizer(network, optimizer, _part(tensors, _OPTIMIZER))
+    return reports, best
+
+
+def read_best(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The best epoch's weights in a folder, and what they are.
+
+    Args:
+        folder: Where a training was saved; `state.safetensors` may have been removed since.
+
+    Returns:
+        The state dict, and a record with `epoch`, `value` and what the training is.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    if (folder / STATE).exists():
+        path = best_path(folder, read_record(folder / STATE)["best"]["epoch"])
+    else:
+        found = sorted(folder.glob("best-*.safetensors"))
+        if not found:
+            raise InputError(f"{folder} must hold a saved training, but has no best epoch")
+        path = found[-1]
+    return read_tensors(path), read_record(path)
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _optimizer_tensors(
+    network: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """The optimizer's state as "optimizer/<moment>/<parameter>"."""
+    return {
+        f"{_OPTIMIZER}{key}/{name}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _load_optimizer(
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Give the moments back; the groups with their rates come from the configuration."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    moments: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        moment, name = key.split("/", 1)
+        moments.setdefault(name, {})[moment] = tensor
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = {
+        position: moments[names[id(parameter)]]
+        for position, parameter in enumerate(parameters)
+        if names[id(parameter)] in moments
+    }
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

@@ -1,0 +1,103 @@
+"""A quick calibration of the very code: wide bands, but wrong methods fall outside them."""
+
+import math
+
+import numpy as np
+import pytest
+from calibration import Cell, null_cells, run_cell, run_looks_cell, run_power_cell
+
+from tune.evidence.pair import Rules, compare_pair
+from tune.simulate.runs import Effects, Share
+from tune.stats.intervals import crossed_variance
+
+STUDIES = 300
+FIVE = 5 * math.sqrt(0.05 * 0.95 / STUDIES)
+
+
+@pytest.mark.parametrize("pairs", [6, 10])
+@pytest.mark.parametrize(
+    ("metric", "effects"),
+    [
+        ("mae", Effects(video=0.1)),
+        ("mae", Effects(seed=0.1, video=0.0)),
+        ("mae", Effects(seed=0.05, video=0.1, shape="heavy")),
+        ("mae", Effects(video=0.1, failure_rate=0.1)),
+        ("acc2_non0", Effects(video=0.3, utterance=0.3)),
+        ("corr", Effects(video=0.3, utterance=0.3)),
+        ("f1_has0", Effects(video=0.3, utterance=0.3)),
+        ("acc2_has0", Effects(video=0.3, utterance=0.3, failure_rate=0.1)),
+        ("f1_non0", Effects(video=0.3, utterance=0.3, failure_rate=0.1)),
+    ],
+)
+def test_null_studies_seldom_claim_and_intervals_hold_the_truth(
+    metric: str, effects: Effects, pairs: int
+) -> None:
+    latent = metric != "mae"
+    cell = Cell("quick", metric, pairs, effects, latent=latent)
+    found = run_cell(cell, STUDIES, np.random.default_rng(pairs))
+    assert found.claims.value <= 0.05 + FIVE
+    assert found.new_videos.value >= 0.95 - FIVE
+    if not latent:
+        assert found.this_test_set.value == pytest.approx(0.95, abs=FIVE)
+
+
+def test_utterances_as_the_unit_fall_outside_the_band() -> None:
+    """What the code would claim if it took utterances for independent."""
+    rng = np.random.default_rng(0)
+    cell = Cell("quick", "mae", 10, Effects(video=0.1))
+    claims = 0
+    for _ in range(STUDIES):
+        runs, _here = cell.draw(rng)
+        error = np.abs(runs.predictions - runs.labels)
+        table = error[0] - error[1]
+        claims += crossed_variance(table, np.arange(runs.labels.size)).interval().excludes()
+    assert claims / STUDIES > 0.05 + FIVE
+
+
+def test_seeds_as_the_only_unit_fall_outside_the_band() -> None:
+    rng = np.random.default_rng(1)
+    cell = Cell("quick", "mae", 10, Effects(video=0.1))
+    claims = 0
+    for _ in range(STUDIES):
+        runs, _here = cell.draw(rng)
+        pair = compare_pair(runs, ("a", "b"), "mae", Rules(margin=0.02))
+        assert pair.this_test_set is not None
+        claims += pair.this_test_set.excludes()
+    assert claims / STUDIES > 0.05 + FIVE
+
+
+def test_the_power_on_this_test_set_is_the_exact_one() -> None:
+    by_t, by_flip, exact = run_power_cell(10, 1.0, STUDIES, np.random.default_rng(2))
+    assert exact == pytest.approx(0.80, abs=0.01)
+    assert by_t.value == pytest.approx(exact, abs=5 * by_t.error)
+    assert by_flip.value == pytest.approx(exact, abs=5 * by_flip.error)
+
+
+def test_declared_looks_share_the_false_claims_and_undeclared_ones_would_not() -> None:
+    share = run_looks_cell(5, 2, STUDIES, np.random.default_rng(3))
+    assert share.value <= 0.05 + FIVE
+
+
+def test_failed_runs_leave_some_studies_without_a_verdict() -> None:
+    cell = Cell("quick", "mae", 6, Effects(failure_rate=0.3))
+    found = run_cell(cell, 100, np.random.default_rng(4))
+    assert found.silent > 10
+    assert found.claims.studies == 100 - found.silent
+
+
+def test_the_table_covers_all_kinds_of_studies() -> None:
+    cells = null_cells()
+    assert {cell.pairs for cell in cells} == {6, 10, 20}
+    assert {"mae", "acc2_non0", "f1_non0", "corr"} <= {cell.metric for cell in cells}
+    assert {"normal", "heavy", "skewed"} == {cell.effects.shape for cell in cells}
+    lossy = {cell.metric for cell in cells if cell.effects.failure_rate}
+    assert {"mae", "acc2_has0", "f1_non0"} <= lossy
+    assert any(cell.videos == 8 for cell in cells)
+
+
+def test_a_share_has_its_binomial_error() -> None:
+    share = Share(5, 100)
+    assert share.value == 0.05
+    assert share.error == pytest.approx(0.02179, abs=1e-5)
+    assert str(share) == "0.050 ± 0.022"
+    assert math.isnan(Share(0, 0).value)

@@ -1,0 +1,65 @@
+"""Whole simulated studies judged: quick versions of the benchmark's cells."""
+
+import numpy as np
+import pytest
+from study_calibration import (
+    Split,
+    _best,
+    _spec,
+    better_half_sd,
+    null_study_claim,
+    parameters_called,
+    regrets,
+)
+
+from tune.simulate.runs import Effects
+from tune.simulate.world import flat_surface, hscl_surface
+
+
+@pytest.mark.slow
+def test_whole_studies_of_equal_configurations_seldom_claim() -> None:
+    claims = [null_study_claim(key, "random", "asha") for key in range(20)]
+    assert None not in claims
+    # Nominal .05: six or more of twenty come by chance in 3 of 10,000.
+    assert sum(map(bool, claims)) <= 5
+
+
+def test_a_failed_trial_leaves_a_verdict_or_none() -> None:
+    claims = {null_study_claim(key, "random", "asha", failures=0.5) for key in range(3)}
+    assert claims <= {None, False, True}
+
+
+@pytest.mark.slow
+def test_what_matters_is_called_so_and_what_does_nothing_seldom() -> None:
+    plain = hscl_surface, Effects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
+    called = [parameters_called(key, "random", "none", world=plain) for key in range(12)]
+    known = [one for one in called if one is not None]
+    assert len(known) == 12
+    assert sum(one["loss.alpha"] for one in known) <= 3
+    assert sum(one["loss.temperature"] for one in known) >= 9
+
+
+def test_where_nothing_matters_a_study_may_say_so_of_every_parameter() -> None:
+    called = parameters_called(3, "random", "none", world=(flat_surface, Effects()))
+    assert called is not None
+    assert set(called) == set(_spec().space)
+
+
+def test_nothing_can_be_better_than_the_best_point() -> None:
+    space, rng = _spec().searched, np.random.default_rng(0)
+    values = [hscl_surface(space.to_config(space.draw(rng))) for _ in range(300)]
+    assert min(values) > hscl_surface(_best())
+    below = sorted(values)[:150]
+    assert better_half_sd() == pytest.approx(np.std(below), rel=0.25)
+
+
+def test_regrets_are_never_negative_and_follow_the_key() -> None:
+    one = regrets(1, 0.02, Split(trials=10))
+    assert min(one) >= 0.0
+    assert one != regrets(2, 0.02, Split(trials=10))
+
+
+def test_all_three_ways_spend_the_epochs_of_the_study() -> None:
+    small, large = (regrets(1, 0.02, Split(8, 2, race)) for race in (3, 6))
+    assert 8 + (2 * 10 + 2 * 3) * 9 <= small.epochs <= 8 * 9 + (2 * 10 + 3 * 3) * 9
+    assert large.epochs > small.epochs

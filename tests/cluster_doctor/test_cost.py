@@ -1,0 +1,87 @@
+"""Cost: what a study does, divided by what runs at once, timed on its own first steps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.doctor.cost import estimate, time_first_steps
+from hscl.data.demo import write_demo
+from tune.study.size import slots_on
+from tune.study.spec import StudySpec
+from tune.study.toml import parse_spec
+
+BIG = {"CPU": 8.0, "GPU": 2.0, "memory": 64.0 * 2**30, "a100": 1.0}
+SMALL = {"CPU": 2.0}
+
+
+def _spec(**tables: Any) -> StudySpec:
+    base = {"train.epochs": 9, "model.text.finetune": False, "train.batch_size": 16}
+    space = {"loss.temperature": {"uniform": [0.1, 0.9]}}
+    return parse_spec({"base": base, "space": space} | tables)
+
+
+def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
+    spec = _spec(
+        sampler={"kind": "random", "trials": 9},
+        scheduler={"kind": "none"},
+        race={"keep": 2, "seeds": 3},
+        confirm={"seeds": 5},
+        resources={"cpus": 2.0, "gpus": 0.0},
+    )
+    cost = estimate(spec, 100.0, [BIG, SMALL])
+    trials = 9 + 3 * (2 + 1) + 5 * 2
+    assert cost.trials == trials
+    assert cost.epochs == trials * 9
+    assert cost.at_once == 4 + 1
+    assert cost.hours == pytest.approx(trials * 9 * 100 / 5 / 3600)
+    assert f"{trials} trials" in cost.in_words()
+
+
+def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
+    tables: dict[str, Any] = {
+        "sampler": {"trials": 27},
+        "race": {"seeds": 0},
+        "confirm": {"seeds": 0},
+    }
+    full = estimate(_spec(**tables, scheduler={"kind": "none"}), 1.0, [SMALL])
+    asha = estimate(_spec(**tables), 1.0, [SMALL])
+    assert asha.epochs == full.epochs == 27 * 9
+    # Rungs at 1 and 3: 27 · 1 + 9 · 2 + 3 · 6 epochs where a third goes on at each.
+    assert asha.usual_epochs == 27 + 18 + 18
+    assert "early stopping" in asha.in_words()
+    assert "early stopping" not in full.in_words()
+
+
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [
+        ({"cpus": 1.0}, 8),
+        ({"cpus": 0.1, "gpus": 0.1}, 20),
+        ({"cpus": 4.0, "gpus": 0.5}, 2),
+        ({"cpus": 1.0, "gpus": 3.0}, 0),
+        ({"cpus": 1.0, "memory_gib": 24.0}, 2),
+        ({"cpus": 1.0, "custom": {"a100": 0.5}}, 2),
+        ({"cpus": 1.0, "custom": {"tpu": 1.0}}, 0),
+    ],
+)
+def test_a_node_takes_as_many_trials_as_its_scarcest_resource_allows(
+    resources: dict[str, Any], slots: int
+) -> None:
+    assert slots_on(_spec(resources=resources), BIG) == slots
+
+
+def test_a_limit_on_concurrency_is_respected() -> None:
+    spec = _spec(resources={"concurrent": 3})
+    assert estimate(spec, 1.0, [BIG]).at_once == 3
+    assert estimate(_spec(), 1.0, [{"CPU": 0.0}]).at_once == 1
+
+
+def test_the_first_steps_are_timed_and_scaled_to_the_whole_of_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSCL_CACHE", str(tmp_path / "cache"))
+    write_demo(tmp_path / "demo.arrow", utterances=400)
+    timed = time_first_steps(_spec(), str(tmp_path / "demo.arrow"))
+    assert timed["seconds_per_epoch"] > 0
+    assert timed["peak_memory"] > 2**20

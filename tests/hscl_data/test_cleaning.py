@@ -1,0 +1,63 @@
+"""Cleaning: float32, finite, one width; and all that was done is counted."""
+
+import numpy as np
+import pytest
+
+from hscl.data.cleaning import Cleaning
+from hscl.data.ids import Key
+from hscl.data.readers.sources import FieldError, Frames, Listed, Source
+
+
+def _source(audio: list[Frames | None], words: list[str | None] | None = None) -> Source:
+    count = len(audio)
+    return Source(
+        name="f",
+        keys=[Key("v", str(k)) for k in range(count)],
+        splits=[None] * count,
+        labels=[None] * count,
+        words=words or [None] * count,
+        audio=Listed(audio),
+    )
+
+
+def test_values_are_float32_and_finite_and_counted() -> None:
+    largest = float(np.finfo(np.float32).max)
+    frames = np.array([[1e300, -np.inf], [np.nan, 0.1], [largest, 3e38]])
+    cleaning = Cleaning()
+
+    (row,) = cleaning.rows([_source([frames])])
+
+    assert row.audio is not None
+    assert row.audio.dtype == np.float32
+    assert row.audio.tolist() == [[0, 0], [0, np.float32(0.1)], [0, np.float32(3e38)]]
+    assert cleaning.replaced == {"audio": 4}
+    assert np.isinf(frames[0, 1]), "the source is left as it was"
+
+
+def test_sequences_without_any_number_are_missing() -> None:
+    cleaning = Cleaning()
+
+    rows = list(
+        cleaning.rows(
+            [_source([None, np.zeros((0, 2)), np.zeros((4, 2)), np.full((1, 2), np.nan)])]
+        )
+    )
+
+    assert [row.audio for row in rows] == [None] * 4
+    assert cleaning.missing == {"text": 4, "audio": 4, "vision": 4}
+    assert cleaning.zeroed == {"audio": 2}
+
+
+def test_another_width_names_the_utterance() -> None:
+    with pytest.raises(FieldError, match="field 'audio', video v, utterance 1: must be 3 wide"):
+        list(Cleaning().rows([_source([np.ones((2, 3)), np.ones((2, 4))])]))
+
+
+def test_words_are_stripped_and_blank_ones_missing() -> None:
+    rows = Cleaning().rows([_source([None, None, None], [" a b ", "  ", None])])
+    assert [row.text for row in rows] == ["a b", None, None]
+
+
+def test_text_that_is_no_unicode_is_named() -> None:
+    with pytest.raises(FieldError, match="field 'text', video v, utterance 0"):
+        list(Cleaning().rows([_source([None], ["\ud800"])]))

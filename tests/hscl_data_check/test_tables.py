@@ -1,0 +1,42 @@
+"""The check for the eyes: all sizes are there, and names with brackets are printed as they are."""
+
+import io
+
+from check_reports import facts
+from rich.console import Console
+
+from hscl.data.check.tables import print_report
+
+
+def _printed(**changes: object) -> str:
+    stream = io.StringIO()
+    print_report(facts(**changes), Console(file=stream, width=120))
+    return stream.getvalue()
+
+
+def test_sizes_lengths_and_labels_are_shown() -> None:
+    printed = _printed()
+    rows = [line.split("│")[1:-1] for line in printed.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert ["train", "10", "3", "10", "10", "10", "–"] in cells
+    assert ["audio", "test", "4", "9", "9", "0", "0"] in cells
+    assert ["text", "test", "3", "5", "6", "0", "–"] in cells
+    assert ["0", "4", "4", "4"] in cells
+    assert "audio 5 wide, no vision; lengths from content" in printed
+    assert "sound: nothing to complain of." in printed
+
+
+def test_problems_and_warnings_are_shown_whole() -> None:
+    names = ["[red]v[3]"] * 3
+    printed = _printed(problems=["a " * 80 + "end"], warnings=[f"have no words: {names}"])
+    assert "problem: " + "a " * 80 + "end" in printed
+    assert f"warning: have no words: {names}" in printed
+    assert "sound" not in printed
+
+
+def test_the_padding_of_each_file_is_shown() -> None:
+    metadata = {"source": "t", "audio_width": 5, "vision_width": 20, "lengths": "recorded"}
+    metadata |= {"padding": {"a.pkl": {"audio": "front", "vision": "back"}}}
+    printed = _printed(metadata=metadata)
+    assert "a.pkl: padded audio front, vision back" in printed
+    assert "lengths from recorded" in printed

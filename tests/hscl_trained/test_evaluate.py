@@ -1,0 +1,89 @@
+"""Opening a test set leaves a trace."""
+
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hscl
+from hscl.data.convert import from_arrays
+from hscl.data.dataset import Dataset
+from hscl.data.demo import write_demo
+from hscl.errors import InputError, RunError
+from hscl.metrics import METRICS, evaluate
+from hscl.trained.evaluate import evaluate_model
+from hscl.trained.predict import TrainedModel
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> TrainedModel:
+    return hscl.load(shutil.copytree(tiny_model, tmp_path / "model"), device="cpu")
+
+
+def test_training_and_prediction_leave_no_trace(model: TrainedModel, tiny_file: Path) -> None:
+    model.predict(tiny_file, split="test")
+    assert not (model.folder / "evaluations.jsonl").exists()
+
+
+def test_every_seed_is_measured_on_test(model: TrainedModel, tiny_file: Path) -> None:
+    dataset = Dataset.open(tiny_file)
+    evaluation = evaluate_model(model, dataset)
+    rows = dataset.table.to_pylist()
+    labels = [row["label"] for row in rows if row["split"] == "test"]
+    predictions = model.predict(dataset, split="test")
+    assert list(evaluation.by_seed) == [11, 12]
+    for values, found in zip(predictions.by_seed, evaluation.by_seed.values(), strict=True):
+        assert found == pytest.approx(evaluate(labels, values), nan_ok=True)
+    assert evaluation.ensemble == pytest.approx(evaluate(labels, predictions.mean))
+    maes = [found["mae"] for found in evaluation.by_seed.values()]
+    assert evaluation.summary["mae"]["mean"] == pytest.approx(np.mean(maes))
+    assert evaluation.summary["mae"]["sd"] == pytest.approx(np.std(maes, ddof=1))
+    assert evaluation.utterances == len(labels)
+    assert evaluation.same_data
+    assert tuple(evaluation.summary) == METRICS
+
+
+def test_who_when_and_which_data_are_appended(model: TrainedModel, tiny_file: Path) -> None:
+    dataset = Dataset.open(tiny_file)
+    first = evaluate_model(model, dataset)
+    second = evaluate_model(model, dataset)
+    assert (first.earlier, second.earlier) == (0, 1)
+    text = (model.folder / "evaluations.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert len(lines) == 2
+    for line in lines:
+        assert line["digest"] == dataset.digest
+        assert "@" in line["who"]
+        assert datetime.fromisoformat(line["time"]).tzinfo is not None
+        assert line["seeds"]["11"]["mae"] == first.by_seed[11]["mae"]
+
+
+def test_data_that_it_was_not_trained_on_are_told_apart(
+    model: TrainedModel, tmp_path: Path
+) -> None:
+    write_demo(tmp_path / "other.arrow", seed=5, utterances=60)
+    evaluation = evaluate_model(model, Dataset.open(tmp_path / "other.arrow"))
+    assert not evaluation.same_data
+
+
+def test_without_labelled_test_utterances_nothing_is_recorded(
+    model: TrainedModel, tiny_file: Path, tmp_path: Path
+) -> None:
+    table = Dataset.open(tiny_file).table
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    columns["label"] = [None] * 60
+    from_arrays(tmp_path / "new.arrow", columns)
+    with pytest.raises(InputError, match="label"):
+        evaluate_model(model, Dataset.open(tmp_path / "new.arrow"))
+    assert not (model.folder / "evaluations.jsonl").exists()
+
+
+def test_where_it_cannot_be_recorded_nothing_is_shown(
+    model: TrainedModel, tiny_file: Path
+) -> None:
+    (model.folder / "evaluations.jsonl").mkdir()
+    with pytest.raises(RunError, match="recorded"):
+        evaluate_model(model, Dataset.open(tiny_file))

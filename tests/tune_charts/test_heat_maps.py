@@ -1,0 +1,87 @@
+"""Heat maps of a grid against the comparison that they show."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from study_factory import GRID, Simulated, evidence_of
+
+from tune.charts.figures import settings_of
+from tune.charts.heat_maps import heat_maps
+from tune.charts.theme import Chart
+from tune.evidence.pair import PairComparison
+from tune.states import Verdict
+
+STUDY = Simulated(sampler="grid", confirm_seeds=5, epochs=4, videos=16)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[PairComparison, ...]:
+    compared = evidence_of(STUDY).comparison
+    assert compared is not None
+    return compared.others
+
+
+def _draw(pairs: tuple[PairComparison, ...]) -> list[Chart]:
+    evidence = evidence_of(STUDY)
+    return heat_maps(pairs, settings_of(evidence), evidence.labels)
+
+
+def test_each_cell_holds_its_configurations_mean(pairs: tuple[PairComparison, ...]) -> None:
+    (chart,) = _draw(pairs)
+    cells = chart.figure.data[0]
+    settings = settings_of(evidence_of(STUDY))
+    grid = np.asarray(cells.z)
+    assert grid.shape == (len(GRID["loss.omega2"]), len(GRID["loss.temperature"]))
+    for pair in pairs:
+        at = settings[pair.first]
+        column = GRID["loss.temperature"].index(float(at["loss.temperature"]))
+        row = GRID["loss.omega2"].index(float(at["loss.omega2"]))
+        assert grid[row, column] == pair.means[0]
+    assert np.isfinite(grid).all()
+
+
+def test_the_reference_is_outlined(pairs: tuple[PairComparison, ...]) -> None:
+    (chart,) = _draw(pairs)
+    box = chart.figure.layout.shapes[0]
+    assert (box.x0 + box.x1) / 2 == GRID["loss.temperature"].index(0.5)
+    assert (box.y0 + box.y1) / 2 == pytest.approx(GRID["loss.omega2"].index(0.1))
+
+
+def test_every_number_is_written_into_its_cell_and_the_table(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    (chart,) = _draw(pairs)
+    written = [text for trace in chart.figure.data[1:] for text in trace.text]
+    assert len(written) == len(pairs) + 1
+    assert len(chart.rows) == len(GRID["loss.omega2"])
+    assert all(len(row) == len(chart.columns) for row in chart.rows)
+
+
+def test_verdicts_stand_in_cells_and_only_where_there_are_any(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    told = (
+        replace(pairs[0], verdict=Verdict.BETTER),
+        *(replace(p, verdict=None) for p in pairs[1:]),
+    )
+    (chart,) = _draw(told)
+    assert sum("better" in cell for row in chart.rows for cell in row) == 1
+    assert chart.alternative.endswith(f"{evidence_of(STUDY).labels[pairs[0].first].text}.")
+    (quiet,) = _draw(tuple(replace(p, verdict=Verdict.UNDECIDED) for p in pairs))
+    assert "No cell has the verdict" in quiet.alternative
+
+
+def test_configurations_without_a_value_leave_their_cell_empty(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    nan = float("nan")
+    (chart,) = _draw((replace(pairs[0], means=(nan, nan)), *pairs[1:]))
+    assert np.isnan(np.asarray(chart.figure.data[0].z)).sum() == 1
+    assert _draw(tuple(replace(p, means=(nan, nan)) for p in pairs)) == []
+
+
+def test_the_noise_floor_is_told(pairs: tuple[PairComparison, ...]) -> None:
+    (chart,) = _draw(tuple(replace(p, sds=(0.0333, 0.0333)) for p in pairs))
+    assert f"differ by 0.0333 (sd, {pairs[0].split} set)" in chart.alternative
+    assert "The noise floor, one seed's deviation, is 0.033." in chart.caption

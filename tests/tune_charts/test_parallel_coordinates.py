@@ -1,0 +1,113 @@
+"""Parallel coordinates: every configuration passes its own values."""
+
+import pytest
+from study_factory import SPACE, Simulated, evidence_of
+
+from tune.charts.axes import Axis, axis_of
+from tune.charts.figures import settings_of
+from tune.charts.parallel_coordinates import parallel_coordinates
+from tune.charts.theme import Chart
+from tune.evidence.curves import TrialCurve
+from tune.states import Phase, TrialState
+
+STUDY = Simulated(trials=14, race_seeds=2, keep=2, confirm_seeds=5)
+
+
+@pytest.fixture(scope="module")
+def screen() -> list[TrialCurve]:
+    return [curve for curve in evidence_of(STUDY).curves if curve.phase is Phase.SCREEN]
+
+
+@pytest.fixture(scope="module")
+def axes() -> list[Axis]:
+    evidence = evidence_of(STUDY)
+    settings = settings_of(evidence)
+    return [
+        axis_of(name, distribution, [values[name] for values in settings.values()])
+        for name, distribution in evidence.spec.space.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def chart(screen: list[TrialCurve], axes: list[Axis]) -> Chart:
+    evidence = evidence_of(STUDY)
+    return parallel_coordinates(settings_of(evidence), axes, screen, evidence.labels, "mae")
+
+
+def _lines(chart: Chart) -> list[list[float]]:
+    lines: list[list[float]] = []
+    for trace in chart.figure.data:
+        if trace.mode != "lines":
+            continue
+        line: list[float] = []
+        for y in trace.y:
+            if y is None:
+                lines.append(line)
+                line = []
+            else:
+                line.append(y)
+    return lines
+
+
+def test_each_configuration_is_one_line_through_its_settings(
+    chart: Chart, screen: list[TrialCurve], axes: list[Axis]
+) -> None:
+    settings = settings_of(evidence_of(STUDY))
+    expected = sorted(
+        [axis.place(settings[curve.config_id][axis.name]) for axis in axes] for curve in screen
+    )
+    assert sorted(line[:-1] for line in _lines(chart)) == expected
+    assert all(len(line) == len(SPACE) + 1 for line in _lines(chart))
+
+
+def test_the_best_complete_trial_ends_on_top_and_nothing_leaves_the_axis(
+    chart: Chart, screen: list[TrialCurve]
+) -> None:
+    ends = [line[-1] for line in _lines(chart)]
+    assert max(ends) == 1.0
+    assert min(ends) == 0.0
+    complete = sum(curve.state is TrialState.DONE for curve in screen)
+    assert f"{complete} of them complete" in chart.alternative
+
+
+def test_winner_and_default_stand_out_by_marker_and_dash(chart: Chart) -> None:
+    special = [trace for trace in chart.figure.data if "markers" in trace.mode]
+    assert len(special) == 2
+    assert len({trace.marker.symbol for trace in special}) == 2
+    assert len({trace.line.dash for trace in special}) == 2
+
+
+def test_the_table_lists_complete_trials_first_best_first(chart: Chart) -> None:
+    states = [row[-1] for row in chart.rows]
+    assert states == sorted(states)  # "complete" before "stopped early"
+    complete = [float(row[-2]) for row in chart.rows if row[-1] == "complete"]
+    assert complete == sorted(complete)
+    assert all(len(row) == len(chart.columns) for row in chart.rows)
+
+
+def test_without_a_complete_trial_the_words_say_so(
+    screen: list[TrialCurve], axes: list[Axis]
+) -> None:
+    stopped = [curve for curve in screen if curve.state is TrialState.PRUNED]
+    evidence = evidence_of(STUDY)
+    chart = parallel_coordinates(settings_of(evidence), axes, stopped, evidence.labels, "mae")
+    assert chart.alternative == "No trial of the screen is complete yet."
+
+
+def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(
+    screen: list[TrialCurve], axes: list[Axis]
+) -> None:
+    evidence = evidence_of(STUDY)
+    told = (settings_of(evidence), axes, screen, evidence.labels, "mae")
+    ends = [curve.value for curve in screen if curve.state is TrialState.DONE]
+    half = (max(ends) - min(ends)) / 2
+    chart = parallel_coordinates(*told, half)
+    (bar,) = [shape for shape in chart.figure.layout.shapes if shape.type == "rect"]
+    assert (bar.x0 + bar.x1) / 2 == len(axes)
+    assert (bar.y0, bar.y1) == pytest.approx((0.5, 1.0))
+    assert f"differ by {half:.3f} (sd)" in chart.alternative
+    wide = parallel_coordinates(*told, 100.0).figure.layout.shapes[-1]
+    assert (wide.y0, wide.y1) == (0.0, 1.0)
+    unknown = parallel_coordinates(*told)
+    assert all(shape.type == "line" for shape in unknown.figure.layout.shapes)
+    assert "noise floor" not in unknown.caption

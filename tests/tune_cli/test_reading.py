@@ -1,0 +1,83 @@
+"""Commands that read a study: the same for people and programs, in every format."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import Hscl
+from event_files import session_groups
+from study_factory import Simulated, write_study
+
+from tune.views.study import open_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    what = Simulated(trials=6, epochs=3, confirm_seeds=5, race_seeds=2)
+    return write_study(tmp_path_factory.mktemp("study") / "s", what)
+
+
+def test_status_says_the_same_to_people_and_programs(hscl: Hscl, folder: Path) -> None:
+    code, said, _ = hscl("status", folder)
+    assert code == 0
+    assert said.startswith("mosi temperature: done")
+    assert "best valid mae" in said
+    code, said, _ = hscl("status", folder, "--json")
+    assert json.loads(said) == open_study(folder).status()
+
+
+def test_tables_come_as_csv_json_and_parquet_with_the_same_rows(
+    hscl: Hscl, folder: Path, tmp_path: Path
+) -> None:
+    rows = open_study(folder).table("trials")
+    _, text, _ = hscl("table", "trials", folder)
+    assert [row["trial_id"] for row in csv.DictReader(io.StringIO(text))] == rows[
+        "trial_id"
+    ].to_pylist()
+    _, text, _ = hscl("table", "plan", folder)
+    seeds = [json.loads(row["seeds"] or "null") for row in csv.DictReader(io.StringIO(text))]
+    assert seeds == open_study(folder).table("plan")["seeds"].to_pylist()
+    _, text, _ = hscl("table", "reports", folder, "--format", "json")
+    values = [json.loads(line)["valid_mae"] for line in text.splitlines()]
+    assert values == pytest.approx(open_study(folder).table("reports")["valid_mae"].to_pylist())
+    out = tmp_path / "t.parquet"
+    code, _, _ = hscl("table", "trials", folder, "--events", "--format", "parquet", "--out", out)
+    assert code == 0
+    assert pq.read_table(out).num_rows == open_study(folder).table("trials", events=True).num_rows
+    code, _, err = hscl("table", "trial", folder)
+    assert code == 2
+    assert "did you mean 'trials'" in err
+
+
+def test_parquet_goes_through_a_pipe(folder: Path) -> None:
+    command = [sys.executable, "-c", "from hscl.cli.main import main; main()"]
+    command += ["table", "plan", str(folder), "--format", "parquet"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pq.read_table(pa.BufferReader(done.stdout)).num_rows > 5
+
+
+def test_tensorboard_files_are_made_where_asked(
+    hscl: Hscl, folder: Path, tmp_path: Path, bucket: str
+) -> None:
+    code, said, _ = hscl("tensorboard", folder, "--out", tmp_path / "tb")
+    assert (code, said) == (0, f"tensorboard --logdir {tmp_path / 'tb'}\n")
+    assert len(session_groups(tmp_path / "tb")) == 6
+    code, _, err = hscl("tensorboard", f"{bucket}/nothing")
+    assert code == 2
+    assert "has no study.toml" in err
+
+
+def test_ready_studies_are_listed_and_shown(hscl: Hscl) -> None:
+    _, said, _ = hscl("studies")
+    assert "demo " in said
+    _, said, _ = hscl("studies", "--json")
+    names = [study["name"] for study in json.loads(said)]
+    assert {"demo", "search"} <= set(names)
+    _, said, _ = hscl("studies", "--show", "demo")
+    assert "[study]" in said

@@ -1,0 +1,198 @@
+"""What the driver decides, as plain values; every step is what is written down."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from engine_steps import engine, last_event, report, started
+from synthetic import study
+
+from hscl.errors import RunError
+from tune.states import Kind, Phase, TrialState
+from tune.tables.store import TableStore
+from tune.trial.messages import NODE_LOST, Breakdown, Message, Say
+
+
+def test_a_trial_is_written_down_as_started_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    trial_id = started(new)
+    rows = TableStore(tmp_path).read("trials").to_pylist()
+    assert [(row["trial_id"], row["state"]) for row in rows] == [(trial_id, "started")]
+    assert TableStore(tmp_path).read("configs")["number"].to_pylist() == [0]
+
+
+def test_no_more_trials_are_in_hand_than_there_are_slots(tmp_path: Path) -> None:
+    new = engine(tmp_path, slots=2)
+    assert new.next_order("t1") is not None
+    assert new.next_order("t2") is not None
+    assert new.next_order("t3") is None
+    assert not new.over
+
+
+def test_a_complete_screen_trial_ends_with_its_last_report(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    trial_id = started(new)
+    new.started("t1")
+    assert all(new.on_message("t1", report(e, 1.0)) for e in (1, 2, 3))
+    assert not new.on_message("t1", report(4, 1.0, finished=True))
+    assert last_event(new)["trial_id"] == trial_id
+    assert last_event(new)["state"] == TrialState.DONE
+    assert last_event(new)["host"] == "node"
+    assert last_event(new)["precision"] == "fp32"
+    assert new.live == {}
+
+
+def test_a_rung_stops_the_worse_and_its_row_says_so(tmp_path: Path) -> None:
+    new = engine(tmp_path, slots=2)
+    started(new, "t1")
+    second = started(new, "t2")
+    assert new.on_message("t1", report(1, 0.5))
+    assert not new.on_message("t2", report(1, 0.9))
+    assert last_event(new)["state"] == TrialState.PRUNED
+    new.recorder.flush()
+    rows = TableStore(tmp_path).read("reports").to_pylist()
+    assert [(row["trial_id"] == second, row["stop"]) for row in rows] == [
+        (False, False),
+        (True, True),
+    ]
+
+
+def test_a_repeated_epoch_changes_nothing_and_is_not_compared_again(tmp_path: Path) -> None:
+    first = engine(tmp_path, slots=2)
+    trial_id = started(first)
+    first.on_message("t1", report(1, 0.5))
+    first.recorder.flush()
+    again = engine(tmp_path, slots=2)
+    assert started(again) == trial_id
+    assert again.on_message("t1", report(1, 99.0))
+    assert again.on_message("t1", report(2, 0.4))
+    again.recorder.flush()
+    assert TableStore(tmp_path).read("reports")["valid_mae"].to_pylist() == [0.5, 0.4]
+
+
+def test_a_worker_that_skips_an_epoch_is_not_believed(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    started(new)
+    with pytest.raises(RunError, match="must report epoch 1, not 2"):
+        new.on_message("t1", report(2, 0.5))
+
+
+def test_a_race_trial_goes_on_after_its_last_epoch_until_its_predictions_are_here(
+    tmp_path: Path,
+) -> None:
+    known = [{"name": "w", "loss.omega1": 0.5}]
+    spec = study(sampler={"kind": "list", "trials": 2}, known=known, confirm={"seeds": [5]})
+    new = engine(tmp_path, spec)
+    found = new.next_order("t1")
+    assert found is not None
+    assert found.phase is Phase.CONFIRM
+    for epoch in (1, 2, 3):
+        assert new.on_message("t1", report(epoch, 1.0))
+    assert new.on_message("t1", report(4, 1.0, finished=True))
+    sink = pa.BufferOutputStream()
+    columns: dict[str, list[Any]] = {"split": ["test"], "utterance": ["u"], "video": ["v"]}
+    table = pa.table(columns | {"label": [1.0], "prediction": [0.5]})
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    content = bytes(sink.getvalue())
+    assert not new.on_message("t1", Message(Say.DONE, "node", "fp32", predictions=content))
+    new.recorder.flush()
+    assert TableStore(tmp_path).read("predictions")["trial_id"].to_pylist() == [found.trial_id]
+    assert last_event(new)["state"] == TrialState.DONE
+    assert new.recorder.decided(Kind.TEST_OPENED)
+
+
+@pytest.mark.parametrize("kind", ["worker", "memory", "device", "system"])
+def test_a_broken_trial_is_tried_again_as_often_as_the_study_says_then_has_failed(
+    tmp_path: Path, kind: Any
+) -> None:
+    new = engine(tmp_path, study(study={"retries": 2}))
+    trial_id = started(new)
+    for attempt in (2, 3):
+        new.on_breakdown("t1", Breakdown(kind, "it broke"))
+        again = new.next_order("t1")
+        assert again is not None
+        assert (again.trial_id, again.attempt) == (trial_id, attempt)
+        assert last_event(new)["error"] == f"{kind}: it broke"
+    new.on_breakdown("t1", Breakdown(kind, "it broke"))
+    assert last_event(new)["state"] == TrialState.FAILED
+    assert last_event(new)["error"] == f"{kind}: it broke"
+
+
+def test_a_lost_node_never_counts(tmp_path: Path) -> None:
+    new = engine(tmp_path, study(study={"retries": 0}))
+    trial_id = started(new)
+    for _ in range(10):
+        new.on_breakdown("t1", Breakdown(NODE_LOST, "node 3 is gone"))
+        assert started(new) == trial_id
+    new.on_breakdown("unknown", Breakdown("worker", "not ours"))
+    assert list(new.live) == ["t1"]
+
+
+def test_a_worker_that_was_silent_for_the_limit_has_timed_out(tmp_path: Path) -> None:
+    new = engine(tmp_path, study(study={"retries": 0, "epoch_timeout_s": 5.0}))
+    started(new)
+    new.started("t1")
+    new.on_message("t1", report(1, 1.0))
+    new.live["t1"].seen -= 6
+    new.on_breakdown("t1", Breakdown("worker", "died"))
+    error = last_event(new)["error"]
+    assert error == "timeout: epoch 2 took longer than study.epoch_timeout_s = 5"
+
+
+def test_the_trials_own_failure_is_final(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    started(new)
+    assert not new.on_message("t1", Message(Say.FAILED, "node", error="ValueError: no"))
+    assert (last_event(new)["state"], last_event(new)["error"]) == ("failed", "ValueError: no")
+
+
+def test_a_trial_that_ends_without_a_word_is_tried_again(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    trial_id = started(new)
+    assert not new.on_message("t1", None)
+    assert started(new) == trial_id
+    assert last_event(new)["error"] == "worker: ended without a word"
+    assert not new.on_message("gone", report(1, 1.0))
+
+
+def test_once_it_is_stopping_nothing_new_begins_and_what_was_interrupted_stays_open(
+    tmp_path: Path,
+) -> None:
+    new = engine(tmp_path, slots=2)
+    trial_id = started(new)
+    new.stopping = True
+    assert new.next_order("t2") is None
+    assert new.over
+    assert new.on_message("t1", report(1, 1.0))
+    assert not new.on_message("t1", Message(Say.INTERRUPTED, "node"))
+    assert new.live == {}
+    assert list(new.history.open) == [trial_id]
+
+
+def test_a_decision_that_was_killed_before_its_event_is_closed_without_running_again(
+    tmp_path: Path,
+) -> None:
+    first = engine(tmp_path, slots=2)
+    trial_id = started(first)
+    for epoch in (1, 2, 3):
+        first.on_message("t1", report(epoch, 1.0))
+    row = report(4, 1.0, finished=True).row
+    assert row is not None
+    first.recorder.add_report(row | {"trial_id": trial_id, "attempt": 1, "stop": False})
+    first.recorder.flush()
+    again = engine(tmp_path, slots=2)
+    assert started(again) != trial_id
+    states = {
+        row["trial_id"]: row["state"] for row in TableStore(tmp_path).read("trials").to_pylist()
+    }
+    assert states[trial_id] == "done"
+
+
+def test_the_first_failure_is_the_one_that_counts(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    new.fail(RunError("first"))
+    new.fail(RunError("second"))
+    assert str(new.failure) == "first"
+    assert new.next_order("t1") is None

@@ -1,0 +1,124 @@
+"""Ray for a study: sized, quiet, private, and the environment as it was."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from hscl.errors import InputError
+from tune.engine.ray_session import RaySession, _fit, check_machine, ray_session
+from tune.study.sections import ResourcesSection
+from tune.study.size import fit_here
+
+
+@pytest.mark.parametrize(
+    ("node", "trial", "fits"),
+    [
+        ({"CPU": 8.0}, {"cpu": 1.0, "gpu": 0.0}, 8),
+        ({"CPU": 8.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
+        ({"CPU": 64.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
+        ({"CPU": 64.0}, {"cpu": 1.0, "gpu": 0.5}, 0),
+        ({"CPU": 2.0}, {"cpu": 0.1, "gpu": 0.0}, 20),
+        ({}, {"cpu": 1.0, "gpu": 0.0}, 0),
+        ({"CPU": 8.0, "memory": 10.0}, {"cpu": 1.0, "gpu": 0.0, "memory": 4.0}, 2),
+        ({"CPU": 8.0, "a100": 1.0}, {"cpu": 1.0, "gpu": 0.0, "a100": 0.5}, 2),
+    ],
+)
+def test_a_node_takes_what_its_scarcest_resource_allows(
+    node: dict[str, float], trial: dict[str, float], fits: int
+) -> None:
+    assert _fit(node, trial) == fits
+
+
+NO_START = """
+from hscl.errors import RunError
+from tune.engine.ray_session import ray_session
+from tune.study.sections import ResourcesSection
+try:
+    with ray_session(None, ResourcesSection()):
+        pass
+except RunError as error:
+    print(error)
+"""
+
+
+def test_where_ray_does_not_start_one_message_says_so(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"  # no folder can be made there
+    nowhere.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_START],
+        env=os.environ | {"RAY_TMPDIR": str(nowhere / "below")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    assert done.stdout.startswith("Ray must start on this machine")
+    assert "run the same command again" in done.stdout
+
+
+def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    check_machine(ResourcesSection(cpus=float(cpus)))
+    with pytest.raises(InputError, match=f"resources.cpus must be at most the {cpus} of this"):
+        check_machine(ResourcesSection(cpus=cpus + 1.0))
+    with pytest.raises(InputError, match=r"resources\.gpus must be at most"):
+        check_machine(ResourcesSection(gpus=99.0))
+    with pytest.raises(InputError, match=r"resources\.memory_gib must be at most"):
+        check_machine(ResourcesSection(memory_gib=1e6))
+    with pytest.raises(InputError, match=r"resources\.custom names .*\(a100\)"):
+        check_machine(ResourcesSection(custom={"a100": 1.0}))
+    assert fit_here(ResourcesSection(cpus=0.5)) == 2 * cpus
+    assert fit_here(ResourcesSection(cpus=1e6)) == 1
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_ray_that_is_there_is_used_and_left_and_the_environment_is_as_before() -> None:
+    import ray
+
+    before = dict(os.environ)
+    with ray_session(None, ResourcesSection(cpus=0.5, concurrent=3)) as session:
+        assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "3"
+        assert session.slots() == 3
+        assert session.per_trial == {"cpu": 0.5, "gpu": session.per_trial["gpu"]}
+        assert ray.get(session.put({"a": 1})) == {"a": 1}
+    assert ray.is_initialized()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_trial_that_fits_on_no_node_is_refused() -> None:
+    RaySession(ResourcesSection(cpus=1)).check_fit()
+    with pytest.raises(InputError, match=r"takes 1e\+03 CPUs of the \d+ CPUs, .* GiB that Ray"):
+        RaySession(ResourcesSection(cpus=1000)).check_fit()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_without_a_number_as_many_run_as_fit() -> None:
+    import ray
+
+    cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    assert RaySession(ResourcesSection(cpus=0.5, gpus=0.0)).slots() == 2 * cpus
+    assert RaySession(ResourcesSection(cpus=1e6, gpus=0.0)).slots() == 1
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_our_own_ray_has_a_secret_of_its_own_and_writes_none_into_the_home(
+    tmp_path: Path,
+) -> None:
+    del tmp_path
+    assert os.environ.get("RAY_AUTH_MODE") == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265"])
+def test_addresses_that_are_no_drivers_are_refused_with_the_command_instead(address: str) -> None:
+    with (
+        pytest.raises(InputError, match="hscl cluster submit"),
+        ray_session(address, ResourcesSection()),
+    ):
+        pass

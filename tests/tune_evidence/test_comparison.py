@@ -1,0 +1,216 @@
+"""Whole studies compared: the right pairs, the right split, and the same answer twice."""
+
+import json
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from study_factory import Simulated, evidence_of
+
+from hscl.metrics import METRICS
+from tune.evidence.comparison import StudyComparison, compare_study
+from tune.evidence.pair import Role
+from tune.simulate.runs import Effects
+from tune.simulate.world import World, flat_surface, run_study
+from tune.states import Verdict
+from tune.study.spec import StudySpec
+from tune.study.toml import parse_spec
+
+
+def _spec(kind: str, **confirm: Any) -> StudySpec:
+    tree: dict[str, Any] = {
+        "study": {"name": f"a {kind}"},
+        "base": {"train.epochs": 4},
+        "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
+        "sampler": {"kind": kind, "trials": 8},
+        "scheduler": {"kind": "none"},
+        "race": {"keep": 3, "seeds": 3},
+        "confirm": {"seeds": 6} | confirm,
+    }
+    if kind in {"grid", "list"}:
+        del tree["race"], tree["sampler"]["trials"]
+        tree["space"] = {"loss.temperature": {"choice": [0.1, 0.5, 1.0]}}
+    if kind == "list":
+        del tree["space"]
+        tree["known"] = [
+            {"name": "hot", "loss.temperature": 1.0},
+            {"name": "no high", "loss.high": False},
+        ]
+    return parse_spec(tree)
+
+
+@cache
+def _compared(kind: str = "random", keep: int = 1, world: int = 1) -> StudyComparison:
+    spec = _spec(kind, keep=keep)
+    return compare_study(spec, run_study(spec, World(world))[1])
+
+
+def test_a_search_has_one_primary_pair_and_the_others_corrected() -> None:
+    found = _compared(keep=3)
+    assert found.primary is not None
+    assert (found.primary.first, found.primary.second) == (found.winner, found.reference)
+    assert found.primary.role is Role.PRIMARY
+    assert found.primary.p_holm is None
+    assert found.primary.bootstrap is not None
+    assert len(found.configs) == 4
+    assert len(found.others) == 4 * 3 // 2 - 1
+    assert all(pair.role is Role.SECONDARY and pair.p_holm is not None for pair in found.others)
+    assert all(pair.first != found.reference for pair in found.others)
+
+
+def test_other_metrics_of_the_primary_pair_have_intervals_and_no_verdict() -> None:
+    found = _compared()
+    assert {pair.metric for pair in found.other_metrics} == set(METRICS) - {"mae"}
+    assert all(pair.verdict is None for pair in found.other_metrics)
+    assert all(pair.new_videos is not None for pair in found.other_metrics)
+
+
+def test_every_finalist_has_the_other_metrics_and_the_primary_pair_comes_first() -> None:
+    found = _compared(keep=3)
+    assert found.primary is not None
+    several = len(METRICS) - 1
+    pairs = [(pair.first, pair.second) for pair in found.other_metrics]
+    assert pairs[:several] == [(found.primary.first, found.primary.second)] * several
+    finalists = {config.config_id for config in found.configs} - {found.reference}
+    assert len(finalists) == 3
+    assert {(p.first, p.metric) for p in found.other_metrics} == {
+        (config_id, metric) for config_id in finalists for metric in set(METRICS) - {"mae"}
+    }
+    assert {second for _, second in pairs} == {found.reference}
+
+
+@pytest.mark.parametrize(("kind", "split"), [("list", "test"), ("grid", "valid")])
+def test_tables_compare_all_with_the_reference(kind: str, split: str) -> None:
+    found = _compared(kind)
+    assert found.primary is None
+    assert found.winner is None
+    assert found.split == split
+    assert {pair.second for pair in found.others} == {found.reference}
+    assert len(found.others) == 2
+    assert all(pair.role is Role.REFERENCE and pair.verdict for pair in found.others)
+    assert len(found.other_metrics) == 2 * (len(METRICS) - 1)
+
+
+def test_configurations_have_their_scores_by_seed() -> None:
+    found = _compared()
+    for config in found.configs:
+        assert len(config.scores) == len(found.seeds) == 6
+        known = [score for score in config.scores if score is not None]
+        assert config.mean == pytest.approx(sum(known) / len(known))
+        assert (config.failed, config.unfinished, config.planned) == (0, 0, 6)
+
+
+def test_the_same_tables_give_the_same_answer() -> None:
+    spec = _spec("random")
+    _, tables = run_study(spec, World(1))
+    assert compare_study(spec, tables) == compare_study(spec, tables)
+
+
+def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
+    spec = _spec("random")
+    _, tables = run_study(spec, World(1))
+    trials = tables["trials"]
+    running = tables | {"trials": trials.slice(0, trials.num_rows - 1)}
+    poisoned = tables["predictions"].to_pylist()
+    for row in poisoned:
+        if row["split"] == "test":
+            row["prediction"] = 1e9
+    schema = tables["predictions"].schema
+    other = running | {"predictions": pa.Table.from_pylist(poisoned, schema=schema)}
+    found = compare_study(spec, running)
+    assert found.split == "valid"
+    assert not found.closed
+    assert found.primary is not None
+    assert found.primary.verdict is None
+    assert compare_study(spec, other) == found
+
+
+def test_failures_are_counted_and_overrule_a_win() -> None:
+    spec = _spec("random", seeds=8)
+    run, tables = run_study(spec, World(3, effects=Effects(video=0.0, seed=0.001)))
+    found = compare_study(spec, tables)
+    assert found.primary is not None
+    assert found.primary.verdict is Verdict.BETTER
+    lost = f"{found.winner}-{found.seeds[0]}"
+    rows = tables["trials"].to_pylist()
+    for row in rows:
+        if row["trial_id"] == lost and row["state"] == "done":
+            row["state"] = "failed"
+    trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
+    after = compare_study(spec, tables | {"trials": trials})
+    assert after.primary is not None
+    assert after.primary.verdict is Verdict.UNDECIDED
+    assert after.primary.failures == (1, 0)
+    assert {config.failed for config in after.configs} == {0, 1}
+    assert run.done is not None
+
+
+@pytest.mark.parametrize("metric", ["mae", "acc2_has0", "f1_non0"])
+def test_failed_runs_are_no_results_on_any_metric(metric: str) -> None:
+    what = Simulated(
+        metric=metric, gap=0, failures=6, confirm_seeds=10, trials=12, race_seeds=2, keep=2
+    )
+    found = evidence_of(what).comparison
+    assert found is not None
+    assert found.primary is not None
+    assert found.primary.failures == (0, 6)
+    assert [len(p.seeds) for p in (found.primary, *found.other_metrics)] == [4] * len(METRICS)
+    default = found.configs[0]
+    assert [score is None for score in default.scores].count(True) == default.failed == 6
+    assert found.primary.verdict is None  # four pairs are too few
+
+
+@pytest.mark.parametrize(
+    ("until", "metric"), [("race", "mae"), ("race", "corr"), ("confirm", "mae"), ("end", "corr")]
+)
+def test_without_any_predictions_there_are_configurations_but_no_values(
+    until: str, metric: str
+) -> None:
+    evidence = evidence_of(
+        Simulated(until=until, metric=metric, trials=8, race_seeds=2, keep=2, confirm_seeds=5)
+    )
+    tables = dict(evidence.tables)
+    tables["predictions"] = tables["predictions"].slice(0, 0)
+    found = compare_study(evidence.spec, tables)
+    pairs = [p for p in (found.primary, *found.others, *found.other_metrics) if p is not None]
+    assert pairs
+    assert {pair.seeds for pair in pairs} == {()}
+    assert {pair.verdict for pair in pairs} == {None}
+    assert {config.mean for config in found.configs} == {None}
+
+
+def test_a_study_in_its_screen_compares_nothing_and_says_so() -> None:
+    spec = _spec("random")
+    _, tables = run_study(spec, World(1))
+    plan = tables["plan"]
+    early = plan.filter(pc.less(plan["seq"], 3))
+    found = compare_study(spec, tables | {"plan": early}, problems=["a note"])
+    assert found.configs == ()
+    assert found.primary is None
+    assert found.others == ()
+    assert "a note" in found.notes
+
+
+def test_everything_goes_into_json() -> None:
+    for kind in ("random", "list", "grid"):
+        text = json.dumps(_compared(kind).to_dict(), allow_nan=False)
+        back = json.loads(text)
+        assert back["metric"] == "mae"
+        assert back["mode"] == "min"
+        assert back["phase"] == "confirm"
+        assert len(back["others"]) == len(_compared(kind).others)
+
+
+@pytest.mark.slow
+def test_studies_of_equal_configurations_seldom_claim_a_difference() -> None:
+    claims = 0
+    for key in range(24):
+        spec = _spec("random", seeds=5)
+        world = World(key, flat_surface, Effects(video=0.1))
+        found = compare_study(spec, run_study(spec, world)[1])
+        assert found.primary is not None
+        claims += found.primary.verdict in {Verdict.BETTER, Verdict.WORSE}
+    # Nominal .05: more than five of 24 come by chance twice in a thousand times.
+    assert claims <= 5

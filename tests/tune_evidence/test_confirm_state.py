@@ -1,0 +1,191 @@
+"""Which runs may be compared at each moment of a study, and what is withheld until then."""
+
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from tune.evidence.confirm_state import read_state
+from tune.simulate.world import World, run_study
+from tune.states import Phase
+from tune.study.spec import StudySpec
+from tune.study.toml import parse_spec
+
+Tables = dict[str, pa.Table]
+
+
+@cache
+def _study(kind: str = "random", seeds: int = 5, looks: int = 1) -> tuple[StudySpec, Tables]:
+    tree: dict[str, Any] = {
+        "study": {"name": "states"},
+        "base": {"train.epochs": 4},
+        "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
+        "sampler": {"kind": kind, "trials": 6},
+        "race": {"keep": 2, "seeds": 3},
+        "confirm": {"seeds": seeds, "looks": looks},
+    }
+    if kind == "grid":
+        tree["space"] = {"loss.temperature": {"choice": [0.1, 0.5, 1.0]}}
+        del tree["race"], tree["sampler"]["trials"]
+    spec = parse_spec(tree)
+    return spec, run_study(spec, World(1))[1]
+
+
+def _until(tables: Tables, seq: int) -> Tables:
+    """The tables as they were just before row `seq`."""
+    names = ("trials", "plan", "reports")
+    return tables | {n: tables[n].filter(pc.less(tables[n]["seq"], seq)) for n in names}
+
+
+def _seq(tables: Tables, kind: str, phase: str | None = None) -> int:
+    rows = tables["plan"].to_pylist()
+    return next(int(r["seq"]) for r in rows if r["kind"] == kind and phase in {None, r["phase"]})
+
+
+def test_a_finished_study_speaks_on_test_about_winner_and_default() -> None:
+    spec, tables = _study()
+    state = read_state(spec, tables)
+    assert (state.phase, state.split, state.closed) == (Phase.CONFIRM, "test", True)
+    assert state.withheld == ""
+    assert len(state.seeds) == 5
+    assert state.primary == (state.winner, state.reference)
+    assert state.members == (state.reference, state.winner)
+    assert state.labels[state.members[0]] == spec.default_label
+    assert state.labels[state.members[1]].startswith("configuration ")
+
+
+def test_one_missing_end_shuts_test_again() -> None:
+    spec, tables = _study()
+    last = max(tables["trials"]["seq"].to_pylist())
+    state = read_state(spec, _until(tables, last))
+    assert (state.split, state.closed) == ("valid", False)
+    assert "9 of 10 runs have ended" in state.withheld
+    assert any("test stays shut" in note for note in state.notes)
+
+
+def test_during_the_race_valid_is_shown_and_nothing_is_claimed() -> None:
+    spec, tables = _study()
+    state = read_state(spec, _until(tables, _seq(tables, "winner")))
+    assert (state.phase, state.split, state.winner) == (Phase.RACE, "valid", None)
+    assert state.primary is None
+    assert len(state.seeds) == 3
+    assert len(state.members) == 3
+    assert "choose the winner" in state.withheld
+
+
+def test_the_screen_has_nothing_to_compare() -> None:
+    spec, tables = _study()
+    state = read_state(spec, _until(tables, _seq(tables, "phase_begun", "race")))
+    assert (state.phase, state.members, state.seeds) == (None, (), ())
+    assert any("one seed" in note for note in state.notes)
+
+
+def test_without_confirm_seeds_test_stays_closed_for_good() -> None:
+    spec, tables = _study(seeds=0)
+    state = read_state(spec, tables)
+    assert (state.phase, state.split) == (Phase.RACE, "valid")
+    assert state.winner is not None
+    assert state.primary == (state.winner, state.reference)
+    assert state.withheld
+    assert any("never opens test" in note for note in state.notes)
+
+
+def test_a_grid_compares_on_valid_and_may_claim() -> None:
+    spec, tables = _study("grid")
+    state = read_state(spec, tables)
+    assert (state.split, state.closed, state.primary) == ("valid", True, None)
+    assert state.withheld == ""
+    assert len(state.members) == 3
+
+
+def _with_look(tables: Tables, number: int) -> Tables:
+    """The same runs as if their seeds had come in one more look."""
+    rows = tables["plan"].to_pylist()
+    seeds = next(r for r in rows if r["kind"] == "look")["seeds"]
+    more = [
+        r | {"seq": 9000 + n, "value": n + 1.0, "seeds": []}
+        for n in range(1, number)
+        for r in rows
+        if r["kind"] == "look"
+    ]
+    assert seeds
+    return tables | {"plan": pa.Table.from_pylist(rows + more, schema=tables["plan"].schema)}
+
+
+@pytest.mark.parametrize(
+    ("declared", "taken", "silent"), [(1, 1, False), (1, 2, True), (2, 2, False)]
+)
+def test_a_look_that_was_not_declared_gives_no_verdict(
+    declared: int, taken: int, silent: int
+) -> None:
+    spec, tables = _study(looks=declared)
+    state = read_state(spec, _with_look(tables, taken))
+    assert state.looks_taken == taken
+    assert bool(state.withheld) == silent
+    if silent:
+        assert "was not declared" in state.withheld
+
+
+def _with_open_look(tables: Tables, seeds: list[int], ended: int) -> Tables:
+    """A second look on these seeds, of whose runs so many have ended and one has begun."""
+    plan = tables["plan"].to_pylist()
+    look = next(row for row in plan if row["kind"] == "look")
+    plan.append(look | {"seq": 9000, "value": 2.0, "seeds": seeds})
+    trials = tables["trials"].to_pylist()
+    confirm = {r["config_id"]: r for r in trials if r["seed"] in look["seeds"]}
+    names = [(config_id, seed) for seed in seeds for config_id in confirm][: ended + 1]
+    trials += [
+        confirm[config_id]
+        | {"seq": 9001 + n, "trial_id": f"{config_id}-{seed}", "seed": seed}
+        | {"state": "done" if n < ended else "started"}
+        for n, (config_id, seed) in enumerate(names)
+    ]
+    return tables | {
+        "plan": pa.Table.from_pylist(plan, schema=tables["plan"].schema),
+        "trials": pa.Table.from_pylist(trials, schema=tables["trials"].schema),
+    }
+
+
+@pytest.mark.parametrize("ended", [0, 3, 9])
+def test_while_a_further_look_runs_the_one_before_it_speaks(ended: int) -> None:
+    spec, tables = _study(looks=2)
+    before = read_state(spec, tables)
+    state = read_state(spec, _with_open_look(tables, [71, 72, 73, 74, 75], ended))
+    assert (state.split, state.closed, state.withheld) == ("test", True, "")
+    assert (state.seeds, state.looks_taken) == (before.seeds, 1)
+    told = f"Look 2 is open: {ended} of 10 runs have ended"
+    assert [note for note in state.notes if note not in before.notes] == [
+        f"{told}; until all have, what is said rests on the seeds before it."
+    ]
+    assert not any("stays shut" in note for note in state.notes)
+
+
+def test_a_further_look_that_is_complete_adds_its_seeds() -> None:
+    spec, tables = _study(looks=2)
+    state = read_state(spec, _with_open_look(tables, [71, 72], 4))
+    assert state.seeds == (*read_state(spec, tables).seeds, 71, 72)
+    assert (state.closed, state.looks_taken) == (True, 2)
+    assert not any("is open" in note for note in state.notes)
+
+
+def test_an_earlier_opening_of_the_test_set_is_told() -> None:
+    spec, tables = _study()
+    rows = tables["plan"].to_pylist()
+    opened = rows[0] | {"seq": -1, "kind": "test_opened", "note": "by study first"}
+    plan = pa.Table.from_pylist([*rows, opened], schema=tables["plan"].schema)
+    notes = read_state(spec, tables | {"plan": plan}).notes
+    assert "This test set was opened before: by study first." in notes
+
+
+def test_the_planners_words_make_no_claim() -> None:
+    spec, tables = _study()
+    rows = tables["plan"].to_pylist()
+    for row in rows:
+        if row["kind"] == "winner":
+            row["note"] = "0.7812; the default did better: 0.7701"
+    plan = pa.Table.from_pylist(rows, schema=tables["plan"].schema)
+    text = " ".join(read_state(spec, tables | {"plan": plan}).notes)
+    assert "better" not in text
+    assert "the default was ahead: 0.7701" in text

@@ -1,0 +1,218 @@
+"""Gathering what is known of a study: sound, running, damaged, or no study at all."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from study_factory import PARTS, Simulated, evidence_of, write_study
+
+from hscl.errors import InputError
+from tune.evidence.gather import Evidence, gather, without_winner
+from tune.report.headline import headline_of, lead_of, verdict_of
+from tune.report.limits import limits_of
+from tune.states import Verdict
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+
+STUDY = Simulated(trials=8, race_seeds=2, keep=2, gap=-0.12, seed=1)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("evidence") / "study", STUDY)
+
+
+@pytest.fixture
+def study(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "study"))
+
+
+def _gather(study: Path) -> Evidence:
+    return gather(open_folder(study))
+
+
+def _parts(study: Path, table: str, pieces: int) -> list[Path]:
+    """The table again, in several files."""
+    rows = TableStore(study).read(table).to_pylist()
+    shutil.rmtree(study / "tables" / table)
+    store = TableStore(study)
+    size = -(-len(rows) // pieces)
+    for at in range(0, len(rows), size):
+        store.append(table, rows[at : at + size])
+    return sorted((study / "tables" / table).glob("*.parquet"))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def test_a_finished_study_has_its_verdict_and_no_damage(study: Path) -> None:
+    evidence = _gather(study)
+    assert evidence.finished
+    assert evidence.damages == ()
+    assert evidence.comparison is not None
+    assert evidence.comparison.primary is not None
+    assert evidence.comparison.primary.verdict is Verdict.BETTER
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_only_the_end_is_finished(part: str) -> None:
+    evidence = evidence_of(Simulated(until=part, trials=8, race_seeds=2, keep=2))
+    assert evidence.finished == (part == "end")
+
+
+@pytest.mark.parametrize(("sampler", "seeds"), [("list", 5), ("grid", 5), ("random", 0)])
+def test_studies_without_race_or_confirm_finish_too(sampler: str, seeds: int) -> None:
+    what = Simulated(
+        sampler=sampler, confirm_seeds=seeds, trials=6, race_seeds=2, keep=2, epochs=3
+    )
+    assert evidence_of(what).finished
+
+
+def test_a_further_look_that_runs_keeps_the_verdict_but_the_study_is_not_over(
+    study: Path,
+) -> None:
+    file = study / "study.toml"
+    file.write_text(file.read_text().replace("looks = 1", "looks = 2"))
+    before = _gather(study)
+    look = next(r for r in before.tables["plan"].to_pylist() if r["kind"] == "look")
+    TableStore(study).append("plan", [look | {"seq": 9000, "value": 2.0, "seeds": [71, 72]}])
+    evidence = _gather(study)
+    assert (before.finished, evidence.finished) == (True, False)
+    assert verdict_of(before) == ("better on videos like these", "better")
+    for told in (headline_of, verdict_of, lead_of):
+        assert told(evidence) == told(before)
+    assert evidence.comparison is not None
+    assert any("Look 2 is open: 0 of 4 runs" in note for note in evidence.comparison.notes)
+
+
+@pytest.mark.parametrize("confirm_seeds", [10, 0])
+def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int) -> None:
+    what = Simulated(trials=3, failures=2, keep=2, confirm_seeds=confirm_seeds)
+    evidence = evidence_of(what)
+    assert evidence.finished
+    why = without_winner(evidence.tables["plan"])
+    assert why is not None
+    assert why.startswith("no configuration other than the default completed")
+    assert headline_of(evidence) == f"The study is over without a winner: {why}."
+    assert verdict_of(evidence) == ("", "none")
+
+
+def test_a_winner_or_none_yet_is_no_end_without_one() -> None:
+    for until in ("race", "end"):
+        evidence = evidence_of(Simulated(until=until, trials=8, race_seeds=2, keep=2))
+        assert without_winner(evidence.tables["plan"]) is None
+
+
+def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:
+    _cut(_parts(study, "plan", 6)[0])
+    evidence = _gather(study)
+    assert [damage.table for damage in evidence.damages] == ["plan"]
+    assert evidence.comparison is not None
+    assert evidence.comparison.primary is not None
+    assert evidence.comparison.primary.verdict is None
+    assert "decisions is lost" in evidence.comparison.primary.reason
+    assert any("plan" in note for note in evidence.comparison.notes)
+
+
+def test_lost_predictions_leave_runs_out_and_are_named(study: Path) -> None:
+    before = _gather(study).comparison
+    _cut(_parts(study, "predictions", 30)[-1])
+    after = _gather(study).comparison
+    assert before is not None
+    assert after is not None
+    assert before.primary is not None
+    assert after.primary is not None
+    assert len(after.primary.seeds) < len(before.primary.seeds)
+    assert any("left out" in note for note in after.notes)
+
+
+def test_a_lost_row_of_the_default_means_no_comparison_but_the_rest(study: Path) -> None:
+    _cut(_parts(study, "configs", 8)[0])
+    evidence = _gather(study)
+    assert evidence.comparison is None
+    assert "row of the default is lost" in evidence.why_not
+    assert len(evidence.curves) == len(TableStore(study).read("trials")) // 2
+    assert any(label.text.startswith("lost ") for label in evidence.labels.values())
+
+
+def test_a_lost_row_of_another_configuration_keeps_the_comparison(study: Path) -> None:
+    _cut(_parts(study, "configs", 8)[-1])
+    evidence = _gather(study)
+    assert evidence.comparison is not None
+    assert evidence.comparison.primary is not None
+
+
+@pytest.mark.parametrize("table", ["reports", "trials"])
+def test_other_losses_shorten_the_curves_only(study: Path, table: str) -> None:
+    whole = sum(len(curve.epochs) for curve in _gather(study).curves)
+    _cut(_parts(study, table, 10)[4])
+    evidence = _gather(study)
+    assert [damage.table for damage in evidence.damages] == [table]
+    assert 0 < sum(len(curve.epochs) for curve in evidence.curves) <= whole
+    assert evidence.comparison is not None
+
+
+def test_where_no_trial_can_be_read_nothing_can_be_said(study: Path) -> None:
+    for file in (study / "tables/trials").glob("*.parquet"):
+        file.write_bytes(b"")
+    with pytest.raises(InputError, match="nothing of it can be said") as caught:
+        _gather(study)
+    assert "tables/trials/00000000-00000000.parquet" in str(caught.value)
+
+
+def test_a_study_that_has_only_been_frozen_says_that_nothing_has_run(study: Path) -> None:
+    shutil.rmtree(study / "tables")
+    evidence = _gather(study)
+    assert not evidence.finished
+    assert evidence.comparison is None
+    assert evidence.why_not == "Nothing has run yet."
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda study: (study / "study.toml").unlink(), "has no study.toml"),
+        (shutil.rmtree, "is not there"),
+        (lambda study: (study / "study.toml").write_text("[study"), "readable study file"),
+        (lambda study: (study / "study.toml").write_bytes(b"\xff\xfe"), "readable study file"),
+        (lambda study: (study / "study.toml").write_text("[study]\nx = 1\n"), "x"),
+    ],
+)
+def test_what_is_no_study_is_refused_in_one_message(
+    study: Path, spoil: object, words: str
+) -> None:
+    assert callable(spoil)
+    spoil(study)
+    with pytest.raises(InputError, match="study") as caught:
+        _gather(study)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["configs", "trials", "reports", "plan", "predictions"])
+def test_whichever_file_is_lost_the_rest_is_said(study: Path, table: str) -> None:
+    for file in _parts(study, table, 8):
+        content = file.read_bytes()
+        file.write_bytes(content[:-40])
+        evidence = _gather(study)
+        assert [damage.file for damage in evidence.damages] == [f"tables/{table}/{file.name}"]
+        assert headline_of(evidence)
+        assert limits_of(evidence).points
+        file.write_bytes(content)
+
+
+def test_lost_configurations_play_no_part_in_the_variance(study: Path) -> None:
+    whole = _gather(study).variance
+    _cut(_parts(study, "configs", 8)[-1])
+    fewer = _gather(study).variance
+    assert fewer.complete + fewer.stopped == whole.complete + whole.stopped - 1
+    assert fewer.seed is not None
+
+
+def test_a_metric_that_is_missing_everywhere_leaves_the_rest(study: Path) -> None:
+    rows = TableStore(study).read("reports").to_pylist()
+    shutil.rmtree(study / "tables/reports")
+    TableStore(study).append("reports", [row | {"valid_mae": None} for row in rows])
+    evidence = _gather(study)
+    assert all(value != value for curve in evidence.curves for value in curve.values)  # noqa: PLR0124 - NaN
+    assert evidence.comparison is not None

@@ -1,0 +1,151 @@
+"""What is said about a pair: claims only where the verdict has them."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.sentences import (
+    describe_pair,
+    interval_words,
+    p_words,
+    pair_headline,
+    seed_deviation,
+    seed_words,
+)
+from tune.evidence.verdicts import judge
+from tune.states import Verdict
+from tune.stats.intervals import student_interval
+from tune.stats.power import Spread
+
+RULES = Rules(margin=0.02)
+NAMES = {"aa": "configuration 7", "bb": "published defaults with MiniLM"}
+
+
+def _pair(estimate: float, error: float = 0.01) -> PairComparison:
+    interval = student_interval(estimate, error, 30.0, 0.95)
+    return PairComparison(
+        first="aa",
+        second="bb",
+        metric="mae",
+        split="test",
+        role=Role.PRIMARY,
+        seeds=tuple(range(10)),
+        planned=10,
+        failures=(0, 0),
+        missing=(0, 0),
+        means=(0.7, 0.7 - estimate),
+        sds=(0.02, 0.02),
+        differences=(estimate,) * 10,
+        seed_correlation=0.1,
+        videos=31,
+        this_test_set=interval,
+        sign_flip_p=0.0123,
+        new_videos=interval,
+        new_videos_narrow=interval.at(0.9),
+        p_value=interval.p_value(),
+        spread=Spread(0.02**2, 0.1**2, 0.06**2),
+        ahead=student_interval(0.8, 0.1, 9.0, 0.95),
+    )
+
+
+CASES = {
+    Verdict.BETTER: judge(_pair(-0.05), RULES),
+    Verdict.WORSE: judge(_pair(0.05), RULES),
+    Verdict.EQUIVALENT: judge(_pair(0.001, 0.004), RULES),
+    Verdict.UNDECIDED: judge(_pair(-0.01), RULES),
+    None: judge(replace(_pair(-0.01), seeds=(1, 2)), RULES),
+}
+
+
+@pytest.mark.parametrize("verdict", list(CASES))
+def test_better_stands_only_where_the_verdict_has_it(verdict: Verdict | None) -> None:
+    pair = CASES[verdict]
+    assert pair.verdict is verdict
+    text = "\n".join([pair_headline(pair, NAMES, RULES), *describe_pair(pair, NAMES, RULES)])
+    assert ("better" in text.lower()) == (verdict is Verdict.BETTER)
+    assert ("worse" in text.lower()) == (verdict is Verdict.WORSE)
+
+
+def test_the_headline_names_both_sides_the_difference_and_the_interval() -> None:
+    text = pair_headline(CASES[Verdict.BETTER], NAMES, RULES)
+    assert text.startswith("configuration 7 is better than published defaults with MiniLM: MAE")
+    assert "0.7000 against 0.7500" in text
+    assert "−0.0500 (95 % interval −0.0704 to −0.0296)" in text
+    assert "videos like these" in text
+
+
+def test_a_difference_below_the_margin_is_said_to_be_small() -> None:
+    pair = judge(_pair(-0.006, 0.002), RULES)
+    assert "by less than the margin of 0.02" in pair_headline(pair, NAMES, RULES)
+    assert "by less than the margin" not in pair_headline(CASES[Verdict.BETTER], NAMES, RULES)
+
+
+def test_both_questions_are_labelled() -> None:
+    lines = describe_pair(CASES[Verdict.UNDECIDED], NAMES, RULES)
+    assert any(line.startswith("On this test set: −0.0100") for line in lines)
+    assert any("exact sign-flip p = 0.012" in line for line in lines)
+    assert any(line.startswith("On videos like these: −0.0100") for line in lines)
+    assert any("ahead on 8 of 10 seeds" in line for line in lines)
+
+
+def test_where_videos_alone_hide_the_margin_no_number_of_seeds_is_given() -> None:
+    text = " ".join(describe_pair(CASES[Verdict.UNDECIDED], NAMES, RULES))
+    assert "only a larger test set" in text
+    assert "no number of seeds" in text
+
+
+def test_where_seeds_help_their_number_is_given() -> None:
+    few_videos_matter = replace(_pair(-0.01), spread=Spread(0.05**2, 0.02**2, 0.05**2))
+    text = " ".join(describe_pair(judge(few_videos_matter, RULES), NAMES, RULES))
+    assert "What would decide it: about" in text
+    assert "seeds" in text
+
+
+def test_a_study_that_would_have_seen_the_margin_says_that_less_is_open() -> None:
+    sharp = judge(replace(_pair(-0.015, 0.0085), spread=Spread(0.0, 0.02**2, 0.01**2)), RULES)
+    assert sharp.verdict is Verdict.UNDECIDED
+    assert "what is left open is a smaller one" in " ".join(describe_pair(sharp, NAMES, RULES))
+
+
+def test_failures_are_counted_for_both_sides() -> None:
+    pair = judge(replace(_pair(-0.05), failures=(2, 0), seeds=tuple(range(8))), RULES)
+    text = " ".join(describe_pair(pair, NAMES, RULES))
+    assert "configuration 7 2 failed" in text
+    assert "8 of 10 seeds" in text
+    assert "fails more often" in text
+
+
+def test_no_verdict_is_said_with_its_reason() -> None:
+    text = pair_headline(CASES[None], NAMES, RULES)
+    assert text.startswith("No verdict on configuration 7 against published defaults")
+    assert "only 2 of 10 seeds have both results" in text
+
+
+def test_the_seeds_deviation_is_pooled_over_configurations_that_have_one() -> None:
+    pairs = [
+        replace(_pair(-0.01), sds=(0.03, 0.04)),
+        replace(_pair(-0.01), first="cc", sds=(math.nan, 0.04)),  # one run has no deviation
+    ]
+    assert seed_deviation(pairs) == pytest.approx(((0.03**2 + 0.04**2) / 2) ** 0.5)
+    assert seed_deviation([replace(_pair(-0.01), sds=(math.nan, math.nan))]) is None
+    assert seed_words(0.035, "test") == [
+        "Seeds of one configuration differ by 0.0350 (sd, test set)."
+    ]
+    assert seed_words(None, "test") == []
+
+
+def test_numbers_are_written_with_true_minus_signs() -> None:
+    assert interval_words(student_interval(-0.5, 0.0, 3.0, 0.9)) == (
+        "−0.5000 (90 % interval −0.5000 to −0.5000)"
+    )
+    assert p_words(0.0004) == "p < 0.001"
+    assert p_words(None) == ""
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(20, ", exact sign-flip p"), (21, ", sign-flip p")])
+def test_a_p_value_from_drawn_patterns_is_not_called_exact(seeds: int, said: str) -> None:
+    pair = judge(replace(_pair(-0.01), seeds=tuple(range(seeds)), planned=seeds), RULES)
+    text = " ".join(describe_pair(pair, NAMES, RULES))
+    assert f"{said} = 0.012" in text

@@ -1,0 +1,236 @@
+"""Where a study's variance is, from its tables."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tune.evidence.variance import SEED, VarianceReport, analyse_variance
+from tune.simulate.runs import Effects
+from tune.simulate.world import World, run_study
+from tune.states import Phase, TrialState
+from tune.study.spec import StudySpec
+from tune.study.toml import dump_spec, parse_spec
+from tune.tables.records import last_events
+
+Tables = dict[str, pa.Table]
+
+
+@cache
+def _study(
+    kind: str = "random", scheduler: str = "none", metric: str = "mae"
+) -> tuple[StudySpec, Tables]:
+    tree: dict[str, Any] = {
+        "study": {"metric": metric},
+        "base": {"train.epochs": 4},
+        "space": {
+            "loss.temperature": {"log_uniform": [0.03, 1.0]},
+            "loss.alpha": {"log_uniform": [0.01, 1.0]},
+            "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
+        },
+        "sampler": {"kind": kind, "trials": 40},
+        "scheduler": {"kind": scheduler},
+        "race": {"keep": 3, "seeds": 4},
+        "confirm": {"seeds": 5},
+    }
+    if kind == "grid":
+        del tree["race"], tree["scheduler"], tree["sampler"]["trials"]
+        tree["space"] = {
+            "loss.temperature": {"choice": [0.05, 0.2, 1.0]},
+            "loss.alpha": {"choice": [0.1, 0.5]},
+        }
+    if kind == "list":
+        del tree["race"], tree["scheduler"], tree["sampler"]["trials"], tree["space"]
+        tree["known"] = [{"name": "hot", "loss.temperature": 1.0}]
+    spec = parse_spec(tree)
+    effects = Effects(seed=0.02, video=0.01, utterance=0.01, error=0.05)
+    return spec, run_study(spec, World(3, effects=effects))[1]
+
+
+def _report(*arguments: str) -> VarianceReport:
+    return analyse_variance(*_study(*arguments))
+
+
+def test_the_seeds_spread_is_pooled_within_configurations() -> None:
+    spec, tables = _study()
+    found = analyse_variance(spec, tables).seed
+    groups: dict[str, list[float]] = {}
+    reports = tables["reports"].to_pylist()
+    for trial, outcome in last_events(tables["trials"]).items():
+        if outcome.phase != "screen" and outcome.state is TrialState.DONE:
+            best = min(r["valid_mae"] for r in reports if r["trial_id"] == trial)
+            groups.setdefault(outcome.config_id, []).append(best)
+    several = [np.array(group) for group in groups.values() if len(group) > 1]
+    squares = sum(group.var(ddof=1) * (group.size - 1) for group in several)
+    freedom = sum(group.size - 1 for group in several)
+    assert found is not None
+    assert found.sd == pytest.approx(np.sqrt(squares / freedom))
+    assert found.degrees_of_freedom == freedom
+    assert found.low < found.sd < found.high
+
+
+def test_a_search_gives_shares_and_curves_of_every_parameter() -> None:
+    found = _report()
+    names = [share.name for share in found.shares]
+    assert names[0] == SEED
+    assert {"loss.temperature", "loss.alpha", "train.lr_text"} <= set(names)
+    assert [one.name for one in found.responses] == [
+        "loss.temperature",
+        "loss.alpha",
+        "train.lr_text",
+    ]
+    by_name = {share.name: share for share in found.shares}
+    assert by_name["train.lr_text"].part > by_name["loss.alpha"].part
+    assert by_name["train.lr_text"].matters
+    assert not by_name["loss.alpha"].matters
+    # The default may lie inside the space; it is one of the forty either way.
+    assert found.complete + found.stopped == 40
+    assert "on one seed" in found.notes[0]
+
+
+def test_stopped_trials_are_counted_apart_and_have_bounds() -> None:
+    found = _report("random", "asha")
+    assert found.stopped > 10
+    assert f"{found.stopped} of them stopped early" in found.notes[0]
+    assert all(len(one.observed) == found.complete for one in found.responses)
+
+
+def test_a_metric_of_which_more_is_wanted_keeps_its_sign() -> None:
+    found = _report("random", "none", "corr")
+    for one in found.responses:
+        assert all(0 < value < 1 for value in one.mean)
+        assert all(
+            low < mean < high for low, mean, high in zip(one.low, one.mean, one.high, strict=True)
+        )
+        assert all(0 < value <= 1 for _, value in one.observed)
+
+
+def test_a_grid_is_analysed_exactly() -> None:
+    found = _report("grid")
+    assert [share.name for share in found.shares] == [
+        SEED,
+        "loss.temperature",
+        "loss.alpha",
+        "loss.temperature × loss.alpha",
+    ]
+    assert sum(share.part for share in found.shares) == pytest.approx(1.0)
+    assert "6 configurations on 5 seeds" in found.notes[0]
+
+
+def test_a_list_has_the_seeds_spread_only() -> None:
+    found = _report("list")
+    assert found.seed is not None
+    assert found.shares == ()
+    assert "no space" in found.notes[0]
+
+
+def test_a_study_that_has_just_begun_says_that_nothing_is_known() -> None:
+    spec, tables = _study()
+    empty = tables | {name: tables[name].slice(0, 3) for name in ("trials", "reports")}
+    found = analyse_variance(spec, empty)
+    assert found.seed is None
+    assert found.shares == ()
+    assert "Fewer than 10" in found.notes[0]
+    none = tables | {name: tables[name].slice(0, 0) for name in ("trials", "reports")}
+    assert analyse_variance(spec, none).shares == ()
+
+
+def test_the_same_tables_give_the_same_answer_and_it_goes_into_json() -> None:
+    spec, tables = _study()
+    found = analyse_variance(spec, tables)
+    assert found == analyse_variance(spec, tables)
+    other = analyse_variance(spec, tables, np.random.default_rng(1))
+    assert found.shares != other.shares
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["metric"] == "mae"
+
+
+def test_failed_trials_and_unknown_points_are_left_out() -> None:
+    spec, tables = _study()
+    rows = tables["trials"].to_pylist()
+    for row in rows[:20]:
+        if row["state"] == "done":
+            row["state"] = "failed"
+    trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
+    found = analyse_variance(spec, tables | {"trials": trials})
+    assert found.complete == 30
+
+
+def _with(table: pa.Table, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> pa.Table:
+    """A table whose rows are changed one by one."""
+    rows = [row | changed(row) for row in table.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def _screened(tables: Tables, state: TrialState) -> list[str]:
+    return [
+        trial
+        for trial, outcome in last_events(tables["trials"]).items()
+        if outcome.phase is Phase.SCREEN and outcome.state is state
+    ]
+
+
+@pytest.mark.parametrize("value", [0.5, 0.4827])
+def test_a_search_whose_runs_all_end_with_the_same_value_says_so(value: float) -> None:
+    spec, tables = _study("random", "none", "acc2_has0")
+    level = _with(tables["reports"], lambda row: {"valid_acc2_has0": value})
+    found = analyse_variance(spec, tables | {"reports": level})
+    assert found.notes == ("Every run ended with the same value.",)
+    assert (found.shares, found.responses) == ((), ())
+    assert (found.complete, found.stopped) == (40, 0)
+
+
+def test_one_complete_trial_says_nothing_of_where_stopped_ones_would_have_ended() -> None:
+    spec, tables = _study("random", "asha")
+    failed = set(_screened(tables, TrialState.DONE)[1:])
+    trials = _with(
+        tables["trials"],
+        lambda row: (
+            {"state": "failed"} if row["trial_id"] in failed and row["state"] == "done" else {}
+        ),
+    )
+    found = analyse_variance(spec, tables | {"trials": trials})
+    assert found.complete == 1
+    assert found.stopped == len(_screened(tables, TrialState.PRUNED)) > 10
+    assert found.responses == ()
+    assert f"Of {1 + found.stopped} screened trials 1 ran to the end" in found.notes[0]
+
+
+def test_stopped_trials_without_bounds_are_left_out_and_told() -> None:
+    spec, tables = _study("tpe", "asha")
+    complete = _screened(tables, TrialState.DONE)
+    epochs = dict.fromkeys(_screened(tables, TrialState.PRUNED), 0)
+    for row in tables["reports"].to_pylist():
+        if row["trial_id"] in epochs:
+            epochs[row["trial_id"]] = max(epochs[row["trial_id"]], row["epoch"])
+    lost = sum(epoch == 1 for epoch in epochs.values())
+    late = _with(
+        tables["reports"],
+        lambda row: (
+            {"valid_mae": None} if row["trial_id"] in complete and row["epoch"] == 1 else {}
+        ),
+    )
+    found = analyse_variance(spec, tables | {"reports": late})
+    assert (found.complete, found.stopped) == (len(complete), len(epochs))
+    assert all(len(one.observed) == found.complete for one in found.responses)
+    assert found.responses
+    assert lost > 1
+    assert f"{lost} stopped trials are left out" in " ".join(found.notes)
+
+
+def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> None:
+    spec, tables = _study()
+    tree = tomllib.loads(dump_spec(spec)) | {"space": {"loss.alpha": {"choice": [0.1]}}}
+    point = json.loads(spec.base.to_json())
+    point["loss"]["alpha"] = 0.1
+    rows = [row | {"config": json.dumps(point)} for row in tables["configs"].to_pylist()]
+    configs = pa.Table.from_pylist(rows, schema=tables["configs"].schema)
+    found = analyse_variance(parse_spec(tree), tables | {"configs": configs})
+    assert found.complete == 40
+    assert found.notes == (
+        "No parameter of the space can take a second value: nothing can be compared.",
+    )

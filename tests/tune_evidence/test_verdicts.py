@@ -1,0 +1,172 @@
+"""Verdicts: their order, the rules that withhold or overrule them, and what would decide."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.verdicts import judge, judge_together
+from tune.states import Verdict
+from tune.stats.intervals import student_interval
+from tune.stats.power import Spread, power_for_new_videos
+from tune.stats.significance import equivalence_p
+
+RULES = Rules(margin=0.02)
+SPREAD = Spread(seed=0.02**2, video=0.1**2, error=0.06**2)
+
+
+def make_pair(
+    estimate: float, error: float = 0.01, *, metric: str = "mae", videos: int = 31
+) -> PairComparison:
+    interval = student_interval(estimate, error, 30.0, 0.95)
+    return PairComparison(
+        first="aa",
+        second="bb",
+        metric=metric,
+        split="test",
+        role=Role.PRIMARY,
+        seeds=tuple(range(10)),
+        planned=10,
+        failures=(0, 0),
+        missing=(0, 0),
+        means=(0.7, 0.7 - estimate),
+        sds=(0.02, 0.02),
+        differences=(estimate,) * 10,
+        seed_correlation=0.1,
+        videos=videos,
+        this_test_set=interval,
+        sign_flip_p=0.01,
+        new_videos=interval,
+        new_videos_narrow=interval.at(0.9),
+        p_value=interval.p_value(),
+        spread=SPREAD,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pair", "verdict"),
+    [
+        (make_pair(-0.05), Verdict.BETTER),
+        (make_pair(0.05), Verdict.WORSE),
+        (make_pair(0.05, metric="corr"), Verdict.BETTER),
+        (make_pair(0.001, 0.004), Verdict.EQUIVALENT),
+        (make_pair(-0.01), Verdict.UNDECIDED),
+    ],
+)
+def test_verdict_follows_the_interval_for_new_videos(
+    pair: PairComparison, verdict: Verdict
+) -> None:
+    assert judge(pair, RULES).verdict is verdict
+
+
+def test_a_small_but_sure_difference_is_called_small() -> None:
+    judged = judge(make_pair(-0.006, 0.002), RULES)
+    assert judged.verdict is Verdict.BETTER
+    assert judged.below_margin
+    assert not judge(make_pair(-0.05), RULES).below_margin
+
+
+def test_four_pairs_give_no_verdict_whatever_they_say() -> None:
+    pair = replace(make_pair(-0.5), seeds=(1, 2, 3, 4))
+    judged = judge(pair, RULES)
+    assert judged.verdict is None
+    assert "only 4 of 10 seeds" in judged.reason
+    assert judge(replace(pair, seeds=(1, 2, 3, 4, 5)), RULES).verdict is Verdict.BETTER
+
+
+def test_seven_videos_give_no_verdict() -> None:
+    judged = judge(replace(make_pair(-0.5, videos=7), new_videos=None), RULES)
+    assert judged.verdict is None
+    assert "7 videos" in judged.reason
+
+
+def test_other_metrics_and_withheld_claims_give_no_verdict() -> None:
+    assert judge(replace(make_pair(-0.5), role=Role.METRIC), RULES).verdict is None
+    judged = judge(make_pair(-0.5), Rules(margin=0.02, withheld="test is still closed"))
+    assert judged.verdict is None
+    assert judged.reason == "test is still closed"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "error", "failures", "expected"),
+    [
+        (-0.05, 0.01, (1, 0), Verdict.UNDECIDED),
+        (-0.05, 0.01, (1, 1), Verdict.BETTER),
+        (-0.05, 0.01, (0, 2), Verdict.BETTER),
+        (0.05, 0.01, (0, 1), Verdict.UNDECIDED),
+        (0.05, 0.01, (2, 1), Verdict.WORSE),
+        (0.0, 0.004, (1, 0), Verdict.UNDECIDED),
+        (0.0, 0.004, (0, 1), Verdict.UNDECIDED),
+        (0.0, 0.004, (1, 1), Verdict.EQUIVALENT),
+    ],
+)
+def test_the_side_that_fails_more_can_neither_win_nor_count_as_equal(
+    estimate: float, error: float, failures: tuple[int, int], expected: Verdict
+) -> None:
+    judged = judge(replace(make_pair(estimate, error), failures=failures), RULES)
+    assert judged.verdict is expected
+
+
+def test_a_run_without_a_corr_counts_like_a_failed_one() -> None:
+    judged = judge(replace(make_pair(0.05, metric="corr"), missing=(1, 0)), RULES)
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "1 against 0 runs of 10" in judged.reason
+
+
+def test_undecided_says_what_would_decide_it_from_the_spread_alone() -> None:
+    one, other = judge(make_pair(-0.01), RULES), judge(make_pair(0.012), RULES)
+    assert one.outlook == other.outlook
+    assert one.outlook is not None
+    assert one.outlook.pairs is None
+    assert one.outlook.power == power_for_new_videos(0.02, SPREAD, 10, 31)
+    videos, pairs = one.outlook.videos, one.outlook.videos_pairs
+    assert videos is not None
+    assert power_for_new_videos(0.02, SPREAD, pairs, videos) >= 0.8
+    assert judge(make_pair(-0.05), RULES).outlook is None
+
+
+def test_without_a_margin_nothing_is_said_about_deciding() -> None:
+    judged = judge(make_pair(-0.01), Rules(margin=0.0))
+    assert judged.verdict is Verdict.UNDECIDED
+    assert judged.outlook is None
+
+
+def test_holm_takes_back_what_many_pairs_would_claim_by_chance() -> None:
+    pairs = [make_pair(-0.0212), *[make_pair(0.0, 0.02)] * 4]
+    assert judge(pairs[0], RULES).verdict is Verdict.BETTER
+    judged = judge_together(pairs, RULES)
+    assert judged[0].verdict is Verdict.UNDECIDED
+    assert judged[0].p_value is not None
+    assert judged[0].p_holm == pytest.approx(5 * judged[0].p_value)
+    assert judged[0].sign_flip_p_holm == pytest.approx(0.05)
+
+
+def test_one_pair_alone_is_judged_as_without_a_correction() -> None:
+    for estimate, error in [(-0.05, 0.01), (0.001, 0.004), (-0.01, 0.01), (-0.006, 0.002)]:
+        alone, together = (
+            make_pair(estimate, error),
+            judge_together([make_pair(estimate, error)], RULES),
+        )
+        judged = judge(alone, RULES)
+        assert together[0].verdict is judged.verdict
+        assert together[0].below_margin == judged.below_margin
+
+
+def test_equivalence_of_several_pairs_is_corrected_too() -> None:
+    pair = make_pair(0.0, 0.0115)
+    assert pair.new_videos is not None
+    assert 0.0125 < equivalence_p(pair.new_videos, 0.02) < 0.05
+    assert judge(pair, RULES).verdict is Verdict.EQUIVALENT
+    together = judge_together([pair] * 4, RULES)
+    assert {p.verdict for p in together} == {Verdict.UNDECIDED}
+
+
+def test_pairs_without_numbers_stay_without_a_verdict_beside_the_others() -> None:
+    lost = replace(
+        make_pair(0.0), seeds=(1,), new_videos=None, p_value=None, sign_flip_p=None, spread=None
+    )
+    judged = judge_together([lost, make_pair(-0.05)], RULES)
+    assert [p.verdict for p in judged] == [None, Verdict.BETTER]
+    assert judged[0].p_holm is None
+    assert np.isfinite(judged[1].p_holm or np.nan)

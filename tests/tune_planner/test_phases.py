@@ -1,0 +1,404 @@
+"""What runs next, step by step on small studies."""
+
+from typing import Any
+
+import pytest
+from small_study import noisy, study
+
+from hscl.config import Config
+from hscl.errors import InputError
+from tune.planner.phases import Close, Decide, Done, Propose, Run, Step, Wait, next_look, next_step
+from tune.planner.proposals import propose
+from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
+from tune.states import Kind, Phase, TrialState
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def by_temperature(config: Config, seed: int, epoch: int) -> float:
+    """A noiseless objective: the default (0.5) is best, and lower is worse."""
+    return abs(config.loss.temperature - 0.5) + 1 / epoch
+
+
+class Hand:
+    """Moves a study by hand."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+        self.history = History(spec)
+        self.running: set[str] = set()
+        self.seq = 0
+
+    def step(self) -> Step:
+        return next_step(self.spec, self.history, self.running)
+
+    def until(self, *kinds: type[Step]) -> Step:
+        """Decide and propose, until a step of these kinds comes."""
+        while not isinstance(step := self.step(), kinds):
+            self.apply(step)
+        return step
+
+    def apply(self, step: Step) -> None:
+        if isinstance(step, Decide):
+            for decided in step.rows:
+                self.seq += 1
+                self.history.apply_plan({"seq": self.seq} | decided)
+        elif isinstance(step, Propose):
+            row = propose(self.spec, self.history, step.number).config
+            assert row is not None
+            self.history.apply_config(row)
+        elif isinstance(step, Run):
+            self.running.add(step.trial_id)
+            self.event(step, "started")
+        else:
+            pytest.fail(f"{step} can't be applied")
+
+    def ready(self) -> Run:
+        """The next trial, deciding and proposing on the way."""
+        step = self.until(Run)
+        assert isinstance(step, Run)
+        return step
+
+    def event(self, run: Run, state: str, error: str | None = None) -> None:
+        self.seq += 1
+        row: dict[str, Any] = {"seq": self.seq, "state": state, "error": error}
+        names = ("trial_id", "config_id", "phase", "seed", "attempt")
+        self.history.apply_event(row | {name: getattr(run, name) for name in names})
+        if state != "started":
+            self.running.discard(run.trial_id)
+
+    def report(self, run: Run, value: float, **more: Any) -> None:
+        self.seq += 1
+        epoch = self.history.trials[run.trial_id].epoch + 1
+        row = {"seq": self.seq, "trial_id": run.trial_id, "epoch": epoch, "valid_mae": value}
+        self.history.apply_report(row | more)
+
+    def run(self, value: float | None) -> Run:
+        """The next trial, to its end: done with this value, or failed."""
+        run = self.ready()
+        self.apply(run)
+        if value is None:
+            self.event(run, "failed", "boom")
+        else:
+            self.report(run, value, finished=True)
+            self.event(run, "done")
+        return run
+
+
+def test_a_study_begins_by_fixing_its_seeds() -> None:
+    hand = Hand(study())
+    step = hand.step()
+    assert isinstance(step, Decide)
+    seeds = {row["phase"]: row["seeds"] for row in step.rows if row["kind"] == "seeds"}
+    plan = hand.spec.seed_plan()
+    assert seeds == {
+        "screen": [plan.screen],
+        "race": [*plan.race],
+        "confirm": [*plan.looks[0]],
+    }
+    assert step.rows[-1]["kind"] == "phase_begun"
+
+
+def test_the_same_question_gets_the_same_answer() -> None:
+    hand = Hand(study())
+    for _ in range(40):
+        step = hand.step()
+        assert hand.step() == step
+        if isinstance(step, Run):
+            hand.run(0.5)
+        else:
+            hand.apply(step)
+
+
+def test_the_default_comes_first_then_known_points_then_the_sampler() -> None:
+    hand = Hand(study('[[known]]\nname = "mine"\n"loss.alpha" = 0.3'))
+    runs = [hand.run(0.5) for _ in range(3)]
+    names = [hand.history.configs[run.config_id].name for run in runs]
+    assert names == ["default", "mine", "configuration 2"]
+    assert {run.phase for run in runs} == {Phase.SCREEN}
+    assert {run.seed for run in runs} == {hand.spec.seed_plan().screen}
+    assert all(run.trial_id == f"{run.config_id}-{run.seed}" for run in runs)
+
+
+def test_a_configuration_that_was_proposed_but_never_started_runs_first() -> None:
+    hand = Hand(study())
+    hand.until(Propose)
+    hand.apply(hand.step())
+    step = hand.step()
+    assert isinstance(step, Run)
+    assert step.config_id == hand.spec.base.config_id
+
+
+def test_an_unfinished_trial_runs_again_under_its_name_before_anything_new() -> None:
+    hand = Hand(study())
+    first = hand.ready()
+    hand.apply(first)
+    hand.report(first, 0.5)
+    hand.running.clear()  # the driver died
+    assert hand.step() == Run(first.config_id, first.phase, first.seed, first.trial_id, attempt=2)
+    hand.apply(hand.step())
+    assert isinstance(hand.step(), Propose)
+
+
+def test_a_decided_end_is_only_written_down() -> None:
+    hand = Hand(study())
+    for state, more in (
+        (TrialState.PRUNED, {"stop": True}),
+        (TrialState.DONE, {"finished": True}),
+    ):
+        run = hand.ready()
+        hand.apply(run)
+        hand.report(run, 0.5, **more)
+        assert not isinstance(hand.step(), Close)  # while this driver has it in its hands
+        hand.running.clear()
+        assert hand.step() == Close(run.trial_id, state)
+        hand.event(run, state)
+
+
+def test_a_finished_confirm_trial_without_an_end_runs_again_for_its_predictions() -> None:
+    hand = Hand(study("sampler.trials = 2\nrace = { keep = 1, seeds = 0 }"))
+    for value in (0.5, 0.4):
+        hand.run(value)
+    run = hand.ready()
+    assert run.phase is Phase.CONFIRM
+    hand.apply(run)
+    hand.report(run, 0.5, finished=True)
+    hand.running.clear()
+    assert hand.step() == Run(run.config_id, Phase.CONFIRM, run.seed, run.trial_id, attempt=2)
+
+
+def test_the_screen_waits_for_its_last_trials_before_the_race() -> None:
+    hand = Hand(study("sampler.trials = 3\nrace.keep = 2"))
+    hand.run(0.5)
+    hand.run(0.4)
+    last = hand.ready()
+    hand.apply(last)
+    assert hand.step() == Wait()
+    hand.report(last, 0.3, finished=True)
+    hand.event(last, "done")
+    assert isinstance(hand.step(), Decide)
+
+
+def test_only_complete_trials_enter_and_the_default_does_whatever_happened_to_it() -> None:
+    hand = Hand(study("sampler.trials = 5\nrace.keep = 2"))
+    ids = [hand.run(None).config_id]
+    ids += [hand.run(value).config_id for value in (0.4, 0.3)]
+    pruned = hand.ready()
+    hand.apply(pruned)
+    hand.report(pruned, 0.1, stop=True)
+    hand.event(pruned, "pruned")
+    ids.append(hand.run(0.5).config_id)
+    hand.until(Run)
+    rows = hand.history.plan_rows(Kind.FINALIST, Phase.RACE)
+    assert [row["config_id"] for row in rows] == [ids[0], ids[2], ids[1]]
+
+
+def test_three_rounds_run_side_by_side_and_the_fourth_waits_for_the_verdict() -> None:
+    hand = Hand(study("sampler.trials = 2\nrace = { keep = 1, seeds = 5 }"))
+    hand.run(0.5)
+    hand.run(0.4)
+    started: list[Run] = []
+    while isinstance(step := hand.until(Run, Wait), Run):
+        hand.apply(step)
+        started.append(step)
+    assert step == Wait()
+    assert len(started) == 6
+    assert len({run.seed for run in started}) == 3
+    for run in started:
+        hand.report(run, 0.5, finished=True)
+        hand.event(run, "done")
+    step = hand.step()
+    assert isinstance(step, Decide)
+    assert [row["kind"] for row in step.rows] == ["round"]
+
+
+def test_the_race_ends_when_only_the_default_is_left() -> None:
+    spec = study("scheduler.kind = 'none'\nrace = { keep = 3, seeds = 6 }")
+    run = simulate(spec, by_temperature)
+    race = [t for t in run.history.trials.values() if t.phase is Phase.RACE]
+    assert len(race) == 4 * 3
+    # All were dropped after seed 3; the comparison is still made with the best of them.
+    winner = run.history.plan_rows(Kind.WINNER)[0]
+    assert winner["config_id"] in {row["config_id"] for row in run.history.plan_rows(Kind.DROPPED)}
+    assert "the default did better" in winner["note"]
+    confirm = [t for t in run.history.trials.values() if t.phase is Phase.CONFIRM]
+    assert len(confirm) == 2 * 3
+
+
+def test_without_a_race_the_best_complete_screen_trial_wins() -> None:
+    run = simulate(study("race.seeds = 0"), by_temperature)
+    winner = run.history.plan_rows(Kind.WINNER)[0]
+    done = [
+        (trial.value, config_id)
+        for config_id, trial in run.history.screen_trials.items()
+        if trial.state is TrialState.DONE and run.history.configs[config_id].number
+    ]
+    assert winner["config_id"] == min(done)[1]
+    assert run.history.plan_rows(Kind.ROUND) == []
+
+
+def test_without_confirm_seeds_the_study_ends_with_its_winner() -> None:
+    run = simulate(study("confirm.seeds = 0"), noisy())
+    assert run.done == Done()
+    assert run.history.plan_rows(Kind.WINNER)[0]["config_id"] is not None
+    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.RACE}
+
+
+def test_if_the_default_alone_completes_nothing_is_confirmed_and_test_stays_closed() -> None:
+    def objective(config: Config, seed: int, epoch: int) -> float:
+        if config.loss.temperature != 0.5:
+            raise SimulatedTrialError("diverged")
+        return 0.5
+
+    run = simulate(study(), objective)
+    assert run.done is not None
+    assert "nothing to confirm" in run.done.note
+    assert not run.done.gave_up
+    assert run.history.plan_rows(Kind.WINNER)[0]["config_id"] is None
+    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN}
+
+
+def test_confirm_runs_the_winner_and_the_default_on_seeds_never_used() -> None:
+    run = simulate(study("confirm = { keep = 2, seeds = 4 }"), noisy())
+    used: dict[Phase, set[int]] = {phase: set() for phase in Phase}
+    for trial in run.history.trials.values():
+        used[trial.phase].add(trial.seed)
+    assert not used[Phase.CONFIRM] & (used[Phase.SCREEN] | used[Phase.RACE])
+    assert not used[Phase.SCREEN] & used[Phase.RACE]
+    confirmed = {t.config_id for t in run.history.trials.values() if t.phase is Phase.CONFIRM}
+    assert len(confirmed) == 3
+    primary = run.history.plan_rows(Kind.PRIMARY)
+    assert [(r["config_id"], r["other_config_id"], r["value"]) for r in primary] == [
+        (run.history.plan_rows(Kind.WINNER)[0]["config_id"], run.spec.base.config_id, 0.02)
+    ]
+
+
+def test_the_winner_is_written_before_the_first_confirm_trial() -> None:
+    run = simulate(study(), noisy(), slots=4)
+    winner = run.history.plan_rows(Kind.WINNER)[0]["seq"]
+    confirm = [r["seq"] for r in run.tables["trials"] if r["phase"] == "confirm"]
+    assert winner < min(confirm)
+    assert winner > max(r["seq"] for r in run.tables["trials"] if r["phase"] != "confirm")
+
+
+def test_a_list_runs_every_row_on_every_confirm_seed_without_stopping_any() -> None:
+    text = '[[known]]\nname = "a"\n"loss.alpha" = 0.3\n[[known]]\n"loss.temperature" = 0.9'
+    run = simulate(study(text, sampler="list"), by_temperature, slots=2)
+    trials = run.history.trials.values()
+    assert {t.phase for t in trials} == {Phase.CONFIRM}
+    assert {t.state for t in trials} == {TrialState.DONE}
+    assert len(trials) == 3 * 3
+    assert run.history.plan_rows(Kind.WINNER) == run.history.plan_rows(Kind.PRIMARY) == []
+    assert len(run.history.plan_rows(Kind.LOOK)) == 1
+
+
+def test_further_looks_are_taken_as_declared_and_no_more() -> None:
+    spec = study("confirm = { seeds = 2, looks = 2 }")
+    run = simulate(spec, noisy())
+    row = next_look(spec, run.history)
+    assert row["value"] == 2
+    assert row["seeds"] == [*spec.seed_plan().looks[1]]
+    tables = run.tables | {"plan": [*run.tables["plan"], {"seq": 10**6} | row]}
+    more = SimulatedRun(spec, noisy(), tables=tables)
+    with pytest.raises(InputError, match="confirm is complete"):
+        next_look(spec, more.history)
+    more.run()
+    confirm = [t for t in more.history.trials.values() if t.phase is Phase.CONFIRM]
+    assert len(confirm) == 2 * 4
+    with pytest.raises(InputError, match="at most the declared"):
+        next_look(spec, more.history)
+
+
+def test_a_look_needs_a_complete_confirm() -> None:
+    spec = study("confirm = { seeds = 2, looks = 2 }")
+    with pytest.raises(InputError, match="run hscl search"):
+        next_look(spec, SimulatedRun(spec, noisy()).run(30).history)
+
+
+def test_failures_among_successes_go_on_unless_many_follow_each_other() -> None:
+    hand = Hand(study("sampler.trials = 60\nrace = { keep = 1, seeds = 0 }"))
+    hand.run(0.5)
+    for _ in range(19):
+        hand.run(None)
+    assert not any(isinstance(hand.step(), kind) for kind in (Decide, Done))
+    hand.run(0.5)
+    for _ in range(20):
+        hand.run(None)
+    step = hand.step()
+    assert isinstance(step, Decide)
+    assert step.rows[0]["kind"] == "gave_up"
+    assert "the last 20 trials failed; the last error: boom" in step.rows[0]["note"]
+    hand.apply(step)
+    assert hand.step() == Done(step.rows[0]["note"], gave_up=True)
+
+
+def test_one_bad_configuration_does_not_end_a_table() -> None:
+    def objective(config: Config, seed: int, epoch: int) -> float:
+        if config.loss.alpha == 0.3:
+            raise SimulatedTrialError("diverged")
+        return 0.5
+
+    text = 'confirm.seeds = 30\n[[known]]\n"loss.alpha" = 0.3'
+    run = simulate(study(text, sampler="list"), objective)
+    assert run.done == Done()
+    assert sum(t.state is TrialState.FAILED for t in run.history.trials.values()) == 30
+
+
+def test_a_stopped_study_waits_for_what_still_runs() -> None:
+    hand = Hand(study())
+    runs = []
+    for _ in range(6):
+        run = hand.ready()
+        hand.apply(run)
+        runs.append(run)
+    for run in runs[:5]:
+        hand.event(run, "failed", "boom")
+    hand.apply(hand.step())
+    assert hand.step() == Wait()
+    hand.event(runs[5], "failed", "boom")
+    assert isinstance(hand.step(), Done)
+    assert next_step(hand.spec, hand.history, NOTHING) == hand.step()
+
+
+@pytest.mark.parametrize(
+    ("text", "sampler"),
+    [
+        ("sampler.trials = 3\nrace.keep = 2", "random"),
+        ('confirm.seeds = 2\n[[known]]\n"loss.alpha" = 0.3', "list"),
+    ],
+)
+def test_where_all_of_a_few_fail_the_study_gives_up_and_tries_them_again(
+    text: str, sampler: str
+) -> None:
+    def broken(config: Config, seed: int, epoch: int) -> float:
+        raise SimulatedTrialError("disk full")
+
+    spec = study(text, sampler=sampler)
+    run = simulate(spec, broken)
+    assert run.done is not None
+    assert run.done.gave_up
+    assert "disk full" in run.done.note
+    assert len(run.history.trials) < 5
+    assert not run.history.plan_rows(Kind.WINNER)
+    row = {"kind": "resumed", "phase": None, "note": "again", "seq": 10**6, "seeds": None}
+    tables = run.tables | {"plan": [*run.tables["plan"], row]}
+    repaired = SimulatedRun(spec, noisy(), tables=tables).run()
+    assert repaired.done == Done()
+    assert not any(t.state is TrialState.FAILED for t in repaired.history.trials.values())
+
+
+def test_a_study_that_gave_up_opens_no_further_look() -> None:
+    def breaks_later(config: Config, seed: int, epoch: int) -> float:
+        if seed in spec.seed_plan().looks[0][1:]:
+            raise SimulatedTrialError("disk full")
+        return 0.5
+
+    known = "".join(f'\n[[known]]\n"loss.alpha" = 0.{i}' for i in range(2, 8))
+    spec = study(f"confirm = {{ seeds = 20, looks = 2 }}{known}", sampler="list")
+    run = simulate(spec, breaks_later)
+    assert run.done is not None
+    assert run.done.gave_up
+    with pytest.raises(InputError, match="run hscl search"):
+        next_look(spec, run.history)

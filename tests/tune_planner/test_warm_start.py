@@ -1,0 +1,92 @@
+"""A new study that knows an old screen: nothing else of it, and none of its seeds."""
+
+import pytest
+from small_study import noisy, study
+
+from hscl.errors import InputError
+from tune.planner.decisions import plan_row
+from tune.planner.told_trials import told_trials
+from tune.planner.warm_start import warm_start_rows
+from tune.simulate.study import SimulatedRun, simulate
+from tune.states import Kind, Phase
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+
+
+def warm(spec: StudySpec, earlier: History) -> SimulatedRun:
+    rows = warm_start_rows(spec, earlier, "old")
+    plan = [{"seq": seq} | row for seq, row in enumerate(rows)]
+    return SimulatedRun(spec, noisy(failing=0.1), tables={"plan": plan})
+
+
+def old(text: str = "") -> History:
+    return simulate(study(text, sampler="tpe"), noisy(failing=0.1)).history
+
+
+def test_its_sampler_knows_every_trial_of_the_old_screen() -> None:
+    earlier = old()
+    run = warm(study(sampler="tpe"), earlier)
+    told = told_trials(run.spec, run.history)
+    assert [trial.params for trial in told] == [r.params for r in earlier.configs.values()]
+    values = {trial.value for trial in earlier.screen_trials.values() if trial.state != "failed"}
+    assert {trial.value for trial in told if trial.value is not None} == values
+
+
+def test_it_never_uses_a_seed_that_the_old_study_used() -> None:
+    earlier = old()
+    run = warm(study(sampler="tpe"), earlier).run()
+    before = {trial.seed for trial in earlier.trials.values()}
+    after = {trial.seed for trial in run.history.trials.values()}
+    assert not before & after
+    third = warm(study(sampler="tpe"), run.history).run()
+    assert not (before | after) & {trial.seed for trial in third.history.trials.values()}
+    # And it knows both screens.
+    both = len(earlier.screen_trials) + len(run.history.screen_trials)
+    assert len(third.history.warm) == both
+
+
+def test_points_outside_the_new_space_are_left_out() -> None:
+    earlier = old()
+    narrow = '[space]\n"loss.temperature" = { log_uniform = [0.03, 0.1] }'
+    run = warm(study("sampler.trials = 3\nrace.keep = 1", space=narrow, sampler="tpe"), earlier)
+    told = told_trials(run.spec, run.history)
+    inside = [r for r in earlier.configs.values() if float(r.params["loss.temperature"]) <= 0.1]
+    assert len(told) == len(inside) > 0
+    assert all(set(trial.params) == {"loss.temperature"} for trial in told)
+
+
+def test_a_parameter_that_was_not_searched_before_has_its_old_value() -> None:
+    earlier = old()
+    wide = '[space]\n"loss.omega1" = { uniform = [0, 1] }\n"loss.alpha" = { uniform = [0, 1] }'
+    run = warm(study(space=wide, sampler="tpe"), earlier)
+    told = told_trials(run.spec, run.history)
+    assert {trial.params["loss.alpha"] for trial in told} == {0.1}
+
+
+def test_old_values_choose_nothing() -> None:
+    run = warm(study(sampler="tpe"), old()).run()
+    entered = {row["config_id"] for row in run.history.plan_rows(Kind.FINALIST)}
+    assert entered <= set(run.history.configs)
+    assert len(run.history.configs) == 12
+    assert len(run.history.screen_trials) == 12
+
+
+def test_that_test_was_opened_before_is_passed_on() -> None:
+    earlier = old()
+    assert "test_opened" not in {r["kind"] for r in warm_start_rows(study(), earlier, "old")}
+    earlier.apply_plan({"seq": 10**6} | plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM))
+    rows = warm_start_rows(study(), earlier, "old")
+    assert rows[-1]["kind"] == "test_opened"
+    assert rows[-1]["note"] == "before this study began, by old"
+
+
+def test_what_can_not_be_learned_from_is_refused() -> None:
+    earlier = old()
+    with pytest.raises(InputError, match="metric must be 'mae' as in old"):
+        warm_start_rows(study('study.metric = "corr"'), earlier, "old")
+    used = earlier.spec.seed_plan().race[0]
+    with pytest.raises(InputError, match=r"race\.seeds must be fresh"):
+        warm_start_rows(study(f"race.seeds = [{used}]"), earlier, "old")
+    listed = simulate(study('[[known]]\n"loss.high" = false', sampler="list"), noisy())
+    with pytest.raises(InputError, match="must have ended trials of a screen"):
+        warm_start_rows(study(), listed.history, "old")

@@ -1,0 +1,87 @@
+"""The headline says what is known and no more."""
+
+from dataclasses import replace
+
+import pytest
+from study_factory import Simulated, evidence_of
+
+from tune.evidence.gather import Evidence
+from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
+from tune.states import Verdict
+
+SMALL = Simulated(trials=8, race_seeds=2, keep=2, gap=-0.12, seed=1, failures=1)
+
+
+def _with_verdict(verdict: Verdict | None, *, below: bool = False) -> Evidence:
+    evidence = evidence_of(SMALL)
+    compared = evidence.comparison
+    assert compared is not None
+    assert compared.primary is not None
+    pair = replace(compared.primary, verdict=verdict, below_margin=below, reason="so it is")
+    return replace(evidence, comparison=replace(compared, primary=pair))
+
+
+@pytest.mark.parametrize("verdict", [*Verdict, None])
+def test_the_word_better_stands_only_where_the_verdict_has_it(verdict: Verdict | None) -> None:
+    evidence = _with_verdict(verdict)
+    said = " ".join((headline_of(evidence), *verdict_of(evidence), *lead_of(evidence)))
+    assert ("better" in said) == (verdict is Verdict.BETTER)
+    assert verdict_of(evidence)[1] == (str(verdict) if verdict else "none")
+
+
+def test_each_verdict_has_its_sentence() -> None:
+    assert "is better than the default: test MAE" in headline_of(_with_verdict(Verdict.BETTER))
+    small = headline_of(_with_verdict(Verdict.WORSE, below=True))
+    assert "is worse than the default, by less than the margin of 0.02" in small
+    assert "equivalent within ± 0.02" in headline_of(_with_verdict(Verdict.EQUIVALENT))
+    assert headline_of(_with_verdict(Verdict.UNDECIDED)).startswith("It is undecided whether")
+    assert headline_of(_with_verdict(None)).endswith("so it is.")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("screen", "configurations are screened; the best valid MAE is"),
+        ("race", "race runs have ended"),
+        ("confirm", "confirm runs have ended; test stays shut"),
+    ],
+)
+def test_a_running_study_says_so_far_and_claims_nothing(part: str, words: str) -> None:
+    evidence = evidence_of(Simulated(until=part, trials=8, race_seeds=2, keep=2))
+    assert headline_of(evidence).startswith("So far: ")
+    assert words in headline_of(evidence)
+    assert verdict_of(evidence) == ("so far", "running")
+    assert lead_of(evidence) == ()
+    assert "better" not in headline_of(evidence)
+
+
+def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:
+    evidence = evidence_of(Simulated(sampler="list", confirm_seeds=5, epochs=3))
+    compared = evidence.comparison
+    assert compared is not None
+    told = [Verdict.BETTER, Verdict.WORSE, Verdict.UNDECIDED, Verdict.UNDECIDED]
+    pairs = tuple(replace(p, verdict=v) for p, v in zip(compared.others, told, strict=True))
+    said = headline_of(replace(evidence, comparison=replace(compared, others=pairs)))
+    assert "1 better (− high), 1 worse (− low) and 2 undecided" in said
+    assert "corrected by Holm" in said
+
+
+def test_a_search_without_confirm_names_its_choice_and_that_nothing_confirms_it() -> None:
+    evidence = evidence_of(Simulated(trials=6, race_seeds=2, keep=2, confirm_seeds=0, epochs=3))
+    assert "nothing confirms it" in headline_of(evidence)
+
+
+def test_the_facts_hold_both_intervals_the_seeds_and_the_failures() -> None:
+    facts = {fact.name: fact for fact in facts_of(evidence_of(SMALL))}
+    compared = evidence_of(SMALL).comparison
+    assert compared is not None
+    assert compared.primary is not None
+    assert compared.primary.new_videos is not None
+    low = f"{compared.primary.new_videos.low:.4f}".replace("-", "−")
+    assert low in facts["MAE difference, videos like these"].note
+    assert "MAE difference, this test set" in facts
+    assert facts["Failed runs"].value == "0 against 1"
+    assert "failed" in facts["Trials"].note
+    seed = evidence_of(SMALL).variance.seed
+    assert seed is not None
+    assert facts["Seed noise, valid MAE"].value == f"sd {seed.sd:.4f}"

@@ -1,0 +1,65 @@
+"""What a study cannot say is said, and how to do it again is there."""
+
+import pytest
+from study_factory import Simulated, evidence_of
+
+from tune.report.limits import limits_of, reproduction_of
+from tune.study.toml import parse_spec
+
+SEARCH = Simulated(trials=8, race_seeds=2, keep=2)
+
+
+def _limits(what: Simulated) -> str:
+    return " ".join(limits_of(evidence_of(what)).points)
+
+
+def test_claims_are_tied_to_the_split_and_the_seed_of_the_screen() -> None:
+    said = _limits(SEARCH)
+    assert "neither was drawn anew" in said
+    assert "one and the same seed" in said
+    assert "says nothing about other videos" in said
+
+
+def test_a_running_study_says_that_it_runs() -> None:
+    said = _limits(Simulated(until="race", trials=8, race_seeds=2, keep=2))
+    assert "The study is not over" in said
+
+
+def test_few_videos_and_few_seeds_are_said() -> None:
+    said = _limits(Simulated(sampler="list", confirm_seeds=3, videos=3, epochs=3))
+    assert "3 videos" in said
+    assert "no verdict" in said
+
+
+def test_an_undecided_study_says_what_would_decide_it() -> None:
+    what = Simulated(trials=8, race_seeds=2, keep=2, gap=0.0, video_sd=0.1)
+    assert "What would decide it" in _limits(what)
+
+
+def test_no_sentence_comes_twice() -> None:
+    points = limits_of(evidence_of(SEARCH)).points
+    assert len(points) == len(set(points))
+
+
+def test_seeds_versions_digest_and_the_moment_that_test_was_opened_are_listed() -> None:
+    (table,) = reproduction_of(evidence_of(SEARCH)).tables
+    rows = {row[0]: row[1] for row in table.rows}
+    spec = evidence_of(SEARCH).spec
+    assert rows["Study digest"] == spec.digest
+    plan = spec.seed_plan()
+    assert str(plan.screen) == rows["Seeds, screen"]
+    assert all(str(seed) in rows["Seeds, confirm"] for look in plan.looks for seed in look)
+    assert rows["Test opened"].startswith("2026-03-02")
+    assert rows["hscl that searched"]
+
+
+def test_the_specification_that_is_shown_is_the_studys_own() -> None:
+    import tomllib
+
+    _, text = reproduction_of(evidence_of(SEARCH)).code
+    assert parse_spec(tomllib.loads(text)).digest == evidence_of(SEARCH).spec.digest
+
+
+@pytest.mark.parametrize("command", ["search", "compare", "report", "export"])
+def test_the_commands_are_given(command: str) -> None:
+    assert f"hscl {command} " in reproduction_of(evidence_of(SEARCH)).code[0]

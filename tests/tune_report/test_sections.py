@@ -1,0 +1,88 @@
+"""Every section holds what its tables and figures promise."""
+
+from dataclasses import replace
+
+import pytest
+from study_factory import ABLATIONS, Simulated, evidence_of
+
+from hscl.metrics import METRICS
+from tune.charts.figures import charts_of
+from tune.report.model import Section, Table
+from tune.report.sections import ablation_table, sections_of
+
+SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
+LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3)
+BY_CORR = replace(LIST, metric="corr")
+
+
+def _sections(what: Simulated) -> dict[str, Section]:
+    evidence = evidence_of(what)
+    return {section.name: section for section in sections_of(evidence, charts_of(evidence))}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        SEARCH,
+        LIST,
+        Simulated(sampler="grid", confirm_seeds=5, epochs=3),
+        Simulated(until="screen", trials=8),
+        Simulated(until="race", trials=8, race_seeds=2, keep=2),
+        Simulated(until="confirm", trials=8, race_seeds=2, keep=2),
+    ],
+)
+def test_every_chart_is_in_one_section_and_every_table_is_rectangular(what: Simulated) -> None:
+    sections = _sections(what)
+    shown = [chart.name for section in sections.values() for chart in section.charts]
+    assert sorted(shown) == sorted(charts_of(evidence_of(what)))
+    for section in sections.values():
+        for table in section.tables:
+            assert all(len(row) == len(table.columns) for row in table.rows)
+            assert table.numeric <= set(range(1, len(table.columns)))
+
+
+def test_failures_are_listed_with_their_errors() -> None:
+    section = _sections(SEARCH)["failures"]
+    (table,) = section.tables
+    assert len(table.rows) == 4  # two in the screen, two of the default's
+    assert all("the loss is nan" in row[-1] for row in table.rows)
+
+
+def test_a_study_without_failures_says_so() -> None:
+    assert "No trial failed." in _sections(LIST)["failures"].points
+
+
+def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() -> None:
+    evidence = evidence_of(LIST)
+    assert evidence.comparison is not None
+    table = ablation_table(evidence, evidence.comparison)
+    assert [row[0] for row in table.rows] == ["default", *ABLATIONS]
+    assert table.rows[0][3] == "reference"
+    assert table.strong == {0}
+    by_name = {evidence.labels[p.first].text: p for p in evidence.comparison.others}
+    for row in table.rows[1:]:
+        pair = by_name[row[0]]
+        difference = row[3].replace("−", "-")
+        assert float(difference) == pytest.approx(pair.means[0] - pair.means[1], abs=6e-5)
+
+
+def test_the_other_metrics_have_no_verdicts() -> None:
+    tables: list[Table] = [
+        table for section in _sections(SEARCH).values() for table in section.tables
+    ]
+    (metrics,) = [table for table in tables if table.columns[0] == "Metric"]
+    assert len(metrics.rows) == len(METRICS) - 1
+    assert "Verdict" not in metrics.columns
+    assert "no verdict" in metrics.caption
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [(LIST, "(higher is better)"), (BY_CORR, "(higher is better, except for MAE)")],
+)
+def test_the_other_metrics_of_a_list_say_which_way_is_better(what: Simulated, said: str) -> None:
+    (metrics,) = [
+        table for table in _sections(what)["comparison"].tables if "other metrics" in table.caption
+    ]
+    assert ("MAE" in metrics.columns) == ("MAE" in said)
+    assert said in metrics.caption

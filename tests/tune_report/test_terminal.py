@@ -1,0 +1,100 @@
+"""Comparisons and plans in the terminal."""
+
+import io
+from functools import cache
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tune.evidence.comparison import compare_study
+from tune.report.rows import Compared
+from tune.report.terminal import render_plan, render_studies, render_study
+from tune.simulate.planning import MOSI_SPREAD, plan_seeds_and_videos
+from tune.simulate.world import World, run_study
+from tune.study.toml import parse_spec
+
+
+@cache
+def _compared(kind: str = "random", known: int = 2) -> Compared:
+    tree = {
+        "study": {"name": "[bold] a study"},
+        "base": {"train.epochs": 3},
+        "sampler": {"kind": kind},
+        "confirm": {"seeds": 6},
+    }
+    if kind == "list":
+        temperatures = [0.1 + n / 50 for n in range(known)]
+        tree["known"] = [{"name": f"[{t}]", "loss.temperature": t} for t in temperatures]
+    else:
+        tree |= {
+            "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
+            "sampler": {"kind": kind, "trials": 6},
+            "scheduler": {"kind": "none"},
+            "race": {"keep": 2, "seeds": 2},
+            "confirm": {"seeds": 6, "keep": 2},
+        }
+    spec = parse_spec(tree)
+    return Compared("runs/a", "ab" * 32, compare_study(spec, run_study(spec, World(2))[1]), 3)
+
+
+def _shown(compared: Compared) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render_study(compared))
+    return console.export_text()
+
+
+def test_the_terminal_shows_both_questions_the_verdict_and_the_notes() -> None:
+    compared = _compared()
+    text = _shown(compared)
+    primary = compared.comparison.primary
+    assert primary is not None
+    assert "on this test set" in text
+    assert "on videos like these" in text
+    assert f"Verdict: {primary.verdict}" in text
+    assert "6 of 6" in text
+    assert "Failed trials over all phases: 3" in text
+    assert "this training and valid split" in text
+    assert "corrected by Holm" in text
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
+    text = _shown(_compared("list"))
+    assert "[0.1]" in text
+    assert "[bold] a study" in text
+
+
+def test_tables_name_their_reference_once() -> None:
+    compared = _compared("list")
+    reference = compared.comparison.names[compared.comparison.reference or ""]
+    text = " ".join(_shown(compared).split())
+    assert text.count(f"each minus {reference}") == 2  # once on MAE, once on the other metrics
+    assert "Acc-7" in text
+
+
+def test_long_lists_keep_other_metrics_for_the_machine() -> None:
+    text = _shown(_compared("list", known=7))
+    assert "49 rows, in --json and --format csv" in text
+
+
+@pytest.mark.parametrize("kind", ["random", "list"])
+def test_studies_side_by_side_show_each_ones_pairs(kind: str) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_studies([_compared(), _compared(kind)]))
+    text = console.export_text()
+    assert text.count("videos like these") >= 1
+    assert text.count("(runs/a)") >= 3
+
+
+def test_a_plan_shows_every_size_with_its_share() -> None:
+    plan = plan_seeds_and_videos(
+        0.05, MOSI_SPREAD, ([6, 10], [31]), studies=20, rng=np.random.default_rng(0)
+    )
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render_plan(plan))
+    text = console.export_text()
+    for cell in plan.cells:
+        assert f"{cell.power:.2f}" in text
+        assert str(cell.found) in text
+    assert "true difference of 0.05" in text
+    assert "video 0.12" in text

@@ -1,0 +1,66 @@
+"""The tables with plain settings."""
+
+import pytest
+from pydantic import ValidationError
+
+from tune.study.sections import (
+    BudgetSection,
+    ConfirmSection,
+    RaceSection,
+    ResourcesSection,
+    SamplerSection,
+    SchedulerSection,
+    StudySection,
+)
+
+SECTIONS = (
+    StudySection,
+    SamplerSection,
+    SchedulerSection,
+    RaceSection,
+    ConfirmSection,
+    BudgetSection,
+    ResourcesSection,
+)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    assert (StudySection().metric, StudySection().retries) == ("mae", 2)
+    assert (SamplerSection().kind, SamplerSection().trials) == ("tpe", 32)
+    scheduler = SchedulerSection()
+    assert (scheduler.kind, scheduler.grace_epochs, scheduler.reduction_factor) == ("asha", 1, 3)
+    assert (RaceSection().keep, RaceSection().seeds) == (4, 4)
+    confirm = ConfirmSection()
+    assert (confirm.keep, confirm.seeds, confirm.margin, confirm.looks) == (1, 10, 0.02, 1)
+
+
+def test_every_key_says_what_it_is() -> None:
+    for section in SECTIONS:
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
+
+
+def test_nothing_is_changed_and_nothing_is_added() -> None:
+    for section in SECTIONS:
+        with pytest.raises(ValidationError):
+            section.model_validate({"no such key": 1})
+    with pytest.raises(ValidationError):
+        StudySection().seed = 3
+
+
+@pytest.mark.parametrize("seeds", [True, 1.0, "3", None, [-1], [True], [2**31]])
+def test_seeds_are_a_number_or_a_list(seeds: object) -> None:
+    with pytest.raises(ValidationError, match="number of seeds"):
+        RaceSection.model_validate({"seeds": seeds})
+
+
+def test_listed_seeds_keep_their_order() -> None:
+    assert RaceSection.model_validate({"seeds": [3, 1, 2]}).seeds == (3, 1, 2)
+
+
+@pytest.mark.parametrize("wrong", [{"gpus": 1.5}, {"cpus": 1e-9}, {"gpus": -1.0}])
+def test_shares_that_ray_does_not_know_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        ResourcesSection(**wrong)  # type: ignore[arg-type]
+    assert ResourcesSection(cpus=0.5, gpus=2.0).gpus == 2.0
+    assert ResourcesSection(gpus=0.25).gpus == 0.25

@@ -1,0 +1,286 @@
+"""Study files: round trips, all mistakes in one message, what may change on resume."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_study import study
+
+from hscl.config import preset
+from hscl.errors import InputError
+from tune.study.spec import StudySpec
+from tune.study.toml import changed_keys, dump_spec, load_spec, parse_spec
+
+RICH = """
+[study]
+name = "rich"
+metric = "corr"
+[base]
+preset = "mosei"
+train.epochs = 12
+"train.patience" = 4
+[space]
+"loss.temperature" = { log_uniform = [0.03, 1] }
+loss.omega1 = { uniform = [0, 1] }
+"train.batch_size" = { int = [16, 64] }
+"model.text.finetune" = { choice = [true, false] }
+"train.lr_text" = { log_uniform = [1e-6, 1e-4], when = { "model.text.finetune" = true } }
+[constraints]
+rules = ["loss.omega1 <= 10 * loss.temperature"]
+[[known]]
+name = "old"
+"loss.temperature" = 2.0
+[[known]]
+preset = "released"
+[race]
+seeds = [3, 1, 4]
+[confirm]
+seeds = [15, 92, 65, 35]
+looks = 2
+[budget]
+epochs = 1000
+[resources]
+gpus = 0.25
+"""
+
+
+def again(spec: StudySpec) -> StudySpec:
+    return parse_spec(tomllib.loads(dump_spec(spec)))
+
+
+def test_a_frozen_study_reads_back_to_itself() -> None:
+    spec = parse_spec(tomllib.loads(RICH))
+    assert again(spec) == spec
+    assert dump_spec(again(spec)) == dump_spec(spec)
+    assert again(spec).digest == spec.digest
+    assert again(spec).seed_plan() == spec.seed_plan()
+
+
+@given(
+    seeds=st.one_of(st.integers(1, 9), st.lists(st.integers(0, 999), min_size=1, unique=True)),
+    margin=st.floats(0, 10),
+    keep=st.one_of(st.just("all"), st.integers(1, 11)),
+    low=st.floats(1e-6, 1, exclude_min=True),
+    factor=st.floats(1.001, 1e6),
+    hours=st.floats(0, 1e6),
+)
+@settings(max_examples=50)
+def test_any_study_reads_back_to_itself(
+    seeds: int | list[int], margin: float, keep: int | str, low: float, factor: float, hours: float
+) -> None:
+    tree = {
+        "space": {"loss.temperature": {"log_uniform": [low, low * factor]}},
+        "sampler": {"trials": 12},
+        "race": {"keep": keep, "seeds": seeds},
+        "confirm": {"margin": margin, "seeds": 2},
+        "budget": {"hours": hours},
+    }
+    spec = parse_spec(tree)
+    assert again(spec) == spec
+
+
+def test_every_default_stands_in_the_frozen_file() -> None:
+    tree = tomllib.loads(dump_spec(study()))
+    assert tree["base"]["loss.temperature"] == 0.5
+    assert tree["base"]["run.precision"] == "auto"
+    assert tree["study"] == {
+        "name": "study",
+        "metric": "mae",
+        "seed": 0,
+        "epoch_timeout_s": 7200.0,
+        "retries": 2,
+    }
+    assert tree["scheduler"] == {"kind": "asha", "grace_epochs": 1, "reduction_factor": 3}
+    assert tree["confirm"]["looks"] == 1
+
+
+def test_a_known_point_is_the_default_with_its_values() -> None:
+    spec = parse_spec(tomllib.loads(RICH))
+    old, released = spec.start_points[1:]
+    assert old.config == spec.base.with_overrides({"loss.temperature": 2.0})
+    # A point with a preset of its own still takes what [base] says.
+    assert released.name == "released"
+    assert released.config.loss.form == "released"
+    assert released.config.train.epochs == 12
+    assert released.config.train.lr == 1e-3
+
+
+def test_what_makes_the_preset_of_a_known_point_is_not_undone_by_base() -> None:
+    text = """
+        [base]
+        "model.modalities" = "text+audio"
+        "train.batch_size" = 64
+        "train.epochs" = 8
+        [[known]]
+        preset = "text-only"
+        [[known]]
+        name = "larger"
+        preset = "text-only"
+        "train.batch_size" = 256
+        [sampler]
+        kind = "list"
+    """
+    alone, larger = (point.config for point in parse_spec(tomllib.loads(text)).start_points[1:])
+    assert alone == preset("text-only").with_overrides({"train.epochs": 8})
+    assert larger == alone.with_overrides({"train.batch_size": 256})
+
+
+def test_a_preset_may_be_a_file_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('preset = "mosei"\n[loss]\ntemperature = 0.2\n')
+    (tmp_path / "study.toml").write_text(
+        '[base]\npreset = "mine.toml"\n[space]\n"loss.alpha" = { uniform = [0.0, 1.0] }\n'
+    )
+    spec = load_spec(tmp_path / "study.toml")
+    assert spec.study.name == "study"
+    assert spec.base.loss.temperature == 0.2
+    assert spec.base.train.lr == 1e-4
+    # What is frozen doesn't depend on that file any more.
+    assert again(spec) == spec
+
+
+def test_json_studies_read_as_toml_ones(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps(tomllib.loads(RICH)))
+    assert load_spec(file) == parse_spec(tomllib.loads(RICH))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.toml"):
+        load_spec(tmp_path / "nothing.toml")
+
+
+def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
+    text = """
+    [studi]
+    [study]
+    metric = "mea"
+    sed = 3
+    seed = -1
+    [base]
+    "loss.temprature" = 1.0
+    [space]
+    "loss.alpha" = { log_uniform = [0, 1] }
+    "loss.omega1" = { uniform = [1, 0] }
+    [constraints]
+    rules = ["loss.omga2 < 3"]
+    [race]
+    seeds = [1, 2, 3]
+    [confirm]
+    seeds = [3, 4]
+    [sampler]
+    kind = "tpee"
+    [resources]
+    cpus = 0
+    """
+    with pytest.raises(InputError) as caught:
+        parse_spec(tomllib.loads(text), source="x.toml")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith("x.toml: ") for line in lines)
+    for expected in (
+        "[studi] is no table of a study; did you mean 'study'?",
+        "study.metric must be a metric, but got 'mea'; did you mean 'mae'?",
+        "study.sed is no key of [study]; did you mean 'seed'?",
+        "study.seed must be greater than or equal to 0, but got -1",
+        "'loss.temprature' is no configuration key; did you mean 'loss.temperature'?",
+        "space.'loss.alpha' log_uniform must have low > 0",
+        "space.'loss.omega1' uniform must have low < high (are they reversed?)",
+        "did you mean 'loss.omega2'",
+        "sampler.kind must be 'tpe', 'gp', 'random', 'grid' or 'list', but got 'tpee'",
+        "resources.cpus must be greater than or equal to 0.01",
+    ):
+        assert any(expected in line for line in lines), expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("study = 3", "[study] must be a table"),
+        ("known = 3", "[[known]] must be an array of tables"),
+        ("[race]\nseeds = -1", "race.seeds must be a number of seeds"),
+        ("[race]\nseeds = [1.5]", "race.seeds must be a number of seeds"),
+        ("[race]\nkeep = 0", 'race.keep must be a number (1 or more) or "all"'),
+        ("[race]\nkeep = true", 'race.keep must be a number (1 or more) or "all"'),
+        ('[base]\npreset = "mosie"', "did you mean 'mosi'"),
+        ('[base]\npreset = "gone.toml"', "gone.toml must be a readable text file"),
+        ("[base]\npreset = 3", "preset must be a name or a path"),
+        ("[[known]]\nname = 3", "[[known]] 1: name must be a text"),
+        ('[[known]]\n"loss.x" = 3', "'loss.x' is no configuration key"),
+        ("[race]\nseeds = 100_000", "(0 … 1,000)"),
+        ("[confirm]\nlooks = 21", "confirm.looks must be less than or equal to 20"),
+        (f"[base]\n'loss.alpha' = {10**400}", "base.loss.alpha must hold whole numbers"),
+        ("[study]\nepoch_timeout_s = nan", "study.epoch_timeout_s must be a finite number"),
+    ],
+)
+def test_a_wrong_form_is_a_mistake_and_no_crash(text: str, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_spec(tomllib.loads(text))
+    assert expected in str(caught.value)
+
+
+def test_only_resources_may_change_on_resume() -> None:
+    old = study()
+    assert changed_keys(old, study("[resources]\ncpus = 4.0\ngpus = 1.0")) == []
+    assert old.digest == study("[resources]\ncpus = 4.0\ngpus = 1.0").digest
+    changed = changed_keys(old, study("[race]\nkeep = 2\n[base]\n'loss.alpha' = 0.3"))
+    assert changed == ["base.loss.alpha: was 0.1, is 0.3", "race.keep: was 3, is 2"]
+    assert old.digest != study("[race]\nkeep = 2").digest
+
+
+def test_a_table_study_has_neither_screen_nor_race_nor_scheduler() -> None:
+    spec = study('[[known]]\n"loss.high" = false', sampler="list")
+    assert (spec.scheduler.kind, spec.race.seeds, spec.confirm.keep) == ("none", 0, "all")
+    assert spec.sampler.trials == 2
+    assert again(spec) == spec
+
+
+def test_a_grid_counts_its_configurations() -> None:
+    space = (
+        '[space]\n"loss.temperature" = { choice = [0.1, 0.5, 1.0] }\n'
+        '"loss.low" = { choice = [true, false] }'
+    )
+    spec = study(space=space, sampler="grid")
+    # Six points, one of them the default.
+    assert spec.sampler.trials == 6
+    assert again(spec) == spec
+
+
+def test_what_is_kept_by_default_never_exceeds_the_trials() -> None:
+    tree = {"space": {"loss.alpha": {"uniform": [0, 1]}}, "sampler": {"trials": 3}}
+    assert parse_spec(tree).race.keep == 2
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 2**70),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["mosi", "all", "tpe", "list", "grid", "loss.alpha < 1", "loss.alpha"]),
+)
+KEYS = st.sampled_from(
+    [
+        *("loss.alpha", "loss", "train.epochs", "run.threads", "x", "preset", "name"),
+        *("uniform", "int", "choice", "when", "rules", "kind", "seeds", "keep", "trials"),
+        *("looks", "epochs"),
+    ]
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+TABLES = ["study", "base", "space", "constraints", "known", "sampler", "race", "confirm", "budget"]
+
+
+@given(st.dictionaries(st.sampled_from(TABLES), TREES))
+@settings(max_examples=150, deadline=None)
+def test_whatever_a_file_holds_the_answer_is_a_study_or_one_message(tree: dict[str, Any]) -> None:
+    try:
+        spec = parse_spec(tree)
+    except InputError:
+        return
+    assert again(spec) == spec

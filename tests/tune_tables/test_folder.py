@@ -1,0 +1,70 @@
+"""Whose folder it is, and what may change on a resume."""
+
+from pathlib import Path
+
+import pytest
+from synthetic import study
+
+from hscl.errors import InputError
+from tune.engine.recorder import Recorder
+from tune.planner.decisions import plan_row
+from tune.states import Kind
+from tune.tables.folder import check_data, check_folder, freeze, frozen_spec
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+
+
+def test_a_frozen_study_reads_back_equal_and_resumes(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path / "study")
+    assert frozen_spec(folder) is None
+    check_folder(folder, study())
+    freeze(folder, study())
+    assert frozen_spec(folder) == study()
+    check_folder(folder, study())
+    check_folder(folder, study(resources={"concurrent": 7}))
+
+
+def test_every_changed_key_is_named_with_both_values(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    freeze(folder, study())
+    with pytest.raises(InputError) as caught:
+        check_folder(folder, study(study={"seed": 4}, base={"train.lr": 0.01}))
+    assert "  study.seed: was 3, is 4" in str(caught.value)
+    assert "  base.train.lr: was 0.001, is 0.01" in str(caught.value)
+    assert "another --out" in str(caught.value)
+
+
+def test_a_lock_alone_leaves_a_folder_new(tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text("{}")
+    check_folder(open_folder(tmp_path), study())
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(InputError, match=r"but holds notes\.txt"):
+        check_folder(open_folder(tmp_path), study())
+
+
+def test_a_driver_killed_while_it_froze_the_study_leaves_a_folder_to_begin_in(
+    tmp_path: Path,
+) -> None:
+    half = tmp_path / ".study.toml.77.part"
+    half.write_text("[study")
+    folder = open_folder(tmp_path)
+    check_folder(folder, study())
+    freeze(folder, study())
+    assert not half.exists()
+    assert frozen_spec(folder) == study()
+
+
+@pytest.mark.parametrize("text", ["not toml = =", "\xff"])
+def test_a_damaged_study_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"study\.toml must be a study file"):
+        frozen_spec(open_folder(tmp_path))
+
+
+def test_only_the_data_that_it_began_with_are_taken(tmp_path: Path) -> None:
+    recorder = Recorder(study(), TableStore(tmp_path))
+    check_data(recorder.history, "a" * 64, "new.arrow")
+    recorder.add_plan([plan_row(Kind.DATA, note="a" * 64)])
+    check_data(recorder.history, "a" * 64, "moved.arrow")
+    with pytest.raises(InputError, match=r"digest aaaaaaaaaaaa, but new\.arrow has bbbbbbbbbbbb"):
+        check_data(recorder.history, "b" * 64, "new.arrow")

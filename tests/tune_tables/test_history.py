@@ -1,0 +1,124 @@
+"""The fold of the tables: the same however it is built, and a report counts once."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_study import noisy, shuffled, study
+
+from tune.simulate.study import SimulatedRun, simulate
+from tune.states import Kind, Origin, Phase, TrialState
+from tune.tables.history import History
+
+EVENT: dict[str, Any] = {
+    "trial_id": "a-1",
+    "config_id": "a",
+    "phase": "screen",
+    "seed": 1,
+    "attempt": 1,
+    "error": None,
+}
+
+
+def state_of(history: History) -> dict[str, Any]:
+    return {
+        "configs": history.configs,
+        "trials": history.trials,
+        "open": history.open,
+        "plan": history.plan,
+        "rungs": history.rungs,
+        "values": {rung: history.rung_values(rung) for rung in history.rungs},
+        "spent": (history.epochs, history.seconds),
+        "failures": history.failures,
+        "order": list(history.trials),
+    }
+
+
+@given(seed=st.integers(0, 10**6), slots=st.integers(1, 5), most=st.integers(0, 200))
+@settings(max_examples=20, deadline=None)
+def test_folding_whole_tables_gives_what_the_driver_had(seed: int, slots: int, most: int) -> None:
+    run = SimulatedRun(study(), noisy(seed, failing=0.1), slots=slots, pick=shuffled(seed))
+    run.run(most_reports=most)
+    folded = History.from_rows(run.spec, **run.tables)
+    assert state_of(folded) == state_of(run.history)
+
+
+def test_a_repeated_epoch_changes_nothing() -> None:
+    history = History(study())
+    history.apply_event(EVENT | {"seq": 0, "state": "started"})
+    row = {"seq": 1, "trial_id": "a-1", "epoch": 1, "valid_mae": 0.5, "seconds": 2.0}
+    assert history.apply_report(row)
+    assert history.apply_report(row | {"epoch": 2, "valid_mae": 0.4})
+    before = state_of(history)
+    assert not history.apply_report(row | {"valid_mae": 0.1, "seconds": 9.0})
+    assert not history.apply_report(row | {"epoch": 2, "valid_mae": 0.1})
+    assert state_of(history) == before
+    assert history.trials["a-1"].curve == {1: 0.5, 2: 0.4}
+    assert history.seconds == 4.0
+
+
+def test_values_that_are_no_numbers_are_missing() -> None:
+    history = History(study())
+    history.apply_event(EVENT | {"seq": 0, "state": "started"})
+    for epoch, value in enumerate((None, math.nan, -math.inf, 0.5, None), 1):
+        history.apply_report({"seq": epoch, "trial_id": "a-1", "epoch": epoch, "valid_mae": value})
+    trial = history.trials["a-1"]
+    assert [trial.best[epoch] for epoch in (4, 5)] == [0.5, 0.5]
+    assert all(math.isnan(trial.best[epoch]) for epoch in (1, 2, 3))
+    assert trial.value == 0.5
+    assert history.rungs == {1: {}, 3: {}}
+
+
+def test_an_unfinished_trial_is_open_until_its_end_and_keeps_its_attempt() -> None:
+    history = History(study())
+    history.apply_event(EVENT | {"seq": 0, "state": "started"})
+    history.apply_event(EVENT | {"seq": 1, "state": "started", "attempt": 2})
+    assert list(history.open) == ["a-1"]
+    assert history.open_in(Phase.SCREEN) == 1
+    assert history.trials["a-1"].attempt == 2
+    history.apply_event(EVENT | {"seq": 2, "state": "failed", "error": "boom", "attempt": 2})
+    assert not history.open
+    assert history.open_in(Phase.SCREEN) == 0
+    assert history.trials["a-1"].error == "boom"
+    # Nothing that comes late changes an end.
+    history.apply_event(EVENT | {"seq": 3, "state": "done"})
+    assert history.trials["a-1"].state is TrialState.FAILED
+
+
+def test_columns_of_inactive_parameters_are_no_parameters() -> None:
+    history = History(study())
+    history.apply_config(
+        {
+            "config_id": "a",
+            "number": 0,
+            "origin": "known",
+            "name": "mine",
+            "config": "{}",
+            "hscl_version": "1",
+            "loss.alpha": 0.3,
+            "train.lr": None,
+        }
+    )
+    record = history.configs["a"]
+    assert record.params == {"loss.alpha": 0.3}
+    assert record.origin is Origin.KNOWN
+    assert history.default == record
+    assert list(history.unstarted) == ["a"]
+
+
+@pytest.mark.parametrize(("metric", "best"), [("mae", 0.2), ("corr", 0.8)])
+def test_better_follows_the_metric(metric: str, best: float) -> None:
+    history = History(study(f'[study]\nmetric = "{metric}"'))
+    assert history.better(0.2, 0.8) == history.better(0.8, 0.2) == best
+    assert history.better(math.nan, 0.5) == history.better(0.5, math.nan) == 0.5
+    assert math.isnan(history.better(math.nan, math.nan))
+
+
+def test_plan_rows_are_found_by_kind_and_phase() -> None:
+    history = simulate(study(), noisy()).history
+    assert len(history.plan_rows(Kind.PHASE_BEGUN)) == 3
+    assert len(history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE)) == 1
+    assert history.plan_rows(Kind.GAVE_UP) == []
+    assert history.earlier_seeds == ()

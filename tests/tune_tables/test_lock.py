@@ -1,0 +1,160 @@
+"""One driver at a time; a killed one is in nobody's way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hscl.errors import InputError
+from tune.tables.lock import LockLostError, StudyLock
+from tune.tables.storage import open_folder
+
+HOLDER = """
+import sys, time
+from tune.tables.storage import open_folder
+from tune.tables.lock import StudyLock
+with StudyLock(open_folder(sys.argv[1]), beat_s=0.2):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(root: str) -> "subprocess.Popen[str]":
+    """Another process that holds the lock."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, root], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "disk":
+        return str(tmp_path / "study")
+    bucket: str = request.getfixturevalue("bucket")
+    return f"{bucket}/study"
+
+
+def test_a_second_driver_is_refused_and_told_who_the_first_is_until_that_is_killed(
+    root: str,
+) -> None:
+    with hold(root) as holder:
+        with pytest.raises(InputError, match=f"process {holder.pid} on .* since 20"):
+            StudyLock(open_folder(root), beat_s=0.2).acquire()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with StudyLock(open_folder(root), beat_s=0.2) as lock:
+            lock.check()
+
+
+def test_on_a_disk_a_killed_driver_costs_no_waiting(tmp_path: Path) -> None:
+    with hold(str(tmp_path)) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    lock = StudyLock(open_folder(tmp_path), beat_s=3600)  # would wait for hours if it waited
+    lock.acquire()
+    lock.check()
+    lock.release()
+
+
+def test_a_released_lock_is_free_at_once(root: str) -> None:
+    folder = open_folder(root)
+    with StudyLock(folder, beat_s=0.2):
+        pass
+    with StudyLock(folder, beat_s=0.2) as lock:
+        lock.check()
+
+
+def test_a_driver_notices_that_its_file_was_removed_or_replaced(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    with StudyLock(folder) as lock:
+        (tmp_path / "lock.json").unlink()
+        with pytest.raises(LockLostError, match="writes nothing more"):
+            lock.check()
+    with StudyLock(folder) as lock:
+        (tmp_path / "lock.json").rename(tmp_path / "old")
+        (tmp_path / "lock.json").write_text("{}")
+        with pytest.raises(LockLostError):
+            lock.check()
+
+
+def test_a_driver_notices_that_its_object_was_taken(bucket: str) -> None:
+    folder = open_folder(bucket)
+    with StudyLock(folder, beat_s=0.1) as lock:
+        lock.check()
+        folder.write("lock.json", json.dumps({"owner": "x", "pid": 7, "host": "h"}).encode())
+        time.sleep(0.5)
+        with pytest.raises(LockLostError, match="process 7 on h has taken it"):
+            lock.check()
+    assert json.loads(folder.read("lock.json"))["owner"] == "x"  # releasing leaves it alone
+
+
+def test_of_two_that_come_at_once_at_most_one_gets_the_object(bucket: str) -> None:
+    outcomes: list[str] = []
+
+    def compete() -> None:
+        lock = StudyLock(open_folder(bucket), beat_s=0.5)
+        try:
+            lock.acquire()
+            time.sleep(1.5)
+            lock.check()
+            outcomes.append("held")
+        except (InputError, LockLostError):
+            outcomes.append("refused")
+        finally:
+            lock.release()
+
+    threads = [threading.Thread(target=compete) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("held") <= 1
+    assert len(outcomes) == 4
+
+
+def test_a_driver_gives_up_when_its_object_is_gone(bucket: str) -> None:
+    folder = open_folder(bucket)
+    with StudyLock(folder, beat_s=0.1) as lock:
+        folder.delete("lock.json")
+        time.sleep(0.4)
+        with pytest.raises(LockLostError, match="was removed"):
+            lock.check()
+
+
+@pytest.mark.slow
+def test_a_driver_gives_up_when_its_storage_is_silent_for_too_long(
+    start_s3: Callable[[], "subprocess.Popen[bytes]"],
+) -> None:
+    server = start_s3()
+    open_folder("s3://any?allow_bucket_creation=true").filesystem.create_dir("study")
+    folder = open_folder("s3://study")
+    with StudyLock(folder, beat_s=0.2) as lock:
+        lock.check()
+        server.kill()
+        server.wait()
+        time.sleep(1.0)
+        with pytest.raises(LockLostError, match="did not answer for"):
+            lock.check()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="can be written"):
+        StudyLock(open_folder(tmp_path / "study")).acquire()
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file must be a folder that can be written"):
+        StudyLock(open_folder(tmp_path / "file")).acquire()

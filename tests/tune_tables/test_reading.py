@@ -1,0 +1,36 @@
+"""Tables as files: what other programs read back."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tune.tables.reading import as_bytes
+
+ROWS: list[dict[str, Any]] = [
+    {"name": 'a "b", c', "value": 0.1 + 0.2, "seeds": [1, 2], "count": 3},
+    {"name": "é\nx", "value": None, "seeds": None, "count": 4},
+]
+TABLE = pa.Table.from_pylist(ROWS)
+
+
+def test_parquet_is_the_same_table() -> None:
+    assert pq.read_table(io.BytesIO(as_bytes(TABLE, "parquet"))).equals(TABLE)
+
+
+def test_json_is_an_object_a_line() -> None:
+    lines = [json.loads(line) for line in as_bytes(TABLE, "json").decode().splitlines()]
+    assert lines[1] == ROWS[1]
+    assert lines[0] == ROWS[0] | {"value": pytest.approx(0.3, abs=1e-14)}
+
+
+def test_csv_holds_lists_as_json_and_nothing_for_what_is_missing() -> None:
+    rows = list(csv.DictReader(io.StringIO(as_bytes(TABLE, "csv").decode())))
+    assert [row["name"] for row in rows] == [row["name"] for row in ROWS]
+    assert float(rows[0]["value"]) == ROWS[0]["value"]
+    assert json.loads(rows[0]["seeds"]) == [1, 2]
+    assert (rows[1]["value"], rows[1]["seeds"], rows[1]["count"]) == ("", "", "4")

@@ -1,0 +1,128 @@
+"""Data that can't serve a study are refused before anything starts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import study
+
+from hscl.data.convert import from_arrays
+from hscl.data.dataset import Dataset
+from hscl.data.demo import demo_utterances, write_demo
+from hscl.data.schema import Utterance
+from hscl.errors import InputError
+from tune.tables.storage import open_folder
+from tune.trial.data import HsclData, local_copy
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "demo.arrow"
+    write_demo(path, utterances=60)
+    return path
+
+
+def test_a_sound_set_serves_and_tells_its_digest(demo: Path) -> None:
+    data = HsclData(str(demo))
+    data.check(study())
+    assert data.digest == Dataset.open(demo).digest
+    lengths = data.test_lengths(study())
+    assert lengths is not None
+    assert len(lengths) == 8
+    assert sum(lengths) == Dataset.open(demo).split_sizes()["test"]
+    assert data.test_lengths(study(confirm={"seeds": 0})) is None
+
+
+def test_configurations_with_the_same_encoder_share_what_is_prepared(demo: Path) -> None:
+    data = HsclData(str(demo))
+    base = study().base
+    assert data.key(base) == data.key(base.with_overrides({"loss.temperature": 0.07}))
+    assert data.key(base) != data.key(base.with_overrides({"model.text.finetune": False}))
+    prepared = data.prepare(base)
+    assert prepared.digest == data.digest
+    assert prepared.train.name == "train"
+
+
+def test_heads_that_do_not_divide_the_width_are_refused_wherever_they_are_named(
+    demo: Path,
+) -> None:
+    data = HsclData(str(demo))
+    bad = [
+        study(base={"model.fusion.heads": 7}),
+        study(space={"model.fusion.heads": {"choice": [12, 7]}}),
+        study(known=[{"name": "seven", "model.fusion.heads": 7}]),
+    ]
+    for spec in bad:
+        with pytest.raises(InputError, match="heads"):
+            data.check(spec)
+
+
+def rewritten(path: Path, change: Any) -> HsclData:
+    """The demo with each utterance changed or left out."""
+    kept = [new for row in demo_utterances(utterances=60) if (new := change(row)) is not None]
+    names = [name for name in vars(kept[0]) if any(vars(row)[name] is not None for row in kept)]
+    from_arrays(path, {name: [vars(row)[name] for row in kept] for name in names})
+    return HsclData(str(path))
+
+
+def test_a_missing_split_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    def no_test(row: Utterance) -> Utterance | None:
+        return None if row.split == "test" else row
+
+    data = rewritten(tmp_path / "a.arrow", no_test)
+    with pytest.raises(InputError, match=r"must have a split 'test', as confirm ends on it; its "):
+        data.check(study())
+    data.check(study(confirm={"seeds": 0}))
+
+
+def test_missing_labels_of_test_are_counted_without_reading_the_others(
+    tmp_path: Path,
+) -> None:
+    def unlabelled(row: Utterance) -> Utterance:
+        fields = vars(row) | {"label": None if row.split == "test" else row.label}
+        return Utterance(**fields)
+
+    data = rewritten(tmp_path / "a.arrow", unlabelled)
+    with pytest.raises(InputError, match=r"every test utterance .* but 1[0-9] have none"):
+        data.check(study())
+
+
+def test_a_modality_that_the_data_lack_is_refused(tmp_path: Path) -> None:
+    def deaf(row: Utterance) -> Utterance:
+        return Utterance(**(vars(row) | {"audio": None}))
+
+    data = rewritten(tmp_path / "a.arrow", deaf)
+    with pytest.raises(InputError, match="audio"):
+        data.check(study())
+    data.check(study(base={"model.modalities": "text+vision"}))
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(3))
+    with pytest.raises(InputError, match="must be a data set of hscl"):
+        HsclData(str(tmp_path / "a.npy"))
+
+
+def test_a_path_is_itself() -> None:
+    assert local_copy("data/mosi.arrow") == Path("data/mosi.arrow")
+
+
+def test_an_object_is_copied_once_and_again_when_it_changes(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSCL_CACHE", str(tmp_path))
+    folder = open_folder(bucket)
+    folder.write("mosi.arrow", b"one")
+    copy = local_copy(f"{bucket}/mosi.arrow")
+    assert copy.read_bytes() == b"one"
+    inode = copy.stat().st_ino
+    assert local_copy(f"{bucket}/mosi.arrow").stat().st_ino == inode
+    folder.write("mosi.arrow", b"three")
+    assert local_copy(f"{bucket}/mosi.arrow").read_bytes() == b"three"
+    assert not [path for path in (tmp_path / "data").iterdir() if path.name.startswith(".")]
+
+
+def test_a_missing_object_is_named(bucket: str) -> None:
+    with pytest.raises(InputError, match=r"nothing\.arrow must be a data set's file"):
+        local_copy(f"{bucket}/nothing.arrow")

@@ -1,0 +1,31 @@
+"""A worker's words fit the tables exactly."""
+
+import math
+
+import numpy as np
+from synthetic import Epoch, Split
+
+from tune.tables.schemas import SCHEMAS, to_arrow
+from tune.trial.rows import prediction_table, report_row
+
+
+def test_a_report_fills_its_columns_and_leaves_the_drivers_ones_to_it() -> None:
+    valid = {"mae": 0.7, "corr": math.nan}
+    row = report_row(Epoch(3, {"total": 1.5}, valid, True, False, True, 0.25, 4, 1 << 20))
+    ours = {"seq": 0, "trial_id": "a-1", "attempt": 1, "stop": False}
+    table = to_arrow("reports", [row | ours])
+    assert set(row) | set(ours) == set(SCHEMAS["reports"].names)
+    assert table["loss_total"].to_pylist() == [1.5]
+    assert table["loss_high"].to_pylist() == [None]
+    assert table["valid_acc7"].to_pylist() == [None]
+    assert table["collapsed"].to_pylist() == [True]
+
+
+def test_missing_labels_are_null() -> None:
+    split = Split(["v", "w"], ["1", "2"], None)
+    table = prediction_table("test", split, np.array([0.5, -1.0], dtype=np.float32))
+    assert table["label"].null_count == 2
+    labels = np.array([1.0, 2.0])
+    table = prediction_table("test", Split(["v", "w"], ["1", "2"], labels), np.zeros(2))
+    assert table["label"].to_pylist() == [1.0, 2.0]
+    assert set(table.column_names) | {"trial_id"} == set(SCHEMAS["predictions"].names)

@@ -1,0 +1,189 @@
+"""One trial, in this process: what a worker says, saves, and makes of what goes wrong."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from orders import ORDER
+from synthetic import Faults, Synthetic, objective, split
+
+from hscl.config import Config
+from hscl.errors import RunError
+from tune.states import Phase
+from tune.trial.messages import Message, Say, TrialBrokeError, TrialOrder
+from tune.trial.run import HSCL, Worker, run_trial
+
+CONFIG = Config().with_overrides({"train.epochs": 4})
+DATA = {"numbers": np.arange(3.0)}
+
+
+def order(folder: Path, **changes: Any) -> TrialOrder:
+    base = replace(ORDER, config=CONFIG.to_json(), study=str(folder), checkpoint_s=0.0)
+    return replace(base, **changes)
+
+
+def run(
+    what: TrialOrder,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    end_after: int | None = None,
+    **workload: Any,
+) -> list[Message]:
+    """All messages of a trial; the driver wants no more after `end_after` of them."""
+    heard: list[Message] = []
+
+    def say(message: Message) -> None:
+        heard.append(message)
+        if len(heard) == end_after:
+            raise SystemExit  # as Ray's report does in a trial that was stopped
+
+    try:
+        run_trial(what, DATA, Synthetic(**workload), Worker(say, stopping))
+    except SystemExit:
+        assert end_after is not None
+    return heard
+
+
+def epochs(heard: list[Message]) -> list[int]:
+    return [message.row["epoch"] for message in heard if message.row is not None]
+
+
+def log(folder: Path) -> str:
+    return (folder / "logs" / "abc-1.txt").read_text()
+
+
+def test_a_trial_says_each_epoch_and_then_that_it_is_done(tmp_path: Path) -> None:
+    heard = run(order(tmp_path))
+    assert [message.say for message in heard] == [*[Say.REPORT] * 4, Say.DONE]
+    row = heard[1].row
+    assert row is not None
+    assert row["valid_mae"] == objective(CONFIG, 1, 2)
+    assert row["loss_total"] == row["valid_mae"]
+    assert row["loss_high"] is None
+    assert (row["finished"], row["steps"]) == (False, 3)
+    assert heard[-1].predictions is None
+    assert "training epoch 4" in log(tmp_path)
+    assert (tmp_path / "checkpoints/abc-1/state.safetensors").exists()
+
+
+def test_predictions_of_the_splits_asked_for_come_with_the_end(tmp_path: Path) -> None:
+    what = order(tmp_path, phase=Phase.CONFIRM, splits=("valid", "test"))
+    predictions = run(what)[-1].predictions
+    assert predictions is not None
+    table = pa.ipc.open_stream(predictions).read_all()
+    assert table["split"].to_pylist() == ["valid"] * 12 + ["test"] * 12
+    labels = split("test").labels
+    assert labels is not None
+    assert table["label"].to_pylist()[12:] == labels.tolist()
+
+
+def test_a_checkpoint_ahead_of_the_tables_says_what_they_lack(tmp_path: Path) -> None:
+    assert epochs(run(order(tmp_path), end_after=1)) == [1]  # saved, said, and never written
+    assert epochs(run(order(tmp_path, recorded=0, attempt=2))) == [1, 2, 3, 4]
+    assert "resumes after epoch 1" in log(tmp_path)
+    assert log(tmp_path).count("training epoch 1") == 1
+
+
+def test_a_checkpoint_behind_the_tables_repeats_epochs_that_are_not_said_again(
+    tmp_path: Path,
+) -> None:
+    assert epochs(run(order(tmp_path, checkpoint_s=3600.0), end_after=3)) == [1, 2, 3]
+    assert epochs(run(order(tmp_path, recorded=3, attempt=2))) == [4]
+    assert log(tmp_path).count("training epoch 3") == 2
+
+
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    run(order(tmp_path), end_after=2)
+    (tmp_path / "checkpoints/abc-1/state.safetensors").write_text("dam")
+    assert epochs(run(order(tmp_path, recorded=2))) == [3, 4]
+    assert "begins again" in log(tmp_path)
+
+
+def test_a_trial_that_was_complete_says_only_that_it_is_done(tmp_path: Path) -> None:
+    run(order(tmp_path))
+    heard = run(order(tmp_path, recorded=4, splits=("valid",)))
+    assert [message.say for message in heard] == [Say.DONE]
+    assert heard[0].predictions is not None
+    assert log(tmp_path).count("training epoch") == 4
+
+
+def test_a_stopping_study_gets_a_checkpoint_after_the_running_epoch(tmp_path: Path) -> None:
+    answers = iter([False, True])
+    what = order(tmp_path, checkpoint_s=3600.0)
+    heard = run(what, stopping=lambda: next(answers), epoch_s=0.25)
+    assert [message.say for message in heard] == [Say.REPORT, Say.REPORT, Say.INTERRUPTED]
+    assert epochs(run(order(tmp_path, recorded=2))) == [3, 4]
+    assert log(tmp_path).count("training epoch 2") == 1
+
+
+def test_an_exception_is_said_in_one_line_and_told_whole_in_the_log(tmp_path: Path) -> None:
+    faults = Faults(raises=(CONFIG.loss.omega1,))
+    heard = run(order(tmp_path), faults=faults)
+    assert heard[-1].say is Say.FAILED
+    assert heard[-1].error == "ValueError: this configuration cannot be trained"
+    assert "Traceback" in log(tmp_path)
+
+
+def test_a_value_that_is_not_finite_fails_the_trial_before_it_is_reported(tmp_path: Path) -> None:
+    heard = run(order(tmp_path), faults=Faults(nan=(CONFIG.loss.omega1,)))
+    assert epochs(heard) == [1]
+    assert heard[-1].error == "total, task must be finite, but is not in epoch 2"
+    assert "Traceback" not in log(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "device"),
+        (OSError(5, "Input/output error"), "system"),
+        (RuntimeError("shapes do not match"), None),
+        (RunError("a head count does not divide"), None),
+    ],
+)
+def test_what_another_process_may_get_past_is_raised_the_rest_is_said(
+    tmp_path: Path, error: Exception, kind: str | None
+) -> None:
+    class Broken(Synthetic):
+        def begin(self, order: TrialOrder, config: Config, data: Any) -> Any:
+            raise error
+
+    heard: list[Message] = []
+    worker = Worker(heard.append, lambda: False)
+    if kind is None:
+        run_trial(order(tmp_path), DATA, Broken(), worker)
+        assert [message.say for message in heard] == [Say.FAILED]
+    else:
+        with pytest.raises(TrialBrokeError) as caught:
+            run_trial(order(tmp_path), DATA, Broken(), worker)
+        assert caught.value.breakdown.kind == kind
+        assert heard == []
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_a_trial(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    assert [message.say for message in run(order(tmp_path))][-1] is Say.DONE
+    assert "no checkpoint after epoch 1" in log(tmp_path)
+
+
+def test_a_quick_trial_saves_only_at_its_end(tmp_path: Path) -> None:
+    run(order(tmp_path, checkpoint_s=3600.0), end_after=3)
+    assert not (tmp_path / "checkpoints/abc-1").exists()
+
+
+def test_the_log_says_who_ran_what_and_when(tmp_path: Path) -> None:
+    run(order(tmp_path, attempt=3))
+    first, second, *_ = log(tmp_path).splitlines()
+    assert re.fullmatch(r"--- attempt 3 on .+, process \d+, 20\d\d-.*Z", first)
+    assert Config.from_json(second) == CONFIG
+
+
+@pytest.mark.parametrize("phase", [Phase.SCREEN, Phase.RACE])
+def test_the_real_workload_opens_test_in_no_other_phase_than_confirm(phase: Phase) -> None:
+    with pytest.raises(RunError, match="only a confirm trial opens test"):
+        HSCL.split("test", replace(ORDER, phase=phase), CONFIG, None)  # type: ignore[arg-type]

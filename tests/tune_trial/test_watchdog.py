@@ -1,0 +1,37 @@
+"""A process that hangs ends itself and says where it hung; one that is fed or waits does not."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tune.trial.watchdog import HUNG_EXIT_CODE, Watchdog
+
+HANGING = """
+import sys, time
+from tune.trial.watchdog import Watchdog
+def sleeps_forever():
+    time.sleep(60)
+with open(sys.argv[1], "w") as log, Watchdog(0.3, log):
+    sleeps_forever()
+"""
+
+
+def test_a_hanging_process_ends_with_its_stack_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    done = subprocess.run([sys.executable, "-c", HANGING, str(log)], check=False, timeout=30)
+    assert done.returncode == HUNG_EXIT_CODE
+    text = log.read_text()
+    assert "no epoch ended within 0.3 s" in text
+    assert "in sleeps_forever" in text
+
+
+def test_who_is_fed_or_rests_lives_on(tmp_path: Path) -> None:
+    with (tmp_path / "log.txt").open("w") as log, Watchdog(0.4, log) as watchdog:
+        for _ in range(6):
+            time.sleep(0.1)
+            watchdog.feed()
+        with watchdog.resting():
+            time.sleep(0.6)
+    time.sleep(0.5)  # nor does one that is closed bite
+    assert (tmp_path / "log.txt").read_text() == ""

@@ -1,0 +1,89 @@
+"""A study folder as readers see it."""
+
+import json
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+from study_factory import Simulated, write_study
+
+from hscl.errors import InputError
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+from tune.views.study import open_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("study") / "s", Simulated(failures=1))
+
+
+def test_trials_are_each_ones_last_event_or_all_of_them(folder: Path) -> None:
+    study = open_study(folder)
+    events = study.table("trials", events=True).to_pylist()
+    last = study.table("trials").to_pylist()
+    expected = {row["trial_id"]: row for row in events}  # a later row replaces an earlier one
+    assert {row["trial_id"]: row for row in last} == expected
+    assert len(last) == len(expected) < len(events)
+
+
+def test_columns_can_be_chosen_and_frames_are_pandas(folder: Path) -> None:
+    study = open_study(folder)
+    columns = study.table("trials", columns=["state"]).column_names
+    assert sorted(columns) == ["seq", "state", "trial_id"]
+    assert len(study.frame("reports")) == study.table("reports").num_rows
+
+
+def test_any_arrow_reader_sees_the_same_reports(folder: Path) -> None:
+    plain = ds.dataset(folder / "tables" / "reports").to_table()
+    assert plain.num_rows == open_study(folder).table("reports").num_rows
+
+
+def test_history_is_the_fold_of_the_tables(folder: Path) -> None:
+    study = open_study(folder)
+    assert study.history.epochs == study.table("reports").num_rows
+    assert len(study.history.trials) == study.table("trials").num_rows
+
+
+def test_status_is_plain_json(folder: Path) -> None:
+    told = json.loads(json.dumps(open_study(folder).status()))
+    assert told["state"] == "done"
+    assert told["phase"] == "confirm"
+    assert told["trials"]["failed"] == len(
+        [row for row in open_study(folder).table("trials").to_pylist() if row["state"] == "failed"]
+    )
+    assert told["last_event"].startswith("2026-")
+    assert told["driver"] is None
+
+
+def test_reading_changes_nothing(folder: Path) -> None:
+    def contents() -> dict[str, tuple[int, int]]:
+        return {
+            str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")
+        }
+
+    before = contents()
+    study = open_study(folder)
+    study.status()
+    study.frame("predictions")
+    assert contents() == before
+
+
+def test_an_unknown_table_is_named_with_the_nearest(folder: Path) -> None:
+    with pytest.raises(InputError, match="'trial' is no table of a study; did you mean 'trials'"):
+        open_study(folder).table("trial")
+
+
+def test_a_folder_without_a_study_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no study\.toml; begin one with: hscl search"):
+        open_study(tmp_path)
+
+
+def test_a_study_on_object_storage_reads_like_one_on_disk(folder: Path, bucket: str) -> None:
+    there = open_folder(f"{bucket}/s")
+    there.write("study.toml", (folder / "study.toml").read_bytes())
+    for name in ("configs", "trials", "reports", "predictions", "plan"):
+        TableStore(there).append(name, open_study(folder).table(name, events=True).to_pylist())
+    remote, local = open_study(f"{bucket}/s"), open_study(folder)
+    assert remote.status() == local.status()
+    assert remote.table("predictions").num_rows == local.table("predictions").num_rows

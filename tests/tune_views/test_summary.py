@@ -1,0 +1,79 @@
+"""How a study stands, counted from its tables."""
+
+from pathlib import Path
+
+import pytest
+from study_factory import Simulated, write_study
+from synthetic import objective, study
+
+from tune.simulate.study import SimulatedRun
+from tune.states import Phase
+from tune.tables.history import History
+from tune.views.study import open_study
+from tune.views.summary import events_rate, summarise
+
+
+def after(reports: int | None) -> History:
+    return SimulatedRun(study(), objective).run(reports).history
+
+
+def test_before_anything_there_is_nothing() -> None:
+    summary = summarise(History(study()))
+    assert (summary.state, summary.phase, summary.best) == ("not begun", None, None)
+    assert summary.eta_s is None
+    assert summary.planned == {"screen": 6, "race": 9, "confirm": 4}
+
+
+def test_in_the_screen_the_best_complete_trial_leads_with_one_seed() -> None:
+    history = after(12)
+    summary = summarise(history, epochs_per_minute=60.0)
+    assert (summary.state, summary.phase) == ("unfinished", Phase.SCREEN)
+    assert summary.trials["started"] == 1
+    assert summary.epochs == 12
+    done = [t for t in history.screen_trials.values() if t.state == "done" and t.value is not None]
+    others = [t for t in done if history.configs[t.config_id].number > 0]
+    if others:
+        assert summary.best is not None
+        assert summary.best.value == min(t.value for t in others if t.value is not None)
+        assert summary.best.in_words().endswith("(one seed)")
+    assert summary.eta_s is not None
+    assert 20 < summary.eta_s < 120
+
+
+def test_in_the_race_the_mean_over_seeds_leads_with_its_spread() -> None:
+    history = after(None)
+    summary = summarise(history)
+    assert summary.state == "done"
+    assert summary.best is not None
+    assert summary.default is not None
+    assert summary.best.phase is Phase.RACE
+    assert summary.best.seeds == 3
+    assert summary.best.config_id == summary.winner
+    values = [
+        history.trial_of(summary.winner, seed).value  # type: ignore[union-attr]
+        for seed in study().seed_plan().race
+    ]
+    assert summary.best.value == pytest.approx(sum(value or 0.0 for value in values) / 3)
+    assert "±" in summary.best.in_words()
+    assert summary.eta_s is None
+
+
+def test_every_trial_is_counted_in_one_state_of_one_phase(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", Simulated(failures=2, trials=10))
+    opened = open_study(folder)
+    summary = summarise(opened.history)
+    rows = opened.table("trials").to_pylist()
+    for name, counts in summary.phases.items():
+        for state, count in counts.items():
+            found = [row for row in rows if (row["phase"], row["state"]) == (name, state)]
+            assert len(found) == count
+    assert summary.last_error == [row["error"] for row in rows if row["state"] == "failed"][-1]
+
+
+def test_the_rate_is_that_of_the_trials_that_ended_last(tmp_path: Path) -> None:
+    opened = open_study(write_study(tmp_path / "s", Simulated(trials=6)))
+    events = opened.table("trials", events=True).to_pylist()
+    rate = events_rate(events, opened.history)
+    minutes = (events[-1]["time"] - events[0]["time"]).total_seconds() / 60
+    assert rate == pytest.approx(opened.history.epochs / minutes, rel=0.2)
+    assert events_rate([], opened.history) is None

@@ -1,0 +1,152 @@
+"""The figure of the search itself: best value so far against cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.charts.theme import LIGHT, Chart, figure, noise_stripe
+from tune.evidence.curves import UNNAMED, Label, Progress
+from tune.evidence.numbers import (
+    better_direction,
+    count,
+    duration,
+    lower_wins,
+    metric_name,
+    number,
+)
+from tune.states import TrialState
+
+__all__ = ["best_so_far"]
+
+
+def best_so_far(
+    progress: Progress, labels: Mapping[str, Label], metric: str, seed_sd: float | None = None
+) -> Chart:
+    """The best value of the screen against the epochs trained.
+
+    Args:
+        progress: From `progress_of_screen`; must hold a report.
+        labels: From `labels_of`.
+        metric: The study's metric.
+        seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
+    """
+    name = metric_name(metric)
+    ends = [end for end in progress.ends if not math.isnan(end[1])]
+    traces: list[Any] = []
+    for state, symbol, words in (
+        (TrialState.PRUNED, "line-ew-open", "stopped early"),
+        (TrialState.DONE, "circle-open", "complete trial"),
+    ):
+        group = [end for end in ends if end[3] is state]
+        traces.append(
+            go.Scatter(
+                x=[end[0] for end in group],
+                y=[end[1] for end in group],
+                mode="markers",
+                name=words,
+                marker={"symbol": symbol, "color": LIGHT.faint, "size": 7},
+                text=[labels.get(end[2], UNNAMED).markup for end in group],
+                hovertemplate=f"%{{text}}, {words}<br>{name} %{{y:.3f}}<extra></extra>",
+            )
+        )
+    traces.append(
+        go.Scatter(
+            x=progress.epochs,
+            y=progress.best,
+            mode="lines",
+            name="best so far",
+            line={"color": LIGHT.winner, "width": 2.6, "shape": "hv"},
+            text=[labels.get(holder, UNNAMED).markup for holder in progress.holder],
+            hovertemplate=f"%{{text}}<br>{name} %{{y:.3f}}, epoch %{{x}}<extra></extra>",
+        )
+    )
+    gains = _gains(progress)
+    default = [end for end in ends if labels.get(end[2], UNNAMED).role == "default"]
+    if default:
+        how = "stopped early" if default[0][3] is TrialState.PRUNED else "complete"
+        traces.append(
+            go.Scatter(
+                x=[progress.epochs[0], progress.epochs[-1]],
+                y=[default[0][1], default[0][1]],
+                mode="lines",
+                name=f"default ({how})",
+                line={"color": LIGHT.ink, "width": 2, "dash": "dash"},
+                hoverinfo="skip",
+            )
+        )
+    drawn = figure(
+        traces,
+        height=340,
+        shapes=_noise_floor(progress.best[-1], seed_sd, metric),
+        xaxis={
+            "title": {"text": "epochs trained, all trials of the screen"},
+            "rangemode": "tozero",
+        },
+        yaxis={"title": {"text": f"valid {name} ({better_direction(metric)})"}},
+    )
+    _clip_axis(drawn, [end[1] for end in ends] + list(progress.best), metric)
+    first, last = gains[0], gains[-1]
+    return Chart(
+        name="best-so-far",
+        title="Best so far against cost",
+        caption=(
+            f"The screen trained {count(progress.epochs[-1], 'epoch')} "
+            f"({duration(progress.seconds)} of training), one seed each. The best of many single "
+            "seeds flatters itself: race and confirm judge it on fresh ones."
+            + (
+                " The stripe is the noise floor: within one seed's deviation of the best, "
+                f"{number(seed_sd)}, single trainings can't be told apart."
+                if seed_sd
+                else ""
+            )
+        ),
+        alternative=(
+            f"The best valid {name} went from {number(first[1])} at epoch {first[0]} to "
+            f"{number(last[1])} at epoch {last[0]} of {progress.epochs[-1]}, in "
+            f"{count(len(gains) - 1, 'step')}. {_default_words(default, name)}"
+        ),
+        figure=drawn,
+        columns=("Epochs trained", f"Best valid {name}", "Configuration"),
+        rows=tuple(
+            (f"{epoch:,}", number(value), labels.get(holder, UNNAMED).text)
+            for epoch, value, holder in gains
+        ),
+    )
+
+
+def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[str, Any]]:
+    if seed_sd is None:
+        return []
+    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    return [noise_stripe(*ends)]
+
+
+def _default_words(default: Sequence[tuple[int, float, str, TrialState]], name: str) -> str:
+    if not default:
+        return "The default has no finished trial in the screen."
+    how = "was stopped early at" if default[0][3] is TrialState.PRUNED else "reached"
+    return f"The default {how} {name} {number(default[0][1])} on the same seed."
+
+
+def _gains(progress: Progress) -> list[tuple[int, float, str]]:
+    """The reports that improved the best value."""
+    gains: list[tuple[int, float, str]] = []
+    for epoch, value, holder in zip(progress.epochs, progress.best, progress.holder, strict=True):
+        if not gains or (value != gains[-1][1] and not math.isnan(value)):
+            gains.append((epoch, value, holder))
+    return gains
+
+
+def _clip_axis(drawn: Any, values: Sequence[float], metric: str) -> None:
+    """Keep a few hopeless trials from flattening the rest: the worst tenth may leave the plot."""
+    known = sorted(value for value in values if not math.isnan(value))
+    if len(known) < 10:
+        return
+    low, high = known[0], known[int(0.95 * (len(known) - 1))]
+    if not lower_wins(metric):
+        low, high = known[int(0.05 * (len(known) - 1))], known[-1]
+    room = 0.08 * (high - low)
+    if room > 0:
+        drawn.update_yaxes(range=[low - room, high + room])

@@ -1,0 +1,202 @@
+"""Heat maps of grid studies: two hyperparameters, the metric in each cell."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from tune.charts.axes import Settings
+from tune.charts.theme import LIGHT, Chart, figure
+from tune.evidence.curves import UNNAMED, Label
+from tune.evidence.numbers import (
+    better_direction,
+    listing,
+    lower_wins,
+    metric_name,
+    number,
+    parameter_name,
+    setting,
+)
+from tune.evidence.pair import PairComparison
+from tune.evidence.sentences import seed_deviation, seed_words
+from tune.states import Verdict
+from tune.study.space import Value
+
+__all__ = ["heat_maps"]
+
+_MOST_MAPS = 3
+_DARK_TEXT, _LIGHT_TEXT = "#10151b", "#fdfeff"  # on cells, which are the same in dark mode
+_LIGHT_TEXT_FROM = 0.62  # of the scale, where light text begins to have the greater contrast
+_SCALE = ("#eef4fa", "#b7d3ea", "#6fa8d2", "#2f78b3", "#0a3f70")
+
+
+def heat_maps(
+    pairs: Sequence[PairComparison],
+    settings: Settings,
+    labels: Mapping[str, Label],
+) -> list[Chart]:
+    """A map for each pair of the grid's first three parameters.
+
+    Args:
+        pairs: Every configuration (first) against the reference (second), one metric.
+        settings: The configurations' values; the reference's too.
+        labels: From `labels_of`.
+
+    Returns:
+        Nothing where the grid has fewer than two parameters or nothing is complete.
+    """
+    known = {pair.first: pair.means[0] for pair in pairs if not math.isnan(pair.means[0])}
+    if not known:
+        return []
+    reference = pairs[0].second
+    known[reference] = next(p.means[1] for p in pairs if not math.isnan(p.means[1]))
+    names = list(dict.fromkeys(name for c in known for name in settings.get(c, {})))
+    known = {c: value for c, value in known.items() if all(n in settings[c] for n in names)}
+    if len(names) < 2 or not known:
+        return []
+    verdicts = {pair.first: pair.verdict for pair in pairs}
+    noise = seed_deviation(pairs)
+    return [
+        _map(two, len(names), known, settings, (pairs[0], labels, verdicts, noise))
+        for two in list(itertools.combinations(names, 2))[:_MOST_MAPS]
+    ]
+
+
+def _map(
+    two: tuple[str, str],
+    parameters: int,
+    known: Mapping[str, float],
+    settings: Settings,
+    told: tuple[PairComparison, Mapping[str, Label], Mapping[str, Verdict | None], float | None],
+) -> Chart:
+    pair, labels, verdicts, noise = told
+    metric = pair.metric
+    x_name, y_name = two
+    columns, rows = (_values(name, known, settings) for name in two)
+    cells: dict[tuple[Value, Value], list[str]] = {}
+    for config_id in known:
+        at = settings[config_id]
+        cells.setdefault((at[x_name], at[y_name]), []).append(config_id)
+    grid = np.full((len(rows), len(columns)), np.nan)
+    words = [["" for _ in columns] for _ in rows]
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            here = cells.get((column, row), [])
+            if here:
+                grid[i, j] = np.mean([known[c] for c in here])
+                said = verdicts.get(here[0]) if len(here) == 1 else None
+                strong = said in {Verdict.BETTER, Verdict.WORSE}
+                words[i][j] = number(grid[i, j]) + (f"<br>{said}" if strong else "")
+    low_is_dark = lower_wins(metric)
+    scale = [
+        [i / 4, colour] for i, colour in enumerate(reversed(_SCALE) if low_is_dark else _SCALE)
+    ]
+    drawn = figure(
+        [
+            go.Heatmap(
+                x=[setting(value) for value in columns],
+                y=[setting(value) for value in rows],
+                z=grid,
+                colorscale=scale,
+                xgap=2,
+                ygap=2,
+                showscale=False,
+                hovertemplate=(
+                    f"{parameter_name(x_name)} %{{x}}, {parameter_name(y_name)} %{{y}}<br>"
+                    f"{metric_name(metric)} %{{z:.4f}}<extra></extra>"
+                ),
+            ),
+            *_texts(grid, words, (columns, rows), low_is_dark=low_is_dark),
+        ],
+        height=130 + 52 * len(rows),
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        xaxis={"title": {"text": parameter_name(x_name)}, "type": "category", "showgrid": False},
+        yaxis={"title": {"text": parameter_name(y_name)}, "type": "category", "showgrid": False},
+        shapes=_reference(pair.second, two, settings, columns, rows),
+    )
+    pick = min if low_is_dark else max
+    best = pick(known, key=known.__getitem__)
+    others = parameters - 2
+    return Chart(
+        name=f"heat-map-{x_name}-{y_name}".replace(".", "-"),
+        title=f"{parameter_name(x_name)} × {parameter_name(y_name)}".capitalize(),
+        caption=(
+            f"Mean {pair.split} {metric_name(metric)} over the seeds ({better_direction(metric)}; "
+            "darker is better). The outlined cell is the reference."
+            + (f" Averaged over the other {others} of the grid." if others else "")
+            + (f" The noise floor, one seed's deviation, is {number(noise)}." if noise else "")
+        ),
+        alternative=(
+            f"The best cell is {labels.get(best, UNNAMED).text} with {metric_name(metric)} "
+            f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
+            + "".join(f"{words} " for words in seed_words(noise, pair.split))
+            + _verdict_words(verdicts, labels)
+        ),
+        figure=drawn,
+        columns=(f"{parameter_name(y_name)} ↓ {parameter_name(x_name)} →", *map(setting, columns)),
+        rows=tuple(
+            (setting(row), *(text.replace("<br>", ", ") or "–" for text in words[i]))
+            for i, row in enumerate(rows)
+        ),
+    )
+
+
+def _texts(
+    grid: npt.NDArray[np.float64],
+    words: Sequence[Sequence[str]],
+    ends: tuple[Sequence[Value], Sequence[Value]],
+    *,
+    low_is_dark: bool,
+) -> list[Any]:
+    """The numbers in the cells, dark on light cells and light on dark ones."""
+    low, high = np.nanmin(grid), np.nanmax(grid)
+    groups: dict[str, list[tuple[int, int]]] = {_DARK_TEXT: [], _LIGHT_TEXT: []}
+    for i, j in zip(*np.nonzero(np.isfinite(grid)), strict=True):
+        share = 0.5 if high == low else float((grid[i, j] - low) / (high - low))
+        darkness = 1.0 - share if low_is_dark else share
+        groups[_LIGHT_TEXT if darkness > _LIGHT_TEXT_FROM else _DARK_TEXT].append((int(i), int(j)))
+    return [
+        go.Scatter(
+            x=[setting(ends[0][j]) for _, j in cells],
+            y=[setting(ends[1][i]) for i, _ in cells],
+            text=[words[i][j] for i, j in cells],
+            mode="text",
+            textfont={"size": 13, "color": colour},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for colour, cells in groups.items()
+    ]
+
+
+def _values(name: str, known: Mapping[str, float], settings: Settings) -> list[Value]:
+    found = {settings[c][name] for c in known}
+    numbers = all(isinstance(v, int | float) for v in found)
+    return sorted(found) if numbers else sorted(found, key=str)
+
+
+def _reference(
+    config_id: str,
+    two: tuple[str, str],
+    settings: Settings,
+    columns: Sequence[Value],
+    rows: Sequence[Value],
+) -> list[dict[str, Any]]:
+    at = settings.get(config_id, {})
+    if at.get(two[0]) not in columns or at.get(two[1]) not in rows:
+        return []
+    x, y = columns.index(at[two[0]]), rows.index(at[two[1]])
+    line = {"color": LIGHT.alert, "width": 3}
+    box = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.47, "y1": y + 0.47}
+    return [{"type": "rect", "line": line, "fillcolor": "rgba(0,0,0,0)"} | box]
+
+
+def _verdict_words(verdicts: Mapping[str, Verdict | None], labels: Mapping[str, Label]) -> str:
+    better = [labels.get(c, UNNAMED).text for c, v in verdicts.items() if v is Verdict.BETTER]
+    if not better:
+        return "No cell has the verdict better."
+    return f"Better than the reference: {listing(better)}."

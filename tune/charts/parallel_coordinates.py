@@ -1,0 +1,265 @@
+"""Parallel coordinates: every configuration of the screen as one line through its values."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.charts.axes import INACTIVE, Axis, Settings
+from tune.charts.theme import LIGHT, RAMP, Chart, figure, style_of
+from tune.evidence.curves import UNNAMED, Label, TrialCurve
+from tune.evidence.numbers import (
+    better_direction,
+    count,
+    lower_wins,
+    metric_name,
+    number,
+    parameter_name,
+    setting,
+)
+from tune.states import TrialState
+
+__all__ = ["parallel_coordinates"]
+
+_MOST_ROWS = 200
+_MOST_FAINT = 150
+
+
+def parallel_coordinates(
+    settings: Settings,
+    axes: Sequence[Axis],
+    curves: Sequence[TrialCurve],
+    labels: Mapping[str, Label],
+    metric: str,
+    seed_sd: float | None = None,
+) -> Chart:
+    """Every screened configuration as a line; the darker (in dark mode lighter), the better.
+
+    Args:
+        settings: The configurations' values.
+        axes: One a searched parameter, at least one.
+        curves: The trials of the screen; one at least must be complete.
+        labels: From `labels_of`.
+        metric: The study's metric.
+        seed_sd: Standard deviation between seeds of one configuration; None: unknown.
+    """
+    values = {c.config_id: c.value for c in curves if not math.isnan(c.value)}
+    complete = {c.config_id for c in curves if c.state is TrialState.DONE} & values.keys()
+    best_first = sorted(complete, key=lambda c: values[c] if lower_wins(metric) else -values[c])
+    last = _metric_axis([values[c] for c in best_first])
+    noise = seed_sd if best_first else None
+    lines = {
+        config_id: [
+            *(axis.place(settings.get(config_id, {}).get(axis.name)) for axis in axes),
+            _height(values[config_id], last, metric),
+        ]
+        for config_id in values
+    }
+    stopped = [config_id for config_id in values if config_id not in complete]
+    special = [c for c in values if labels.get(c, UNNAMED).role in {"default", "winner"}]
+    step = -(-len(stopped) // _MOST_FAINT)  # more faint lines than these are a grey area
+    traces = [_group(stopped[:: max(step, 1)], lines, labels, "stopped early", LIGHT.ramp1, 0.8)]
+    fifths = len(RAMP)
+    for fifth, colour in enumerate(RAMP):
+        upper = len(best_first) - math.ceil(len(best_first) * fifth / fifths)
+        lower = len(best_first) - math.ceil(len(best_first) * (fifth + 1) / fifths)
+        name = {0: "complete, worst fifth", fifths - 1: "best fifth"}.get(fifth, "")
+        traces.append(_group(best_first[lower:upper], lines, labels, name, colour, 1.4))
+    traces.extend(_special(config_id, lines[config_id], labels) for config_id in special)
+    heads = [*(parameter_name(axis.name) for axis in axes), f"valid {metric_name(metric)}"]
+    drawn = figure(
+        traces,
+        height=370,
+        margin={"l": 44, "r": 64, "t": 84, "b": 12},
+        shapes=[
+            *(_rule(i) for i in range(len(heads))),
+            *([_noise_bar(len(axes), last, noise, metric)] if noise else []),
+        ],
+        annotations=[
+            *(_head(i, head) for i, head in enumerate(heads)),
+            *(_tick(i, *tick) for i, axis in enumerate(axes) for tick in axis.ticks()),
+            *(_tick(len(axes), *tick) for tick in _metric_ticks(last, metric)),
+        ],
+        xaxis={"visible": False, "range": [-0.05, len(heads) - 0.95]},
+        yaxis={"visible": False, "range": [INACTIVE - 0.05, 1.05]},
+    )
+    drawn.update_layout(legend={"y": 1, "yanchor": "bottom"})
+    drawn.layout.legend.update(y=1.16)
+    return Chart(
+        name="parallel-coordinates",
+        title="All configurations",
+        caption=(
+            f"One line a configuration, from its settings to its valid "
+            f"{metric_name(metric)} on the one seed of the screen (best on top; "
+            f"{better_direction(metric)}). Stronger lines are better fifths of the "
+            f"{count(len(best_first), 'complete trial')}."
+            + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
+            + (
+                " The bar on the last axis is the noise floor: within one seed's deviation of the "
+                "best, single trainings can't be told apart."
+                if noise
+                else ""
+            )
+        ),
+        alternative=_in_words(best_first, values, settings, axes, labels, metric)
+        + (f" Seeds of one configuration differ by {number(noise)} (sd)." if noise else ""),
+        figure=drawn,
+        columns=("Configuration", *heads, "State"),
+        rows=tuple(_rows(best_first, stopped, values, settings, axes, labels)),
+        wide=True,
+    )
+
+
+def _metric_axis(values: Sequence[float]) -> tuple[float, float]:
+    """Best and worst value shown: beyond the worst complete one, lines end at the bottom."""
+    return (values[0], values[-1]) if values else (0.0, 1.0)
+
+
+def _height(value: float, ends: tuple[float, float], metric: str) -> float:
+    best, worst = ends
+    if best == worst:
+        return 1.0
+    return min(max((worst - value) / (worst - best), 0.0), 1.0)
+
+
+def _metric_ticks(ends: tuple[float, float], metric: str) -> list[tuple[float, str]]:
+    best, worst = ends
+    beyond = "≥ " if lower_wins(metric) else "≤ "
+    return [(1.0, number(best)), (0.5, number((best + worst) / 2)), (0.0, beyond + number(worst))]
+
+
+def _group(
+    group: Sequence[str],
+    lines: Mapping[str, Sequence[float]],
+    labels: Mapping[str, Label],
+    name: str,
+    colour: str,
+    width: float,
+) -> Any:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    text: list[str | None] = []
+    for config_id in group:
+        line = lines[config_id]
+        x += [*range(len(line)), None]
+        y += [*line, None]
+        text += [labels.get(config_id, UNNAMED).markup] * len(line) + [None]
+    return go.Scatter(
+        x=x,
+        y=y,
+        text=text,
+        mode="lines",
+        name=name,
+        showlegend=bool(name) and bool(group),
+        line={"color": colour, "width": width},
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _special(config_id: str, line: Sequence[float], labels: Mapping[str, Label]) -> Any:
+    label = labels.get(config_id, UNNAMED)
+    style = style_of(label.role)
+    # The winner keeps its place in the ramp by colour; its markers and width single it out.
+    return go.Scatter(
+        x=list(range(len(line))),
+        y=list(line),
+        mode="lines+markers",
+        name=label.markup,
+        line={"color": style.colour, "width": style.width + 0.6, "dash": style.dash},
+        marker={"symbol": style.symbol, "size": 8, "line": {"width": 1.5, "color": LIGHT.page}},
+        hovertemplate=f"{label.markup}<extra></extra>",
+    )
+
+
+def _rule(i: int) -> dict[str, Any]:
+    line = {"color": LIGHT.muted, "width": 1}
+    return {"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": line, "layer": "above"}
+
+
+def _noise_bar(i: int, ends: tuple[float, float], noise: float, metric: str) -> dict[str, Any]:
+    """From the best value down the metric's axis; it ends with the axis."""
+    foot = _height(ends[0] + (noise if lower_wins(metric) else -noise), ends, metric)
+    box = {"x0": i - 0.03, "x1": i + 0.03, "y0": foot, "y1": 1.0}
+    return {"type": "rect", "fillcolor": LIGHT.warm, "opacity": 0.5, "line": {"width": 0}} | box
+
+
+def _head(i: int, text: str) -> dict[str, Any]:
+    words = text.replace(" (", "<br>(").replace("valid ", "valid<br>").replace(" rate", "<br>rate")
+    return {
+        "text": words.replace("temperature ", "temperature<br>"),
+        "x": i,
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 10,
+        "showarrow": False,
+        "font": {"size": 12, "color": LIGHT.ink},
+    }
+
+
+def _tick(i: int, place: float, text: str) -> dict[str, Any]:
+    return {
+        "text": text,
+        "x": i,
+        "y": place,
+        "xanchor": "left",
+        "xshift": 4,
+        "showarrow": False,
+        "bgcolor": LIGHT.page,
+        "borderpad": 1,
+        "opacity": 0.88,
+        "font": {"size": 11, "color": LIGHT.muted},
+    }
+
+
+def _in_words(
+    best_first: Sequence[str],
+    values: Mapping[str, float],
+    settings: Settings,
+    axes: Sequence[Axis],
+    labels: Mapping[str, Label],
+    metric: str,
+) -> str:
+    if not best_first:
+        return "No trial of the screen is complete yet."
+    top = best_first[: max(1, len(best_first) // 5)]
+    parts = []
+    for axis in axes:
+        known = [settings.get(c, {}).get(axis.name) for c in top]
+        present = [value for value in known if value is not None]
+        if not present:
+            continue
+        if axis.options is None:
+            span = f"{setting(min(present))} to {setting(max(present))}"
+        else:
+            span = ", ".join(dict.fromkeys(setting(value) for value in present))
+        parts.append(f"{parameter_name(axis.name)} {span}")
+    return (
+        f"{count(len(values), 'configuration')}, {len(best_first)} of them complete. The best, "
+        f"{labels.get(best_first[0], UNNAMED).text}, reached {metric_name(metric)} "
+        f"{number(values[best_first[0]])}. The best fifth ({len(top)}) has: {'; '.join(parts)}."
+    )
+
+
+def _rows(
+    best_first: Sequence[str],
+    stopped: Sequence[str],
+    values: Mapping[str, float],
+    settings: Settings,
+    axes: Sequence[Axis],
+    labels: Mapping[str, Label],
+) -> list[tuple[str, ...]]:
+    everything = [(c, "complete") for c in best_first] + [(c, "stopped early") for c in stopped]
+    rows = [
+        (
+            labels.get(config_id, UNNAMED).text,
+            *(setting(settings.get(config_id, {}).get(axis.name)) for axis in axes),
+            number(values[config_id]),
+            state,
+        )
+        for config_id, state in everything[:_MOST_ROWS]
+    ]
+    if len(everything) > _MOST_ROWS:
+        more = f"{len(everything) - _MOST_ROWS} more are not shown"
+        rows.append((more, *[""] * (len(axes) + 2)))
+    return rows

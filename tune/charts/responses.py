@@ -1,0 +1,209 @@
+"""Response curves: what each hyperparameter does, beside the noise of the seed.
+
+The numbers come from `tune.stats.effects`; nothing is estimated here.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.charts.axes import Settings
+from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
+from tune.evidence.curves import Label
+from tune.evidence.numbers import (
+    better_direction,
+    lower_wins,
+    metric_name,
+    number,
+    parameter_name,
+    setting,
+)
+from tune.evidence.sentences import p_words
+from tune.stats.effects import Response
+from tune.study.space import Value
+
+__all__ = ["response_curves"]
+
+
+def response_curves(
+    responses: Sequence[Response],
+    seed_sd: float | None,
+    settings: Settings,
+    labels: Mapping[str, Label],
+    metric: str,
+) -> list[Chart]:
+    """A curve for each hyperparameter, all on one scale, with the noise floor.
+
+    Args:
+        responses: From `tune.stats.effects`.
+        seed_sd: Standard deviation of the metric between seeds of one configuration;
+            None where it is unknown.
+        settings: The configurations' values; marks the winner's and the default's.
+        labels: From `tune.evidence.curves.labels_of`.
+        metric: The study's metric.
+    """
+    ends = [end for one in responses for end in (*one.low, *one.high) if math.isfinite(end)]
+    room = 0.09 * (max(ends) - min(ends)) if ends else 0.0
+    scale = [min(ends) - room, max(ends) + room] if ends else None
+    return [_response(one, seed_sd, settings, labels, (metric, scale)) for one in responses]
+
+
+def _response(
+    one: Response,
+    seed_sd: float | None,
+    settings: Settings,
+    labels: Mapping[str, Label],
+    how: tuple[str, list[float] | None],
+) -> Chart:
+    metric, scale = how
+    name, title = metric_name(metric), parameter_name(one.name)
+    ordered = _ordered(one)
+    x = list(one.values) if ordered else [setting(v) for v in one.values]
+    pick = min if lower_wins(metric) else max
+    best = one.mean.index(pick(one.mean))
+    drawn = figure(
+        [
+            *(_band(x, one) if ordered else _bars(x, one)),
+            go.Scatter(
+                x=[value if ordered else setting(value) for value, _ in one.observed],
+                y=[result for _, result in one.observed],
+                mode="markers",
+                name="trials",
+                marker={"symbol": "circle-open", "size": 5, "color": LIGHT.faint},
+                hovertemplate=f"%{{x}}: {name} %{{y:.3f}}<extra></extra>",
+            ),
+            *_marks(one, settings, labels, scale),
+        ],
+        height=270,
+        margin={"l": 8, "r": 10, "t": 8, "b": 8},
+        showlegend=False,
+        xaxis={
+            "title": {"text": title},
+            "type": ("log" if one.log else "linear") if ordered else "category",
+            "showgrid": False,
+            "dtick": 1 if one.log else None,  # decades
+            "nticks": 5,
+        },
+        yaxis={"title": {"text": f"valid {name}"}, "range": scale, "nticks": 6},
+        shapes=[] if seed_sd is None else [_floor(one.mean[best], seed_sd, metric)],
+    )
+    return Chart(
+        name=f"response-{one.name}".replace(".", "-"),
+        title=title if title == one.name else f"{title[:1].upper()}{title[1:]}",
+        caption=_effect_words(one),
+        alternative=(
+            f"The expected valid {name} ({better_direction(metric)}) goes from "
+            f"{number(one.mean[0])} at {setting(one.values[0])} to {number(one.mean[-1])} at "
+            f"{setting(one.values[-1])}; it is best, {number(one.mean[best])}, at "
+            f"{setting(one.values[best])}. Seeds of one configuration differ by "
+            f"{'an unknown amount' if seed_sd is None else number(seed_sd) + ' (sd)'}. "
+            f"{_effect_words(one)}"
+        ),
+        figure=drawn,
+        columns=(title, f"Expected {name}", "One new training falls between"),
+        rows=tuple(
+            (setting(value), number(mean), f"{number(low)} and {number(high)}")
+            for value, mean, low, high in _thinned(one)
+        ),
+        half=True,
+    )
+
+
+def _floor(best: float, seed_sd: float, metric: str) -> dict[str, Any]:
+    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    return noise_stripe(*ends)
+
+
+def _ordered(one: Response) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in one.values)
+
+
+def _effect_words(one: Response) -> str:
+    tail = "" if one.p is None else f" ({p_words(one.p)})"
+    if one.matters is None:
+        return "Whether it matters beyond the seed was not tested."
+    if one.matters:
+        return f"Matters beyond the seed{tail}."
+    return f"Nothing seen beyond the seed{tail}."
+
+
+def _band(x: Sequence[Value], one: Response) -> list[Any]:
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    return [
+        go.Scatter(x=x, y=one.low, name="band", **edge),
+        go.Scatter(
+            x=x,
+            y=one.high,
+            name="one new training",
+            fill="tonexty",
+            fillcolor=LIGHT.winner_band,
+            **edge,
+        ),
+        go.Scatter(
+            x=x,
+            y=one.mean,
+            mode="lines",
+            name="expected",
+            line={"color": LIGHT.winner, "width": 2.4},
+            hovertemplate="%{x:.3~g}: %{y:.3f}<extra></extra>",
+        ),
+    ]
+
+
+def _bars(x: Sequence[Value], one: Response) -> list[Any]:
+    return [
+        go.Scatter(
+            x=x,
+            y=one.mean,
+            mode="markers",
+            name="expected",
+            marker={"symbol": "diamond", "size": 10, "color": LIGHT.winner},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [h - m for h, m in zip(one.high, one.mean, strict=True)],
+                "arrayminus": [m - b for b, m in zip(one.low, one.mean, strict=True)],
+                "color": LIGHT.winner,
+                "thickness": 2,
+                "width": 6,
+            },
+            hovertemplate="%{x}: %{y:.3f}<extra></extra>",
+        )
+    ]
+
+
+def _marks(
+    one: Response,
+    settings: Settings,
+    labels: Mapping[str, Label],
+    scale: list[float] | None,
+) -> list[Any]:
+    """Where the winner and the default lie, at the foot of the plot."""
+    if scale is None:
+        return []
+    marks = []
+    for config_id, label in labels.items():
+        value = settings.get(config_id, {}).get(one.name)
+        if label.role not in {"winner", "default"} or value is None:
+            continue
+        style = style_of(label.role)
+        marks.append(
+            go.Scatter(
+                x=[value if _ordered(one) else setting(value)],
+                y=[scale[0] + 0.035 * (scale[1] - scale[0])],
+                mode="markers",
+                name=label.markup,
+                marker={"symbol": style.symbol, "size": 9, "color": style.colour},
+                hovertemplate=f"{label.markup}: %{{x}}<extra></extra>",
+            )
+        )
+    return marks
+
+
+def _thinned(one: Response, most: int = 9) -> list[tuple[Value, float, float, float]]:
+    rows = list(zip(one.values, one.mean, one.low, one.high, strict=True))
+    if len(rows) <= most:
+        return rows
+    return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]

@@ -1,0 +1,125 @@
+"""Shares of variance: how much is the seed, how much each hyperparameter.
+
+The numbers come from `tune.stats.effects`; nothing is estimated here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.charts.theme import LIGHT, Chart, figure
+from tune.evidence.numbers import count, interval, metric_name, parameter_name, share
+from tune.evidence.variance import SEED
+from tune.stats.effects import Share
+
+__all__ = ["variance_shares"]
+
+
+def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
+    """Bars, largest first; the seed in its own colour, and what chance alone would give.
+
+    Args:
+        shares: From `tune.stats.effects`, the seed's among them.
+        metric: The study's metric.
+    """
+    ranked = sorted(shares, key=lambda one: one.part)
+    names = [_in_figure(one) for one in ranked]
+    traces: list[Any] = [
+        go.Bar(
+            x=[one.part for one in ranked],
+            y=names,
+            orientation="h",
+            width=0.62,
+            marker={"color": [LIGHT.warm if o.name == SEED else LIGHT.winner for o in ranked]},
+            error_x=_errors(ranked),
+            showlegend=False,
+            hovertemplate="%{y}: %{x:.0%}<extra></extra>",
+        )
+    ]
+    tested = [one for one in ranked if one.null is not None]
+    if tested:
+        traces.append(
+            go.Scatter(
+                x=[one.null for one in tested],
+                y=[_in_figure(one) for one in tested],
+                mode="markers",
+                name="what chance would give (95 %)",
+                marker={
+                    "symbol": "line-ns-open",
+                    "size": 16,
+                    "color": LIGHT.alert,
+                    "line": {"width": 2.5},
+                },
+                hovertemplate="chance: %{x:.0%}<extra></extra>",
+            )
+        )
+    drawn = figure(
+        traces,
+        height=90 + 34 * len(ranked),
+        xaxis={
+            "title": {"text": f"share of variance, valid {metric_name(metric)}"},
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+        },
+        yaxis={"showgrid": False, "tickfont": {"size": 12, "color": LIGHT.ink}},
+        bargap=0.3,
+    )
+    beyond = [parameter_name(one.name) for one in reversed(ranked) if one.matters]
+    seed = next((one.part for one in shares if one.name == SEED), None)
+    return Chart(
+        name="variance-shares",
+        title="Where the variance is",
+        caption=(
+            "How much of the spread of complete trainings, over the space as it is searched, "
+            "belongs to the seed and to each hyperparameter. The tick is what chance gives one "
+            "that does nothing (95 %, each by itself); whether one matters, as the table says, is "
+            "corrected for their number."
+        ),
+        alternative=(
+            f"The seed has {share(seed)} of the variance. "
+            + "; ".join(
+                f"{_share_name(o.name)} {share(o.part)}"
+                for o in reversed(ranked)
+                if o.name != SEED
+            )
+            + f". Beyond the seed's noise: {', '.join(beyond) or 'none'} "
+            f"({count(len(tested), 'effect')} tested)."
+        ),
+        figure=drawn,
+        columns=("Source", "Share", "Interval", "Chance would give", "Matters beyond the seed"),
+        rows=tuple(
+            (
+                _share_name(one.name),
+                share(one.part),
+                interval(one.low, one.high, 2).replace("+", ""),
+                share(one.null),
+                {True: "yes", False: "no", None: "–"}[one.matters],
+            )
+            for one in reversed(ranked)
+        ),
+    )
+
+
+def _in_figure(one: Share) -> str:
+    return _share_name(one.name).replace(" × ", " ×<br>")
+
+
+def _share_name(name: str) -> str:
+    if name == SEED:
+        return "the seed"
+    return " × ".join(parameter_name(part) for part in name.split(" × "))
+
+
+def _errors(ranked: Sequence[Share]) -> dict[str, Any] | None:
+    if any(one.low is None or one.high is None for one in ranked):
+        return None
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [(one.high or 0.0) - one.part for one in ranked],
+        "arrayminus": [one.part - (one.low or 0.0) for one in ranked],
+        "color": LIGHT.ink,
+        "thickness": 1.4,
+        "width": 4,
+    }

@@ -1,0 +1,292 @@
+"""The commands `hscl compare`, `hscl export` and `hscl simulate`."""
+
+import io
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hscl.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from tune.evidence.gather import Evidence
+    from tune.report.rows import Compared
+    from tune.stats.power import Spread
+
+__all__ = ["compare", "export", "simulate"]
+
+_PIPE_WIDTH = 140  # columns where the output is no terminal
+_LARGEST = 1e6  # far beyond any metric, and its square is still a number
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    help="One row per pair and metric; parquet goes to --out or a pipe.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
+)
+def compare(
+    studies: tuple[str, ...], *, as_json: bool, form: str | None, out: Path | None
+) -> None:
+    """Say who wins in a study, by how much, and how surely.
+
+    STUDIES are study folders or URIs; several are shown side by side and must share data and
+    metric. Two questions are kept apart: on this test set (seeds vary), and on videos like these
+    (seeds and videos vary). The verdict is on the second. While a study runs, or where test stays
+    closed, the valid split is shown without a verdict.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.report.rows import as_csv, as_parquet, check_alike
+    from tune.report.terminal import render_studies, render_study
+
+    if as_json and form:
+        raise InputError("--json and --format must not be given together; run it twice")
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    opened = [_open(where) for where in studies]
+    found = [compared for _, compared in opened if compared is not None]
+    warning = check_alike(found)
+    if warning:
+        click.echo(f"hscl: warning: {warning}", err=True)
+    if form:
+        rows = [row for pair in opened for row in _rows(*pair)]
+        _write(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
+        return
+    if as_json:
+        told = [
+            one.to_dict() if one else {"folder": evidence.where, "why_not": evidence.why_not}
+            for evidence, one in opened
+        ]
+        whole = told[0] if len(told) == 1 else {"studies": told}
+        _write((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), out)
+        return
+    for evidence, one in opened:
+        if one is None:
+            click.echo(f"{evidence.where}: {evidence.why_not}")
+    if found:
+        shown = render_study(found[0]) if len(found) == 1 else render_studies(found)
+        _print(shown, out)
+
+
+def _open(where: str) -> tuple["Evidence", "Compared | None"]:
+    """A study's evidence, sound or not; None where nothing can be compared yet."""
+    from tune.evidence.gather import gather
+    from tune.report.rows import Compared
+    from tune.states import Kind, TrialState
+    from tune.tables.records import last_events
+    from tune.tables.storage import open_folder
+
+    evidence = gather(open_folder(where))
+    for damage in evidence.damages:
+        click.echo(f"hscl: warning: {damage}", err=True)
+    if evidence.comparison is None:
+        return evidence, None
+    plan = evidence.tables["plan"].to_pylist()
+    outcomes = last_events(evidence.tables["trials"]).values()
+    return evidence, Compared(
+        where=where,
+        data_digest=next((row["note"] for row in plan if row["kind"] == Kind.DATA), None),
+        comparison=evidence.comparison,
+        failed_trials=sum(trial.state is TrialState.FAILED for trial in outcomes),
+    )
+
+
+def _rows(evidence: "Evidence", compared: "Compared | None") -> list[dict[str, Any]]:
+    """A study's rows; where there are none, why is said beside them."""
+    from tune.report.rows import pair_rows
+
+    rows = [] if compared is None else pair_rows([compared])
+    if not rows:
+        why = evidence.why_not if compared is None else " ".join(compared.comparison.notes)
+        click.echo(f"hscl: {evidence.where} has no pair to compare: {why}", err=True)
+    return rows
+
+
+def _write(content: bytes, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+
+
+def _print(shown: Any, out: Path | None) -> None:
+    from rich.console import Console
+
+    if out is None:
+        width = None if sys.stdout.isatty() else _PIPE_WIDTH
+        Console(width=width, highlight=False, soft_wrap=False).print(shown)
+        return
+    console = Console(width=_PIPE_WIDTH, highlight=False, file=io.StringIO(), record=True)
+    console.print(shown)
+    _write(console.export_text().encode(), out)
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to."
+)
+@click.option("--config", "wanted", metavar="ID", help="Another one than the winner.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["toml", "json", "yaml"]),
+    help="[default: by the suffix of --out, else toml]",
+)
+@click.option(
+    "--only-if-better",
+    is_flag=True,
+    help="Write nothing and exit with 1 unless the verdict on it is 'better'.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace --out where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was exported as JSON.")
+def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **options: Any) -> None:
+    """Write the winner's configuration with an [evidence] table.
+
+    STUDY is a study's folder or URI. `hscl train` takes the file as it is. Where the verdict on
+    the winner is 'worse', or it fails more often than the default, the default is exported.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.report.export import choose, render
+    from tune.states import Verdict
+
+    evidence, compared = _open(study)
+    if compared is None:
+        raise InputError(f"{study} must have something to export, but: {evidence.why_not}")
+    chosen = choose(evidence.spec, evidence.tables, compared, wanted)
+    if options["only_if_better"] and chosen.verdict is not Verdict.BETTER:
+        # Of the pair, not of what would be written: where that is the default, it has none.
+        raise RunError(
+            "--only-if-better: the verdict must be 'better', but is "
+            f"{chosen.evidence['verdict']}; nothing was written\n" + "\n".join(chosen.lines)
+        )
+    form = options["form"] or _format_of(out)
+    _put(out, render(chosen, form), overwrite=options["overwrite"])
+    if as_json:
+        told = {"written": str(out), "lines": list(chosen.lines)} | dict(chosen.evidence)
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    for line in chosen.lines:
+        click.echo(line)
+    name, config_id = chosen.evidence["configuration"], chosen.evidence["config_id"]
+    click.echo(f"{out}: {name} ({config_id})")
+    click.echo(f"next: hscl train {out} --data DATA --seeds 5 --out models/{out.stem}")
+
+
+def _format_of(out: Path) -> str:
+    return {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(out.suffix.lower(), "toml")
+
+
+def _put(out: Path, text: str, *, overwrite: bool) -> None:
+    """Write a whole file or none; an existing one only when told to."""  # noqa: DOC501
+    part = out.parent / f".{out.name}.{os.getpid()}.part"
+    try:
+        if out.exists() and not overwrite:
+            raise InputError(
+                f"--out must not exist, but {out} does; choose another name or give --overwrite"
+            )
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        with suppress(OSError):  # where it can't be written, it can't be removed either
+            part.unlink()
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+
+
+@click.command()
+@click.option("--gap", type=float, default=0.02, show_default=True, help="The true difference.")
+@click.option("--seeds", default="6,10,20", show_default=True, help="Confirm seeds, with commas.")
+@click.option(
+    "--videos", default="10,31,100,300", show_default=True, help="Test videos, with commas."
+)
+@click.option("--from", "study", metavar="STUDY", help="Take what varies from a finished study.")
+@click.option("--seed-sd", type=float, help="Of the paired difference between seeds.")
+@click.option("--video-sd", type=float, help="Of the difference between videos.")
+@click.option("--error-sd", type=float, help="Of one seed's mean on one video beyond both.")
+@click.option("--looks", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--studies",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Simulated studies a cell, judged as real ones are.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: Any) -> None:
+    """Plan a study: how many seeds and test videos show a difference?
+
+    Without --from and the three spreads the values are those measured for MAE on MOSI. Shown is
+    the share of studies that find the gap for videos like these: computed, and simulated through
+    the code that judges real studies.
+    """  # noqa: DOC501 - this is what --help prints
+    import numpy as np
+
+    from tune.simulate.planning import plan_seeds_and_videos, plan_words
+    from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
+
+    if not 0.0 < gap <= _LARGEST:
+        raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
+    sizes = (_numbers("--seeds", seeds, FEWEST_PAIRS), _numbers("--videos", videos, FEWEST_VIDEOS))
+    plan = plan_seeds_and_videos(
+        gap,
+        _spread(options),
+        sizes,
+        looks=options["looks"],
+        studies=options["studies"],
+        rng=np.random.default_rng(0),
+    )
+    if as_json:
+        click.echo(json.dumps(plan.to_dict(), indent=2))
+        return
+    from tune.report.terminal import render_plan
+
+    _print(render_plan(plan), None)
+    for line in plan_words(plan):
+        click.echo(line)
+
+
+def _numbers(option: str, text: str, least: int) -> list[int]:
+    """Whole numbers from a list with commas."""  # noqa: DOC501
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and least <= int(part) <= 10**5 for part in parts):
+        raise InputError(
+            f"{option} must be whole numbers from {least} on, with commas, but is {text!r}; fewer "
+            "give no verdict"
+        )
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _spread(options: dict[str, Any]) -> "Spread":
+    """What varies: from a study, from MOSI, each part overridden where given."""  # noqa: DOC501
+    from tune.simulate.planning import MOSI_SPREAD
+    from tune.stats.power import Spread
+
+    base: Spread | None = MOSI_SPREAD
+    if options["study"] is not None:
+        _, compared = _open(options["study"])
+        pairs = [compared.comparison.primary, *compared.comparison.others] if compared else []
+        base = next((pair.spread for pair in pairs if pair is not None and pair.spread), None)
+    if base is None:
+        raise InputError(
+            f"--from must be a study with a pair compared over seeds and videos, but "
+            f"{options['study']} has none (yet); give --seed-sd, --video-sd and --error-sd"
+        )
+    parts = {}
+    for name in ("seed", "video", "error"):
+        sd = options[f"{name}_sd"]
+        if sd is not None and not 0.0 <= sd <= _LARGEST:
+            raise InputError(f"--{name}-sd must be from 0 to {_LARGEST:g}, but is {sd:g}")
+        parts[name] = getattr(base, name) if sd is None else sd**2
+    return Spread(**parts, evenness=base.evenness)

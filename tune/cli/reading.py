@@ -1,0 +1,126 @@
+"""The commands that read a study as it is: `status`, `table`, `tensorboard`, `studies`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from hscl.errors import InputError, RunError
+
+__all__ = ["status", "studies", "table", "tensorboard"]
+
+
+@click.command()
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def status(study: str, *, as_json: bool) -> None:
+    """Say how a study stands, from its tables; it may be running, here or elsewhere.
+
+    STUDY is a study's folder or URI.
+    """
+    from tune.views.study import open_study
+
+    opened = open_study(study)
+    told = opened.status()
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    from rich.console import Console
+
+    from tune.views.progress import render
+    from tune.views.summary import events_rate, summarise
+
+    events = opened.table("trials", events=True).to_pylist()
+    summary = summarise(opened.history, events_rate(events, opened.history))
+    console = Console(highlight=False)
+    console.print(
+        f"{summary.study}: {summary.state}" + (f" ({summary.note})" * bool(summary.note))
+    )
+    console.print(render(summary))
+    if told["last_event"] is not None:
+        console.print(f"last event {told['last_event']}")
+    if told["driver"] is not None:
+        console.print("driver     process {pid} on {host} since {since}".format(**told["driver"]))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("study")
+@click.option("--events", is_flag=True, help="For trials: every event, not each trial's last.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="json is one object a line; parquet goes to --out or a pipe.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
+)
+def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -> None:
+    """Print a table of a study: configs, trials, reports, predictions or plan.
+
+    STUDY is a study's folder or URI. One row per trial and epoch, and for trials each one's last
+    event, whatever was interrupted and resumed.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.tables.reading import as_bytes
+    from tune.views.study import open_study
+
+    rows = open_study(study).table(name, events=events)
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    content = as_bytes(rows, form)
+    if out is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+
+
+@click.command()
+@click.argument("study")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write it.")
+def tensorboard(study: str, out: Path | None) -> None:
+    """Make a study's TensorBoard files anew from its tables.
+
+    STUDY is a study's folder or URI. The files go to STUDY/tensorboard; for object storage give
+    a local --out.
+    """  # noqa: DOC501 - this is what --help prints
+    from tune.views.study import open_study
+    from tune.views.tensorboard import FOLDER, rebuild
+
+    opened = open_study(study)
+    root = out
+    if root is None:
+        if opened.folder.local is None:
+            raise InputError(f"{study} is on object storage: give a local folder with --out DIR")
+        root = opened.folder.local / FOLDER
+    try:
+        rebuild(opened, root)
+    except OSError as error:
+        raise RunError(f"{root} must be a folder that can be written, but: {error}") from error
+    click.echo(f"tensorboard --logdir {root}")
+
+
+@click.command()
+@click.option("--show", metavar="NAME", help="Print that study's file, to start your own from.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def studies(show: str | None, *, as_json: bool) -> None:
+    """List the studies that come with the package; `hscl search NAME` runs one."""
+    from tune.study.ready import ready_studies, ready_study
+
+    if show is not None:
+        click.echo(ready_study(show).text, nl=False)
+        return
+    found = ready_studies()
+    if as_json:
+        listed = [{"name": study.name, "description": study.description} for study in found]
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        return
+    width = max(len(study.name) for study in found)
+    for study in found:
+        click.echo(f"{study.name:<{width}}  {study.description}")

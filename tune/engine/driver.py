@@ -1,0 +1,290 @@
+"""Runs a study on Ray Tune: one `Tuner.fit` for all phases, and one writer of what it reports."""
+
+import secrets
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hscl.errors import InputError, RunError
+from tune.engine.engine import Engine
+from tune.engine.janitor import Janitor
+from tune.engine.ray_session import RaySession, check_machine, ray_session
+from tune.engine.recorder import Recorder
+from tune.planner.decisions import plan_row
+from tune.planner.phases import Done, Run, next_look
+from tune.planner.warm_start import warm_start_rows
+from tune.states import Kind, Phase
+from tune.study.spec import StudySpec
+from tune.tables.folder import check_data, check_folder, freeze
+from tune.tables.history import History
+from tune.tables.lock import StudyLock
+from tune.tables.storage import Folder, open_folder
+from tune.tables.store import TableStore
+from tune.trial.data import StudyData
+from tune.trial.messages import TrialOrder
+from tune.trial.run import HSCL
+from tune.trial.workload import Workload
+
+__all__ = ["Outcome", "SearchRequest", "View", "run_search"]
+
+_CHECKPOINT_S = 5.0
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What a person asks for, besides the study itself.
+
+    Attributes:
+        out: The study's folder, as a path or URI.
+        address: A Ray cluster to join as its driver; None starts Ray on this machine.
+        warm_start: Folder of an earlier study whose screen the sampler shall know.
+        another_look: Take the next declared look at confirm first.
+        checkpoint_s: Seconds of training that may be lost before a checkpoint is worth it.
+    """
+
+    out: str
+    address: str | None = None
+    warm_start: str | None = None
+    another_look: bool = False
+    checkpoint_s: float = _CHECKPOINT_S
+
+
+class View:
+    """What watches a running study; this one looks away. Views never write into tables."""
+
+    def begin(self, engine: Engine, folder: Folder) -> None:
+        """The tables are read, nothing runs yet."""
+
+    def tick(self) -> None:
+        """Called at least ten times a second, after flushing."""
+
+    def end(self) -> None:
+        """Nothing runs any more."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of the driver ended.
+
+    Attributes:
+        history: All rows of the study.
+        interrupted: A person stopped it.
+        done: Why it is over; None where it was interrupted.
+    """
+
+    history: History
+    interrupted: bool
+    done: Done | None
+
+
+def run_search(
+    spec: StudySpec,
+    data: StudyData,
+    request: SearchRequest,
+    *,
+    workload: Workload = HSCL,
+    views: tuple[View, ...] = (),
+) -> Outcome:
+    """Run a study from wherever its tables stand until it is over or somebody stops it.
+
+    Args:
+        spec: The study.
+        data: What it is trained on.
+        request: Where, and on what.
+        workload: What a trial trains; tests and benchmarks bring their own.
+        views: What watches it.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        InputError: Before anything starts: another study's folder, other data, a machine that is
+            too small, a second driver.
+        RunError: While running: no disk space, storage gone, the lock lost.
+    """  # noqa: DOC502 - raised by the steps
+    folder = open_folder(request.out)
+    check_folder(folder, spec)
+    data.check(spec)
+    if request.address is None:
+        check_machine(spec.resources)
+    with ExitStack() as stack:
+        lock = stack.enter_context(StudyLock(folder))
+        check_folder(folder, spec)
+        store = TableStore(folder, guard=lock.check)
+        recorder = Recorder(spec, store)
+        check_data(recorder.history, data.digest, data.where)
+        first = _opening_rows(recorder, data, request)
+        prepared = {data.key(spec.base): data.prepare(spec.base)}
+        session = stack.enter_context(ray_session(request.address, spec.resources))
+        freeze(folder, spec)
+        store.compact()
+        recorder.add_plan(first)
+        run = _Run(recorder, data, request, workload, session, prepared)
+        janitor = stack.enter_context(Janitor(folder))
+        janitor.sweep(recorder.history)
+        recorder.listeners.append(janitor.on_rows)
+        for view in views:
+            view.begin(run.engine, folder)
+            stack.callback(view.end)
+        run.fit(views)
+        store.compact(whole=True)
+    engine = run.engine
+    return Outcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
+
+
+def _opening_rows(
+    recorder: Recorder, data: StudyData, request: SearchRequest
+) -> list[dict[str, Any]]:
+    """Plan rows that this start adds, worked out before anything is written.
+
+    Raises:
+        InputError: A warm start of a study that has begun, or from one that can't be used.
+    """
+    history, spec = recorder.history, recorder.spec
+    rows = []
+    if not recorder.decided(Kind.DATA):
+        rows.append(plan_row(Kind.DATA, note=data.digest))
+    if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
+        if history.plan:
+            raise InputError(
+                f"--warm-start is for a new study, but {request.out} has begun without; "
+                "leave it out, or choose another --out"
+            )
+        from tune.tables.reading import open_tables  # noqa: PLC0415 - only this needs another study
+
+        earlier = open_tables(request.warm_start)
+        rows += warm_start_rows(spec, earlier.history, earlier.spec.study.name)
+    if history.gave_up is not None:
+        rows.append(plan_row(Kind.RESUMED, note="started again by hand"))
+    if request.another_look:
+        rows.append(next_look(spec, history))
+    return rows
+
+
+class _Run:
+    """One `Tuner.fit`."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        data: StudyData,
+        request: SearchRequest,
+        workload: Workload,
+        session: RaySession,
+        prepared: dict[str, Any],
+    ) -> None:
+        self._spec = recorder.spec
+        self._recorder = recorder
+        self._data = data
+        self._request = request
+        self._workload = workload
+        self._session = session
+        self._prepared = prepared
+        self._shared: dict[str, Any] = {}
+        self._announced = False
+        self._stop_key = b"hscl-stop-" + secrets.token_hex(8).encode()
+        self.engine = Engine(recorder, self._order, session.slots)
+
+    def fit(self, views: tuple[View, ...]) -> None:
+        """Run until the engine has nothing more to do, or raise what ended it early."""  # noqa: DOC501 - said
+        import ray.tune as ray_tune  # noqa: PLC0415 - heavy, and reads the session's environment
+        from ray.exceptions import RayError  # noqa: PLC0415
+        from ray.tune.error import TuneError  # noqa: PLC0415
+
+        from tune.engine.ray_adapters import Ask, Judge, Watch  # noqa: PLC0415
+        from tune.engine.ray_worker import trainable  # noqa: PLC0415
+        from tune.engine.signals import stopping_on_signals  # noqa: PLC0415
+
+        judge = Judge(self.engine)
+
+        def stop() -> None:  # in a signal handler: everything else follows in the next tick
+            self.engine.stopping = True
+
+        def tick() -> None:
+            if self.engine.stopping and not self._announced:
+                self._announced = True
+                self._session.announce(self._stop_key)
+                judge.let_go()
+            self._recorder.flush_if_due()
+            for view in views:
+                view.tick()
+
+        with tempfile.TemporaryDirectory(prefix="hscl-tune-") as scratch:
+            tuner = ray_tune.Tuner(
+                ray_tune.with_resources(trainable(self._workload), self._session.per_trial),
+                tune_config=ray_tune.TuneConfig(
+                    search_alg=Ask(self.engine, self._tune_config),
+                    scheduler=judge,
+                    num_samples=-1,
+                    reuse_actors=True,
+                ),
+                run_config=ray_tune.RunConfig(
+                    storage_path=scratch,
+                    verbose=0,
+                    callbacks=[Watch(self.engine, judge, tick)],
+                ),
+            )
+            try:
+                with stopping_on_signals(stop):
+                    tuner.fit()
+            except Exception as error:
+                cause = self.engine.failure or error
+                if isinstance(cause, InputError | RunError):
+                    raise cause from None
+                if isinstance(cause, RayError | TuneError):
+                    raise _ended_early(str(cause)) from cause
+                raise
+        self._recorder.flush()
+        if not self.engine.over:
+            raise _ended_early("it ended without an error")
+
+    def _tune_config(self, order: TrialOrder) -> dict[str, Any]:
+        return {"order": order, "data": self._share(order)}
+
+    def _share(self, order: TrialOrder) -> Any:
+        """The prepared data in the object store: put there once, read without a copy."""
+        from hscl.config import Config  # noqa: PLC0415
+
+        config = Config.from_json(order.config)
+        key = self._data.key(config)
+        if key not in self._shared:
+            ready = self._prepared.pop(key, None)
+            self._shared[key] = self._session.put(ready or self._data.prepare(config))
+        return self._shared[key]
+
+    def _order(self, run: Run, recorded: int) -> TrialOrder:
+        study = self._spec.study
+        splits: tuple[str, ...] = () if run.phase is Phase.SCREEN else ("valid",)
+        if run.phase is Phase.CONFIRM and self._spec.opens_test:
+            splits = ("valid", "test")
+        return TrialOrder(
+            trial_id=run.trial_id,
+            config=self._recorder.history.configs[run.config_id].config,
+            seed=run.seed,
+            phase=run.phase,
+            attempt=run.attempt,
+            metric=study.metric,
+            recorded=recorded,
+            splits=splits,
+            study=_absolute(self._request.out),
+            data=_absolute(self._data.where),
+            digest=self._data.digest,
+            cpus=self._spec.resources.cpus,
+            epoch_timeout_s=study.epoch_timeout_s,
+            checkpoint_s=self._request.checkpoint_s,
+            stop_key=self._stop_key,
+        )
+
+
+def _ended_early(reason: str) -> RunError:
+    return RunError(
+        f"Ray Tune must run until the study is over, but: {' '.join(reason.split())[:300]}; "
+        "everything so far is kept: run the same command again"
+    )
+
+
+def _absolute(where: str) -> str:
+    """Workers have another working directory."""
+    return where if "://" in where else str(Path(where).expanduser().absolute())

@@ -1,0 +1,247 @@
+"""What the driver does at each moment, as plain values in and out; it knows nothing of Ray.
+
+Three questions, asked by the adapters in `tune.engine.ray_adapters`: what runs next, does a trial
+go on, what follows from a trial that broke. Each answer comes from specification and tables
+(`tune.planner.phases`, `tune.planner.asha`), and each is written down before it has any effect.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from hscl.errors import RunError
+from tune.engine.recorder import Recorder
+from tune.planner.asha import should_stop
+from tune.planner.decisions import plan_row
+from tune.planner.phases import Close, Decide, Done, Propose, Run, next_step
+from tune.planner.proposals import propose
+from tune.states import Kind, Phase, TrialState
+from tune.trial.messages import NODE_LOST, Breakdown, Message, Say, TrialOrder
+
+__all__ = ["Engine", "Live"]
+
+
+@dataclass
+class Live:
+    """A trial in this driver's hands.
+
+    Attributes:
+        trial_id: Ours; Tune has its own.
+        phase: What it was started for.
+        attempt: From 1.
+        seen: When it last said something, or began to run; seconds of the monotonic clock.
+        running: An actor is working on it.
+        precision: "fp32" or "bf16", once it has said so.
+        host: Where it runs, once it has said so.
+    """
+
+    trial_id: str
+    config_id: str
+    phase: Phase
+    seed: int
+    attempt: int
+    seen: float = field(default_factory=time.monotonic)
+    running: bool = False
+    precision: str | None = None
+    host: str | None = None
+
+
+class Engine:
+    """The decisions of one driver.
+
+    Args:
+        recorder: The study's tables.
+        slots: How many trials may be in hand now.
+        order: Completes an order with what a worker needs besides the trial itself.
+
+    Attributes:
+        live: Trials in hand, by Tune's name for them.
+        stopping: A person asked to stop: nothing new is started.
+        failure: What ended the run early; nothing is written after it.
+        ended: Why the study is over, once it is.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        order: Callable[[Run, int], TrialOrder],
+        slots: Callable[[], int],
+    ) -> None:
+        self.recorder = recorder
+        self.history = recorder.history
+        self.spec = recorder.spec
+        self.live: dict[str, Live] = {}
+        self.stopping = False
+        self.failure: BaseException | None = None
+        self.ended: Done | None = None
+        self._order = order
+        self._slots = slots
+        self._reasons: dict[str, str] = {}  # why a trial is started again
+
+    def next_order(self, tune_id: str) -> TrialOrder | None:
+        """The next trial to run, written down as started; None where there is none now.
+
+        Args:
+            tune_id: Tune's name for the trial that it asks for.
+        """
+        while not self.over and len(self.live) < self._slots():
+            step = next_step(self.spec, self.history, {one.trial_id for one in self.live.values()})
+            match step:
+                case Propose(number):
+                    self._add_proposal(number)
+                case Decide(rows):
+                    self.recorder.add_plan(rows)
+                case Close(trial_id, state):
+                    self._close(trial_id, state)
+                case Run():
+                    return self._begin(tune_id, step)
+                case Done():
+                    self.ended = step
+                case _:
+                    return None
+        return None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing new will be started."""
+        return self.stopping or self.failure is not None or self.ended is not None
+
+    def started(self, tune_id: str) -> None:
+        """An actor has begun to work on a trial."""
+        if one := self.live.get(tune_id):
+            one.running = True
+            one.seen = time.monotonic()
+
+    def on_message(self, tune_id: str, message: Message | None) -> bool:
+        """Take what a worker says.
+
+        Args:
+            tune_id: Tune's name for the trial.
+            message: None where the trial ended without a word.
+
+        Returns:
+            Whether the trial goes on.
+        """
+        one = self.live.get(tune_id)
+        if one is None:
+            return False
+        if message is None:
+            self.on_breakdown(tune_id, Breakdown("worker", "ended without a word"))
+            return False
+        one.seen = time.monotonic()
+        one.host, one.precision = message.host, message.precision
+        if message.say is Say.REPORT and message.row is not None:
+            return self._report(tune_id, one, message.row)
+        if message.say is Say.INTERRUPTED:
+            del self.live[tune_id]
+        elif message.say is Say.FAILED:
+            self._end(tune_id, TrialState.FAILED, message.error)
+        else:
+            if message.predictions is not None:
+                table = pa.ipc.open_stream(message.predictions).read_all()
+                self.recorder.add_predictions(one.trial_id, table)
+            self._end(tune_id, TrialState.DONE)
+        return False
+
+    def on_breakdown(self, tune_id: str, breakdown: Breakdown) -> None:
+        """Take that a trial broke: it runs again, or has failed after its retries.
+
+        Args:
+            tune_id: Tune's name for the trial; one that is not in hand is ignored.
+            breakdown: What happened.
+        """
+        one = self.live.get(tune_id)
+        if one is None:
+            return
+        if breakdown.kind == "worker" and self._timed_out(one):
+            epoch = self.history.trials[one.trial_id].epoch + 1
+            limit = self.spec.study.epoch_timeout_s
+            text = f"epoch {epoch} took longer than study.epoch_timeout_s = {limit:g}"
+            breakdown = Breakdown("timeout", text)
+        reason = str(breakdown)
+        counts = breakdown.kind != NODE_LOST
+        if counts and self.recorder.setbacks[one.trial_id] >= self.spec.study.retries:
+            self._end(tune_id, TrialState.FAILED, reason)
+            return
+        self._reasons[one.trial_id] = reason
+        del self.live[tune_id]
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with this error; the first one counts."""
+        self.failure = self.failure or error
+
+    def _timed_out(self, one: Live) -> bool:
+        # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
+        return one.running and time.monotonic() - one.seen >= self.spec.study.epoch_timeout_s
+
+    def _add_proposal(self, number: int) -> None:
+        proposal = propose(self.spec, self.history, number)
+        if proposal.config is not None:
+            self.recorder.add_config(proposal.config)
+        self.recorder.add_plan(proposal.plan)
+
+    def _begin(self, tune_id: str, run: Run) -> TrialOrder:
+        opens_test = run.phase is Phase.CONFIRM and self.spec.opens_test
+        if opens_test and not self.recorder.decided(Kind.TEST_OPENED):
+            note = "test is opened at the end of each confirm trial, on the epoch of valid"
+            self.recorder.add_plan([plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM, note=note)])
+        self.recorder.add_event(
+            {
+                "trial_id": run.trial_id,
+                "config_id": run.config_id,
+                "phase": run.phase,
+                "seed": run.seed,
+                "attempt": run.attempt,
+                "state": TrialState.STARTED,
+                "error": self._reasons.pop(run.trial_id, None),
+            }
+        )
+        self.live[tune_id] = Live(run.trial_id, run.config_id, run.phase, run.seed, run.attempt)
+        return self._order(run, self.history.trials[run.trial_id].epoch)
+
+    def _report(self, tune_id: str, one: Live, row: Mapping[str, Any]) -> bool:
+        trial = self.history.trials[one.trial_id]
+        epoch, finished = row["epoch"], row["finished"]
+        if epoch > trial.epoch:
+            if epoch != trial.epoch + 1:
+                raise RunError(f"{one.trial_id} must report epoch {trial.epoch + 1}, not {epoch}")
+            value = row.get(f"valid_{self.spec.study.metric}")
+            stop = should_stop(
+                self.spec, self.history, one.trial_id, epoch, value, finished=finished
+            )
+            ours = {"trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
+            self.recorder.add_report(dict(row) | ours)
+            if stop:
+                self._end(tune_id, TrialState.PRUNED)
+                return False
+        if finished and one.phase is Phase.SCREEN:
+            self._end(tune_id, TrialState.DONE)
+            return False
+        return True
+
+    def _end(self, tune_id: str, state: TrialState, error: str | None = None) -> None:
+        one = self.live.pop(tune_id)
+        self._append_end(one, state, error)
+
+    def _close(self, trial_id: str, state: TrialState) -> None:
+        trial = self.history.trials[trial_id]
+        one = Live(trial_id, trial.config_id, trial.phase, trial.seed, trial.attempt)
+        one.precision = self.recorder.precision
+        self._append_end(one, state, None)
+
+    def _append_end(self, one: Live, state: TrialState, error: str | None) -> None:
+        self.recorder.precision = one.precision or self.recorder.precision
+        row = {
+            "trial_id": one.trial_id,
+            "config_id": one.config_id,
+            "phase": one.phase,
+            "seed": one.seed,
+            "attempt": one.attempt,
+            "state": state,
+            "error": error,
+            "precision": one.precision,
+        }
+        self.recorder.add_event(row | ({"host": one.host} if one.host else {}))

@@ -1,0 +1,248 @@
+"""Ray for one study: started here or joined, quiet, private, and sized."""
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hscl.errors import InputError, RunError
+from tune.study.sections import ResourcesSection
+
+__all__ = ["RaySession", "check_machine", "ray_session"]
+
+_WORKERS = {
+    # Tune reads it in the worker: how long a warm one waits for its last trial to let go.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_DRIVER = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune restarts such trials by itself
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A worker that died is a row in the tables; Ray would print it onto standard output.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_THRESHOLD_S": "3600",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+}
+_SECRET = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # Ray keeps the first it sees
+_GIB = 1024**3
+_TRIALS_SHARE = 0.6  # of a machine's memory, less what Ray's object store takes
+_MANY = 10_000
+_LOOK_S = 5.0  # how often a cluster is looked at for having grown
+
+
+class RaySession:
+    """A running Ray, and what a trial may take of it.
+
+    Attributes:
+        per_trial: What Tune reserves for a trial.
+    """
+
+    def __init__(self, resources: ResourcesSection) -> None:
+        import ray  # noqa: PLC0415
+
+        self._ray = ray
+        gpus = resources.gpus
+        if gpus is None:
+            there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            gpus = 1.0 if there.get("GPU", 0) else 0.0
+        self.per_trial: dict[str, float] = {"cpu": resources.cpus, "gpu": gpus}
+        if resources.memory_gib:
+            self.per_trial["memory"] = resources.memory_gib * _GIB
+        self.per_trial |= resources.custom
+        self._concurrent = resources.concurrent
+        self._looked = 0.0
+        self._fitting = 1
+
+    def check_fit(self) -> None:
+        """Refuse a trial that fits on no node: it would wait for ever.
+
+        Raises:
+            InputError: With what the nodes have, which a container can limit.
+        """
+        nodes = self._nodes()
+        if not any(_fit(node, self.per_trial) for node in nodes):
+            wanted, there = (_said(what) for what in (self.per_trial, nodes[0] if nodes else {}))
+            raise InputError(
+                f"a trial must fit on this machine, but takes {wanted} of the {there} that Ray "
+                "finds here; lower it in [resources]"
+            )
+
+    def _nodes(self) -> list[dict[str, float]]:
+        found = self._ray.nodes()  # type: ignore[no-untyped-call]
+        return [node["Resources"] for node in found if node["Alive"]]
+
+    def slots(self) -> int:
+        """How many trials may be in hand: as many as asked for, else as many as fit now."""
+        if self._concurrent:
+            return self._concurrent
+        now = time.monotonic()
+        if not self._looked or now - self._looked > _LOOK_S:
+            self._looked = now
+            self._fitting = max(1, sum(_fit(node, self.per_trial) for node in self._nodes()))
+        return self._fitting
+
+    def put(self, value: Any) -> Any:
+        """A reference to a value in the object store."""
+        return self._ray.put(value)
+
+    def announce(self, key: bytes) -> None:
+        """Set a key that every worker can see."""
+        from ray.experimental import internal_kv  # noqa: PLC0415
+
+        internal_kv._internal_kv_put(key, b"1")  # noqa: SLF001
+
+
+def _fit(node: Mapping[str, float], trial: Mapping[str, float]) -> int:
+    """How many trials fit on a node at once."""
+    names = {"cpu": "CPU", "gpu": "GPU"}
+    shares = [node.get(names.get(k, k), 0.0) / need for k, need in trial.items() if need > 0]
+    return int(min(shares) + 1e-9)
+
+
+def _said(resources: Mapping[str, float]) -> str:
+    units = {"cpu": "CPUs", "gpu": "GPUs", "memory": "GiB"}
+    amounts = {name.lower(): amount for name, amount in resources.items()}
+    amounts["memory"] = amounts.get("memory", 0.0) / _GIB
+    return ", ".join(f"{amounts[n]:.3g} {unit}" for n, unit in units.items() if amounts.get(n))
+
+
+def check_machine(resources: ResourcesSection) -> None:
+    """Refuse a study whose trial does not fit on this machine.
+
+    Args:
+        resources: What a trial takes.
+
+    Raises:
+        InputError: Naming the key.
+    """
+    cpus = len(os.sched_getaffinity(0))
+    if resources.cpus > cpus:
+        raise InputError(
+            f"resources.cpus must be at most the {cpus} of this machine, but is "
+            f"{resources.cpus:g}; lower it, or join a cluster with --address"
+        )
+    if resources.custom:
+        raise InputError(
+            f"resources.custom names what a cluster's nodes offer ({', '.join(resources.custom)}),"
+            " but this is one machine; leave it out, or join a cluster with --address"
+        )
+    # Ray keeps the rest for what trials share.
+    memory = _TRIALS_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB
+    if resources.memory_gib > memory:
+        raise InputError(
+            f"resources.memory_gib must be at most {memory:.1f} on this machine, but is "
+            f"{resources.memory_gib:g}; lower it, or join a cluster with --address"
+        )
+    if resources.gpus:
+        import torch  # noqa: PLC0415
+
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if resources.gpus > gpus:
+            raise InputError(
+                f"resources.gpus must be at most the {gpus} of this machine, but is "
+                f"{resources.gpus:g}; lower it, or join a cluster with --address"
+            )
+
+
+@contextmanager
+def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[RaySession]:
+    """Ray for the time of the block.
+
+    A Ray that this process has started or joined already is used, and left running.
+
+    Args:
+        address: `auto` or `HOST:PORT` of a cluster to join as its driver; None starts a Ray of
+            our own, which ends with the block.
+        resources: What a trial takes.
+
+    Yields:
+        The session.
+
+    Raises:
+        InputError: The address is one that a driver can't join, or nobody answers there.
+        RunError: Ray does not start here.
+    """  # noqa: DOC502 - RunError from _start
+    if address is not None and "://" in address:
+        raise InputError(
+            f"--address must be auto or HOST:PORT of a cluster to join as its driver, but is "
+            f"{address!r}; send the study there instead: hscl cluster submit STUDY.toml "
+            "--address http://HOST:8265 --data URI --out URI"
+        )
+    wanted = _DRIVER | _WORKERS
+    # `slots` limits what is in hand; by itself Tune would start one worker after the other.
+    wanted["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.concurrent or _MANY)
+    token = _token(address)
+    before = {name: os.environ.get(name) for name in [*wanted, *token, "RAY_AUTH_MODE"]}
+    os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = wanted["TUNE_MAX_PENDING_TRIALS_PG"]
+    os.environ.update(token)
+    import ray  # noqa: PLC0415 - reads the environment
+
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    started = not ray.is_initialized()
+    try:
+        if started:
+            _start(address)
+        session = RaySession(resources)
+        if started and address is None:
+            session.check_fit()
+        yield session
+    finally:
+        if started:
+            ray.shutdown()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start(address: str | None) -> None:
+    import ray  # noqa: PLC0415
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        try:
+            ray.init(address="local", include_dashboard=False, **quiet)
+        except Exception as error:  # Ray raises no kind of its own where its processes are late
+            reason = " ".join(str(error).split())[:300]
+            raise RunError(
+                f"Ray must start on this machine within its half a minute, but: {reason}; nothing "
+                "is lost: run the same command again once the machine is less busy"
+            ) from error
+        return
+    try:
+        ray.init(address=address, runtime_env={"env_vars": dict(_WORKERS)}, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"--address must be that of a running Ray cluster, but {address!r} does not work: "
+            f"{reason}; look with `hscl cluster doctor --address {address}`"
+        ) from error
+
+
+def _token(address: str | None) -> dict[str, str]:
+    """Ray's token authentication, unless the environment decides it.
+
+    Our own Ray gets a secret that dies with this process: else Ray would write one into the home
+    folder, readable by all. For a cluster the mode must be set, as Ray does that for nobody.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return {}
+    if address is None:
+        return {} if "RAY_AUTH_TOKEN_PATH" in os.environ else {"RAY_AUTH_TOKEN": _SECRET}
+    given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    kept = (Path.home() / ".ray" / "auth_token").exists()
+    return {"RAY_AUTH_MODE": "token"} if given or kept else {}

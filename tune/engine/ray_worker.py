@@ -1,0 +1,32 @@
+"""The function that Ray Tune runs on a worker: `tune.trial.run` between Ray's two ends."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+import ray.tune as ray_tune
+from ray.experimental import internal_kv
+
+from tune.trial.messages import MESSAGE, Message, TrialOrder
+from tune.trial.run import Worker, run_trial
+from tune.trial.workload import Workload
+
+__all__ = ["trainable"]
+
+
+def trainable(workload: Workload) -> Callable[[dict[str, Any]], None]:
+    """What `Tuner` runs for each trial."""
+
+    def hscl_trial(config: dict[str, Any]) -> None:
+        order: TrialOrder = config["order"]
+
+        def say(message: Message) -> None:
+            ray_tune.report({MESSAGE: message})
+
+        def stopping() -> bool:
+            # A look into the head's memory, once an epoch.
+            return bool(internal_kv._internal_kv_exists(order.stop_key))  # noqa: SLF001
+
+        run_trial(order, ray.get(config["data"]), workload, Worker(say, stopping))
+
+    return hscl_trial

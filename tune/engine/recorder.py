@@ -1,0 +1,167 @@
+"""The one writer of a study's tables: numbers rows, folds them, and puts them in place in order.
+
+Rows are first buffered and folded into the history, so that the next decision sees them at once.
+Whatever is flushed, everything with a smaller `seq` is flushed with it or was before: a kill can
+lose the newest rows, never one that a durable row was decided on.
+"""
+
+import math
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from tune.states import Kind, TrialState
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+from tune.tables.schemas import METRICS, SCHEMAS
+from tune.tables.store import TableStore
+from tune.trial.messages import NODE_LOST
+
+__all__ = ["Recorder"]
+
+Row = dict[str, Any]
+
+_ORDER = ("configs", "reports", "predictions", "trials", "plan")
+"""Tables in the order in which a flush writes them: an end after what it ends, a decision after
+the ends that it was made on. (A decision is flushed before any start that follows from it.)"""
+_FLUSH_S = 0.2
+
+
+class Recorder:
+    """Everything known about a study, and the only way to add to it.
+
+    Args:
+        spec: The study.
+        store: Its tables; this process holds the study's lock.
+
+    Attributes:
+        history: The fold of all rows, those not yet flushed included.
+        setbacks: For each trial how many of its attempts ended in a way that counts.
+        predicted: Trials whose predictions are written.
+        precision: What the last trial that said so computed in.
+        listeners: Called with a table's name and the rows of it that have just become durable.
+    """
+
+    def __init__(self, spec: StudySpec, store: TableStore) -> None:
+        self.spec = spec
+        self.listeners: list[Callable[[str, Sequence[Row]], None]] = []
+        self._store = store
+        self._waiting: dict[str, list[Row]] = {name: [] for name in _ORDER}
+        self._flushed = time.monotonic()
+        self._version = version("hscl-search")
+        tables = {name: store.read(name) for name in ("configs", "trials", "plan")}
+        # Of the reports only what a history takes, as there can be a million.
+        taken = ["seq", "stop", "finished", "seconds", f"valid_{spec.study.metric}"]
+        tables["reports"] = store.read("reports", columns=taken)
+        self.history = History.from_rows(
+            spec, *(tables[name].to_pylist() for name in ("configs", "trials", "reports", "plan"))
+        )
+        precisions = tables["trials"]["precision"].drop_null()
+        self.precision: str | None = precisions[-1].as_py() if len(precisions) else None
+        numbered = ("trials", "reports", "plan")
+        last = [max(tables[name]["seq"].to_pylist(), default=-1) for name in numbered]
+        self._seq = max(last) + 1
+        events = tables["trials"].select(["trial_id", "state", "error"]).to_pylist()
+        self.setbacks = Counter(
+            event["trial_id"]
+            for event in events
+            if event["state"] == TrialState.STARTED and is_setback(event["error"])
+        )
+        done = store.read("predictions", columns=["trial_id"])
+        self.predicted = set(done["trial_id"].unique().to_pylist())
+
+    def add_config(self, row: Mapping[str, Any]) -> None:
+        """Buffer a row of `configs`."""
+        row = dict(row) | {"hscl_version": self._version}
+        self.history.apply_config(row)
+        self._waiting["configs"].append(row)
+
+    def add_event(self, row: Mapping[str, Any]) -> None:
+        """Buffer an event of a trial; a start is flushed at once, with everything before it.
+
+        An end may wait for a moment: until it is durable, the last report or the predictions say
+        what it would.
+        """
+        row = {"host": platform.node()} | dict(row) | self._stamp()
+        if row["state"] == TrialState.STARTED and is_setback(row.get("error")):
+            self.setbacks[row["trial_id"]] += 1
+        self.history.apply_event(row)
+        self._waiting["trials"].append(row)
+        if row["state"] == TrialState.STARTED:
+            self.flush()
+
+    def add_report(self, row: Mapping[str, Any]) -> bool:
+        """Buffer a report; False where that epoch of that trial is recorded already."""
+        clean = {name: _finite(name, value) for name, value in row.items()}
+        if not self.history.apply_report(clean):
+            return False
+        clean["seq"] = self._number()
+        self._waiting["reports"].append(clean)
+        return True
+
+    def add_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Buffer plan rows that belong together and flush everything."""
+        if not rows:
+            return
+        for row in rows:
+            stamped = dict(row) | self._stamp()
+            self.history.apply_plan(stamped)
+            self._waiting["plan"].append(stamped)
+        self.flush()
+
+    def add_predictions(self, trial_id: str, table: pa.Table) -> None:
+        """Buffer a trial's predictions, all splits at once; a second time they are left out."""
+        if trial_id not in self.predicted:
+            self.predicted.add(trial_id)
+            names = SCHEMAS["predictions"].names
+            rows = table.append_column("trial_id", pa.array([trial_id] * len(table)))
+            self._waiting["predictions"] += rows.select(names).to_pylist()
+
+    def decided(self, kind: Kind) -> bool:
+        """Whether the plan has a row of this kind."""
+        return bool(self.history.plan_rows(kind))
+
+    def flush(self) -> None:
+        """Make every buffered row durable, in order."""
+        for name in _ORDER:
+            rows = self._waiting[name]
+            if rows:
+                self._waiting[name] = []
+                self._store.append(name, rows)
+                for listener in self.listeners:
+                    listener(name, rows)
+        self._flushed = time.monotonic()
+
+    def flush_if_due(self) -> None:
+        """Flush if the oldest buffered row may be older than a moment.
+
+        Either way the lock is looked at: a trial may be an hour from its next row.
+        """
+        self._store.check()
+        if any(self._waiting.values()) and time.monotonic() - self._flushed > _FLUSH_S:
+            self.flush()
+
+    def _number(self) -> int:
+        self._seq += 1
+        return self._seq - 1
+
+    def _stamp(self) -> Row:
+        return {"seq": self._number(), "time": datetime.now(UTC)}
+
+
+def is_setback(reason: str | None) -> bool:
+    """Whether the reason of a retry counts against `study.retries`."""
+    return reason is not None and not reason.startswith(NODE_LOST)
+
+
+def _finite(name: str, value: Any) -> Any:
+    """A metric that is not defined is missing, not NaN."""
+    if isinstance(value, float) and not math.isfinite(value) and name[6:] in METRICS:
+        return None
+    return value

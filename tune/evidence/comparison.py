@@ -1,0 +1,214 @@
+"""A whole study's comparison: which runs may be compared, on which split, and what is claimed.
+
+Test speaks only when a whole look at confirm is over, so that nobody can look and go on. Until
+then, and where test stays closed, the valid split is shown, without a verdict: valid chose the
+configuration, so its values flatter. A `grid` is made for valid; its configurations were not
+chosen by it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hscl.metrics import METRICS, MODE
+from tune.evidence.confirm_state import ConfirmState, read_state
+from tune.evidence.pair import PairComparison, Role, Rules, compare_pair
+from tune.evidence.pairing import Runs, pair_runs
+from tune.evidence.verdicts import judge, judge_together
+from tune.states import Phase, TrialState
+from tune.stats.pseudo_values import pseudo_values, run_scores
+from tune.study.spec import StudySpec
+
+__all__ = ["ConfigSummary", "StudyComparison", "compare_study"]
+
+
+@dataclass(frozen=True)
+class ConfigSummary:
+    """One configuration's runs in this comparison.
+
+    Attributes:
+        config_id: Its identity.
+        number: Its place in the order of proposal; the default has 0.
+        label: What output calls it.
+        planned: How many runs it was to have.
+        failed: Failed runs.
+        unfinished: Runs that have not ended.
+        scores: The metric for each of the comparison's seeds; None where a run has none.
+        mean: Over the scores that exist.
+        sd: Over the scores that exist.
+    """
+
+    config_id: str
+    number: int
+    label: str
+    planned: int
+    failed: int
+    unfinished: int
+    scores: tuple[float | None, ...]
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class StudyComparison:
+    """What a study's tables say about its configurations.
+
+    Attributes:
+        study: The study's name.
+        study_digest: Of its specification.
+        metric: The study's metric.
+        margin: The largest difference that counts as none.
+        looks: Declared looks at confirm.
+        looks_taken: Looks so far, without one that still runs after complete ones.
+        split: "test", or "valid" where test is closed or may not speak yet.
+        phase: Whose runs are compared; None in the screen, where no run has a partner.
+        closed: All runs on the seeds compared on have ended.
+        seeds: The seeds compared on.
+        videos: K of the split.
+        reference: Configuration 0.
+        winner: The winner; None where there is none (yet).
+        configs: The configurations compared.
+        primary: Winner against default; None in `list` and `grid` studies and in the screen.
+        others: All other pairs on the study's metric, corrected by Holm.
+        other_metrics: The primary pair, if there is one, then every other pair with the
+            reference, on the other metrics.
+        notes: What a reader has to know, in words.
+    """
+
+    study: str
+    study_digest: str
+    metric: str
+    margin: float
+    looks: int
+    looks_taken: int
+    split: str
+    phase: Phase | None
+    closed: bool
+    seeds: tuple[int, ...]
+    videos: int
+    reference: str | None
+    winner: str | None
+    configs: tuple[ConfigSummary, ...]
+    primary: PairComparison | None
+    others: tuple[PairComparison, ...]
+    other_metrics: tuple[PairComparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What output calls each configuration."""
+        return {config.config_id: config.label for config in self.configs}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        pairs = {
+            "primary": self.primary.to_dict() if self.primary else None,
+            "others": [pair.to_dict() for pair in self.others],
+            "other_metrics": [pair.to_dict() for pair in self.other_metrics],
+        }
+        plain = {key: value for key, value in vars(self).items() if key not in pairs}
+        plain |= {"configs": [asdict(config) for config in self.configs]}
+        plain |= {"phase": self.phase.value if self.phase else None, "mode": MODE[self.metric]}
+        return plain | pairs
+
+
+def compare_study(
+    spec: StudySpec, tables: Mapping[str, pa.Table], *, problems: Sequence[str] = ()
+) -> StudyComparison:
+    """Compare a study's configurations from its tables.
+
+    The same tables give the same answer: draws are seeded by the study's digest.
+
+    Args:
+        spec: The study.
+        tables: `configs`, `trials`, `plan` and `predictions`.
+        problems: What was found wrong on reading them; shown among the notes.
+    """
+    state = read_state(spec, tables)
+    rng = np.random.default_rng(int(spec.digest[:16], 16))
+    runs = pair_runs(
+        state.outcomes, tables["predictions"], state.members, state.seeds, state.split
+    )
+    rules = Rules(spec.confirm.margin, spec.confirm.looks, state.withheld)
+    metric = spec.study.metric
+    main, others = _pairs(state)
+    primary = None
+    if main is not None:
+        primary = judge(compare_pair(runs, main, metric, rules, rng=rng), rules)
+    role = Role.REFERENCE if spec.is_table else Role.SECONDARY
+    secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
+    # A table for a paper has all metrics of every finalist, each against the default.
+    finalists = [pair for pair in others if pair[1] == state.reference]
+    shown = [main, *finalists] if main is not None else others if spec.is_table else []
+    metrics = [
+        judge(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
+        for pair in shown
+        for other in METRICS
+        if other != metric
+    ]
+    return StudyComparison(
+        study=spec.study.name,
+        study_digest=spec.digest,
+        metric=metric,
+        margin=spec.confirm.margin,
+        looks=spec.confirm.looks,
+        looks_taken=state.looks_taken,
+        split=state.split,
+        phase=state.phase,
+        closed=state.closed,
+        seeds=state.seeds,
+        videos=runs.video_count,
+        reference=state.reference,
+        winner=state.winner,
+        configs=tuple(_summary(config, state, runs, metric) for config in state.members),
+        primary=primary,
+        others=tuple(judge_together(secondary, rules)),
+        other_metrics=tuple(metrics),
+        notes=(*state.notes, *_about_videos(runs), *problems, *runs.problems),
+    )
+
+
+def _pairs(
+    state: ConfirmState,
+) -> tuple[tuple[str, str] | None, list[tuple[str, str]]]:
+    """The primary pair, and all others: against the reference in tables, else every pair."""
+    reference = state.reference
+    if state.phase is None or reference is None:
+        return None, []
+    main = state.primary
+    if main is None:  # a table, or a race without a winner yet
+        return None, [(config, reference) for config in state.members if config != reference]
+    rest = [pair for pair in combinations(state.members, 2) if set(pair) != set(main)]
+    # The default is the second of each pair that it is in, as in the primary one.
+    return main, [(b, a) if a == reference else (a, b) for a, b in rest]
+
+
+def _summary(config_id: str, state: ConfirmState, runs: Runs, metric: str) -> ConfigSummary:
+    row = runs.index(config_id)
+    scores = run_scores(pseudo_values(metric, runs.labels, runs.predictions[row]))
+    known = scores[np.isfinite(scores)]
+    ended = {TrialState.DONE, TrialState.FAILED, TrialState.PRUNED}
+    states = runs.states[row]
+    planned = len(states) - (states.count(None) if config_id in state.dropped else 0)
+    return ConfigSummary(
+        config_id=config_id,
+        number=state.numbers[config_id],
+        label=state.labels[config_id],
+        planned=planned,
+        failed=runs.failures(config_id),
+        unfinished=planned - sum(end in ended for end in states),
+        scores=tuple(float(s) if np.isfinite(s) else None for s in scores),
+        mean=float(known.mean()) if known.size else None,
+        sd=float(known.std(ddof=1)) if known.size > 1 else None,
+    )
+
+
+def _about_videos(runs: Runs) -> list[str]:
+    if runs.videos_named or not runs.utterances:
+        return []
+    unnamed = f"The {runs.split} set's ids name no videos, so each utterance is its own video"
+    return [f"{unnamed}: if some share a recording, intervals for new videos are too short."]

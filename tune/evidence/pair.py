@@ -1,0 +1,249 @@
+"""One configuration against another: what is known on this test set and for videos like these."""
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hscl.metrics import MODE
+from tune.evidence.pairing import Runs
+from tune.states import Verdict
+from tune.stats.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
+from tune.stats.power import FEWEST_VIDEOS, Spread
+from tune.stats.pseudo_values import pseudo_values, run_scores
+from tune.stats.significance import EXACT_PAIRS, probability_of_improvement, sign_flip_p
+
+__all__ = ["Outlook", "PairComparison", "Role", "Rules", "compare_pair"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Role(StrEnum):
+    """Why a pair is compared."""
+
+    PRIMARY = "primary"
+    """The one comparison that was fixed before test was opened."""
+    REFERENCE = "reference"
+    """A configuration of a `list` or `grid` against configuration 0; corrected by Holm."""
+    SECONDARY = "secondary"
+    """Any other pair on the study's metric; corrected by Holm."""
+    METRIC = "metric"
+    """A pair with configuration 0 on another metric: intervals, no verdict."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What was fixed before the comparison.
+
+    Attributes:
+        margin: The largest difference that still counts as none, in the metric's units.
+        looks: How many times the comparison may be made, declared beforehand.
+        withheld: Why no verdict may be given at all; empty where one may.
+    """
+
+    margin: float
+    looks: int = 1
+    withheld: str = ""
+
+    @property
+    def alpha(self) -> float:
+        """Share of false claims that each look may make."""
+        return 0.05 / self.looks
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What would decide an open question: computed for a true difference of one margin.
+
+    Attributes:
+        power: Share of studies of this size that find a true difference of one margin.
+        detectable: The true difference that 80 % of studies of this size find.
+        pairs: Fewest seeds that find it in 80 % on these videos; None where no number does.
+        videos: Fewest videos that find it in 80 %, with `videos_pairs` seeds; None where none.
+        videos_pairs: The seeds that `videos` goes with: as many as there are, or twice.
+    """
+
+    power: float
+    detectable: float
+    pairs: int | None
+    videos: int | None
+    videos_pairs: int
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """All that is known about A − B. Two-element tuples hold A's and B's value.
+
+    Attributes:
+        first: A's configuration.
+        second: B's configuration.
+        metric: Of `hscl.metrics.METRICS`.
+        split: "valid" or "test".
+        role: Why this pair is compared.
+        seeds: The seeds on which both have a value.
+        planned: On how many seeds both were to run.
+        failures: Failed runs.
+        missing: Finished runs without a value (Corr of a constant prediction).
+        means: Mean of the metric over `seeds`.
+        sds: Standard deviation of the metric over `seeds`.
+        differences: A − B for each of `seeds`.
+        seed_correlation: Of A's and B's values over `seeds`; None where it does not exist.
+        videos: K, the number of videos.
+        this_test_set: Interval over seeds alone; None below two pairs.
+        sign_flip_p: Exact p value over seeds alone.
+        sign_flip_p_holm: The same, corrected; secondary pairs only.
+        new_videos: Interval over seeds and videos; None with too few videos.
+        new_videos_narrow: The same at 1 − 2·alpha, for equivalence.
+        bootstrap: Two-level bootstrap; shown, decides nothing.
+        p_value: Of `new_videos`.
+        p_holm: The same, corrected; secondary pairs only.
+        spread: Variance components of one seed on one video.
+        ahead: Share of seeds on which A wins, ties counting half.
+        verdict: None where none may be given; `reason` says why.
+        below_margin: The difference is smaller than the margin for sure.
+        reason: Why this verdict, or why none.
+        outlook: What would decide it, where the verdict is undecided.
+    """
+
+    first: str
+    second: str
+    metric: str
+    split: str
+    role: Role
+    seeds: tuple[int, ...]
+    planned: int
+    failures: tuple[int, int]
+    missing: tuple[int, int]
+    means: tuple[float, float]
+    sds: tuple[float, float]
+    differences: tuple[float, ...]
+    seed_correlation: float | None
+    videos: int
+    this_test_set: Interval | None = None
+    sign_flip_p: float | None = None
+    sign_flip_p_holm: float | None = None
+    new_videos: Interval | None = None
+    new_videos_narrow: Interval | None = None
+    bootstrap: Interval | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+    spread: Spread | None = None
+    ahead: Interval | None = None
+    verdict: Verdict | None = None
+    below_margin: bool = False
+    reason: str = ""
+    outlook: Outlook | None = None
+
+    @property
+    def lower_wins(self) -> bool:
+        """Whether smaller values of the metric are wanted."""
+        return MODE[self.metric] == "min"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not a number becomes None."""
+        return {k: _plain(v) for k, v in asdict(self).items()} | {"mode": MODE[self.metric]}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def compare_pair(
+    runs: Runs,
+    pair: tuple[str, str],
+    metric: str,
+    rules: Rules,
+    *,
+    role: Role = Role.PRIMARY,
+    rng: np.random.Generator | None = None,
+) -> PairComparison:
+    """The numbers of a comparison; the verdict follows in `tune.evidence.verdicts`.
+
+    Args:
+        runs: Predictions on the same seeds and utterances.
+        pair: A and B; differences are A − B.
+        metric: Of `hscl.metrics.METRICS`.
+        rules: What was fixed beforehand.
+        role: Why this pair is compared.
+        rng: For the bootstrap (of primary pairs and those with the reference) and for sign flips
+            above 20 pairs; None leaves both out.
+    """
+    values = [
+        pseudo_values(metric, runs.labels, runs.predictions[runs.index(config)]) for config in pair
+    ]
+    every = [run_scores(v) for v in values]
+    have: list[npt.NDArray[np.bool_]] = [np.isfinite(score) for score in every]
+    both = have[0] & have[1]
+    scores = [score[both] for score in every]
+    differences = scores[0] - scores[1]
+    n = int(both.sum())
+    base = PairComparison(
+        first=pair[0],
+        second=pair[1],
+        metric=metric,
+        split=runs.split,
+        role=role,
+        seeds=tuple(s for s, keep in zip(runs.seeds, both, strict=True) if keep),
+        planned=len(runs.seeds),
+        failures=(runs.failures(pair[0]), runs.failures(pair[1])),
+        missing=(_missing(runs, pair[0], have[0]), _missing(runs, pair[1], have[1])),
+        means=(_mean(scores[0]), _mean(scores[1])),
+        sds=(_sd(scores[0]), _sd(scores[1])),
+        differences=tuple(float(d) for d in differences),
+        seed_correlation=_correlation(scores[0], scores[1]),
+        videos=runs.video_count,
+    )
+    if n < 2:
+        return base
+    exact_or_drawn = n <= EXACT_PAIRS or rng is not None
+    base = replace(
+        base,
+        this_test_set=t_interval(differences, 1.0 - rules.alpha),
+        sign_flip_p=sign_flip_p(differences, rng) if exact_or_drawn else None,
+        ahead=probability_of_improvement(differences, lower_wins=base.lower_wins),
+    )
+    if runs.video_count < FEWEST_VIDEOS:
+        return base
+    table = values[0][both] - values[1][both]
+    crossed = crossed_variance(table, runs.videos)
+    interval = crossed.interval(1.0 - rules.alpha)
+    bootstrap = None
+    if rng is not None and role in {Role.PRIMARY, Role.REFERENCE}:
+        bootstrap = two_level_bootstrap(table, runs.videos, rng, level=1.0 - rules.alpha)
+    return replace(
+        base,
+        new_videos=interval,
+        new_videos_narrow=interval.at(1.0 - 2.0 * rules.alpha),
+        bootstrap=bootstrap,
+        p_value=interval.p_value(),
+        spread=Spread.of(crossed),
+    )
+
+
+def _missing(runs: Runs, config_id: str, have: npt.NDArray[np.bool_]) -> int:
+    """Finished runs whose metric does not exist."""
+    if not runs.utterances:  # no run has predictions, though none lacks one
+        return 0
+    return int((runs.finished(config_id) & ~have).sum())
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1)) if values.size > 1 else float("nan")
+
+
+def _correlation(one: FloatArray, other: FloatArray) -> float | None:
+    if one.size < 3 or np.ptp(one) == 0.0 or np.ptp(other) == 0.0:
+        return None
+    return float(np.corrcoef(one, other)[0, 1])

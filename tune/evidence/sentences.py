@@ -1,0 +1,151 @@
+"""A comparison in plain words; "better" stands only where the verdict says so."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from tune.evidence.numbers import metric_name, number, signed
+from tune.evidence.pair import Outlook, PairComparison, Rules
+from tune.states import Verdict
+from tune.stats.intervals import Interval
+from tune.stats.significance import EXACT_PAIRS
+
+__all__ = [
+    "DIGITS",
+    "deciding_words",
+    "describe_pair",
+    "interval_words",
+    "outlook_words",
+    "p_words",
+    "pair_headline",
+    "seed_deviation",
+    "seed_words",
+]
+
+DIGITS = 4
+"""Decimals of metrics and differences."""
+
+_MOST_SEEDS = 200  # more seeds than these are no plan
+
+
+def p_words(p: float | None) -> str:
+    """A p value as "p = 0.012", "p < 0.001"; empty where there is none."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def interval_words(interval: Interval) -> str:
+    """Such as "−0.0312 (95 % interval −0.0601 to −0.0023)"."""
+    ends = f"{signed(interval.low, DIGITS)} to {signed(interval.high, DIGITS)}"
+    level = f"{100 * interval.level:g} % interval"
+    return f"{signed(interval.estimate, DIGITS)} ({level} {ends})"
+
+
+def seed_deviation(pairs: Sequence[PairComparison]) -> float | None:
+    """One run's standard deviation over seeds on the pairs' split, pooled; None: unknown."""
+    both = [zip((p.first, p.second), p.sds, strict=True) for p in pairs]
+    known = {config_id: sd for pair in both for config_id, sd in pair if math.isfinite(sd)}
+    return math.hypot(*known.values()) / math.sqrt(len(known)) if known else None
+
+
+def seed_words(sd: float | None, split: str) -> list[str]:
+    """The noise floor in a sentence, if it is known."""
+    if not sd:
+        return []
+    return [f"Seeds of one configuration differ by {number(sd, DIGITS)} (sd, {split} set)."]
+
+
+def pair_headline(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> str:
+    """One sentence: who against whom, the verdict, the difference for videos like these."""
+    first, second = names[pair.first], names[pair.second]
+    metric = metric_name(pair.metric)
+    means = f"{metric} {number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
+    if pair.verdict is None:
+        return f"No verdict on {first} against {second} ({means}): {pair.reason}."
+    difference = interval_words(pair.new_videos) if pair.new_videos else ""
+    tail = f"{means}; difference for videos like these {difference}"
+    if pair.verdict is Verdict.UNDECIDED:
+        return f"Undecided: {first} against {second}, {tail}; {pair.reason}."
+    if pair.verdict is Verdict.EQUIVALENT:
+        margin = f"within ± {rules.margin:g}"
+        return f"Equivalent {margin}: {first} and {second}, {tail}."
+    small = f", by less than the margin of {rules.margin:g}" if pair.below_margin else ""
+    return f"{first} is {pair.verdict.value} than {second}{small}: {tail}."
+
+
+def describe_pair(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
+    """All sentences on a pair: both questions labelled, failures, what would decide it."""
+    wanted = "lower" if pair.lower_wins else "higher"
+    what = f"{metric_name(pair.metric)}, where {wanted} is wanted"
+    seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
+    lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]
+    if pair.this_test_set is not None:
+        p = p_words(pair.sign_flip_p)
+        exact = "exact " if len(pair.seeds) <= EXACT_PAIRS else ""  # beyond, patterns are drawn
+        lines.append(
+            f"On this {pair.split} set: {interval_words(pair.this_test_set)}"
+            + (f", {exact}sign-flip {p}" if p else "")
+            + (f", {p_words(pair.sign_flip_p_holm)} by Holm" if pair.sign_flip_p_holm else "")
+        )
+    if pair.ahead is not None:
+        wins = pair.ahead.estimate * len(pair.seeds)
+        lines.append(
+            f"{names[pair.first]} is ahead on {wins:g} of {len(pair.seeds)} seeds "
+            f"(share {pair.ahead.estimate:.2f}, 95 % interval "
+            f"{pair.ahead.low:.2f} to {pair.ahead.high:.2f})"
+        )
+    if pair.new_videos is not None:
+        lines.append(
+            f"On videos like these: {interval_words(pair.new_videos)}, {p_words(pair.p_value)}"
+            + (f", {p_words(pair.p_holm)} by Holm" if pair.p_holm is not None else "")
+        )
+    if pair.bootstrap is not None:
+        lines.append(f"Two-level bootstrap, decides nothing: {interval_words(pair.bootstrap)}")
+    if any(pair.failures) or any(pair.missing):
+        lines.append(_failures(pair, names))
+    verdict = "none" if pair.verdict is None else pair.verdict.value
+    if pair.below_margin:
+        verdict += f", by less than the margin of {rules.margin:g}"
+    lines.append(f"Verdict: {verdict}; {pair.reason}")
+    if pair.outlook is not None:
+        lines += outlook_words(pair.outlook, pair, rules)
+    return lines
+
+
+def _failures(pair: PairComparison, names: Mapping[str, str]) -> str:
+    parts = [
+        f"{names[config]} {failed} failed, {missing} without a value"
+        for config, failed, missing in zip(
+            (pair.first, pair.second), pair.failures, pair.missing, strict=True
+        )
+    ]
+    return f"Of {pair.planned} runs each: " + "; ".join(parts)
+
+
+def outlook_words(outlook: Outlook, pair: PairComparison, rules: Rules) -> list[str]:
+    """What would decide an open question, in one or two sentences."""
+    margin, seeds, videos = f"{rules.margin:g}", len(pair.seeds), pair.videos
+    found = (
+        f"These {seeds} seeds and {videos} videos find a true difference of {margin} in "
+        f"{100 * outlook.power:.0f} % of studies"
+    )
+    if outlook.power >= 0.8:
+        return [f"{found}: what is left open is a smaller one."]
+    lines = [f"{found}, and only one from about {outlook.detectable:.2g} on in 80 %."]
+    return [*lines, f"What would decide it: {deciding_words(outlook)}."]
+
+
+def deciding_words(outlook: Outlook) -> str:
+    """What would find a true difference of one margin: seeds, or only a larger test set."""
+    bigger = (
+        "more seeds and a far larger test set"
+        if outlook.videos is None
+        else f"about {outlook.videos} videos like these, with {outlook.videos_pairs} seeds"
+    )
+    if outlook.power >= 0.8:
+        return "nothing that can be planned: a difference of the margin would have been found"
+    if outlook.pairs is None:
+        return f"only a larger test set ({bigger}); no number of seeds does it on these videos"
+    if outlook.pairs > _MOST_SEEDS:
+        return f"more than {_MOST_SEEDS} seeds on these videos, or a larger test set ({bigger})"
+    return f"about {outlook.pairs} seeds, or {bigger}"

@@ -1,0 +1,171 @@
+"""Verdicts on pairs, why there is none, and what would decide an open question."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tune.evidence.pair import Outlook, PairComparison, Role, Rules
+from tune.states import Verdict
+from tune.stats.intervals import Interval
+from tune.stats.power import (
+    FEWEST_PAIRS,
+    FEWEST_VIDEOS,
+    Spread,
+    detectable_difference,
+    pairs_that_decide,
+    power_for_new_videos,
+    videos_that_decide,
+)
+from tune.stats.significance import equivalence_p, find_verdict, holm
+
+__all__ = ["judge", "judge_together"]
+
+_TOO_MANY_VIDEOS = 10  # times as many as there are: then twice the seeds are looked at
+
+
+def judge(pair: PairComparison, rules: Rules) -> PairComparison:
+    """The verdict on a pair by itself; `role` METRIC gets none.
+
+    Args:
+        pair: As `tune.evidence.pair.compare_pair` gives it.
+        rules: What was fixed beforehand.
+
+    Returns:
+        The pair with `verdict`, `below_margin`, `reason` and `outlook` filled in.
+    """
+    withheld = _why_none(pair, rules)
+    if withheld or pair.new_videos is None:
+        return replace(pair, reason=withheld)
+    verdict, small = find_verdict(
+        pair.new_videos, rules.margin, lower_wins=pair.lower_wins, alpha=rules.alpha
+    )
+    return _conclude(pair, rules, verdict, below_margin=small)
+
+
+def judge_together(pairs: Sequence[PairComparison], rules: Rules) -> list[PairComparison]:
+    """Verdicts on several pairs, corrected by Holm so that together they claim no more.
+
+    A difference is claimed where its corrected p value is below alpha; else equivalence, where
+    the corrected p value of the two one-sided tests is.
+
+    Args:
+        pairs: As `tune.evidence.pair.compare_pair` gives them.
+        rules: What was fixed beforehand.
+    """
+    flips = holm([_number(pair.sign_flip_p) for pair in pairs])
+    crossed = holm([_number(pair.p_value) for pair in pairs])
+    equal = holm([_equivalence(pair.new_videos, rules.margin) for pair in pairs])
+    judged = []
+    for pair, flip, p, q in zip(pairs, flips, crossed, equal, strict=True):
+        corrected = replace(pair, sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p))
+        withheld = _why_none(pair, rules)
+        if withheld or pair.new_videos is None:
+            judged.append(replace(corrected, reason=withheld))
+            continue
+        verdict = Verdict.EQUIVALENT if q < rules.alpha else Verdict.UNDECIDED
+        if p < rules.alpha:
+            wins = (pair.new_videos.estimate < 0.0) == pair.lower_wins
+            verdict = Verdict.BETTER if wins else Verdict.WORSE
+        judged.append(_conclude(corrected, rules, verdict, below_margin=q < rules.alpha))
+    return judged
+
+
+def _why_none(pair: PairComparison, rules: Rules) -> str:
+    """Why no verdict may be given; empty where one may."""
+    if pair.role is Role.METRIC:
+        return "the verdict is on the study's own metric; the others have intervals only"
+    if rules.withheld:
+        return rules.withheld
+    complete = len(pair.seeds)
+    if complete < FEWEST_PAIRS:
+        return (
+            f"only {complete} of {pair.planned} seeds have both results, and fewer than "
+            f"{FEWEST_PAIRS} pairs give no verdict"
+        )
+    if pair.videos < FEWEST_VIDEOS:
+        return (
+            f"the {pair.split} set has {pair.videos} videos, and fewer than {FEWEST_VIDEOS} "
+            "say nothing about new videos"
+        )
+    return ""
+
+
+def _conclude(
+    pair: PairComparison, rules: Rules, verdict: Verdict, *, below_margin: bool
+) -> PairComparison:
+    """Apply the rule on failures, and say why."""
+    lost = tuple(
+        failed + absent for failed, absent in zip(pair.failures, pair.missing, strict=True)
+    )
+    first_may_win, second_may_win = lost[0] <= lost[1], lost[1] <= lost[0]
+    allowed = {
+        Verdict.BETTER: first_may_win,
+        Verdict.WORSE: second_may_win,
+        Verdict.EQUIVALENT: first_may_win and second_may_win,
+        Verdict.UNDECIDED: True,
+    }[verdict]
+    if not allowed:
+        reason = (
+            "the seeds on which both finished would decide it, but "
+            f"{lost[0]} against {lost[1]} runs of {pair.planned} gave no result, and the side "
+            "that fails more often can neither win nor count as equal"
+        )
+        return replace(pair, verdict=Verdict.UNDECIDED, reason=reason)
+    judged = replace(
+        pair,
+        verdict=verdict,
+        below_margin=below_margin and verdict in {Verdict.BETTER, Verdict.WORSE},
+        reason=_why(pair, rules, verdict),
+    )
+    if verdict is not Verdict.UNDECIDED or pair.spread is None or rules.margin == 0.0:
+        return judged
+    return replace(judged, outlook=_outlook(pair.spread, len(pair.seeds), pair.videos, rules))
+
+
+def _why(pair: PairComparison, rules: Rules, verdict: Verdict) -> str:
+    wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
+    margin = f"± {rules.margin:g}"
+    if pair.p_holm is not None:
+        p = f"p = {pair.p_holm:.3f} corrected for all pairs (Holm)"
+        if verdict is Verdict.EQUIVALENT:
+            return f"inside {margin} by two one-sided tests corrected for all pairs (Holm)"
+        if verdict is Verdict.UNDECIDED:
+            return f"{p}, and not shown to be inside {margin}; the interval is not corrected"
+        return f"{p}; the interval is not corrected"
+    if verdict is Verdict.EQUIVALENT:
+        return f"the {narrow} interval for new videos lies inside {margin}"
+    if verdict is Verdict.UNDECIDED:
+        return (
+            f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
+            f"{margin}"
+        )
+    return f"the {wide} interval for new videos lies on one side of 0"
+
+
+def _outlook(spread: Spread, pairs: int, videos: int, rules: Rules) -> Outlook:
+    """What would find a true difference of one margin."""
+    enough_videos = videos_that_decide(rules.margin, spread, pairs, rules.alpha)
+    with_pairs = pairs
+    if enough_videos is None or enough_videos > _TOO_MANY_VIDEOS * videos:
+        with_pairs = 2 * pairs
+        enough_videos = videos_that_decide(rules.margin, spread, with_pairs, rules.alpha)
+    return Outlook(
+        power=power_for_new_videos(rules.margin, spread, pairs, videos, rules.alpha),
+        detectable=detectable_difference(spread, pairs, videos, rules.alpha),
+        pairs=pairs_that_decide(rules.margin, spread, videos, rules.alpha),
+        videos=enough_videos,
+        videos_pairs=with_pairs,
+    )
+
+
+def _equivalence(interval: Interval | None, margin: float) -> float:
+    return float("nan") if interval is None else equivalence_p(interval, margin)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

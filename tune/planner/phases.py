@@ -1,0 +1,268 @@
+"""What runs next: a pure function of the specification and the tables.
+
+Resuming is calling it again. It never looks at a clock, and of the running process it is told one
+thing only: which trials this process has in its hands.
+
+    screen    the default, the known points, then the sampler's proposals, all on one seed
+    race      the best of them and the default on fresh seeds, the same for all, seed by seed
+    confirm   the winner and the default on seeds never used; test is opened here
+    list and grid skip to confirm: every configuration on all confirm seeds
+
+Whoever calls it does what the answer says, appends the rows, and calls again. The rows of one
+`Decide` belong together: they are appended in one file.
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+from hscl.errors import InputError
+from tune.planner.budget import Answer, room_for_another
+from tune.planner.decisions import (
+    begin_confirm,
+    begin_race,
+    begin_study,
+    judge_round,
+    look_row,
+    plan_row,
+    race_entrants,
+    race_members,
+)
+from tune.planner.race import FIRST_JUDGED
+from tune.states import Kind, Phase, TrialState
+from tune.study.seeds import SeedPlan
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+from tune.tables.records import TrialRecord
+
+__all__ = ["Close", "Decide", "Done", "Propose", "Run", "Step", "Wait", "next_look", "next_step"]
+
+FEW = 5
+"""So many failures and not one success, and the study gives up."""
+MANY = 20
+"""So many failures in a row, of at least `FEW` configurations, and the study gives up."""
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Ask `proposals.propose` for configuration `number` and append what it returns."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Append a `started` event, then run this trial; attempt > 1 resumes from its checkpoint."""
+
+    config_id: str
+    phase: Phase
+    seed: int
+    trial_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Close:
+    """Append this end event: the trial's last report decided it, but the end was never written."""
+
+    trial_id: str
+    state: TrialState
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Append these `plan` rows, all at once; `seq` and `time` are the caller's."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to start until a running trial reports or ends."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The study is over.
+
+    Attributes:
+        note: Why, where that isn't plain.
+        gave_up: It is over because everything failed.
+    """
+
+    note: str = ""
+    gave_up: bool = False
+
+
+Step = Propose | Run | Close | Decide | Wait | Done
+
+
+def next_step(  # noqa: PLR0911 - one return a phase
+    spec: StudySpec, history: History, running: AbstractSet[str]
+) -> Step:
+    """What to do next.
+
+    Args:
+        spec: The study.
+        history: All rows so far.
+        running: Trials that the caller has in its hands: started and not yet ended.
+
+    Returns:
+        One step. Calling again with nothing changed returns the same step.
+    """
+    if history.gave_up is not None:
+        return Wait() if running else Done(history.gave_up, gave_up=True)
+    if (rows := _everything_fails(history)) is not None:
+        return Decide(rows)
+    for trial in history.open.values():
+        if trial.trial_id not in running:
+            return _pick_up(trial)
+    seeds = spec.seed_plan(history.earlier_seeds)
+    if not history.plan_rows(Kind.PHASE_BEGUN):
+        return Decide(begin_study(spec, seeds))
+    if spec.is_table:
+        return _table(spec, history)
+    if history.plan_rows(Kind.WINNER):
+        return _confirm(history)
+    if history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE):
+        return _race(spec, history, seeds)
+    return _screen(spec, history, seeds)
+
+
+def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
+    """The row that opens the next declared look of a study whose looks so far are complete.
+
+    Args:
+        spec: The study.
+        history: All its rows.
+
+    Returns:
+        A row to append; after it `tune.planner.phases.next_step` has trials to run again.
+
+    Raises:
+        InputError: Confirm has not begun or is not complete, or no declared look is left.
+    """
+    taken = history.plan_rows(Kind.LOOK)
+    over = isinstance(next_step(spec, history, frozenset()), Done)
+    if not taken or not over or history.gave_up is not None:
+        raise InputError(
+            "a further look needs a study whose confirm is complete, but this one's is not; "
+            "run hscl search"
+        )
+    if len(taken) >= spec.confirm.looks:
+        raise InputError(
+            f"at most the declared confirm.looks = {spec.confirm.looks} looks can be taken, and "
+            f"{len(taken)} were; seeds added unplanned can claim nothing. Declare looks in a new "
+            "study (hscl search NEW.toml --warm-start DIR)"
+        )
+    return look_row(spec.seed_plan(history.earlier_seeds), len(taken))
+
+
+def _everything_fails(history: History, few: int = FEW) -> list[dict[str, Any]] | None:
+    failed = history.failures.last
+    hopeless = len(failed) >= few and not history.failures.succeeded
+    broken = len(failed) >= MANY and len({trial.config_id for trial in failed}) >= FEW
+    if not (hopeless or broken):
+        return None
+    which = "all of" if hopeless else "the last"
+    note = f"{which} {len(failed)} trials failed; the last error: {failed[-1].error}"
+    return [plan_row(Kind.GAVE_UP, phase=failed[-1].phase, value=len(failed), note=note)]
+
+
+def _pick_up(trial: TrialRecord) -> Step:
+    """What an unfinished trial of an earlier process still needs."""
+    if trial.stop:
+        return Close(trial.trial_id, TrialState.PRUNED)
+    if trial.finished and trial.phase is Phase.SCREEN:
+        return Close(trial.trial_id, TrialState.DONE)
+    # After its last epoch a trial of race and confirm has its predictions still to write.
+    return Run(trial.config_id, trial.phase, trial.seed, trial.trial_id, trial.attempt + 1)
+
+
+def _screen(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
+    for config_id in history.unstarted:
+        return _run(config_id, Phase.SCREEN, seeds.screen)
+    over = (
+        len(history.configs) >= spec.sampler.trials
+        or history.plan_rows(Kind.BUDGET_REACHED)
+        or history.plan_rows(Kind.SPACE_EXHAUSTED)
+    )
+    if not over:
+        room = room_for_another(spec, history)
+        if room.answer is Answer.YES:
+            return Propose(len(history.configs))
+        if room.answer is Answer.LATER:
+            return Wait()
+        row = plan_row(Kind.BUDGET_REACHED, phase=Phase.SCREEN, value=room.spent, note=room.note)
+        return Decide([row])
+    if history.open_in(Phase.SCREEN):
+        return Wait()
+    return Decide(_screened(spec, history, seeds))
+
+
+def _screened(spec: StudySpec, history: History, seeds: SeedPlan) -> list[dict[str, Any]]:
+    if (rows := _everything_fails(history, few=1)) is not None:
+        return rows
+    if seeds.race and race_entrants(spec, history):
+        return begin_race(spec, history, seeds)
+    return begin_confirm(spec, history, seeds)
+
+
+def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
+    remaining = race_members(history)
+    rounds = history.plan_rows(Kind.ROUND)
+    # Rounds 1 to 3 decide nothing before they are all there, so they may run side by side.
+    current = max(FIRST_JUDGED, int(rounds[-1]["value"]) + 1 if rounds else 0)
+    if len(remaining) > 1:
+        missing = _first_missing(history, remaining, seeds.race[:current], Phase.RACE)
+        if missing is not None:
+            return missing
+    if history.open_in(Phase.RACE):
+        return Wait()
+    if len(remaining) > 1 and current < len(seeds.race):
+        return Decide(judge_round(history, remaining, seeds.race[:current]))
+    return Decide(begin_confirm(spec, history, seeds))
+
+
+def _confirm(history: History) -> Step:
+    winner = history.plan_rows(Kind.WINNER)[-1]
+    if winner["config_id"] is None:
+        return Done(winner["note"], gave_up=not history.failures.succeeded)
+    members = [row["config_id"] for row in history.plan_rows(Kind.FINALIST, Phase.CONFIRM)]
+    return _all_looks(history, members)
+
+
+def _table(spec: StudySpec, history: History) -> Step:
+    first_seed = history.plan_rows(Kind.LOOK)[0]["seeds"][0]
+    for config_id in history.unstarted:
+        return _run(config_id, Phase.CONFIRM, first_seed)
+    if len(history.configs) < spec.sampler.trials:
+        return Propose(len(history.configs))
+    return _all_looks(history, list(history.configs))
+
+
+def _all_looks(history: History, members: Sequence[str]) -> Step:
+    seeds = [seed for row in history.plan_rows(Kind.LOOK) for seed in row["seeds"]]
+    missing = _first_missing(history, members, seeds, Phase.CONFIRM)
+    if missing is not None:
+        return missing
+    if history.open_in(Phase.CONFIRM):
+        return Wait()
+    rows = _everything_fails(history, few=1)
+    return Done() if rows is None else Decide(rows)
+
+
+def _first_missing(
+    history: History, members: Sequence[str], seeds: Iterable[int], phase: Phase
+) -> Run | None:
+    """The first trial, seed by seed, that was never started."""
+    for seed in seeds:
+        for config_id in members:
+            if history.trial_of(config_id, seed) is None:
+                return _run(config_id, phase, seed)
+    return None
+
+
+def _run(config_id: str, phase: Phase, seed: int) -> Run:
+    return Run(config_id, phase, seed, f"{config_id}-{seed}")

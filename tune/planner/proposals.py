@@ -1,0 +1,88 @@
+"""The next configuration of a study, as a row of the `configs` table."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from hscl.config import Config
+from hscl.errors import InputError
+from tune.planner.decisions import plan_row
+from tune.states import Kind, Origin, Phase
+from tune.study.spec import StartPoint, StudySpec
+from tune.tables.history import History
+from tune.tables.records import config_label
+
+__all__ = ["Proposal", "config_row", "propose"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a proposal adds to the tables.
+
+    Attributes:
+        config: A row of `configs`, or None where nothing new was found.
+        plan: Rows of `plan`; then the screen ends early.
+    """
+
+    config: dict[str, Any] | None
+    plan: list[dict[str, Any]] = field(default_factory=list)
+
+
+def propose(spec: StudySpec, history: History, number: int) -> Proposal:
+    """Configuration `number`: the default, then the known points, then the sampler's.
+
+    A point of the sampler is passed over where it breaks a constraint, makes no valid
+    configuration, or is a configuration that the study has already; when its tries are spent the
+    study is told that the space is exhausted.
+
+    Args:
+        spec: The study.
+        history: All rows before this proposal.
+        number: The number of configurations so far.
+
+    Returns:
+        A row to append to `configs`, or rows to append to `plan`.
+    """
+    given = spec.table_points if spec.is_table else spec.start_points
+    if number < len(given):
+        return Proposal(config_row(spec, given[number], number))
+    # Only here, because Optuna takes a while to import and `list` and `grid` never need it.
+    from tune.planner.samplers import suggestions  # noqa: PLC0415
+
+    tried = 0
+    for point in suggestions(spec, history, number):
+        tried += 1
+        if not spec.searched.allows(point):
+            continue
+        try:
+            config = spec.searched.to_config(point)
+        except InputError:
+            continue
+        start = StartPoint(config_label(number, None), Origin.SAMPLER, config)
+        row = config_row(spec, start, number)
+        if row["config_id"] not in history.configs:
+            return Proposal(row)
+    note = f"none of {tried:,} further points was new and allowed; {number} configurations"
+    row = plan_row(Kind.SPACE_EXHAUSTED, phase=Phase.SCREEN, value=number, note=note)
+    return Proposal(None, [row])
+
+
+def config_row(spec: StudySpec, start: StartPoint, number: int) -> dict[str, Any]:
+    """A row of `configs`: fixed columns, then one a searched parameter (null where inactive)."""
+    point = spec.searched.point_of(start.config)
+    config: Config = start.config
+    return {
+        "config_id": config.config_id,
+        "number": number,
+        "origin": start.origin.value,
+        "name": start.name,
+        "config": config.to_json(),
+        "hscl_version": _version(),
+        **{name: point.get(name) for name in spec.space},
+    }
+
+
+@cache
+def _version() -> str:
+    return metadata.version("hscl-search")

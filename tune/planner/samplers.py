@@ -1,0 +1,94 @@
+"""Who proposes points: tpe, gp, random. Optuna is imported here and in `told_trials` alone.
+
+Optuna's study follows from the history at each proposal, in order of proposal, and its sampler is
+new and seeded by the proposal's number: a study that was interrupted proposes exactly what the
+undisturbed one would have.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+
+from tune.planner.told_trials import ToldStorage, told_trials, with_stand_ins
+from tune.study.space import Distribution, Point
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+
+__all__ = ["MODEL_TRIES", "suggestions"]
+
+MODEL_TRIES = 16
+"""Points asked of the model before chance takes over; each may be known already or forbidden."""
+RANDOM_TRIES = 20_000
+_SMALL = 10_000
+"""Up to so many points a finite space is listed instead of drawn from."""
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Point]:
+    """Points for configuration `number`, the most wanted first.
+
+    Take the first that is new and allowed. The same study and the same rows give the same points.
+
+    Args:
+        spec: The study; its sampler is tpe, gp or random.
+        history: All rows before this proposal.
+        number: Which configuration is proposed.
+
+    Yields:
+        Points of the space; constraints are not looked at. The end says that nothing more is
+        likely to be new.
+    """
+    space = spec.searched
+    # A warm-started study doesn't draw what the earlier one drew, even with the same seed.
+    seed = np.random.SeedSequence([spec.study.seed, number, len(history.warm)])
+    if spec.sampler.kind != "random":
+        yield from _from_model(spec, history, int(seed.generate_state(1)[0]))
+    rng = np.random.default_rng(seed)
+    size = space.grid_size()
+    if size is not None and size <= _SMALL:
+        points = list(space.grid())
+        yield from (points[index] for index in rng.permutation(len(points)))
+        return
+    for _ in range(RANDOM_TRIES):
+        yield space.draw(rng)
+
+
+def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
+    told = with_stand_ins(spec, told_trials(spec, history), history.sign)
+    study = optuna.create_study(
+        direction="minimize" if spec.mode == "min" else "maximize",
+        sampler=_sampler(spec.sampler.kind, seed),
+        storage=ToldStorage(told),
+    )
+    for _ in range(MODEL_TRIES):
+        # One that is not taken stays RUNNING, so the model looks elsewhere at the next.
+        asked = study.ask()
+        point: Point = {}
+        for name in spec.searched.ordered:
+            if spec.searched.is_active(name, point):
+                point[name] = _suggest(asked, name, spec.space[name])
+        yield spec.searched.canonical(point)
+
+
+def _sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if kind == "gp":
+            return optuna.samplers.GPSampler(seed=seed)
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, constant_liar=True
+        )
+
+
+def _suggest(asked: optuna.Trial, name: str, distribution: Distribution) -> Any:
+    if distribution.kind == "choice":
+        return asked.suggest_categorical(name, distribution.values)
+    low, high = distribution.bounds
+    if distribution.kind == "int":
+        return asked.suggest_int(name, int(low), int(high))
+    return asked.suggest_float(name, low, high, log=distribution.kind == "log_uniform")

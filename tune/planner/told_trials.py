@@ -1,0 +1,237 @@
+"""What the sampler's model is told of a study: Optuna's trials, remembered from ask to ask.
+
+Complete trials with their value; stopped ones as PRUNED with their curve; failed ones as FAIL;
+running ones as RUNNING, which count as bad until they end (constant liar). Points outside the
+space (a default, a known point) are not told. What a model would ignore has a stand-in beside it:
+a failed trial one that ranks below everything, so that the model learns to keep away (both ignore
+FAIL); for gp, which ignores PRUNED too, a stopped trial one with the value that it had when it was
+stopped.
+
+Above `MOST_TOLD` trials the model sees the best quarter of that number and the newest for the
+rest; the cost of a proposal stays what it is there.
+"""
+
+import copy
+import math
+from collections.abc import Container, Iterator
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hscl.config import Config
+from tune import states
+from tune.states import Origin
+from tune.study.space import Distribution, Point, Space
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+from tune.tables.records import ConfigRecord
+
+__all__ = ["MOST_TOLD", "ToldStorage", "told_trials", "with_stand_ins"]
+
+MOST_TOLD = {"tpe": 1_000, "gp": 200}
+_NEVER = datetime(2000, 1, 1)  # noqa: DTZ001 - Optuna wants a time; no sampler looks at it
+_AFTER_TOLD = 10**9  # added to the numbers of trials that are asked for, so that they come last
+
+
+class ToldStorage(InMemoryStorage):
+    """Optuna's storage in memory, in which some trials were always there.
+
+    A sampler sees in it what it would see in a study to which the trials were added one by one,
+    in that order; only nothing is copied or checked again.
+
+    Args:
+        told: In order of proposal and of their numbers; nobody changes them.
+    """
+
+    def __init__(self, told: list[FrozenTrial]) -> None:
+        super().__init__()
+        self._told = told
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's interface
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Those that were always there, then those asked for since."""
+        told = self._told if states is None else [t for t in self._told if t.state in states]
+        asked = super().get_all_trials(study_id, deepcopy, states)
+        return [*told, *(_after_told(trial) for trial in asked)]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One that was asked for."""
+        return _after_told(super().get_trial(trial_id))
+
+
+def _after_told(asked: FrozenTrial) -> FrozenTrial:
+    trial = copy.copy(asked)
+    trial.number += _AFTER_TOLD
+    return trial
+
+
+def told_trials(spec: StudySpec, history: History) -> list[FrozenTrial]:
+    """What the model knows: earlier studies' points, then this one's in order of proposal.
+
+    A pure function of its arguments. What an ended trial is told as never changes, so that it is
+    worked out once for a history and its rows.
+    """
+    memory = _MEMORIES.setdefault(history, _Memory(spec))
+    return _bounded(memory.recall(history), MOST_TOLD[spec.sampler.kind], history.sign)
+
+
+class _Memory:
+    """The told trials of one history, by their place in the order of proposal."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._space = spec.searched
+        self._distributions = {name: _optuna_distribution(s) for name, s in spec.space.items()}
+        self._points: dict[str, Point | None] = {}
+        self._told: dict[int, tuple[states.TrialState, int, FrozenTrial]] = {}
+
+    def recall(self, history: History) -> list[FrozenTrial]:
+        return [
+            self._trial(place, point, state, curve)
+            for place, (point, state, curve) in enumerate(self._known(history))
+            if point is not None
+        ]
+
+    def _known(
+        self, history: History
+    ) -> Iterator[tuple[Point | None, states.TrialState, dict[int, float]]]:
+        """Each point, how its trial ended, and its best value up to each epoch."""
+        for seen in history.warm:
+            point = self._space.point_in(seen.values)
+            yield point if self._space.contains(point) else None, seen.state, seen.curve
+        for config_id, record in history.configs.items():
+            if config_id not in self._points:
+                self._points[config_id] = _inside(self._space, record)
+            trial = history.screen_trials.get(config_id)
+            if trial is None:
+                yield self._points[config_id], states.TrialState.STARTED, {}
+            else:
+                yield self._points[config_id], trial.state, trial.best
+
+    def _trial(
+        self, place: int, point: Point, state: states.TrialState, curve: dict[int, float]
+    ) -> FrozenTrial:
+        epochs = 0 if state is states.TrialState.STARTED else len(curve)
+        known = self._told.get(place)
+        if known is None or known[:2] != (state, epochs):
+            # Every second number stays free for a stand-in.
+            trial = _told(2 * place, point, state, curve, self._distributions)
+            known = self._told[place] = (state, epochs, trial)
+        return known[2]
+
+
+_MEMORIES: WeakKeyDictionary[History, _Memory] = WeakKeyDictionary()
+
+
+def with_stand_ins(spec: StudySpec, told: list[FrozenTrial], sign: float) -> list[FrozenTrial]:
+    """The told trials, and after each that the model would ignore one that it learns from.
+
+    Args:
+        spec: The study.
+        told: See `told_trials`.
+        sign: +1 where less of the metric is better, else −1.
+    """
+    losses = [sign * trial.value for trial in told if trial.value is not None]
+    trials = []
+    for trial in told:
+        trials.append(trial)
+        if spec.sampler.kind == "tpe" and trial.state is TrialState.FAIL:
+            # TPE ranks a trial that was pruned before its first step below all others.
+            value = None
+            state = TrialState.PRUNED
+        elif spec.sampler.kind == "gp" and trial.state in {TrialState.FAIL, TrialState.PRUNED}:
+            value = trial.value
+            state = TrialState.COMPLETE
+            if value is None:
+                if not losses:
+                    continue
+                value = sign * max(losses)
+        else:
+            continue
+        number = trial.number + 1
+        trials.append(_trial(number, state, value, trial.params, {}, trial.distributions))
+    return trials
+
+
+def _bounded(told: list[FrozenTrial], most: int, sign: float) -> list[FrozenTrial]:
+    if len(told) <= most:
+        return told
+    complete = [
+        (sign * trial.value, index)
+        for index, trial in enumerate(told)
+        if trial.state is TrialState.COMPLETE and trial.value is not None
+    ]
+    best = {index for _, index in sorted(complete)[: most // 4]}
+    newest = [index for index in range(len(told)) if index not in best][len(best) - most :]
+    return [told[index] for index in sorted([*best, *newest])]
+
+
+def _told(
+    number: int,
+    point: Point,
+    ended: states.TrialState,
+    curve: dict[int, float],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
+    seen = {epoch: value for epoch, value in curve.items() if math.isfinite(value)}
+    value = seen[max(seen)] if seen else None
+    match ended:
+        case states.TrialState.STARTED:
+            state, seen, value = TrialState.RUNNING, {}, None
+        case states.TrialState.PRUNED:
+            state = TrialState.PRUNED
+        case states.TrialState.DONE if value is not None:
+            state = TrialState.COMPLETE
+        case _:
+            state, value = TrialState.FAIL, None
+    mine = {name: distributions[name] for name in point}
+    return _trial(number, state, value, point, seen, mine)
+
+
+def _trial(
+    number: int,
+    state: TrialState,
+    value: float | None,
+    point: Point,
+    seen: dict[int, float],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=-1,  # nobody asks for it by that
+        state=state,
+        value=value,
+        datetime_start=_NEVER,
+        datetime_complete=None if state is TrialState.RUNNING else _NEVER,
+        params=dict(point),
+        distributions=distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values=seen,
+    )
+
+
+def _optuna_distribution(distribution: Distribution) -> BaseDistribution:
+    if distribution.kind == "choice":
+        return CategoricalDistribution(distribution.values)
+    low, high = distribution.bounds
+    if distribution.kind == "int":
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(low, high, log=distribution.kind == "log_uniform")
+
+
+def _inside(space: Space, record: ConfigRecord) -> Point | None:
+    if record.origin is Origin.SAMPLER:
+        return record.params
+    return space.inside(Config.from_json(record.config))

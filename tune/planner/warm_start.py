@@ -1,0 +1,72 @@
+"""What a new study takes over from an earlier one: what its sampler knows, what it avoids."""
+
+import json
+from typing import Any
+
+from hscl.config import Config
+from hscl.errors import InputError
+from tune.planner.decisions import plan_row
+from tune.states import Kind, Phase, TrialState
+from tune.study.spec import StudySpec
+from tune.tables.history import History
+
+__all__ = ["warm_start_rows"]
+
+
+def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict[str, Any]]:
+    """Rows that a new study's `plan` begins with, so that it never needs the earlier folder again.
+
+    Args:
+        spec: The new study.
+        earlier: All rows of the earlier one.
+        source: How to call it: its name or folder, without credentials.
+
+    Returns:
+        `warm_start` with every seed that was used before, one `warm_point` for each trial of the
+        earlier screen that ended (and those that it took over itself), and `test_opened` where
+        this test set was opened before.
+
+    Raises:
+        InputError: The two studies choose by different metrics, the earlier one has no screen, or
+            seeds listed in the new one were used before.
+    """
+    old = earlier.spec
+    if old.study.metric != spec.study.metric:
+        raise InputError(
+            f"study.metric must be {old.study.metric!r} as in {source}, but is "
+            f"{spec.study.metric!r}; a sampler can't learn one metric from another"
+        )
+    points = [
+        _point(observation.values, observation.state, observation.curve)
+        for observation in earlier.warm
+    ]
+    points += [
+        _point(Config.from_json(record.config).dotted(), trial.state, trial.best)
+        for record in earlier.configs.values()
+        for trial in [earlier.screen_trials.get(record.config_id)]
+        if trial is not None and trial.ended
+    ]
+    if not points:
+        raise InputError(
+            f"{source} must have ended trials of a screen to learn from, but has none; run "
+            "the new study without --warm-start"
+        )
+    used = {*earlier.earlier_seeds, *old.seed_plan(earlier.earlier_seeds).all}
+    spec.seed_plan(used)
+    rows = [
+        plan_row(Kind.WARM_START, seeds=sorted(used), value=len(points), note=source),
+        *points,
+    ]
+    if earlier.plan_rows(Kind.TEST_OPENED):
+        note = f"before this study began, by {source}"
+        rows.append(plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM, note=note))
+    return rows
+
+
+def _point(values: dict[str, Any], state: TrialState, curve: dict[int, float]) -> dict[str, Any]:
+    # NaN is no JSON; an epoch without a value says nothing.
+    seen = {epoch: value for epoch, value in curve.items() if value == value}  # noqa: PLR0124
+    best = seen[max(seen)] if seen else None
+    told = {"values": values, "state": state.value, "curve": seen}
+    note = json.dumps(told, separators=(",", ":"), allow_nan=False)
+    return plan_row(Kind.WARM_POINT, phase=Phase.SCREEN, value=best, note=note)

@@ -1,0 +1,291 @@
+"""The configuration to go on with, and what is known about it, as one file.
+
+Undecided and equivalent are said loudly and change nothing: the winner is exported. Only where
+the verdict is "worse", or the winner fails more often than the default, is the default exported.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from hscl.config import Config
+from hscl.config_toml import dump_config
+from hscl.errors import InputError
+from tune.evidence.gather import UNKNOWN, without_winner
+from tune.evidence.pair import PairComparison, Rules
+from tune.evidence.sentences import outlook_words, pair_headline
+from tune.report.rows import Compared
+from tune.states import Kind, Verdict
+from tune.stats.intervals import Interval
+from tune.study.spec import StudySpec
+from tune.tables.records import config_label
+
+__all__ = ["FORMATS", "Export", "choose", "render"]
+
+FORMATS = ("toml", "json", "yaml")
+"""All are read by `hscl train`."""
+
+_PACKAGES = ("hscl-search", "torch", "transformers", "ray", "optuna", "numpy")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to write and what to say.
+
+    Attributes:
+        config: The configuration.
+        evidence: What is known about it, for the `[evidence]` table.
+        verdict: On it against the default; None where there is none.
+        lines: What to tell the user, the most important first.
+    """
+
+    config: Config
+    evidence: Mapping[str, Any]
+    verdict: Verdict | None
+    lines: tuple[str, ...]
+
+
+def choose(
+    spec: StudySpec, tables: Mapping[str, pa.Table], compared: Compared, wanted: str | None = None
+) -> Export:
+    """Decide what to export.
+
+    Args:
+        spec: The study.
+        tables: Its tables `configs` and `plan`.
+        compared: Its comparison.
+        wanted: A configuration's id, the beginning of one, its number or its name; None: the
+            winner, or the default where the winner is worse or fails more often.
+
+    Raises:
+        InputError: There is no winner (yet), no such configuration, or its settings are lost.
+    """  # noqa: DOC502 - raised by the two ways of choosing and on reading the settings
+    rows = {row["config_id"]: row for row in tables["configs"].to_pylist()}
+    comparison = compared.comparison
+    reference = comparison.reference
+    names = _all_names(rows, compared)
+    if wanted is not None:
+        config_id, exported = _find(wanted, rows, names), "chosen"
+    else:
+        config_id, exported = _winner(spec, tables["plan"], compared), "winner"
+    pair = _pair_with_reference(compared, config_id)
+    lines = _say(spec, compared, config_id, pair, names)
+    if wanted is None and reference is not None and _default_instead(pair):
+        lines = [
+            f"The default is exported instead of {names[config_id]}: {_why_default(pair)}.",
+            *lines,
+        ]
+        config_id, exported = reference, "default"
+    evidence = _evidence(spec, tables, compared, config_id, pair)
+    exported_pair = pair if pair is not None and pair.first == config_id else None
+    return Export(
+        config=_config(rows[config_id]),
+        evidence=_without_none(
+            {
+                "configuration": names[config_id],
+                "config_id": config_id,
+                "number": rows[config_id]["number"],
+                "exported": exported,
+            }
+            | evidence
+        ),
+        verdict=exported_pair.verdict if exported_pair else None,
+        lines=tuple(lines),
+    )
+
+
+def render(export: Export, form: str) -> str:
+    """The file's text in one of `FORMATS`."""
+    if form == "toml":
+        return dump_config(export.config, evidence=export.evidence)
+    tree = export.config.model_dump(mode="json") | {"evidence": dict(export.evidence)}
+    if form == "json":
+        return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    import yaml  # noqa: PLC0415 - only for those who use it
+
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def _all_names(rows: Mapping[str, Any], compared: Compared) -> dict[str, str]:
+    known = compared.comparison.names
+    return {
+        config_id: known.get(config_id) or config_label(row["number"], row["name"], "the default")
+        for config_id, row in rows.items()
+    }
+
+
+def _find(wanted: str, rows: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    found = [
+        config_id
+        for config_id, row in rows.items()
+        if wanted in {str(row["number"]), row["name"], names[config_id], config_id}
+    ] or [config_id for config_id in rows if len(wanted) >= 4 and config_id.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(f"{row['number']} ({config_id})" for config_id, row in list(rows.items())[:6])
+    what = "no configuration is called so" if not found else f"it fits {', '.join(found)}"
+    raise InputError(
+        f"--config must be the id, number or name of one configuration of the study, but {what}: "
+        f"{wanted!r}; there are {len(rows)}, such as {some}; see `hscl table configs`"
+    )
+
+
+def _winner(spec: StudySpec, plan: pa.Table, compared: Compared) -> str:
+    winner = compared.comparison.winner
+    if winner is not None:
+        return winner
+    if spec.is_table:
+        raise InputError(
+            f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
+            "with the reference and chooses none; say which one: --config ID"
+        )
+    why = without_winner(plan)
+    if why is not None:
+        raise InputError(
+            f"{compared.where} must have a winner, but is over without one: {why}; say which "
+            "configuration: --config ID (0 is the default)"
+        )
+    raise InputError(
+        f"{compared.where} must have a winner, but its race (or screen) is not over; let "
+        "`hscl search` finish, or say which one: --config ID"
+    )
+
+
+def _pair_with_reference(compared: Compared, config_id: str) -> PairComparison | None:
+    comparison = compared.comparison
+    pairs = [p for p in (comparison.primary, *comparison.others) if p is not None]
+    return next(
+        (p for p in pairs if (p.first, p.second) == (config_id, comparison.reference)), None
+    )
+
+
+def _default_instead(pair: PairComparison | None) -> bool:
+    if pair is None:
+        return False
+    return pair.verdict is Verdict.WORSE or _lost(pair)[0] > _lost(pair)[1]
+
+
+def _lost(pair: PairComparison) -> tuple[int, int]:
+    """Runs of either side that gave no result."""
+    return pair.failures[0] + pair.missing[0], pair.failures[1] + pair.missing[1]
+
+
+def _why_default(pair: PairComparison | None) -> str:
+    if pair is not None and pair.verdict is Verdict.WORSE:
+        return "it is worse than the default"
+    lost = _lost(pair) if pair is not None else (0, 0)
+    return f"{lost[0]} of its runs failed against {lost[1]} of the default's"
+
+
+def _say(
+    spec: StudySpec,
+    compared: Compared,
+    config_id: str,
+    pair: PairComparison | None,
+    names: Mapping[str, str],
+) -> list[str]:
+    if config_id == compared.comparison.reference:
+        return ["This is the default itself: nothing is claimed about it."]
+    if pair is None:
+        known = "has no paired runs with the default; what is known of it is one seed on valid"
+        return [f"NOT CONFIRMED: {names[config_id]} {known}."]
+    rules = Rules(spec.confirm.margin, spec.confirm.looks)
+    headline = pair_headline(pair, names, rules)
+    if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
+        word = "NO VERDICT" if pair.verdict is None else pair.verdict.value.upper()
+        headline = f"{word}, not an improvement that was shown. {headline}"
+    outlook = outlook_words(pair.outlook, pair, rules) if pair.outlook else []
+    return [headline, *outlook]
+
+
+def _evidence(
+    spec: StudySpec,
+    tables: Mapping[str, pa.Table],
+    compared: Compared,
+    config_id: str,
+    pair: PairComparison | None,
+) -> dict[str, Any]:
+    comparison = compared.comparison
+    plan = tables["plan"].to_pylist()
+    earlier = {s for row in plan if row["kind"] == Kind.WARM_START for s in row["seeds"] or ()}
+    known: dict[str, Any] = {
+        "study": spec.study.name,
+        "study_digest": spec.digest,
+        "data_digest": compared.data_digest,
+        "metric": spec.study.metric,
+        "margin": spec.confirm.margin,
+        "looks": spec.confirm.looks,
+        "looks_taken": comparison.looks_taken,
+        "failed_trials": compared.failed_trials,
+        "seeds": sorted({*spec.seed_plan(earlier).all, *earlier}),
+        "notes": list(comparison.notes),
+        "versions": _versions(tables, config_id),
+    }
+    if pair is None:
+        return known | {"verdict": "none"}
+    names = comparison.names
+    rules = Rules(spec.confirm.margin, spec.confirm.looks)
+    return known | {
+        # On `compared` against `against`; where it is "worse", it is the default that is exported.
+        "verdict": pair.verdict.value if pair.verdict else "none",
+        "below_margin": pair.below_margin,
+        "statement": pair_headline(pair, names, rules),
+        "compared": names[pair.first],
+        "against": names[pair.second],
+        "against_config_id": pair.second,
+        "split": pair.split,
+        "videos": pair.videos,
+        "paired_seeds": len(pair.seeds),
+        "planned_seeds": pair.planned,
+        "failures": pair.failures[0],
+        "failures_against": pair.failures[1],
+        "mean": pair.means[0],
+        "mean_against": pair.means[1],
+        "on_this_test_set": _interval(pair.this_test_set, sign_flip_p=pair.sign_flip_p),
+        "on_videos_like_these": _interval(pair.new_videos, p=pair.p_value, p_holm=pair.p_holm),
+    }
+
+
+def _interval(interval: Interval | None, **more: float | None) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    ends = {"difference": interval.estimate, "low": interval.low, "high": interval.high}
+    return _without_none(ends | {"level": interval.level} | more)
+
+
+def _versions(tables: Mapping[str, pa.Table], config_id: str) -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    proposed = {row["config_id"]: row["hscl_version"] for row in tables["configs"].to_pylist()}
+    return found | {"study-hscl-search": proposed[config_id]}
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has no null: what does not exist is left out."""
+    return {k: v for k, v in tree.items() if v is not None and v == v}  # noqa: PLR0124 - NaN
+
+
+def _config(row: Mapping[str, Any]) -> Config:
+    if row["config"] == UNKNOWN:  # read as settings, it would be the published defaults
+        raise InputError(
+            f"configuration {row['config_id']} must have its settings in the table configs, but "
+            "they are lost with a damaged file there; put the file back from a copy, or choose "
+            "another configuration: --config ID (see `hscl table configs`)"
+        )
+    try:
+        return Config.from_json(row["config"])
+    except ValidationError as error:
+        raise InputError(
+            f"configuration {row['config_id']} must be one that this hscl knows, but it was "
+            f"written by version {row['hscl_version'] or 'unknown'} and does not fit: "
+            f"{error.error_count()} mistakes; use that version"
+        ) from error

@@ -1,0 +1,247 @@
+"""The top of a report: one sentence that says what is known, the verdict, and a few numbers.
+
+The word "better" stands only where a verdict has it.
+"""
+
+import math
+from collections import Counter
+
+from tune.evidence.comparison import StudyComparison
+from tune.evidence.curves import TrialCurve
+from tune.evidence.gather import Evidence, without_winner
+from tune.evidence.numbers import (
+    count,
+    duration,
+    interval,
+    listing,
+    lower_wins,
+    metric_name,
+    number,
+    signed,
+)
+from tune.evidence.pair import PairComparison, Rules
+from tune.evidence.sentences import DIGITS, outlook_words, p_words
+from tune.report.model import Fact
+from tune.states import Kind, Phase, TrialState, Verdict
+
+__all__ = ["facts_of", "headline_of", "lead_of", "rules_of", "verdict_of"]
+
+
+_MOST_NAMES = 3
+
+
+def rules_of(evidence: Evidence) -> Rules:
+    """What was fixed before the comparison."""
+    return Rules(evidence.spec.confirm.margin, evidence.spec.confirm.looks)
+
+
+def headline_of(evidence: Evidence) -> str:
+    """One sentence, the most that the tables allow."""
+    compared = evidence.comparison
+    if compared is None:
+        return evidence.why_not
+    if gave_up := _plan_notes(evidence, Kind.GAVE_UP):
+        return f"The study gave up: {gave_up[-1].rstrip('.')}."
+    if (why := without_winner(evidence.tables["plan"])) is not None:
+        return f"The study is over without a winner: {why}."
+    if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
+        return _table_headline(evidence, compared)
+    if compared.primary is not None and compared.closed:
+        return _primary_headline(evidence, compared.primary)
+    return _unfinished_headline(evidence, compared)
+
+
+def verdict_of(evidence: Evidence) -> tuple[str, str]:
+    """The verdict's badge and its class; both for the primary comparison only."""
+    compared = evidence.comparison
+    if compared is None:
+        return "", "none"
+    if not (evidence.finished or compared.closed):
+        return "so far", "running"
+    pair = compared.primary
+    if pair is None:
+        return "", "none"
+    if pair.verdict is None:
+        return "no verdict", "none"
+    return f"{pair.verdict} on videos like these", str(pair.verdict)
+
+
+def lead_of(evidence: Evidence) -> tuple[str, ...]:
+    """What stands behind the headline."""
+    compared = evidence.comparison
+    if compared is None or compared.primary is None:
+        return ()
+    pair = compared.primary
+    if not (evidence.finished or compared.closed):
+        return ()
+    lines = [f"{_capital(pair.reason)}."] if pair.verdict is not None else []
+    if pair.outlook is not None:
+        lines.append(" ".join(outlook_words(pair.outlook, pair, rules_of(evidence))))
+    return tuple(lines)
+
+
+def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
+    """A few numbers: the differences, the seeds, the failures, the cost."""
+    compared = evidence.comparison
+    facts = []
+    if compared is not None and compared.primary is not None and compared.closed:
+        facts += _pair_facts(compared.primary)
+    seed = evidence.variance.seed
+    if seed is not None:
+        facts.append(
+            Fact(
+                f"Seed noise, valid {metric_name(evidence.metric)}",
+                f"sd {number(seed.sd, DIGITS)}",
+                f"95 %: {number(seed.low, DIGITS)} to {number(seed.high, DIGITS)}",
+            )
+        )
+    curves = evidence.curves
+    states = Counter(curve.state for curve in curves)
+    if curves:
+        facts.append(
+            Fact(
+                "Trials",
+                f"{len(curves):,}",
+                f"{states[TrialState.DONE]} complete, {states[TrialState.PRUNED]} stopped early, "
+                f"{states[TrialState.FAILED]} failed",
+            )
+        )
+        epochs = sum(len(curve.epochs) for curve in curves)
+        trained = duration(sum(curve.seconds for curve in curves))
+        facts.append(Fact("Training", trained, count(epochs, "epoch")))
+    return tuple(facts)
+
+
+def _pair_facts(pair: PairComparison) -> list[Fact]:
+    facts = []
+    metric = metric_name(pair.metric)
+    if pair.new_videos is not None:
+        facts.append(
+            Fact(
+                f"{metric} difference, videos like these",
+                signed(pair.new_videos.estimate, DIGITS),
+                f"{100 * pair.new_videos.level:g} %: "
+                f"{interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}",
+            )
+        )
+    if pair.this_test_set is not None:
+        facts.append(
+            Fact(
+                f"{metric} difference, this {pair.split} set",
+                signed(pair.this_test_set.estimate, DIGITS),
+                f"{100 * pair.this_test_set.level:g} %: "
+                f"{interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)}",
+            )
+        )
+    if pair.ahead is not None:
+        wins = pair.ahead.estimate * len(pair.seeds)
+        facts.append(
+            Fact(
+                "Ahead on",
+                f"{wins:g} of {count(len(pair.seeds), 'seed')}",
+                f"sign-flip {p_words(pair.sign_flip_p)}" if pair.sign_flip_p is not None else "",
+            )
+        )
+    if any(pair.failures):
+        first, second = pair.failures
+        facts.append(Fact("Failed runs", f"{first} against {second}", f"of {pair.planned} each"))
+    return facts
+
+
+def _primary_headline(evidence: Evidence, pair: PairComparison) -> str:
+    first, second = (_called(evidence, config) for config in (pair.first, pair.second))
+    where = (
+        f"{pair.split} {metric_name(pair.metric)} {number(pair.means[0], DIGITS)} "
+        f"against {number(pair.means[1], DIGITS)}"
+    )
+    if pair.verdict is None:
+        return f"No verdict on {first} against {second}: {pair.reason}."
+    small = f", by less than the margin of {evidence.spec.confirm.margin:g}"
+    words = {
+        Verdict.BETTER: f"{_capital(first)} is better than {second}",
+        Verdict.WORSE: f"{_capital(first)} is worse than {second}",
+        Verdict.EQUIVALENT: (
+            f"{_capital(first)} and {second} are equivalent within "
+            f"± {evidence.spec.confirm.margin:g}"
+        ),
+        Verdict.UNDECIDED: f"It is undecided whether {first} improves on {second}",
+    }[pair.verdict]
+    return f"{words}{small if pair.below_margin else ''}: {where}."
+
+
+def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
+    told = Counter(pair.verdict for pair in compared.others)
+    rows = count(len(compared.others), "configuration")
+    if not compared.closed:
+        ended = sum(c.planned - c.unfinished for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs)
+        return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
+    parts = []
+    for verdict in Verdict:
+        if told[verdict]:
+            names = [_called(evidence, p.first) for p in compared.others if p.verdict is verdict]
+            named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
+            parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
+    if told[None]:
+        parts.append(f"{told[None]} without verdict")
+    return (
+        f"Of {rows} against the default, on videos like these: {listing(parts)} "
+        f"({compared.split} {metric_name(compared.metric)}, corrected by Holm)."
+    )
+
+
+def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
+    name = metric_name(evidence.metric)
+    if compared.phase is Phase.CONFIRM:
+        ended = sum(c.planned - c.unfinished for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs)
+        return f"So far: {ended} of {planned} confirm runs have ended; test stays shut until then."
+    winner = compared.winner
+    if evidence.finished and winner is not None:
+        return (
+            f"The search chose {_called(evidence, winner)} by valid {name}; nothing confirms it, "
+            "because this study has no confirm seeds."
+        )
+    screen = [c for c in evidence.curves if c.phase is Phase.SCREEN]
+    if compared.phase is Phase.RACE:
+        race = [c for c in evidence.curves if c.phase is Phase.RACE]
+        ended = sum(curve.state is not TrialState.STARTED for curve in race)
+        return (
+            f"So far: {ended} race runs have ended, of at most "
+            f"{count(len(compared.configs), 'configuration')} × "
+            f"{count(len(compared.seeds), 'seed')}; the valid split chooses the winner there."
+        )
+    best = _best(screen, evidence.metric)
+    ended = sum(curve.state is not TrialState.STARTED for curve in screen)
+    planned = evidence.spec.sampler.trials
+    told = (
+        f"; the best valid {name} is {number(best.value, DIGITS)} "
+        f"({_called(evidence, best.config_id)}, one seed)"
+        if best
+        else ""
+    )
+    return f"So far: {ended} of {planned} configurations are screened{told}."
+
+
+def _best(screen: list[TrialCurve], metric: str) -> TrialCurve | None:
+    known = [curve for curve in screen if not math.isnan(curve.value)]
+    if not known:
+        return None
+    sign = 1.0 if lower_wins(metric) else -1.0
+    return min(known, key=lambda curve: sign * curve.value)
+
+
+def _called(evidence: Evidence, config_id: str) -> str:
+    label = evidence.labels.get(config_id)
+    if label is None:
+        return "an unknown configuration"
+    return f"the {label.text}" if label.role in {"winner", "default"} else label.text
+
+
+def _plan_notes(evidence: Evidence, kind: Kind) -> list[str]:
+    rows = evidence.tables["plan"].select(["kind", "note"]).to_pylist()
+    return [row["note"] or "" for row in rows if row["kind"] == kind]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,172 @@
+"""One self-contained HTML page: all inlined, nothing fetched, no script but its own runs."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+from hscl.errors import InputError, RunError
+from tune.charts.figures import charts_of
+from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
+from tune.evidence.gather import Evidence
+from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
+from tune.report.limits import limits_of, reproduction_of
+from tune.report.model import Report, Table
+from tune.report.sections import sections_of
+from tune.tables.storage import Folder, open_folder
+
+__all__ = ["GENERATOR", "make_page", "make_report", "put_in_place"]
+
+GENERATOR = "hscl report"
+"""What every file that a report is written to says in its first lines."""
+
+_LOOKED_AT = 8192  # bytes of an existing file in which that must stand
+
+
+def make_report(evidence: Evidence, *, now: datetime | None = None) -> tuple[Report, list[Chart]]:
+    """A study's report and its figures.
+
+    Args:
+        evidence: From `tune.evidence.gather.gather`.
+        now: The time that the report bears; the present if not given.
+    """
+    charts = charts_of(evidence)
+    verdict, kind = verdict_of(evidence)
+    name = evidence.spec.study.name
+    time = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    state = "finished" if evidence.finished else "not finished"
+    report = Report(
+        title=f"{name} – hscl report",
+        kicker=f"Study “{name}” · {state} · {time}",
+        headline=headline_of(evidence),
+        verdict=verdict,
+        verdict_class=kind,
+        lead=lead_of(evidence),
+        damages=tuple(str(damage) for damage in evidence.damages),
+        facts=facts_of(evidence),
+        sections=(
+            *sections_of(evidence, charts),
+            limits_of(evidence),
+            reproduction_of(evidence),
+        ),
+        colophon=(
+            f"Made by hscl {version('hscl-search')} on {time} from {evidence.where}. Every number "
+            "is computed from the study's tables; making this page changed none of them."
+        ),
+    )
+    return report, list(charts.values())
+
+
+def make_page(report: Report, charts: list[Chart]) -> str:
+    """The report as HTML.
+
+    Names in a study are user input: Jinja escapes all of them, figures and colours travel as JSON
+    without `<`, and the page's policy lets only the two scripts run whose hashes it gives.
+
+    Args:
+        report: From `make_report`.
+        charts: Its figures.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = environment.get_template("report.css").render(light=LIGHT, dark=DARK, font=FONT)
+    plotly, script = get_plotlyjs(), _template("report.js")
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        generator=f"{GENERATOR} {version('hscl-search')}",
+        policy=_policy(plotly, script),
+        css=css,
+        tables={chart.name: Table(chart.columns, chart.rows) for chart in charts},
+        figures=_json({chart.name: _plain(chart) for chart in charts}),
+        colours=_json(colour_map(DARK)),
+        plotly=plotly,
+        script=script,
+    )
+
+
+def put_in_place(content: str, out: str | Path | None, study: Folder, name: str) -> str:
+    """Write a report whole or not at all; replace nothing but an earlier report.
+
+    Args:
+        content: The report's text.
+        out: Where; the study's own folder if not given.
+        study: The study's folder.
+        name: The file's name where `out` does not give one.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        InputError: Something else is there, or the folder is not.
+        RunError: The disk or the storage refuses.
+    """
+    folder, file = (study, name) if out is None else _place(str(out), name)
+    where = f"{folder.uri.rstrip('/')}/{file}"
+    try:
+        if folder.exists(file) and not _ours(folder, file):
+            raise InputError(
+                f"{where} must be free or an earlier report, but is something else; it is left as "
+                "it is: choose another --out"
+            )
+        folder.write(file, content.encode("utf-8"))
+    except OSError as error:
+        raise RunError(f"{where} must be writable, but: {error}") from error
+    return where
+
+
+def _place(out: str, name: str) -> tuple[Folder, str]:
+    folder = open_folder(out)
+    if out.endswith("/") or (folder.local is not None and folder.local.is_dir()):
+        return folder, name
+    parent, _, file = out.rpartition("/")
+    above = open_folder(parent or ("/" if out.startswith("/") else "."))
+    if above.local is not None and not above.local.is_dir():
+        raise InputError(f"--out must lie in a folder that exists, but {above.uri} does not")
+    return above, file
+
+
+def _ours(folder: Folder, file: str) -> bool:
+    with folder.open(file) as stream:
+        head: bytes = stream.read(_LOOKED_AT)
+    return GENERATOR.encode() in head
+
+
+def _template(name: str) -> str:
+    return (files("tune.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Nothing may be fetched, and no script may run but these."""
+    hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
+    # Plotly sets styles and measures text through images that it makes itself.
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _plain(chart: Chart) -> Any:
+    return json.loads(chart.figure.to_json())
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """JSON that ends no script element, whatever it holds."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c")

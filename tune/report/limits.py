@@ -1,0 +1,125 @@
+"""What a study cannot say, and all that is needed to do it again."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from tune.evidence.gather import Evidence
+from tune.evidence.numbers import count, listing, number
+from tune.evidence.sentences import outlook_words
+from tune.report.headline import rules_of
+from tune.report.model import Section, Table
+from tune.states import Kind, Phase
+from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
+
+__all__ = ["limits_of", "reproduction_of"]
+
+
+def limits_of(evidence: Evidence) -> Section:
+    """What this study cannot say, and why."""
+    return Section(
+        "limits", "What this study cannot say", points=tuple(dict.fromkeys(_limits(evidence)))
+    )
+
+
+def _limits(evidence: Evidence) -> Iterable[str]:
+    spec, compared = evidence.spec, evidence.comparison
+    if not evidence.finished and not (compared is not None and compared.closed):
+        yield "The study is not over: all of this holds so far, and a verdict comes at its end."
+    if compared is None:
+        yield evidence.why_not
+        return
+    yield from compared.notes
+    primary = compared.primary
+    if primary is not None and primary.outlook is not None:
+        yield " ".join(outlook_words(primary.outlook, primary, rules_of(evidence)))
+    if compared.phase is Phase.CONFIRM:
+        yield (
+            f"An interval on this {compared.split} set says nothing about other videos, however "
+            "many seeds it rests on; only the interval on videos like these does."
+        )
+        if compared.videos < FEWEST_VIDEOS:
+            yield (
+                f"The {compared.split} set has {count(compared.videos, 'video')}; below "
+                f"{FEWEST_VIDEOS}, nothing is claimed about new ones."
+            )
+        if len(compared.seeds) < FEWEST_PAIRS:
+            yield (
+                f"{count(len(compared.seeds), 'confirm seed')}: below {FEWEST_PAIRS} complete "
+                "pairs, no verdict is given."
+            )
+        if compared.looks > 1:
+            yield (
+                f"{compared.looks} looks were declared and {compared.looks_taken} taken; each has "
+                "its share of the 5 % of false claims."
+            )
+    if not spec.is_table:
+        yield (
+            "The screen ran each configuration on one and the same seed. Its figures show where "
+            "to look, not who wins: a seed's luck is in every one of their values."
+        )
+    if compared.others:
+        yield (
+            f"{count(len(compared.others), 'pair')} besides the primary one "
+            "are corrected together (Holm); unplanned comparisons beyond these would need more."
+            if compared.primary is not None
+            else f"All {count(len(compared.others), 'pair')} are corrected together (Holm); there "
+            "is no primary one."
+        )
+    looked_at = "these rows" if spec.sampler.kind == "list" else "the space that was searched"
+    yield f"Nothing outside {looked_at}, the preset {spec.preset!r}, and this data set was tried."
+
+
+def reproduction_of(evidence: Evidence) -> Section:
+    """Data, versions, seeds, and the commands."""
+    rows = [(name, value) for name, value in _facts(evidence) if value]
+    where = evidence.where
+    commands = "\n".join(
+        (
+            "# the specification below, saved as study.toml, and the same data",
+            "hscl search study.toml --data DATA.arrow --out NEW_FOLDER",
+            f"hscl compare {where}",
+            f"hscl report {where}",
+            f"hscl export {where} --out best.toml",
+        )
+    )
+    return Section(
+        "reproduce",
+        "Data, versions, seeds, and how to do it again",
+        tables=(Table(("What", "Value"), tuple(rows)),),
+        code=(commands, evidence.specification.strip()),
+    )
+
+
+def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
+    spec, tables = evidence.spec, evidence.tables
+    plan = tables["plan"].to_pylist()
+    events = tables["trials"]
+    yield "Study", spec.study.name
+    yield "Study digest", spec.digest
+    yield "Default", spec.default_label
+    yield "Sampler", f"{spec.sampler.kind}, {count(spec.sampler.trials, 'configuration')}"
+    yield "Metric", f"{spec.study.metric} ({spec.mode}), margin {number(spec.confirm.margin)}"
+    for row in plan:
+        if row["kind"] == Kind.DATA:
+            yield "Data digest", row["note"] or ""
+    for row in plan:
+        if row["kind"] == Kind.SEEDS:
+            seeds = [str(seed) for seed in row["seeds"] or ()]
+            yield f"Seeds, {row['phase']}", listing(seeds, most=60)
+    for row in plan:
+        if row["kind"] == Kind.TEST_OPENED:
+            yield "Test opened", f"{_time(row['time'])}: {row['note'] or ''}"
+        if row["kind"] == Kind.WARM_START:
+            yield "Warm start", row["note"] or ""
+    versions = sorted({v for v in tables["configs"]["hscl_version"].to_pylist() if v})
+    yield "hscl that searched", listing(versions)
+    yield "hscl that reports", version("hscl-search")
+    yield "Precision", listing(sorted({p for p in events["precision"].to_pylist() if p}))
+    yield "Hosts", listing(sorted({h for h in events["host"].to_pylist() if h}))
+    times = [time for time in events["time"].to_pylist() if time is not None]
+    if times:
+        yield "Ran", f"{_time(min(times))} to {_time(max(times))}"
+
+
+def _time(time: object) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"

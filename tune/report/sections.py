@@ -1,0 +1,300 @@
+"""The parts of a report below its headline, in the order in which a reader asks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from hscl.metrics import METRICS
+from tune.charts.theme import Chart
+from tune.evidence.comparison import StudyComparison
+from tune.evidence.curves import UNNAMED, collapsed_trials
+from tune.evidence.gather import Evidence
+from tune.evidence.numbers import better_direction, count, interval, metric_name, number, signed
+from tune.evidence.pair import PairComparison
+from tune.evidence.sentences import DIGITS, describe_pair, p_words
+from tune.report.headline import rules_of
+from tune.report.model import Section, Table
+from tune.states import TrialState
+
+__all__ = ["ablation_table", "sections_of"]
+
+_HOW_TO_READ_CURVES = (
+    "In the curves below, the line is what to expect with everything else averaged over the "
+    "space, and the band around it is where one new training falls, seed included. The level "
+    "stripe is the noise floor: within it, one seed's deviation from the best, nothing can be "
+    "told apart by a single training. At the foot, a square marks the default and a circle the "
+    "winner, if there is one."
+)
+_SEARCH = ("best-so-far", "learning-curves")
+
+
+def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section]:
+    """The sections that have something to say.
+
+    Args:
+        evidence: The study.
+        charts: From `tune.charts.figures.charts_of`.
+    """
+    taken = {"forest", *_SEARCH}
+    rest = [chart for name, chart in charts.items() if name not in taken]
+    maps = [chart for chart in rest if chart.name.startswith("heat-map")]
+    found = [
+        _comparison(evidence, charts, maps),
+        Section(
+            "search",
+            "How the trainings went" if evidence.spec.is_table else "How the search went",
+            charts=tuple(charts[name] for name in _SEARCH if name in charts),
+        ),
+        Section(
+            "hyperparameters",
+            "What the hyperparameters do",
+            paragraphs=tuple(_on_variance(evidence, rest)),
+            charts=tuple(chart for chart in rest if chart not in maps),
+        ),
+        _failures(evidence),
+    ]
+    return [s for s in found if s.charts or s.tables or s.points or s.paragraphs]
+
+
+def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
+    seed = evidence.variance.seed
+    if seed is not None:
+        yield (
+            f"Between seeds of one and the same configuration, valid "
+            f"{metric_name(evidence.metric)} has a standard deviation of "
+            f"{number(seed.sd, DIGITS)} (95 %: {number(seed.low, DIGITS)} to "
+            f"{number(seed.high, DIGITS)}; {count(seed.configurations, 'configuration')}, "
+            f"{count(seed.degrees_of_freedom, 'degree')} of freedom, race and confirm)."
+        )
+    yield from evidence.variance.notes
+    if any(chart.half for chart in charts):
+        yield _HOW_TO_READ_CURVES
+
+
+def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[Chart]) -> Section:
+    compared = evidence.comparison
+    if compared is None:
+        return Section("comparison", "The comparison", paragraphs=(evidence.why_not,))
+    title = "The comparison"
+    if evidence.spec.is_table:
+        title = "The grid" if maps else "The ablations"
+    details: tuple[str, ...] = ()
+    if compared.primary is not None:
+        lines = describe_pair(compared.primary, _short_names(evidence), rules_of(evidence))
+        details = ("The primary comparison in full", *lines)
+    drawn = [charts["forest"]] if "forest" in charts else []
+    return Section(
+        "comparison",
+        title,
+        charts=(*drawn, *maps),
+        tables=tuple(_comparison_tables(evidence, compared)),
+        details=details,
+    )
+
+
+def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterable[Table]:
+    if not compared.configs:
+        return
+    if evidence.spec.is_table:
+        yield ablation_table(evidence, compared)
+    else:
+        yield _runs_table(evidence, compared)
+        if compared.others:
+            yield _pairs_table(evidence, compared.others)
+    if compared.other_metrics:
+        yield (
+            _metrics_by_row(evidence, compared)
+            if evidence.spec.is_table
+            # The first pair is the primary one; further finalists have theirs in hscl compare.
+            else _metrics_of_pair(evidence, compared.other_metrics[: len(METRICS) - 1])
+        )
+
+
+def _runs_table(evidence: Evidence, compared: StudyComparison) -> Table:
+    name = metric_name(compared.metric)
+    return Table(
+        ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Unfinished"),
+        tuple(
+            (
+                evidence.labels.get(one.config_id, UNNAMED).text,
+                number(one.mean, DIGITS),
+                number(one.sd, DIGITS),
+                f"{sum(s is not None for s in one.scores)} of {one.planned}",
+                str(one.failed),
+                str(one.unfinished),
+            )
+            for one in compared.configs
+        ),
+        caption=(
+            f"Each configuration on the {compared.split} set, over "
+            f"{count(len(compared.seeds), 'seed')} ({better_direction(compared.metric)}). Means "
+            "are over each one's own runs; differences are over the seeds on which both have one."
+        ),
+        numeric=frozenset(range(1, 6)),
+    )
+
+
+def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
+    return Table(
+        ("Pair", "Difference", "This set", "Videos like these", "p (Holm)", "Verdict"),
+        tuple(
+            (
+                f"{_name(evidence, pair.first)} − {_name(evidence, pair.second)}",
+                signed(pair.means[0] - pair.means[1], DIGITS),
+                *_both(pair),
+                p_words(pair.p_holm).removeprefix("p ").removeprefix("= ") or "–",
+                str(pair.verdict or "none"),
+            )
+            for pair in pairs
+        ),
+        caption="All other pairs, corrected together by Holm's method; intervals are not.",
+        numeric=frozenset(range(1, 5)),
+    )
+
+
+def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
+    """Every configuration against the reference, as papers print it."""
+    name = metric_name(compared.metric)
+    of = {pair.first: pair for pair in compared.others}
+    rows = []
+    for one in compared.configs:
+        pair = of.get(one.config_id)
+        spread = f"{number(one.mean, DIGITS)} ± {number(one.sd, DIGITS)}"
+        tail: tuple[str, ...] = ("reference", "", "", "")
+        if pair is not None:
+            difference = signed(pair.means[0] - pair.means[1], DIGITS)
+            tail = (difference, *_both(pair), str(pair.verdict or "none"))
+        rows.append((_name(evidence, one.config_id), spread, str(one.failed), *tail))
+    return Table(
+        (
+            "Configuration",
+            f"{name}, mean ± sd",
+            "Failed",
+            "Difference",
+            f"On this {compared.split} set",
+            "On videos like these",
+            "Verdict",
+        ),
+        tuple(rows),
+        caption=(
+            f"Over {count(len(compared.seeds), 'seed')}, {compared.split} set "
+            f"({better_direction(compared.metric)}). Verdicts are corrected together by Holm's "
+            "method; intervals are not."
+        ),
+        numeric=frozenset(range(1, 6)),
+        strong=frozenset({0}),
+    )
+
+
+def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
+    """The other metrics of an ablation: means and deviations, a row a configuration."""
+    names = [metric for metric in METRICS if metric != compared.metric]
+    of = {
+        (pair.first, pair.metric): (pair.means[0], pair.sds[0]) for pair in compared.other_metrics
+    }
+    of |= {
+        (pair.second, pair.metric): (pair.means[1], pair.sds[1]) for pair in compared.other_metrics
+    }
+    return Table(
+        ("Configuration", *(metric_name(metric) for metric in names)),
+        tuple(
+            (
+                _name(evidence, one.config_id),
+                *(_mean_sd(of.get((one.config_id, metric))) for metric in names),
+            )
+            for one in compared.configs
+        ),
+        caption=f"The other metrics, mean ± sd ({_wanted(compared.other_metrics)}); no verdicts.",
+        numeric=frozenset(range(1, len(names) + 1)),
+        strong=frozenset({0}),
+    )
+
+
+def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
+    first, second, split = pairs[0].first, pairs[0].second, pairs[0].split
+    return Table(
+        (
+            "Metric",
+            _name(evidence, first),
+            _name(evidence, second),
+            "Difference",
+            f"On this {split} set",
+            "On videos like these",
+        ),
+        tuple(
+            (
+                metric_name(pair.metric),
+                _mean_sd((pair.means[0], pair.sds[0])),
+                _mean_sd((pair.means[1], pair.sds[1])),
+                signed(pair.means[0] - pair.means[1], DIGITS),
+                *_both(pair),
+            )
+            for pair in pairs
+        ),
+        caption=(
+            f"The primary pair on the other metrics (mean ± sd; {_wanted(pairs)}). "
+            "They have intervals and no verdict."
+        ),
+        numeric=frozenset(range(1, 6)),
+    )
+
+
+def _wanted(pairs: Sequence[PairComparison]) -> str:
+    return "higher is better" + ", except for MAE" * any(pair.lower_wins for pair in pairs)
+
+
+def _failures(evidence: Evidence) -> Section:
+    failed = [curve for curve in evidence.curves if curve.state is TrialState.FAILED]
+    collapsed = collapsed_trials(evidence.tables["reports"])
+    points = []
+    if not failed:
+        points.append("No trial failed.")
+    events = evidence.tables["trials"].select(["trial_id", "attempt"]).to_pylist()
+    again = {event["trial_id"] for event in events if event["attempt"] > 1}
+    if again:
+        points.append(
+            f"{count(len(again), 'trial')} ran again after a breakdown (a lost worker or node, "
+            "memory, time); how they ended is what counts."
+        )
+    if collapsed:
+        names = ", ".join(sorted(collapsed)[:20])
+        points.append(
+            f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
+            f"does not exist for them): {names}."
+        )
+    tables: tuple[Table, ...] = ()
+    if failed:
+        rows = tuple(
+            (
+                curve.trial_id,
+                _name(evidence, curve.config_id),
+                str(curve.phase),
+                str(curve.epochs[-1] if curve.epochs else 0),
+                (curve.error or "no reason was written").splitlines()[0],
+            )
+            for curve in failed
+        )
+        caption = f"{count(len(failed), 'trial')} of {len(evidence.curves):,} failed."
+        heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
+        tables = (Table(heads, rows, caption=caption, numeric=frozenset({3})),)
+    return Section("failures", "Failures", points=tuple(points), tables=tables)
+
+
+def _both(pair: PairComparison) -> tuple[str, str]:
+    here, new = (
+        interval(some.low, some.high, DIGITS) if some is not None else "–"
+        for some in (pair.this_test_set, pair.new_videos)
+    )
+    return here, new
+
+
+def _mean_sd(values: tuple[float, float] | None) -> str:
+    if values is None:
+        return "–"
+    return f"{number(values[0])} ± {number(values[1])}"
+
+
+def _name(evidence: Evidence, config_id: str) -> str:
+    return evidence.labels.get(config_id, UNNAMED).text
+
+
+def _short_names(evidence: Evidence) -> dict[str, str]:
+    return {config_id: label.text for config_id, label in evidence.labels.items()}

@@ -1,0 +1,179 @@
+"""Comparisons and plans as tables for the terminal. What is drawn was computed before."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tune.evidence.comparison import StudyComparison
+from tune.evidence.numbers import metric_name, number, signed
+from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.sentences import DIGITS, deciding_words, describe_pair, p_words, pair_headline
+from tune.report.rows import Compared
+from tune.simulate.planning import Plan
+from tune.stats.intervals import Interval
+
+__all__ = ["render_plan", "render_studies", "render_study"]
+
+
+_MOST_ROWS = 42  # six configurations on the seven other metrics; more are no reading matter
+
+
+def render_study(compared: Compared) -> RenderableType:
+    """One study for the terminal: headline, configurations, pairs, other metrics, notes."""
+    comparison = compared.comparison
+    rules = Rules(comparison.margin, comparison.looks)
+    parts: list[RenderableType] = [Text(f"{comparison.study}: {compared.where}", style="bold")]
+    primary = comparison.primary
+    if primary is not None:
+        parts.append(Text(pair_headline(primary, comparison.names, rules), style="bold"))
+    if comparison.configs:
+        parts.append(_configurations(comparison))
+    if primary is not None:
+        lines = describe_pair(primary, comparison.names, rules)
+        parts.append(Text("\n".join(["Primary comparison", *(f"  {line}" for line in lines)])))
+    if comparison.others:
+        title = "All other pairs, secondary" if primary else "All configurations"
+        parts.append(_pair_table(comparison.others, comparison, f"{title}; p corrected by Holm"))
+        parts += [
+            Text(f"What would decide {comparison.names[pair.first]}: {deciding_words(outlook)}.")
+            for pair in comparison.others
+            if primary is None and (outlook := pair.outlook) is not None
+        ]
+    others = comparison.other_metrics
+    title = "Other metrics: intervals, no verdict"
+    if len(others) > _MOST_ROWS:
+        parts.append(Text(f"{title}: {len(others)} rows, in --json and --format csv"))
+    elif others:
+        parts.append(_pair_table(others, comparison, title))
+    if compared.failed_trials:
+        parts.append(Text(f"Failed trials over all phases: {compared.failed_trials}"))
+    parts.append(Text("\n".join(f"Note: {note}" for note in comparison.notes)))
+    return Group(*parts)
+
+
+def _configurations(comparison: StudyComparison) -> Table:
+    split, metric = comparison.split, metric_name(comparison.metric)
+    table = Table(
+        title=f"{metric} on {split}, {len(comparison.seeds)} seeds ({comparison.phase})",
+        box=box.SIMPLE,
+        title_justify="left",
+    )
+    table.add_column("configuration")
+    for head in ("mean", "sd over seeds", "finished", "failed", "unfinished"):
+        table.add_column(head, justify="right")
+    for config in comparison.configs:
+        table.add_row(
+            escape(config.label),
+            number(config.mean, DIGITS),
+            number(config.sd, DIGITS),
+            f"{config.planned - config.failed - config.unfinished} of {config.planned}",
+            str(config.failed or ""),
+            str(config.unfinished or ""),
+        )
+    return table
+
+
+def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, title: str) -> Table:
+    names = comparison.names
+    by_metric = pairs[0].role is Role.METRIC
+    several = len({(pair.first, pair.second) for pair in pairs}) > 1
+    shared = {pair.second for pair in pairs}
+    if len(shared) == 1 and (several or not by_metric):
+        title = f"{title}; each minus {names[pairs[0].second]}"
+    table = Table(title=escape(title), box=box.SIMPLE, title_justify="left")
+    if by_metric:
+        table.add_column("metric", no_wrap=True)
+    if several or not by_metric:
+        table.add_column("configuration" if len(shared) == 1 else "pair")
+    for head in ("seeds", f"on this {comparison.split} set", "on videos like these"):
+        table.add_column(head, justify="right")
+    if not by_metric:
+        table.add_column("p", justify="right")
+        table.add_column("verdict")
+    for pair in pairs:
+        cells = [metric_name(pair.metric)] if by_metric else []
+        if several or not by_metric:
+            second = "" if len(shared) == 1 else f" − {names[pair.second]}"
+            cells.append(escape(names[pair.first] + second))
+        cells += [
+            f"{len(pair.seeds)} of {pair.planned}",
+            _interval(pair.this_test_set),
+            _interval(pair.new_videos),
+        ]
+        if not by_metric:
+            cells += [p_words(pair.p_holm).removeprefix("p ").removeprefix("= "), _verdict(pair)]
+        table.add_row(*cells)
+    return table
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    ends = f"{signed(interval.low, DIGITS)} … {signed(interval.high, DIGITS)}"
+    return f"{signed(interval.estimate, DIGITS)} ({ends})"
+
+
+def _verdict(pair: PairComparison) -> str:
+    if pair.verdict is None:
+        return "none"
+    return f"{pair.verdict}{', below the margin' if pair.below_margin else ''}"
+
+
+def render_studies(studies: Sequence[Compared]) -> RenderableType:
+    """Several studies side by side: each one's primary pair, or its pairs with the reference."""
+    metric = metric_name(studies[0].comparison.metric)
+    table = Table(
+        title=f"{metric}: differences within each study", box=box.SIMPLE, title_justify="left"
+    )
+    heads = ("study", "pair", "split", "seeds", "on this set", "on videos like these", "verdict")
+    for head in heads:
+        table.add_column(head)
+    for one in studies:
+        comparison = one.comparison
+        pairs = [comparison.primary] if comparison.primary is not None else comparison.others
+        for pair in pairs:
+            names = comparison.names
+            table.add_row(
+                escape(f"{comparison.study} ({one.where})"),
+                escape(f"{names[pair.first]} − {names[pair.second]}"),
+                pair.split,
+                f"{len(pair.seeds)} of {pair.planned}",
+                _interval(pair.this_test_set),
+                _interval(pair.new_videos),
+                _verdict(pair),
+            )
+    parts: list[RenderableType] = [table]
+    for one in studies:
+        notes = "\n".join(f"  {note}" for note in one.comparison.notes)
+        parts.append(Text(f"{one.comparison.study} ({one.where})\n{notes}"))
+    return Group(*parts)
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """What studies of several sizes can show."""
+    table = Table(
+        title=f"Share of studies that find a true difference of {plan.gap:g} on videos like these",
+        box=box.SIMPLE,
+        title_justify="left",
+    )
+    heads = ("seeds", "test videos", "computed", "simulated", "false claims", "80 % find from")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for cell in plan.cells:
+        table.add_row(
+            str(cell.seeds),
+            str(cell.videos),
+            f"{cell.power:.2f}",
+            str(cell.found or ""),
+            str(cell.claimed or ""),
+            f"{cell.detectable:.3f}",
+        )
+    spread = plan.spread
+    sds = ", ".join(
+        f"{name} {getattr(spread, name) ** 0.5:.3g}" for name in ("seed", "video", "error")
+    )
+    return Group(table, Text(f"Standard deviations: {sds}; {plan.looks} declared look(s)"))

@@ -1,0 +1,196 @@
+"""A report as Markdown, and the table that a paper needs as LaTeX."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from hscl.errors import RunError
+from hscl.metrics import METRICS
+from tune.charts.theme import Chart
+from tune.evidence.comparison import StudyComparison
+from tune.evidence.curves import UNNAMED
+from tune.evidence.gather import Evidence
+from tune.evidence.numbers import count, lower_wins, metric_name, number
+from tune.evidence.pair import PairComparison
+from tune.report.model import Report, Section
+from tune.states import Verdict
+
+__all__ = ["latex_table", "markdown"]
+
+_MARKS = {
+    Verdict.BETTER: "$^{+}$",
+    Verdict.WORSE: "$^{-}$",
+    Verdict.EQUIVALENT: "$^{=}$",
+}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "τ": r"$\tau$",
+    "×": r"$\times$",
+}
+
+
+def markdown(report: Report, generator: str) -> str:
+    """The whole report in words and tables; figures by what they show.
+
+    Args:
+        report: From `tune.report.html.make_report`.
+        generator: What the first line says about who made it.
+    """
+    lines = [f"<!-- {generator} -->", f"# {_plain(report.headline)}", "", _plain(report.kicker)]
+    if report.verdict:
+        lines += ["", f"**Verdict: {_plain(report.verdict)}**"]
+    for paragraph in report.lead:
+        lines += ["", _plain(paragraph)]
+    if report.damages:
+        lines += ["", "**Parts of this study could not be read:**", ""]
+        lines += [f"- {_plain(damage)}" for damage in report.damages]
+    if report.facts:
+        lines += [
+            "",
+            *_rows(("What", "Value", "Note"), [(f.name, f.value, f.note) for f in report.facts]),
+        ]
+    for section in report.sections:
+        lines += _section(section)
+    return "\n".join([*lines, "", "---", "", _plain(report.colophon), ""])
+
+
+def _section(section: Section) -> Iterable[str]:
+    yield from ("", f"## {_plain(section.title)}")
+    for paragraph in section.paragraphs:
+        yield from ("", _plain(paragraph))
+    if section.points:
+        yield ""
+        yield from (f"- {_plain(point)}" for point in section.points)
+    for chart in section.charts:
+        yield from _chart(chart)
+    for table in section.tables:
+        if table.caption:
+            yield from ("", _plain(table.caption))
+        yield from ("", *_rows(table.columns, table.rows))
+    if section.details:
+        yield from ("", f"**{_plain(section.details[0])}**", "")
+        yield from (f"- {_plain(point)}" for point in section.details[1:])
+    for block in section.code:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block)), default=0))
+        yield from ("", fence, block, fence)
+    for paragraph in section.after:
+        yield from ("", _plain(paragraph))
+
+
+def _chart(chart: Chart) -> Iterable[str]:
+    yield from ("", f"### {_plain(chart.title)}", "", _plain(chart.alternative))
+
+
+def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    yield "| " + " | ".join(_plain(head) for head in columns) + " |"
+    yield "|" + " --- |" * len(columns)
+    for row in rows:
+        yield "| " + " | ".join(_plain(cell) for cell in row) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that no Markdown reader takes for markup: names in it are user input."""
+    return re.sub(r"([\\`*_|<\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def latex_table(evidence: Evidence, generator: str) -> str:
+    """The table of a paper: every compared configuration, every metric, mean ± sd.
+
+    Needs the package `booktabs`. A mark at a name is its verdict against the default.
+
+    Args:
+        evidence: The study.
+        generator: What the first line says about who made it.
+
+    Raises:
+        RunError: There is nothing to compare yet.
+    """
+    compared = evidence.comparison
+    if compared is None or all(one.mean is None for one in compared.configs):
+        why = evidence.why_not or "no run of race or confirm has ended yet"
+        raise RunError(f"a table for a paper needs runs to compare, but: {why}")
+    shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
+    cells = _cells(compared)
+    verdicts = _verdicts(compared)
+    heads = [f"{_tex(metric_name(m))} ${_arrow(m)}$" for m in shown]
+    lines = [
+        f"% {generator}; needs \\usepackage{{booktabs}}",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_caption(evidence, compared)}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(shown)}}}",
+        r"\toprule",
+        " & ".join(["Configuration", *heads]) + r" \\",
+        r"\midrule",
+    ]
+    for one in compared.configs:
+        mark = _MARKS.get(verdicts.get(one.config_id) or Verdict.UNDECIDED, "")
+        name = _tex(evidence.labels.get(one.config_id, UNNAMED).text) + mark
+        values = [cells.get((one.config_id, metric), "--") for metric in shown]
+        lines.append(" & ".join([name, *values]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _cells(compared: StudyComparison) -> dict[tuple[str, str], str]:
+    """What stands in the table for each configuration and metric; shares as percentages."""
+    cells: dict[tuple[str, str], str] = {}
+    for pair in compared.other_metrics:
+        for config_id, mean, sd in zip(_both(pair), pair.means, pair.sds, strict=True):
+            cells.setdefault((config_id, pair.metric), _mean_sd(pair.metric, mean, sd))
+    for one in compared.configs:
+        if one.mean is not None:
+            cells[one.config_id, compared.metric] = _mean_sd(compared.metric, one.mean, one.sd)
+    return cells
+
+
+def _both(pair: PairComparison) -> tuple[str, str]:
+    return pair.first, pair.second
+
+
+def _verdicts(compared: StudyComparison) -> dict[str, Verdict | None]:
+    """Each configuration's verdict against the default."""
+    pairs = [*([compared.primary] if compared.primary else []), *compared.others]
+    return {pair.first: pair.verdict for pair in pairs if pair.second == compared.reference}
+
+
+def _mean_sd(metric: str, mean: float, sd: float | None) -> str:
+    percent = metric not in {"mae", "corr"}
+    digits = 1 if percent else 3
+    scale = 100.0 if percent else 1.0
+    spread = None if sd is None else scale * sd
+    return rf"${_tex_number(scale * mean, digits)} \pm {_tex_number(spread, digits)}$"
+
+
+def _tex_number(value: float | None, digits: int) -> str:
+    return number(value, digits).replace("−", "-").replace("–", r"\text{--}")
+
+
+def _arrow(metric: str) -> str:
+    return r"\downarrow" if lower_wins(metric) else r"\uparrow"
+
+
+def _caption(evidence: Evidence, compared: StudyComparison) -> str:
+    marks = (
+        "$^{+}$ better, $^{-}$ worse, $^{=}$ equivalent to the default on new videos (seeds "
+        rf"$\times$ videos, margin {compared.margin:g}); unmarked: undecided or no verdict."
+        if compared.closed
+        else "No verdicts: the study is not over."
+    )
+    return (
+        f"{_tex(evidence.spec.study.name)}: {compared.split} set, mean $\\pm$ sd over "
+        f"{count(len(compared.seeds), 'seed')}; Acc and F1 in \\%. {marks}"
+    )
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,131 @@
+"""What a study's seeds and its test set can detect at all, known before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
+from tune.study.size import plan_study
+from tune.study.spec import StudySpec
+
+__all__ = ["Detection", "detection", "detection_words"]
+
+_MARGIN = 0.02  # what one would ask for where a study declares none
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What four of five studies of this size find.
+
+    Attributes:
+        pairs: Seeds on which confirm compares two configurations.
+        comparisons: Configurations that are compared with the default; 0: nothing is.
+        alpha: Level of one comparison: 0.05 over declared looks and a table's comparisons.
+        test_videos: None where test stays closed.
+        seed_sds: The difference that is found on this test set (valid where test stays closed), in
+            standard deviations of one seed's paired difference; None with too few seeds.
+        difference: The true MAE difference that is found on videos like these, if differences vary
+            as on MOSI; None with too few seeds or videos, or for another metric.
+        any_seeds: The same with any number of seeds: the test set's own limit.
+        margin: The study's, 0 for none.
+        enough: Seeds and test videos that find one margin (see `planning.Detectable`).
+    """
+
+    pairs: int
+    comparisons: int
+    alpha: float
+    test_videos: int | None
+    seed_sds: float | None = None
+    difference: float | None = None
+    any_seeds: float | None = None
+    margin: float = 0.0
+    enough: tuple[int, int] | None = None
+
+
+def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
+    """What a study can find.
+
+    Args:
+        spec: The study.
+        test_lengths: Utterances of each test video; None where test stays closed.
+    """
+    plan = plan_study(spec)
+    # In a table Holm gives the first of its comparisons this level; one that alone differs has
+    # no better one.
+    alpha = 0.05 / plan.looks / (max(1, plan.comparisons) if spec.is_table else 1)
+    videos = None if test_lengths is None else len(test_lengths)
+    sizes = (plan.pairs, plan.comparisons, alpha, videos)
+    if plan.pairs < FEWEST_PAIRS or not plan.comparisons:
+        return Detection(*sizes)
+    seed_sds = detectable_in_seed_sds(plan.pairs, alpha)
+    if test_lengths is None or len(test_lengths) < FEWEST_VIDEOS or spec.study.metric != "mae":
+        return Detection(*sizes, seed_sds=seed_sds, margin=plan.margin)
+    from tune.simulate.planning import detectable_with  # noqa: PLC0415 - statistics, where needed only
+
+    found = detectable_with(plan.pairs, test_lengths, plan.margin or _MARGIN, alpha)
+    return Detection(
+        *sizes, seed_sds, found.difference, found.any_seeds, plan.margin, found.enough
+    )
+
+
+def detection_words(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
+    """The same in words.
+
+    Args:
+        spec: The study.
+        test_lengths: Utterances of each test video; None where test stays closed.
+    """
+    found = detection(spec, test_lengths)
+    if not found.pairs or not found.comparisons:
+        return ["  evidence none: confirm has no seeds or nothing to compare"]
+    if found.seed_sds is None:
+        return [
+            f"  evidence {found.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
+        ]
+    where = "valid" if found.test_videos is None else "test"
+    many = spec.is_table and found.comparisons > 1
+    each = f" each of {found.comparisons} comparisons," if many else ""
+    lines = [
+        (
+            f"  evidence {found.pairs} pairs of seeds find a difference of {found.seed_sds:.2f} "
+            "standard deviations (of one seed's paired difference) in four of five studies,"
+            f"{each} on this {where} set"
+        )
+    ]
+    return lines + [f"           {line}" for line in _new_videos(found)]
+
+
+def _new_videos(found: Detection) -> list[str]:
+    videos = found.test_videos
+    if videos is None:
+        return []
+    if videos < FEWEST_VIDEOS:
+        return [
+            (
+                f"on videos like these it can show nothing: test has {videos} videos, and a claim "
+                f"needs at least {FEWEST_VIDEOS}"
+            )
+        ]
+    if found.difference is None or found.any_seeds is None:
+        return [
+            (
+                f"on videos like these the {videos} test videos set a limit that more seeds do "
+                "not lift; hscl simulate --from DIR plans with a finished study's spread"
+            )
+        ]
+    lines = [
+        (
+            f"on videos like these {videos} test videos find a true MAE difference of about "
+            f"{found.difference:.3f}, with any number of seeds {found.any_seeds:.3f}, if "
+            "differences vary as on MOSI"
+        )
+    ]
+    if found.difference > found.margin > 0.0:
+        below = "below that expect 'undecided'; one margin "
+        if found.enough is None:
+            lines.append(f"{below}({found.margin:g}) needs more seeds, with any number of videos")
+        else:
+            lines.append(
+                f"{below}({found.margin:g}) needs about {found.enough[1]:,} such videos "
+                f"and {found.enough[0]} seeds"
+            )
+    return lines

@@ -1,0 +1,235 @@
+"""How many seeds and test videos show a given gap: computed, and checked by simulated studies."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tune.evidence.pair import Rules, compare_pair
+from tune.evidence.verdicts import judge
+from tune.simulate.runs import Effects, Share, draw_linear_runs, video_layout
+from tune.states import Verdict
+from tune.stats.power import (
+    FEWEST_PAIRS,
+    FEWEST_VIDEOS,
+    Spread,
+    detectable_difference,
+    pairs_that_decide,
+    power_for_new_videos,
+    videos_that_decide,
+)
+
+__all__ = [
+    "MOSI_SPREAD",
+    "Detectable",
+    "Plan",
+    "PlanCell",
+    "detectable_with",
+    "plan_seeds_and_videos",
+    "plan_words",
+    "spread_as_on_mosi",
+]
+
+MOSI_SPREAD = Spread(seed=0.02**2, video=0.12**2, error=0.065**2, evenness=0.84)
+"""MAE differences as measured on MOSI: a standard error by video of about .02 on 31 videos."""
+
+_PER_VIDEO = 22  # utterances of a video, as in MOSI
+
+
+_ANY_SEEDS = 10**6
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """What a test set can show of new videos, if MAE differences vary as they did on MOSI.
+
+    Attributes:
+        difference: The true MAE difference that 80 % of studies find.
+        any_seeds: The same with any number of seeds: the test set's own limit.
+        enough: Seeds and the fewest test videos, as long as these, that show a difference of one
+            margin: the study's seeds, or twice as many where those would need over ten times its
+            videos; None where that does not do.
+    """
+
+    difference: float
+    any_seeds: float
+    enough: tuple[int, int] | None
+
+
+def spread_as_on_mosi(lengths: Sequence[int]) -> Spread:
+    """The variance components to be expected on another test set.
+
+    What a seed does and what a video does are taken over; what single utterances add averages out
+    over a video's utterances; long videos that dominate count as fewer.
+
+    Args:
+        lengths: Utterances of each video.
+    """
+    whole = sum(lengths)
+    evenness = whole**2 / sum(length**2 for length in lengths) / len(lengths)
+    return Spread(
+        seed=MOSI_SPREAD.seed,
+        video=MOSI_SPREAD.video * MOSI_SPREAD.evenness / evenness,
+        error=MOSI_SPREAD.error * _PER_VIDEO * len(lengths) / whole,
+        evenness=evenness,
+    )
+
+
+def detectable_with(
+    pairs: int, lengths: Sequence[int], margin: float, alpha: float = 0.05
+) -> Detectable:
+    """What a study can find for videos like these, before it runs.
+
+    Args:
+        pairs: Confirm seeds, ≥ 2.
+        lengths: Utterances of each test video, two videos or more.
+        margin: > 0.
+        alpha: 0.05 divided by the number of declared looks.
+    """
+    spread, videos = spread_as_on_mosi(lengths), len(lengths)
+    needed = {n: videos_that_decide(margin, spread, n, alpha) for n in (pairs, 2 * pairs)}
+    few = [(n, k) for n, k in needed.items() if k is not None]
+    enough = next((size for size in few if size[1] <= 10 * videos), few[-1] if few else None)
+    return Detectable(
+        detectable_difference(spread, pairs, videos, alpha),
+        detectable_difference(spread, _ANY_SEEDS, videos, alpha),
+        enough,
+    )
+
+
+@dataclass(frozen=True)
+class PlanCell:
+    """A study of so many seeds and videos.
+
+    Attributes:
+        seeds: Confirm seeds.
+        videos: Test videos.
+        power: Computed share of studies that find the gap for new videos.
+        detectable: The gap that 80 % of such studies find.
+        found: Simulated studies that find it; None where none were simulated.
+        claimed: Simulated studies without any gap that claim one; None where none were simulated.
+    """
+
+    seeds: int
+    videos: int
+    power: float
+    detectable: float
+    found: Share | None
+    claimed: Share | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be seen.
+
+    Attributes:
+        gap: The true difference asked about.
+        spread: What varies.
+        looks: Declared looks.
+        cells: Every number of seeds with every number of videos.
+        seeds_needed: For each number of videos the fewest seeds; None where none suffices.
+        videos_needed: For each number of seeds the fewest videos; None where none suffices.
+    """
+
+    gap: float
+    spread: Spread
+    looks: int
+    cells: tuple[PlanCell, ...]
+    seeds_needed: dict[int, int | None]
+    videos_needed: dict[int, int | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def plan_seeds_and_videos(
+    gap: float,
+    spread: Spread,
+    sizes: tuple[Sequence[int], Sequence[int]],
+    *,
+    looks: int = 1,
+    studies: int = 0,
+    rng: np.random.Generator,
+) -> Plan:
+    """Compute, and simulate if asked, what studies of several sizes can show.
+
+    Args:
+        gap: The true difference asked about, > 0.
+        spread: What varies between seeds and videos.
+        sizes: Numbers of confirm seeds (each ≥ 5) and of test videos (each ≥ 8).
+        looks: Declared looks.
+        studies: Simulated studies a cell, judged by the very code of real ones; 0 for none.
+        rng: The source of all draws.
+    """
+    alpha = 0.05 / looks
+    seeds, videos = sizes
+    cells = [
+        PlanCell(
+            n,
+            k,
+            power_for_new_videos(gap, spread, n, k, alpha),
+            detectable_difference(spread, n, k, alpha),
+            _simulated(gap, spread, (n, k), looks, studies, rng),
+            _simulated(0.0, spread, (n, k), looks, studies, rng),
+        )
+        for n in seeds
+        for k in videos
+    ]
+    return Plan(
+        gap,
+        spread,
+        looks,
+        tuple(cells),
+        {k: pairs_that_decide(gap, spread, k, alpha) for k in videos},
+        {n: videos_that_decide(gap, spread, n, alpha) for n in seeds},
+    )
+
+
+def _simulated(
+    gap: float,
+    spread: Spread,
+    size: tuple[int, int],
+    looks: int,
+    studies: int,
+    rng: np.random.Generator,
+) -> Share | None:
+    """Simulated studies that claim a difference."""
+    if not studies:
+        return None
+    layout, rules = video_layout(size[1], _PER_VIDEO * size[1]), Rules(gap or 1.0, looks)
+    lengths = np.bincount(layout)
+    evenness = lengths.sum() ** 2 / (lengths**2).sum() / lengths.size
+    effects = Effects(
+        seed=spread.seed**0.5,
+        # The spread's video part holds what unequal lengths add to it.
+        video=(spread.video * evenness) ** 0.5,
+        utterance=0.0,
+        error=(spread.error * _PER_VIDEO) ** 0.5,
+    )
+    claims = 0
+    for _ in range(studies):
+        runs, _here = draw_linear_runs(rng, effects, seeds=size[0], layout=layout, gap=gap)
+        pair = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
+        claims += pair.verdict in {Verdict.BETTER, Verdict.WORSE}
+    return Share(claims, studies)
+
+
+def plan_words(plan: Plan) -> list[str]:
+    """The answers in sentences."""
+    found = f"find a true difference of {plan.gap:g} for videos like these in 80 % of studies"
+    lines = []
+    for videos, seeds in plan.seeds_needed.items():
+        if seeds is None:
+            lines.append(f"With {videos} test videos no number of seeds does it.")
+        else:
+            least = " (the fewest that give a verdict)" if seeds == FEWEST_PAIRS else ""
+            lines.append(f"With {videos} test videos about {seeds} seeds{least} {found}.")
+    for seeds, needed in plan.videos_needed.items():
+        if needed is None:
+            lines.append(f"With {seeds} seeds no number of test videos does it.")
+        else:
+            least = " (the fewest that say anything)" if needed == FEWEST_VIDEOS else ""
+            lines.append(f"With {seeds} seeds about {needed} test videos{least} {found}.")
+    return lines

@@ -1,0 +1,253 @@
+"""What each hyperparameter does to the valid metric: shares, response curves, and a null test.
+
+Everything is integrated over the search space's own prior. Whether a parameter matters is asked
+by permuting what the others leave unexplained (Freedman and Lane): a parameter that does nothing
+would reach its share by chance.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from tune.stats.permutation_null import null_test, variance_over
+from tune.stats.significance import holm
+from tune.stats.surrogate import Basis, Fit, fit_ridge, impute
+from tune.study.space import Point, Space, Value
+
+__all__ = ["FEWEST_TRIALS", "SEED", "Effects", "Ends", "Response", "Share", "surrogate_effects"]
+
+FloatArray = npt.NDArray[np.float64]
+
+SEED = "seed"
+"""The name of the seed's own share."""
+
+FEWEST_TRIALS = 10
+"""Fewer screened trials than these say nothing about a space."""
+
+_PRIOR_DRAWS = 2000
+_POSTERIOR_DRAWS = 400
+_CURVE_POINTS = 41
+_SHOWN_INTERACTIONS = 3
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part of the variance of one training at a random point of the space, seed included.
+
+    Attributes:
+        name: Dotted name, "a × b" for an interaction, or `SEED`.
+        part: Between 0 and 1.
+        low: Lower end of its 95 % interval; None where there is none.
+        high: Upper end.
+        null: What a parameter that does nothing would be given, at the 95th percentile.
+        matters: Its effect exceeds the null, corrected for the number of parameters; None where
+            that was not tested.
+        p: Of that test, corrected by Holm.
+    """
+
+    name: str
+    part: float
+    low: float | None = None
+    high: float | None = None
+    null: float | None = None
+    matters: bool | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """How the metric answers to one hyperparameter, all others averaged over the space.
+
+    Attributes:
+        name: Dotted name.
+        values: (G,) values of the hyperparameter, rising where they have an order.
+        mean: (G,) expected valid metric.
+        low: (G,) lower end of where 95 % of new trainings fall, seed included.
+        high: (G,) upper end of the same.
+        observed: Values and results of complete trials.
+        log: Whether distances on its axis are ratios.
+        matters: As in `Share`.
+        p: As in `Share`.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    observed: tuple[tuple[Value, float], ...] = ()
+    log: bool = False
+    matters: bool | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Screened points and where their value at full budget lies.
+
+    Attributes:
+        points: (N,) points of the space.
+        low: (N,) lower end of the value; equal to `high` for a complete trial.
+        high: (N,) upper end.
+        complete: (N,) which trials ran to the end; the bounds of a stopped one may meet too.
+    """
+
+    points: tuple[Point, ...]
+    low: FloatArray
+    high: FloatArray
+    complete: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a surrogate says.
+
+    Attributes:
+        shares: The parameters', then the largest interactions'; the seed's is the caller's.
+        responses: One curve a parameter.
+        spread: Variance over the space, without the seed.
+        noise: Standard deviation of a trial around the surrogate: seed and what the surrogate
+            can't follow.
+    """
+
+    shares: tuple[Share, ...]
+    responses: tuple[Response, ...]
+    spread: float
+    noise: float
+
+
+def surrogate_effects(
+    space: Space, ends: Ends, seed_sd: float | None, rng: np.random.Generator
+) -> Effects | None:
+    """Fit a surrogate to a screen and read off what each parameter does.
+
+    Args:
+        space: The search space.
+        ends: Screened trials.
+        seed_sd: Standard deviation between seeds of one configuration; None: unknown, then the
+            surrogate's own noise stands for it.
+        rng: The source of all draws.
+
+    Returns:
+        The effects; None where fewer than `FEWEST_TRIALS` trials, none of them complete, or no
+        parameter can tell, or nothing varies.
+    """
+    basis = Basis(space)
+    if len(ends.points) < FEWEST_TRIALS or not basis.names or not ends.complete.any():
+        return None
+    prior = _prior_features(space)
+    features = basis.features(ends.points)
+    values = impute(features, (ends.low, ends.high), basis.weights, rng)
+    fit = fit_ridge(features, values, basis.weights)
+    noise = fit.noise if seed_sd is None else seed_sd
+    spread = float(variance_over(prior, fit.coefficients[None])[0])
+    whole = spread + noise**2
+    if whole == 0.0:
+        return None
+    tests = {
+        name: null_test(basis, name, (features, ends.low, ends.high), prior, fit.ratio, rng)
+        for name in basis.names
+    }
+    corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
+    posterior = rng.multivariate_normal(
+        fit.coefficients, fit.covariance, size=_POSTERIOR_DRAWS, method="eigh"
+    )
+    drawn_whole = variance_over(prior, posterior) + noise**2
+    shares = []
+    for name in basis.names:
+        columns = basis.columns(name)
+        part, low, high = _part(prior[:, columns], fit, posterior, columns, (whole, drawn_whole))
+        null = tests[name][1] / whole
+        matters = corrected[name] < 0.05
+        shares.append(Share(name, part, low, high, null, matters, corrected[name]))
+    return Effects(
+        shares=tuple(shares + _interactions(basis, prior, fit, posterior, (whole, drawn_whole))),
+        responses=tuple(_response(space, basis, share, fit, noise, ends) for share in shares),
+        spread=spread,
+        noise=fit.noise,
+    )
+
+
+@lru_cache(maxsize=8)
+def _prior_features(space: Space) -> FloatArray:
+    """(M, P) terms at points as a random sampler would propose them, the same each time."""
+    rng, points = np.random.default_rng(0), list[Point]()
+    for _ in range(20 * _PRIOR_DRAWS):
+        point = space.draw(rng)
+        if space.allows(point):
+            points.append(point)
+        if len(points) == _PRIOR_DRAWS:
+            break
+    return Basis(space).features(points)
+
+
+def _part(
+    prior: FloatArray,
+    fit: Fit,
+    posterior: FloatArray,
+    columns: npt.NDArray[np.int64],
+    whole: tuple[float, FloatArray],
+) -> tuple[float, float, float]:
+    """A share of the variance with its 95 % interval over the posterior."""
+    part = float(variance_over(prior, fit.coefficients[None, columns])[0]) / whole[0]
+    drawn = variance_over(prior, posterior[:, columns]) / whole[1]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return part, float(low), float(high)
+
+
+def _interactions(
+    basis: Basis,
+    prior: FloatArray,
+    fit: Fit,
+    posterior: FloatArray,
+    whole: tuple[float, FloatArray],
+) -> list[Share]:
+    """The largest interactions of two parameters."""
+    found = []
+    for owner in dict.fromkeys(o for o in basis.owners if len(o) == 2):
+        columns = basis.columns(*owner)
+        part, low, high = _part(prior[:, columns], fit, posterior, columns, whole)
+        found.append(Share(" × ".join(owner), part, low, high))
+    return sorted(found, key=lambda share: -share.part)[:_SHOWN_INTERACTIONS]
+
+
+def _response(
+    space: Space, basis: Basis, share: Share, fit: Fit, noise: float, ends: Ends
+) -> Response:
+    distribution = space.parameters[share.name]
+    options = distribution.options()
+    values: Sequence[Value]
+    if options is not None:
+        values = options
+    else:
+        low, high = distribution.bounds
+        steps = np.linspace(0.0, 1.0, _CURVE_POINTS)
+        if distribution.kind == "log_uniform":
+            values = [math.exp(math.log(low) + s * math.log(high / low)) for s in steps[1:-1]]
+        else:
+            values = [low + float(s) * (high - low) for s in steps[1:-1]]
+        values = [low, *values, high]  # exactly, not to rounding
+    rows = basis.main_effect(share.name, values)
+    mean = fit.predict(rows)
+    unsure = np.einsum("gp,pq,gq->g", rows, fit.covariance, rows)
+    half = 1.96 * np.sqrt(np.maximum(unsure, 0.0) + noise**2)
+    complete = zip(ends.points, ends.low, ends.complete, strict=True)
+    return Response(
+        name=share.name,
+        values=tuple(values),
+        mean=tuple(map(float, mean)),
+        low=tuple(map(float, mean - half)),
+        high=tuple(map(float, mean + half)),
+        observed=tuple(
+            (point[share.name], float(value))
+            for point, value, done in complete
+            if done and share.name in point
+        ),
+        log=distribution.kind == "log_uniform",
+        matters=share.matters,
+        p=share.p,
+    )

@@ -1,0 +1,169 @@
+"""Sign-flip tests, Holm's correction, equivalence, and the one order that finds a verdict."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+from statsmodels.stats.multitest import multipletests
+
+from tune.states import Verdict
+from tune.stats.intervals import Interval
+
+__all__ = [
+    "EXACT_PAIRS",
+    "equivalence_p",
+    "find_verdict",
+    "holm",
+    "probability_of_improvement",
+    "sign_flip_p",
+    "smallest_pairs_for_holm",
+    "smallest_sign_flip_p",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+EXACT_PAIRS = 20
+"""Up to so many pairs every one of the 2ⁿ sign patterns is looked at."""
+
+_TIE = 1e-9
+
+
+def sign_flip_p(
+    differences: FloatArray, rng: np.random.Generator | None = None, *, draws: int = 100_000
+) -> float:
+    """Two-sided p value of a paired sign-flip test on the absolute mean difference.
+
+    Exact up to `EXACT_PAIRS` pairs; beyond, sign patterns are drawn and p = (b + 1)/(B + 1).
+    Under the null the differences are symmetric around 0.
+
+    Args:
+        differences: (n,) one paired difference per seed, n ≥ 1.
+        rng: The source of the draws; needed above `EXACT_PAIRS` pairs only.
+        draws: B, used above `EXACT_PAIRS` pairs only.
+
+    Raises:
+        ValueError: No differences, or draws are needed and no generator was given.
+
+    Source: Phipson and Smyth, Permutation p-values should never be zero (2010).
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"a sign-flip test needs differences, got shape {values.shape}")
+    observed = abs(values.sum()) - _TIE * np.abs(values).sum()
+    if values.size <= EXACT_PAIRS:
+        half = values.size // 2
+        sums = _signed_sums(values[:half])[:, None] + _signed_sums(values[half:])[None, :]
+        return float(np.mean(np.abs(sums) >= observed))
+    if rng is None:
+        raise ValueError(f"more than {EXACT_PAIRS} pairs need a generator for the draws")
+    extreme = 0
+    left = draws
+    while left:
+        chunk = min(left, 20_000)
+        signs = rng.integers(0, 2, size=(chunk, values.size)) * 2.0 - 1.0
+        extreme += int(np.count_nonzero(np.abs(signs @ values) >= observed))
+        left -= chunk
+    return (extreme + 1) / (draws + 1)
+
+
+def _signed_sums(values: FloatArray) -> FloatArray:
+    """All 2ⁿ sums of ± values; one zero for none."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate((sums + value, sums - value))
+    return sums
+
+
+def smallest_sign_flip_p(pairs: int) -> float:
+    """The smallest p value that so many pairs can give: 2 / 2ⁿ."""
+    return float(min(1.0, 2.0 ** (1 - pairs)))
+
+
+def smallest_pairs_for_holm(comparisons: int, alpha: float = 0.05) -> int:
+    """The fewest pairs with which all comparisons can pass Holm's correction.
+
+    Args:
+        comparisons: m, how many are tested together, m ≥ 1.
+        alpha: Level for the family.
+    """
+    pairs = 1
+    while smallest_sign_flip_p(pairs) * comparisons >= alpha:
+        pairs += 1
+    return pairs
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for testing several hypotheses together (Holm 1979).
+
+    Args:
+        p_values: One per hypothesis; NaN stays NaN and does not count.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(values.shape, np.nan)
+    known = np.isfinite(values)
+    if known.any():
+        corrected[known] = multipletests(values[known], method="holm")[1]
+    return [float(p) for p in corrected]
+
+
+def equivalence_p(interval: Interval, margin: float) -> float:
+    """P value of two one-sided tests against ± margin (Schuirmann 1987).
+
+    Below 0.05 exactly where the 90 % interval lies inside ± margin.
+
+    Args:
+        interval: Any Student interval; its estimate, standard error and degrees of freedom count.
+        margin: The largest difference that still counts as none, > 0.
+    """
+    nearest = margin - abs(interval.estimate)
+    if interval.standard_error == 0.0:
+        return 0.0 if nearest > 0.0 else 1.0
+    return float(special.stdtr(interval.degrees_of_freedom, -nearest / interval.standard_error))
+
+
+def find_verdict(
+    interval: Interval, margin: float, *, lower_wins: bool, alpha: float = 0.05
+) -> tuple[Verdict, bool]:
+    """The verdict on A against B, by the interval for new videos.
+
+    First: the 1 − alpha interval excludes 0. Then: the 1 − 2·alpha interval is inside ± margin.
+    Else undecided.
+
+    Args:
+        interval: Student interval of A − B (any level).
+        margin: The largest difference that still counts as none.
+        lower_wins: True where smaller values of the metric are wanted.
+        alpha: 0.05 divided by the number of declared looks.
+
+    Returns:
+        The verdict, and whether a difference found is smaller than the margin for sure (the
+        1 − 2·alpha interval lies inside ± margin).
+    """
+    small = interval.at(1.0 - 2.0 * alpha).within(margin)
+    if interval.at(1.0 - alpha).excludes(0.0):
+        wins = (interval.estimate < 0.0) == lower_wins
+        return (Verdict.BETTER if wins else Verdict.WORSE), small
+    if small:
+        return Verdict.EQUIVALENT, small
+    return Verdict.UNDECIDED, False
+
+
+def probability_of_improvement(
+    differences: FloatArray, *, lower_wins: bool, level: float = 0.95
+) -> Interval:
+    """Share of pairs in which A wins, ties counting half, with its Clopper–Pearson interval.
+
+    Args:
+        differences: (n,) A − B per seed, n ≥ 1.
+        lower_wins: True where smaller values of the metric are wanted.
+        level: Such as 0.95.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = values.size
+    wins = np.count_nonzero(values < 0.0 if lower_wins else values > 0.0)
+    successes = wins + 0.5 * np.count_nonzero(values == 0.0)
+    tail = 0.5 - level / 2.0
+    low = 0.0 if successes == 0 else special.betaincinv(successes, n - successes + 1, tail)
+    high = 1.0 if successes == n else special.betaincinv(successes + 1, n - successes, 1 - tail)
+    return Interval(successes / n, float(low), float(high), level)

@@ -1,0 +1,168 @@
+"""Mistakes in a study that show without data or machine: each named by its key."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+
+from hscl.errors import InputError
+from tune.study.size import reserved_epochs
+from tune.study.spec import StudySpec
+
+__all__ = ["find_mistakes"]
+
+_DRAWS = 10_000
+"""Points drawn before a set of constraints is said to be satisfied by nothing."""
+_LARGEST_GRID = 10_000
+
+
+def find_mistakes(spec: StudySpec, complete: set[str]) -> list[str]:
+    """What is wrong with a specification whose tables are each right by themselves.
+
+    Args:
+        spec: A draft; tables not in `complete` are missing from it.
+        complete: The names of the tables that could be read.
+
+    Returns:
+        One line a mistake.
+    """
+    checks: list[tuple[str, Callable[[StudySpec], list[str]]]] = [
+        ("base", _points),
+        ("base space", _satisfiable),
+        ("base space sampler", _sampler),
+        ("base space sampler scheduler", _epochs),
+        ("sampler race confirm", _kept),
+        ("study race confirm", _seeds),
+        ("sampler confirm", _table),
+        ("base space sampler race confirm budget", _budget),
+    ]
+    return [
+        mistake
+        for needs, check in checks
+        if complete >= set(needs.split())
+        for mistake in check(spec)
+    ]
+
+
+def _points(spec: StudySpec) -> list[str]:
+    mistakes = [
+        f"[[known]] ({point.name}): {key} says how to execute, not what; set it in [base]"
+        for point in spec.known
+        for key in point.overrides
+        if key.startswith("run.")
+    ]
+    starts = spec.start_points
+    for one, other in combinations(starts, 2):
+        if one.config.model_copy(update={"run": spec.base.run}) == other.config:
+            what = "the default" if one is starts[0] else repr(one.name)
+            mistakes.append(
+                f"[[known]] ({other.name}): is the same configuration as {what}; remove it"
+            )
+        if one.name == other.name:
+            mistakes.append(f"[[known]] ({other.name}): names must differ; 'default' is taken too")
+    return mistakes
+
+
+def _satisfiable(spec: StudySpec) -> list[str]:
+    space = spec.searched
+    if not space.rules:
+        return []
+    rng = np.random.default_rng(0)
+    if any(space.allows(space.draw(rng)) for _ in range(_DRAWS)):
+        return []
+    rules = " and ".join(map(repr, spec.rules))
+    drawn = f"none of {_DRAWS:,} points drawn satisfies {rules}"
+    return [f"constraints.rules must leave something of the space, but {drawn}"]
+
+
+def _sampler(spec: StudySpec) -> list[str]:
+    kind, trials, starts = spec.sampler.kind, spec.sampler.trials, len(spec.start_points)
+    if kind == "list":
+        return [] if spec.known else ["sampler.kind = 'list' needs [[known]] points to compare"]
+    if kind == "grid":
+        return _grid(spec)
+    if trials < starts:
+        count = f"the default and {starts - 1} [[known]] points count"
+        return [f"sampler.trials must be at least {starts}, as {count}, but is {trials}"]
+    if not spec.space and trials > starts:
+        return [f"[space] must name what sampler {kind!r} may vary, but is empty"]
+    return []
+
+
+def _grid(spec: StudySpec) -> list[str]:
+    size = spec.searched.grid_size() if spec.space else 0
+    if size == 0:
+        return ["[space] must name what the grid is made of, but is empty"]
+    continuous = [name for name, some in spec.space.items() if some.options() is None]
+    if continuous or size is None:
+        return [
+            f"space.{name!r} must be a choice or int for a grid; list its values with choice = […]"
+            for name in continuous
+        ]
+    if size > _LARGEST_GRID:
+        return [f"[space] must have at most {_LARGEST_GRID:,} grid points, but has {size:,}"]
+    if next(spec.searched.grid(), None) is None:
+        return ["constraints.rules must leave something of the grid, but no point satisfies them"]
+    return []
+
+
+def _epochs(spec: StudySpec) -> list[str]:
+    if spec.scheduler.kind == "none":
+        return []
+    mistakes = []
+    if "train.epochs" in spec.space:
+        reason = "rungs compare trials of one length"
+        mistakes.append(f"space.'train.epochs' needs scheduler.kind = 'none': {reason}")
+    must = f"train.epochs must be {spec.base.train.epochs} as in [base], or scheduler.kind 'none'"
+    mistakes += [
+        f"[[known]] ({point.name}): {must}, but is {point.overrides['train.epochs']}"
+        for point in spec.known
+        if "train.epochs" in point.overrides
+    ]
+    return mistakes
+
+
+def _kept(spec: StudySpec) -> list[str]:
+    if spec.is_table:
+        return []
+    race, confirm = spec.race, spec.confirm
+    # The default may run alone, whatever would be kept of others.
+    others, screened = max(1, spec.sampler.trials - 1), "the sampler.trials besides the default"
+    raced = race.seeds not in {0, ()}
+    mistakes = []
+    if raced and race.keep != "all" and race.keep > others:
+        mistakes.append(f"race.keep must be at most {others}, {screened}, but is {race.keep}")
+    limit, name = others, screened
+    if raced and race.keep != "all":
+        limit, name = race.keep, "race.keep"
+    if confirm.seeds not in {0, ()} and confirm.keep != "all" and confirm.keep > limit:
+        mistakes.append(f"confirm.keep must be at most {limit}, {name}, but is {confirm.keep}")
+    return mistakes
+
+
+def _seeds(spec: StudySpec) -> list[str]:
+    try:
+        spec.seed_plan()
+    except InputError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _table(spec: StudySpec) -> list[str]:
+    if spec.is_table and spec.confirm.seeds in {0, ()}:
+        return [f"confirm.seeds must be at least 1 for sampler {spec.sampler.kind!r}"]
+    return []
+
+
+def _budget(spec: StudySpec) -> list[str]:
+    budget = spec.budget
+    if spec.is_table:
+        if budget.epochs or budget.hours:
+            none = f"sampler {spec.sampler.kind!r} has none"
+            return [f"[budget] shortens the screen, but {none}; remove [budget]"]
+        return []
+    least = reserved_epochs(spec, candidates=1) + 2 * spec.longest_trial
+    if 0 < budget.epochs < least:
+        what = f"race, confirm and two screen trials of {spec.longest_trial}"
+        return [f"budget.epochs must be at least {least:,} ({what}), but is {budget.epochs:,}"]
+    return []

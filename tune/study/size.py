@@ -1,0 +1,230 @@
+"""A study in numbers before anything runs: phases, seeds, trainings, epochs at most."""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from tune.states import Phase
+from tune.study.sections import ResourcesSection
+from tune.study.seeds import SeedPlan
+from tune.study.spec import StudySpec
+
+__all__ = [
+    "PhasePlan",
+    "StudyPlan",
+    "count_seeds",
+    "fit_here",
+    "plan_study",
+    "reserved_epochs",
+    "rungs_of",
+    "slots_on",
+]
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase, at most.
+
+    Attributes:
+        phase: Which.
+        configurations: Configurations in it, the default included.
+        seeds: What each of them runs on.
+        trainings: Trials.
+        epochs: Epochs over all trials.
+    """
+
+    phase: Phase
+    configurations: int
+    seeds: tuple[int, ...]
+    trainings: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A whole study, at most.
+
+    Attributes:
+        name: The study's.
+        default: What configuration 0 is, in words.
+        phases: Those that will run, in order; confirm with its first look only.
+        rungs: Epochs at which the screen compares trials.
+        usual_epochs: Epochs if at each rung one trial in `reduction_factor` goes on; less than
+            `epochs` where trials are stopped early.
+        usual_screened: Epochs that one configuration of the screen then takes.
+        pairs: Seeds on which confirm compares two configurations (first look).
+        comparisons: Configurations that are compared with the default.
+        looks: Declared looks; each claims at 0.05/looks.
+        margin: The largest difference that counts as none.
+        opens_test: Whether test will be opened.
+        budget_epochs: The limit of epochs; 0 for none.
+        budget_hours: The limit of hours of training; 0 for none.
+    """
+
+    name: str
+    default: str
+    phases: tuple[PhasePlan, ...]
+    rungs: tuple[int, ...]
+    usual_epochs: int
+    usual_screened: float
+    pairs: int
+    comparisons: int
+    looks: int
+    margin: float
+    opens_test: bool
+    budget_epochs: int
+    budget_hours: float
+
+    @property
+    def trainings(self) -> int:
+        """Trials over all phases, at most."""
+        return sum(phase.trainings for phase in self.phases)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs over all phases, at most."""
+        total = sum(phase.epochs for phase in self.phases)
+        return min(total, self.budget_epochs) if self.budget_epochs else total
+
+    def hours(self, seconds_per_epoch: float, concurrent: float = 1.0) -> tuple[float, float]:
+        """Hours on the clock.
+
+        Args:
+            seconds_per_epoch: Of one trial.
+            concurrent: Trials at once.
+
+        Returns:
+            Usual, and at most.
+        """
+        each = seconds_per_epoch / concurrent / 3600
+        most = self.epochs * each
+        if self.budget_hours:
+            most = min(most, self.budget_hours / concurrent)
+        return min(self.usual_epochs * each, most), most
+
+
+def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
+    """Count what a study will do.
+
+    Args:
+        spec: The study.
+        avoid: Seeds of the study that it is warm-started from.
+
+    Returns:
+        The plan in numbers.
+    """
+    seeds = spec.seed_plan(avoid)
+    phases = _phases(spec, seeds)
+    rungs = rungs_of(spec)
+    screen = [phase for phase in phases if phase.phase is Phase.SCREEN]
+    saved = sum(phase.epochs - phase.trainings * _usual_length(spec, rungs) for phase in screen)
+    usual = sum(phase.epochs for phase in phases) - round(saved)
+    confirm = [phase for phase in phases if phase.phase is Phase.CONFIRM]
+    return StudyPlan(
+        name=spec.study.name,
+        default=spec.default_label,
+        phases=phases,
+        rungs=rungs,
+        usual_epochs=min(usual, spec.budget.epochs or usual),
+        usual_screened=_usual_length(spec, rungs),
+        pairs=len(seeds.looks[0]),
+        comparisons=confirm[0].configurations - 1 if confirm else 0,
+        looks=spec.confirm.looks,
+        margin=spec.confirm.margin,
+        opens_test=spec.opens_test,
+        budget_epochs=spec.budget.epochs,
+        budget_hours=spec.budget.hours,
+    )
+
+
+def _phases(spec: StudySpec, seeds: SeedPlan) -> tuple[PhasePlan, ...]:
+    trials, longest = spec.sampler.trials, spec.longest_trial
+
+    def plan(phase: Phase, configurations: int, on: tuple[int, ...]) -> PhasePlan:
+        trainings = configurations * len(on)
+        return PhasePlan(phase, configurations, on, trainings, trainings * longest)
+
+    look = seeds.looks[0]
+    if spec.is_table:
+        return (plan(Phase.CONFIRM, trials, look),)
+    phases = [plan(Phase.SCREEN, trials, (seeds.screen,))]
+    entering = trials - 1
+    if seeds.race and entering:
+        entering = entering if spec.race.keep == "all" else min(spec.race.keep, entering)
+        phases.append(plan(Phase.RACE, entering + 1, seeds.race))
+    if look and entering:
+        kept = entering if spec.confirm.keep == "all" else min(spec.confirm.keep, entering)
+        phases.append(plan(Phase.CONFIRM, kept + 1, look))
+    return tuple(phases)
+
+
+def _usual_length(spec: StudySpec, rungs: tuple[int, ...]) -> float:
+    """Mean epochs of a screen trial of which one in `factor` passes each rung."""
+    length, share, before = 0.0, 1.0, 0
+    for rung in (*rungs, spec.longest_trial):
+        length += share * (rung - before)
+        share /= spec.scheduler.reduction_factor
+        before = rung
+    return length
+
+
+def rungs_of(spec: StudySpec) -> tuple[int, ...]:
+    """The epochs at which the screen compares trials: grace · factor^k below the last epoch."""
+    rungs = []
+    rung = spec.scheduler.grace_epochs
+    while spec.scheduler.kind == "asha" and rung < spec.base.train.epochs:
+        rungs.append(rung)
+        rung *= spec.scheduler.reduction_factor
+    return tuple(rungs)
+
+
+def reserved_epochs(spec: StudySpec, candidates: int) -> int:
+    """Epochs that race and the first look at confirm take at most.
+
+    Args:
+        spec: The study.
+        candidates: Configurations other than the default that there can be.
+
+    Returns:
+        Trials of the two phases times the length of the longest.
+    """
+    race = count_seeds(spec.race.seeds)
+    look = count_seeds(spec.confirm.seeds)
+    if not isinstance(spec.confirm.seeds, int):
+        look //= spec.confirm.looks
+    entering = candidates if spec.race.keep == "all" else min(spec.race.keep, candidates)
+    ranked = entering if race else candidates
+    confirmed = ranked if spec.confirm.keep == "all" else min(spec.confirm.keep, ranked)
+    return (race * (entering + 1) + look * (confirmed + 1)) * spec.longest_trial
+
+
+def count_seeds(seeds: int | tuple[int, ...]) -> int:
+    """How many seeds a `seeds` key asks for."""
+    return seeds if isinstance(seeds, int) else len(seeds)
+
+
+def slots_on(spec: StudySpec | None, node: Mapping[str, float]) -> int:
+    """How many trials a node takes at once.
+
+    Args:
+        spec: The study; None counts a CPU a trial.
+        node: Ray's resources of the node.
+
+    Returns:
+        A number of trials, 0 where none fits.
+    """
+    if spec is None:
+        return int(node.get("CPU", 0.0))
+    asked = spec.resources
+    needs = {
+        "CPU": asked.cpus,
+        "GPU": asked.gpus or 0.0,
+        "memory": asked.memory_gib * 1024**3,
+        **asked.custom,
+    }
+    return int(min(node.get(name, 0.0) / n for name, n in needs.items() if n > 0) + 1e-9)
+
+
+def fit_here(resources: ResourcesSection) -> int:
+    """How many trials run at once on this machine, as far as its CPUs go."""
+    return max(1, int(len(os.sched_getaffinity(0)) / resources.cpus + 1e-9))

@@ -1,0 +1,200 @@
+"""The frozen specification of a study: everything that decides what it will do.
+
+A specification is read from a study file by `tune.study.toml`, which fills in every default, so
+that two equal specifications give equal studies whatever a later version holds for a good default.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hscl.config import PRESETS, Config
+from hscl.digest import digest_json
+from hscl.metrics import MODE
+from tune.states import Origin
+from tune.study.rules import parse_rule
+from tune.study.sections import (
+    BudgetSection,
+    ConfirmSection,
+    RaceSection,
+    ResourcesSection,
+    SamplerSection,
+    SchedulerSection,
+    Section,
+    StudySection,
+)
+from tune.study.seeds import SeedPlan, plan_seeds
+from tune.study.space import Distribution, Space, Value
+
+__all__ = ["KnownPoint", "StartPoint", "StudySpec"]
+
+
+class KnownPoint(Section):
+    """[[known]]: a configuration to try before the sampler's own.
+
+    Attributes:
+        name: How people call it.
+        overrides: Dotted names and values in which it differs from the default.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    overrides: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class StartPoint:
+    """A configuration that is known before the sampler proposes anything."""
+
+    name: str
+    origin: Origin
+    config: Config
+
+
+class StudySpec(Section):
+    """A whole study. Equal specifications and equal results give equal studies.
+
+    Attributes:
+        preset: The published setting that the default configuration started from.
+        base: The default configuration: the preset with `[base]` applied. Configuration 0.
+        space: Distributions by dotted name.
+        rules: Constraints as written.
+        known: Points to try first; the rows of sampler "list".
+    """
+
+    study: StudySection
+    preset: str
+    base: Config
+    space: dict[str, Distribution]
+    rules: tuple[str, ...]
+    known: tuple[KnownPoint, ...]
+    sampler: SamplerSection
+    scheduler: SchedulerSection
+    race: RaceSection
+    confirm: ConfirmSection
+    budget: BudgetSection
+    resources: ResourcesSection
+
+    def tree(self) -> dict[str, Any]:
+        """The nested tables of a study file that says the same, nothing left to defaults."""
+        tree: dict[str, Any] = {
+            "study": self.study.model_dump(),
+            "base": {"preset": self.preset} | self.base.dotted(),
+            "space": {name: some.to_toml() for name, some in self.space.items()},
+            "constraints": {"rules": list(self.rules)},
+        }
+        if self.known:
+            tree["known"] = [{"name": point.name} | point.overrides for point in self.known]
+        for name in ("sampler", "scheduler", "race", "confirm", "budget", "resources"):
+            section = getattr(self, name).model_dump(exclude_none=True)
+            tree[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
+        return tree
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Whether less or more of the study's metric is better."""
+        return MODE[self.study.metric]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether every configuration simply runs on all confirm seeds (`list` and `grid`)."""
+        return self.sampler.kind in {"list", "grid"}
+
+    @property
+    def opens_test(self) -> bool:
+        """Whether confirm evaluates test; a grid stays on valid."""
+        return self.confirm.seeds not in {0, ()} and self.sampler.kind != "grid"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that may not change on resume: everything but `[resources]`."""
+        return digest_json({k: v for k, v in self.tree().items() if k != "resources"})
+
+    @property
+    def default_label(self) -> str:
+        """What output calls configuration 0, such as "published defaults with MiniLM"."""
+        encoder = self.base.model.text.encoder
+        named = "MiniLM" if encoder == "minilm" else encoder
+        published = PRESETS[self.preset].dotted()
+        changed = [
+            name
+            for name, value in self.base.dotted().items()
+            if value != published[name]
+            and not name.startswith("run.")
+            and name != "model.text.encoder"
+        ]
+        if not changed:
+            return f"published defaults with {named}"
+        what = changed[0] if len(changed) == 1 else f"{len(changed)} keys"
+        return f"published defaults with {named}, {what} changed"
+
+    def base_config(self) -> Config:
+        """The default configuration, number 0."""
+        return self.base
+
+    @cached_property
+    def searched(self) -> Space:
+        """The space with its conditions and constraints."""
+        return Space(self.base, self.space, [parse_rule(text) for text in self.rules])
+
+    @cached_property
+    def start_points(self) -> tuple[StartPoint, ...]:
+        """The default and the known points, in order of proposal."""
+        known = (
+            StartPoint(point.name, Origin.KNOWN, self.base.with_overrides(point.overrides))
+            for point in self.known
+        )
+        return (StartPoint("default", Origin.DEFAULT, self.base), *known)
+
+    @cached_property
+    def table_points(self) -> tuple[StartPoint, ...]:
+        """All configurations of a `list` or `grid`, in order: each runs on every confirm seed."""
+        if self.sampler.kind != "grid":
+            return self.start_points
+        known = [_values(start.config) for start in self.start_points]
+        points = list(self.start_points)
+        for point in self.searched.grid():
+            config = self.searched.to_config(point)
+            if _values(config) not in known:
+                name = ", ".join(f"{key} = {value}" for key, value in point.items())
+                points.append(StartPoint(name, Origin.SAMPLER, config))
+        return tuple(points)
+
+    @property
+    def longest_trial(self) -> int:
+        """Epochs of the longest trial that the study can hold."""
+        searched = self.space.get("train.epochs")
+        options = searched.options() if searched is not None else None
+        lengths = [point.config.train.epochs for point in self.start_points]
+        if options is not None:
+            lengths.append(int(options[-1] if isinstance(options, range) else max(options)))
+        return max(lengths)
+
+    def seed_plan(self, avoid: Collection[int] = ()) -> SeedPlan:
+        """Every seed of the study.
+
+        Args:
+            avoid: Seeds of the study that this one was warm-started from.
+
+        Returns:
+            Disjoint seeds for screen, race and each look.
+        """
+        return plan_seeds(
+            self.study.seed,
+            self.race.seeds,
+            self.confirm.seeds,
+            looks=self.confirm.looks,
+            avoid=avoid,
+        )
+
+    def with_resources(self, resources: Mapping[str, Any]) -> "StudySpec":
+        """The same study with some of `[resources]` changed, as allowed on resume."""
+        section = ResourcesSection(**(self.resources.model_dump() | dict(resources)))
+        return self.model_copy(update={"resources": section})
+
+
+def _values(config: Config) -> dict[str, Any]:
+    """All that makes two configurations the same or not, without looking at any file."""
+    return {k: v for k, v in config.dotted().items() if not k.startswith("run.")}

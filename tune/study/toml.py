@@ -1,0 +1,262 @@
+"""Study files: TOML (also JSON and YAML) in, with every mistake in one message; TOML out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from hscl.config import PRESETS, Config, dotted_values, preset
+from hscl.config_toml import load_config, read_document
+from hscl.errors import InputError, did_you_mean
+from tune.study.checks import find_mistakes
+from tune.study.sections import (
+    BudgetSection,
+    ConfirmSection,
+    RaceSection,
+    ResourcesSection,
+    SamplerSection,
+    SchedulerSection,
+    StudySection,
+)
+from tune.study.spec import KnownPoint, StudySpec
+from tune.study.toml_space import read_rules, read_space
+
+__all__ = ["changed_keys", "dump_spec", "load_spec", "parse_spec"]
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "study": StudySection,
+    "sampler": SamplerSection,
+    "scheduler": SchedulerSection,
+    "race": RaceSection,
+    "confirm": ConfirmSection,
+    "budget": BudgetSection,
+    "resources": ResourcesSection,
+}
+_TABLES = ("study", "base", "space", "constraints", "known", *list(_SECTIONS)[1:])
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def load_spec(path: Path | str) -> StudySpec:
+    """Read a study file.
+
+    Args:
+        path: A `.toml`, `.json`, `.yaml` or `.yml` file. A path in it is relative to its folder.
+
+    Returns:
+        The specification, every default filled in.
+
+    Raises:
+        InputError: The file can't be read or holds mistakes; all of them in one message.
+    """  # noqa: DOC502 - raised by the two steps
+    path = Path(path)
+    return parse_spec(read_document(path), source=str(path), folder=path.parent, name=path.stem)
+
+
+def parse_spec(
+    tree: Mapping[str, Any],
+    *,
+    source: str = "study",
+    folder: Path | None = None,
+    name: str = "study",
+) -> StudySpec:
+    """As `load_spec`, from nested tables.
+
+    Args:
+        tree: The file's tables.
+        source: How messages call it.
+        folder: Where a preset that is a relative path is looked for.
+        name: The study's name if the tables give none.
+
+    Returns:
+        The specification, every default filled in.
+
+    Raises:
+        InputError: All mistakes in one message.
+    """
+    reader = _Reader(folder or Path(), name)
+    reader.mistakes += _beyond_64_bits(tree)
+    spec = None if reader.mistakes else reader.read(tree)
+    if spec is None:
+        lines = "\n".join(dict.fromkeys(reader.mistakes)).splitlines()
+        raise InputError("\n".join(f"{source}: {line}" for line in lines))
+    return spec
+
+
+def dump_spec(spec: StudySpec) -> str:
+    """A specification as TOML text that `load_spec` reads back to an equal one."""
+    return tomli_w.dumps(spec.tree())
+
+
+def changed_keys(old: StudySpec, new: StudySpec) -> list[str]:
+    """What differs between two specifications other than `[resources]`.
+
+    Args:
+        old: What a study began with.
+        new: What it is asked to go on with.
+
+    Returns:
+        `"race.keep: was 4, is 5"` for each key; empty where the study may be resumed.
+    """
+    before, after = dotted_values(old.tree()), dotted_values(new.tree())
+    return [
+        f"{key}: was {before.get(key, 'not there')!r}, is {after.get(key, 'not there')!r}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key) and not key.startswith("resources.")
+    ]
+
+
+class _Reader:
+    """Reads one study file, gathering mistakes instead of stopping at the first."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.mistakes: list[str] = []
+
+    def read(self, tree: Mapping[str, Any]) -> StudySpec | None:
+        for key in tree:
+            if key not in _TABLES:
+                self.mistakes.append(
+                    f"[{key}] is no table of a study; {did_you_mean(key, _TABLES)}"
+                )
+        sections: dict[str, Any] = {
+            name: self._section(name, model, tree) for name, model in _SECTIONS.items()
+        }
+        preset_name, base = self._base(self._table(tree, "base"))
+        found = len(self.mistakes)
+        space = read_space(self._table(tree, "space"), base or Config(), self.mistakes)
+        rules = read_rules(self._table(tree, "constraints"), base or Config(), self.mistakes)
+        known = self._known(tree.get("known", []), self._table(tree, "base"), base)
+        sections["space"] = space if len(self.mistakes) == found else None
+        sections["base"] = base
+        _fill_in(sections)
+        complete = {name: value for name, value in sections.items() if value is not None}
+        draft = StudySpec.model_construct(
+            **complete, preset=preset_name, rules=tuple(rules), known=tuple(known)
+        )
+        self.mistakes += find_mistakes(draft, set(complete))
+        if self.mistakes:
+            return None
+        if draft.is_table:
+            trials = len(draft.table_points)
+            sampler = draft.sampler.model_copy(update={"trials": trials})
+            return draft.model_copy(update={"sampler": sampler})
+        return draft
+
+    def _table(self, tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        table = tree.get(name, {})
+        if isinstance(table, Mapping):
+            return table
+        self.mistakes.append(f"[{name}] must be a table of keys, but got {table!r}")
+        return {}
+
+    def _section(self, name: str, model: type[_M], tree: Mapping[str, Any]) -> _M | None:
+        table = dict(self._table(tree, name))
+        if name == "study":
+            table.setdefault("name", self.name)
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            self.mistakes += [_say(name, model, dict(item)) for item in error.errors()]
+            return None
+
+    def _base(self, table: Mapping[str, Any]) -> tuple[str, Config | None]:
+        overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
+        try:
+            name, config = self._preset(table.get("preset", "mosi"), "base")
+            return name, config.with_overrides(overrides)
+        except InputError as error:
+            self.mistakes += [f"[base] {line}" for line in str(error).splitlines()]
+            return "mosi", None
+
+    def _preset(self, name: Any, table: str) -> tuple[str, Config]:
+        if not isinstance(name, str):
+            raise InputError(f"preset must be a name or a path, but got {name!r}")
+        if name in PRESETS:
+            return name, preset(name)
+        path = self.folder / Path(name).expanduser()
+        if path.suffix or path.exists():
+            return "mosi", load_config(path)
+        nearest = did_you_mean(name, PRESETS)
+        raise InputError(f"preset {name!r} is neither a published setting nor a file; {nearest}")
+
+    def _known(
+        self, points: Any, base_table: Mapping[str, Any], base: Config | None
+    ) -> list[KnownPoint]:
+        if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
+            self.mistakes.append("[[known]] must be an array of tables")
+            return []
+        if base is None:
+            return []
+        shared = dotted_values({k: v for k, v in base_table.items() if k != "preset"})
+        defaults = base.dotted()
+        known = []
+        for number, point in enumerate(points, 1):
+            name = point.get("name", point.get("preset", f"known {number}"))
+            overrides = dotted_values(
+                {k: v for k, v in point.items() if k not in {"name", "preset"}}
+            )
+            if not isinstance(name, str) or not name:
+                self.mistakes.append(f"[[known]] {number}: name must be a text, but got {name!r}")
+                continue
+            try:
+                origin = base
+                if "preset" in point:
+                    origin = _under(self._preset(point["preset"], "known")[1], shared)
+                values = origin.with_overrides(overrides).dotted()
+            except InputError as error:
+                self.mistakes += [
+                    f"[[known]] {number} ({name}): {line}" for line in str(error).splitlines()
+                ]
+                continue
+            different = {key: v for key, v in values.items() if v != defaults[key]}
+            known.append(KnownPoint(name=name, overrides=different))
+        return known
+
+
+def _under(own: Config, shared: Mapping[str, Any]) -> Config:
+    """A row's preset with what `[base]` says, but for what makes it that preset."""
+    published = Config().dotted()
+    mine = {key for key, value in own.dotted().items() if value != published[key]}
+    return own.with_overrides({key: value for key, value in shared.items() if key not in mine})
+
+
+def _say(table: str, model: type[BaseModel], item: dict[str, Any]) -> str:
+    """One of pydantic's findings in our words."""
+    key = str(item["loc"][0])
+    if item["type"] == "extra_forbidden":
+        return f"{table}.{key} is no key of [{table}]; {did_you_mean(key, model.model_fields)}"
+    found = item["msg"].removeprefix("Value error, ")
+    said = f"{table}.{key} {found.replace('Input should', 'must', 1)}"
+    return said if "but got" in said else f"{said}, but got {item['input']!r}"
+
+
+def _fill_in(sections: dict[str, Any]) -> None:
+    """Defaults that follow from other keys."""
+    sampler, race, confirm = sections["sampler"], sections["race"], sections["confirm"]
+    if sampler is None:
+        return
+    if sampler.kind in {"list", "grid"}:
+        if sections["scheduler"] is not None:
+            update = {"kind": "none"}
+            sections["scheduler"] = sections["scheduler"].model_copy(update=update)
+        if race is not None:
+            sections["race"] = race.model_copy(update={"seeds": 0, "keep": "all"})
+        if confirm is not None:
+            sections["confirm"] = confirm.model_copy(update={"keep": "all"})
+    elif race is not None and "keep" not in race.model_fields_set:
+        keep = min(race.keep, max(1, sampler.trials - 1))
+        sections["race"] = race.model_copy(update={"keep": keep})
+
+
+def _beyond_64_bits(tree: Any, where: str = "") -> list[str]:
+    """Whole numbers that are no TOML and fit into no column; Python would take them."""
+    if isinstance(tree, Mapping):
+        return [p for k, v in tree.items() for p in _beyond_64_bits(v, f"{where}.{k}".strip("."))]
+    if isinstance(tree, list):
+        return [problem for value in tree for problem in _beyond_64_bits(value, where)]
+    if isinstance(tree, int) and not -(2**63) <= tree < 2**63:
+        return [f"{where} must hold whole numbers of at most 64 bits"]
+    return []

@@ -1,0 +1,177 @@
+"""Reads `[space]` and `[constraints]` of a study file, naming every mistake by its key."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hscl.config import Config
+from hscl.errors import InputError, did_you_mean
+from tune.study.rules import parse_rule
+from tune.study.space import Distribution, Space
+
+__all__ = ["read_rules", "read_space"]
+
+_FORMS = ("uniform", "log_uniform", "int", "choice")
+_LARGEST = 2**53
+"""Whole numbers up to here are exact as floats, which is how a sampler sees them."""
+
+
+def read_space(
+    table: Mapping[str, Any], base: Config, mistakes: list[str]
+) -> dict[str, Distribution]:
+    """Read `[space]`.
+
+    Args:
+        table: Its keys; a key may be a dotted name or nested tables.
+        base: The configuration whose keys may be searched.
+        mistakes: Grows by what is wrong.
+
+    Returns:
+        The distributions that can be read.
+    """
+    space = {}
+    for name, form in _forms(table).items():
+        try:
+            space[name] = _distribution(name, form, base)
+        except InputError as error:
+            mistakes += [f"space.{name!r} {line}" for line in str(error).splitlines()]
+    for name, distribution in space.items():
+        for parent, value in distribution.when:
+            if parent not in space:
+                problem = f"is no searched parameter; {did_you_mean(parent, set(space) - {name})}"
+            elif not space[parent].contains(value):
+                problem = f"never has the value {value!r}"
+            else:
+                continue
+            mistakes.append(f"space.{name!r} when: {parent!r} {problem}")
+    if not mistakes:
+        try:
+            Space(base, space)
+        except InputError as error:
+            mistakes.append(str(error))
+    return space
+
+
+def read_rules(table: Mapping[str, Any], base: Config, mistakes: list[str]) -> list[str]:
+    """Read `[constraints]`.
+
+    Args:
+        table: Its keys.
+        base: The configuration whose keys a rule may name.
+        mistakes: Grows by what is wrong.
+
+    Returns:
+        The rules that can be read, as written.
+    """
+    mistakes += [
+        f"constraints.{key} is no key of [constraints]; {did_you_mean(key, ['rules'])}"
+        for key in table
+        if key != "rules"
+    ]
+    rules = table.get("rules", [])
+    if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+        mistakes.append(f"constraints.rules must be a list of texts, but got {rules!r}")
+        return []
+    values = base.dotted()
+    good = []
+    for text in rules:
+        try:
+            rule = parse_rule(text)
+        except InputError as error:
+            mistakes.append(f"constraints.rules: {error}")
+            continue
+        problems = [
+            f"{name!r} is no configuration key; {did_you_mean(name, values)}"
+            if name not in values
+            else f"{name!r} is a text, not a number"
+            for name in rule.names
+            if isinstance(values.get(name, ""), str)
+        ]
+        mistakes += [f"constraints.rules: {text!r}: {problem}" for problem in problems]
+        good += [] if problems else [rule.text]
+    return good
+
+
+def _forms(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted names to distributions as written: a table that holds a form is a distribution."""
+    forms: dict[str, Any] = {}
+    for key, value in table.items():
+        nested = (
+            isinstance(value, Mapping)
+            and value
+            and all(isinstance(below, Mapping) for below in value.values())
+        )
+        forms |= _forms(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return forms
+
+
+def _distribution(name: str, form: Any, base: Config) -> Distribution:
+    values = base.dotted()
+    if name not in values:
+        raise InputError(f"is no configuration key; {did_you_mean(name, values)}")
+    if name.startswith("run."):
+        raise InputError("says how to execute, not what; set it in [base]")
+    kinds = [key for key in form if key in _FORMS] if isinstance(form, Mapping) else []
+    if len(kinds) != 1 or set(form) - {*kinds, "when"}:
+        raise InputError(
+            "must be one of { uniform = [low, high] }, { log_uniform = [low, high] }, "
+            f"{{ int = [low, high] }}, {{ choice = […] }}, with or without when, but got {form!r}"
+        )
+    kind, given, when = kinds[0], form[kinds[0]], form.get("when", {})
+    if not isinstance(given, list) or not given:
+        raise InputError(f"{kind} must be a list that is not empty, but got {given!r}")
+    if not isinstance(when, Mapping) or any(isinstance(v, list | Mapping) for v in when.values()):
+        raise InputError(f"when must give one value for each name, but got {when!r}")
+    problems = [] if kind == "choice" else _range_problems(kind, given, values[name])
+    if kind == "choice" and len({(type(v) is bool, v) for v in map(_key, given)}) < len(given):
+        problems.append(f"choice must hold different values, but got {given!r}")
+    if not problems:
+        problems = _value_problems(name, given, base)
+    if problems:
+        raise InputError("\n".join(problems))
+    if kind in {"uniform", "log_uniform"} or (
+        kind == "choice" and isinstance(values[name], float)
+    ):
+        given = [float(value) for value in given]
+    return Distribution(kind, tuple(given), tuple(when.items()))
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) else repr(value)
+
+
+def _range_problems(kind: str, given: list[Any], current: Any) -> list[str]:
+    if isinstance(current, bool | str):
+        return [f"takes {current!r} and the like: use choice = […], not {kind}"]
+    if isinstance(current, int) and kind != "int":
+        return [f"is a whole number: use int or choice, not {kind}"]
+    problem = _bounds_problem(kind, given)
+    return [f"{kind} must have {problem}, but got {given!r}"] if problem else []
+
+
+def _bounds_problem(kind: str, given: list[Any]) -> str | None:
+    if len(given) != 2 or not all(type(v) in {int, float} and math.isfinite(v) for v in given):
+        return "the form [low, high] with two finite numbers"
+    low, high = given
+    if kind == "int" and not (isinstance(low, int) and isinstance(high, int)):
+        return "whole bounds"
+    if kind == "int" and max(-low, high) > _LARGEST:
+        return f"bounds within ±{_LARGEST}"
+    if low > high or (low == high and kind != "int"):
+        return "low < high (are they reversed?)"
+    if kind == "log_uniform" and low <= 0:
+        return "low > 0, as 0 has no logarithm"
+    return None
+
+
+def _value_problems(name: str, given: list[Any], base: Config) -> list[str]:
+    problems = []
+    for value in given:
+        try:
+            base.with_overrides({name: value})
+        except InputError as error:
+            problems += [
+                line.removeprefix(f"{name}: ").replace("Input should", "must", 1)
+                for line in str(error).splitlines()
+            ]
+    return problems

@@ -1,0 +1,96 @@
+"""A study's folder as a driver enters it: the frozen specification, and whose folder it is."""
+
+import tomllib
+
+from hscl.errors import InputError
+from tune.states import Kind
+from tune.study.spec import StudySpec
+from tune.study.toml import changed_keys, dump_spec, parse_spec
+from tune.tables.history import History
+from tune.tables.storage import Folder
+
+__all__ = ["STUDY_FILE", "check_data", "check_folder", "freeze", "frozen_spec"]
+
+STUDY_FILE = "study.toml"
+_OURS = {"lock.json"}
+
+
+def frozen_spec(folder: Folder) -> StudySpec | None:
+    """The specification that a folder's study began with; None where none has begun.
+
+    Raises:
+        InputError: The file is damaged, or another version can't read it.
+    """
+    try:
+        text = folder.read(STUDY_FILE).decode()
+        tree = tomllib.loads(text)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        message = f"{folder.uri}/{STUDY_FILE} must be a study file, but: {error}"
+        raise InputError(message) from error
+    return parse_spec(tree, source=f"{folder.uri}/{STUDY_FILE}")
+
+
+def check_folder(folder: Folder, spec: StudySpec) -> None:
+    """Refuse a folder that holds another study, or anything else.
+
+    Args:
+        folder: Where the study shall be written.
+        spec: The study.
+
+    Raises:
+        InputError: Naming every key that differs; only `[resources]` may.
+    """
+    frozen = frozen_spec(folder)
+    if frozen is None:
+        files = {name for name in folder.files() if not _is_half(name)}
+        strange = sorted({*files, *folder.folders()} - _OURS)
+        if strange:
+            names = ", ".join(strange[:5])
+            raise InputError(
+                f"{folder.uri} must be empty, new, or the folder of this study, but holds "
+                f"{names}; choose another --out"
+            )
+        return
+    changed = changed_keys(frozen, spec)
+    if changed:
+        listed = "\n".join(f"  {line}" for line in changed)
+        raise InputError(
+            f"{folder.uri} holds a study that began with another specification; only [resources] "
+            f"may change, but these differ:\n{listed}\n"
+            "restore them, or begin another study with another --out"
+        )
+
+
+def freeze(folder: Folder, spec: StudySpec) -> None:
+    """Write the specification with every default filled in, once a driver holds the lock."""
+    for name in filter(_is_half, folder.files()):
+        folder.delete(name)
+    text = dump_spec(spec).encode()
+    if not folder.exists(STUDY_FILE) or folder.read(STUDY_FILE) != text:
+        folder.write(STUDY_FILE, text)
+
+
+def check_data(history: History, digest: str, where: str) -> None:
+    """Refuse other data than those that the study began with.
+
+    Args:
+        history: The study's rows.
+        digest: Of the data at hand.
+        where: Their file, for the message.
+
+    Raises:
+        InputError: The digests differ.
+    """
+    for row in history.plan_rows(Kind.DATA):
+        if row["note"] != digest:
+            raise InputError(
+                f"a study resumes only on the data that it began with, digest {row['note'][:12]}, "
+                f"but {where} has {digest[:12]}; give the old file, or another --out"
+            )
+
+
+def _is_half(name: str) -> bool:
+    """Whether a file is what a driver left that was killed while it froze the specification."""
+    return name.startswith(f".{STUDY_FILE}.") and name.endswith(".part")

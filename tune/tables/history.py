@@ -1,0 +1,236 @@
+"""What has happened in a study: a fold of its table rows, kept in memory as a cache.
+
+Rows are applied in order of `seq`, by the driver as it appends them and by anyone who reads a
+study folder. Everything here can be thrown away and computed again from the tables.
+"""
+
+import json
+import math
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tune.states import Kind, Origin, Phase, TrialState
+from tune.study.size import rungs_of
+from tune.study.spec import StudySpec
+from tune.tables.records import ConfigRecord, FailureStreak, Observation, TrialRecord
+
+__all__ = ["History"]
+
+Row = Mapping[str, Any]
+
+
+class History:
+    """Rows in, answers out; every answer that the planner needs often costs O(log n) or less.
+
+    Attributes:
+        spec: The study.
+        sign: +1 where less of the metric is better, else −1; `sign · value` is a loss.
+        configs: By config_id, in order of proposal.
+        trials: By trial_id, in order of first start.
+        open: The trials without a recorded end, in order of first start.
+        unstarted: Configurations without any trial, in order of proposal.
+        plan: All plan rows in order.
+        warm: Points known from an earlier study.
+        rungs: For each rung of the screen, each trial's loss there.
+        epochs: Recorded epochs over all trials.
+        seconds: Their training time.
+        screen_trials: The screen's trials by config_id.
+        failures: How trials have been ending lately.
+        gave_up: Why the study stopped itself, unless a person asked again since.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+        self.sign = 1.0 if spec.mode == "min" else -1.0
+        self.configs: dict[str, ConfigRecord] = {}
+        self.trials: dict[str, TrialRecord] = {}
+        self.open: dict[str, TrialRecord] = {}
+        self.unstarted: dict[str, ConfigRecord] = {}
+        self.plan: list[dict[str, Any]] = []
+        self.warm: list[Observation] = []
+        self.rungs: dict[int, dict[str, float]] = {rung: {} for rung in rungs_of(spec)}
+        self.epochs = 0
+        self.seconds = 0.0
+        self.screen_trials: dict[str, TrialRecord] = {}
+        self.failures = FailureStreak()
+        self.gave_up: str | None = None
+        self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
+        self._by_kind: dict[str, list[dict[str, Any]]] = {}
+        self._cells: dict[tuple[str, int], TrialRecord] = {}
+        self._open_in: Counter[Phase] = Counter()
+
+    @classmethod
+    def from_rows(
+        cls,
+        spec: StudySpec,
+        configs: Iterable[Row],
+        trials: Iterable[Row],
+        reports: Iterable[Row],
+        plan: Iterable[Row],
+    ) -> "History":
+        """Fold whole tables, merged by `seq`.
+
+        Args:
+            spec: The study.
+            configs: Rows of the `configs` table.
+            trials: Rows of the `trials` table.
+            reports: Rows of the `reports` table.
+            plan: Rows of the `plan` table.
+
+        Returns:
+            The same history as the driver had after its last append.
+        """
+        history = cls(spec)
+        for row in sorted(configs, key=lambda row: row["number"]):
+            history.apply_config(row)
+        events = [(row["seq"], 0, row) for row in trials]
+        events += [(row["seq"], 1, row) for row in reports]
+        events += [(row["seq"], 2, row) for row in plan]
+        apply = (history.apply_event, history.apply_report, history.apply_plan)
+        for _, table, row in sorted(events, key=lambda item: item[:2]):
+            apply[table](row)
+        return history
+
+    def apply_config(self, row: Row) -> None:
+        """Take a row of `configs`; its keys with a dot are the searched parameters."""
+        params = {name: row[name] for name in row if "." in name and row[name] is not None}
+        record = ConfigRecord(
+            config_id=row["config_id"],
+            number=row["number"],
+            origin=Origin(row["origin"]),
+            name=row["name"],
+            params=params,
+            config=row["config"],
+        )
+        self.configs[record.config_id] = record
+        self.unstarted[record.config_id] = record
+
+    def apply_event(self, row: Row) -> None:
+        """Take a row of `trials`."""
+        trial_id, state = row["trial_id"], TrialState(row["state"])
+        trial = self.trials.get(trial_id)
+        if trial is None:
+            phase = Phase(row["phase"])
+            trial = TrialRecord(trial_id, row["config_id"], phase, row["seed"])
+            self.trials[trial_id] = self.open[trial_id] = trial
+            self._cells[trial.config_id, trial.seed] = trial
+            self._open_in[phase] += 1
+            self.unstarted.pop(trial.config_id, None)
+            if phase is Phase.SCREEN:
+                self.screen_trials[trial.config_id] = trial
+        trial.attempt = row.get("attempt") or trial.attempt
+        if state is TrialState.STARTED or trial.ended:
+            return
+        trial.state, trial.error = state, row.get("error")
+        del self.open[trial_id]
+        self._open_in[trial.phase] -= 1
+        self.failures.add(trial)
+        if state is TrialState.DONE:
+            self._finish(trial)
+
+    def apply_report(self, row: Row) -> bool:
+        """Take a row of `reports`.
+
+        Args:
+            row: One epoch of one trial.
+
+        Returns:
+            False where that epoch is recorded already (a resumed trial repeats epochs): then
+            nothing changes.
+        """
+        trial, epoch = self.trials[row["trial_id"]], row["epoch"]
+        if epoch <= trial.epoch:
+            return False
+        value = row.get(f"valid_{self.spec.study.metric}")
+        value = math.nan if value is None or not math.isfinite(value) else float(value)
+        before = trial.best.get(trial.epoch, math.nan)
+        trial.curve[epoch] = value
+        trial.best[epoch] = self.better(before, value)
+        trial.stop = bool(row.get("stop"))
+        seconds = row.get("seconds") or 0.0
+        trial.seconds += seconds
+        self.seconds += seconds
+        self.epochs += 1
+        if epoch in self.rungs:
+            self._enter(epoch, trial)
+        if row.get("finished"):
+            self._finish(trial)
+        return True
+
+    def apply_plan(self, row: Row) -> None:
+        """Take a row of `plan`."""
+        kept = dict(row)
+        self.plan.append(kept)
+        self._by_kind.setdefault(kept["kind"], []).append(kept)
+        if kept["kind"] == Kind.WARM_POINT:
+            told = json.loads(kept["note"])
+            curve = {int(epoch): value for epoch, value in told["curve"].items()}
+            self.warm.append(Observation(told["values"], TrialState(told["state"]), curve))
+        elif kept["kind"] == Kind.GAVE_UP:
+            self.gave_up = kept["note"]
+        elif kept["kind"] == Kind.RESUMED:
+            failed = self.failures.last
+            self.gave_up, self.failures = None, FailureStreak()
+            for trial in failed:
+                if trial.phase is failed[-1].phase:  # an earlier phase is decided
+                    self._reopen(trial)
+
+    def better(self, one: float, other: float) -> float:
+        """The better of two values of the metric; NaN loses."""
+        if math.isnan(one) or math.isnan(other):
+            return other if math.isnan(one) else one
+        return min(one, other) if self.sign > 0 else max(one, other)
+
+    def loss(self, trial: TrialRecord) -> float:
+        """A trial's value as a loss; infinite without a finite value."""
+        return math.inf if trial.value is None else self.sign * trial.value
+
+    def rung_values(self, rung: int) -> list[float]:
+        """All losses at a rung, ascending."""
+        return self._rung_values[rung]
+
+    def plan_rows(self, kind: Kind, phase: Phase | None = None) -> list[dict[str, Any]]:
+        """Plan rows of one kind, in order."""
+        rows = self._by_kind.get(kind, [])
+        return rows if phase is None else [row for row in rows if row["phase"] == phase]
+
+    def trial_of(self, config_id: str, seed: int) -> TrialRecord | None:
+        """The trial of a configuration on a seed, if it was ever started."""
+        return self._cells.get((config_id, seed))
+
+    def open_in(self, phase: Phase) -> int:
+        """How many trials of a phase have no recorded end."""
+        return self._open_in[phase]
+
+    @property
+    def default(self) -> ConfigRecord | None:
+        """Configuration 0, once it is recorded."""
+        return next(iter(self.configs.values()), None)
+
+    @property
+    def earlier_seeds(self) -> tuple[int, ...]:
+        """Seeds that an earlier study used, which this one has to avoid."""
+        rows = self.plan_rows(Kind.WARM_START)
+        return tuple(seed for row in rows for seed in row["seeds"] or ())
+
+    def _reopen(self, trial: TrialRecord) -> None:
+        """A trial that failed is to be run again."""
+        trial.state = TrialState.STARTED
+        self.open[trial.trial_id] = trial
+        self._open_in[trial.phase] += 1
+
+    def _enter(self, rung: int, trial: TrialRecord) -> None:
+        loss = self.loss(trial)
+        known = self.rungs[rung]
+        if trial.phase is Phase.SCREEN and trial.trial_id not in known and math.isfinite(loss):
+            known[trial.trial_id] = loss
+            insort(self._rung_values[rung], loss)
+
+    def _finish(self, trial: TrialRecord) -> None:
+        """A complete trial keeps its value at every rung that it didn't live to see."""
+        trial.finished = True
+        for rung in self.rungs:
+            if rung > trial.epoch:
+                self._enter(rung, trial)

@@ -1,0 +1,123 @@
+"""A study's tables, opened to be read: by key, folded, or as a file of another format."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hscl.errors import InputError, did_you_mean
+from tune.study.spec import StudySpec
+from tune.tables.folder import STUDY_FILE, frozen_spec
+from tune.tables.history import History
+from tune.tables.schemas import SCHEMAS
+from tune.tables.storage import Folder, open_folder
+from tune.tables.store import TableStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["StudyTables", "as_bytes", "open_tables"]
+
+
+class StudyTables:
+    """What a study's folder holds. Reading only; a running driver is not disturbed.
+
+    Attributes:
+        folder: Where it lies.
+        spec: Its frozen specification.
+    """
+
+    def __init__(self, folder: Folder, spec: StudySpec) -> None:
+        self.folder = folder
+        self.spec = spec
+        self._store = TableStore(folder)
+
+    def table(
+        self, name: str, *, events: bool = False, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """A table as readers see it: one row of each key, in order.
+
+        Args:
+            name: One of `configs`, `trials`, `reports`, `predictions`, `plan`.
+            events: For `trials`: every event instead of each trial's last one.
+            columns: Read only these and the key's.
+
+        Returns:
+            The rows as they are now.
+
+        Raises:
+            InputError: There is no such table.
+        """
+        if name not in SCHEMAS:
+            raise InputError(f"{name!r} is no table of a study; {did_you_mean(name, SCHEMAS)}")
+        if name != "trials" or events:
+            return self._store.read(name, columns=columns)
+        wanted = None if columns is None else [*columns, "trial_id"]
+        rows = self._store.read(name, columns=wanted)
+        last = rows.group_by("trial_id", use_threads=False).aggregate([("seq", "max")])["seq_max"]
+        return rows.filter(pc.is_in(rows["seq"], value_set=last))
+
+    def frame(self, name: str, *, events: bool = False) -> "pd.DataFrame":
+        """As `table`, as a pandas data frame."""
+        return self.table(name, events=events).to_pandas()
+
+    @cached_property
+    def history(self) -> History:
+        """All rows folded, as they were when this was first asked for."""
+        taken = ["seq", "stop", "finished", "seconds", f"valid_{self.spec.study.metric}"]
+        return History.from_rows(
+            self.spec,
+            self._store.read("configs").to_pylist(),
+            self._store.read("trials").to_pylist(),
+            self._store.read("reports", columns=taken).to_pylist(),
+            self._store.read("plan").to_pylist(),
+        )
+
+
+def open_tables(where: str | Path) -> StudyTables:
+    """Open a study's tables to read them.
+
+    Args:
+        where: The study's folder, as a path or URI.
+
+    Returns:
+        Its tables.
+
+    Raises:
+        InputError: There is no study.
+    """
+    folder = open_folder(where)
+    spec = frozen_spec(folder)
+    if spec is None:
+        raise InputError(
+            f"{where} must be the folder of a study, but has no {STUDY_FILE}; "
+            "begin one with: hscl search STUDY.toml --data FILE --out DIR"
+        )
+    return StudyTables(folder, spec)
+
+
+def as_bytes(rows: pa.Table, form: str) -> bytes:
+    """A table's rows as a file.
+
+    Args:
+        rows: Any table.
+        form: "csv" (lists as JSON), "json" (an object a line) or "parquet".
+    """
+    if form == "parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink)
+        return bytes(sink.getvalue().to_pybytes())
+    frame = rows.to_pandas()
+    if form == "json":
+        text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
+        return str(text).encode()
+    for field in rows.schema:
+        if pa.types.is_list(field.type):  # as JSON, which a reader of the cell can take apart
+            lists = rows[field.name].to_pylist()
+            frame[field.name] = [None if cell is None else json.dumps(cell) for cell in lists]
+    return str(frame.to_csv(index=False)).encode()

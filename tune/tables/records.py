@@ -1,0 +1,191 @@
+"""What the tables say about one configuration, one trial, one point of an earlier study."""
+
+import math
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from tune.states import Origin, Phase, TrialState
+from tune.study.space import Point, Value
+
+__all__ = [
+    "ConfigRecord",
+    "FailureStreak",
+    "Observation",
+    "TrialOutcome",
+    "TrialRecord",
+    "config_label",
+    "last_events",
+    "trial_id_of",
+]
+
+
+def config_label(number: int, name: str | None, default: str = "default") -> str:
+    """What all output calls a configuration.
+
+    Args:
+        number: Its place in the order of proposal.
+        name: From its row.
+        default: What number 0 is called: in a sentence the study's `default_label`, in a figure
+            the plain word.
+
+    Returns:
+        The default's name, a known or grid point's own name, or "configuration 7".
+    """
+    if number == 0:
+        return default
+    # What a sampler proposed has no name; earlier versions wrote "sampled 7".
+    return f"configuration {number}" if name in {None, "", f"sampled {number}"} else str(name)
+
+
+@dataclass(frozen=True)
+class ConfigRecord:
+    """One configuration of the study.
+
+    Attributes:
+        config_id: 12 hex digits.
+        number: Its place in the order of proposal; the default has 0.
+        origin: Default, known or sampler.
+        name: What people call it.
+        params: Values of the active searched parameters by dotted name.
+        config: The resolved tree as JSON.
+    """
+
+    config_id: str
+    number: int
+    origin: Origin
+    name: str
+    params: Point
+    config: str
+
+
+@dataclass
+class TrialRecord:
+    """One configuration on one seed, as far as the tables tell.
+
+    Attributes:
+        trial_id: "<config_id>-<seed>".
+        config_id: The configuration.
+        phase: What it was started for.
+        seed: Its seed.
+        state: `STARTED` as long as no end is recorded.
+        attempt: The last attempt that was started, from 1.
+        error: Why it failed.
+        curve: Valid metric by epoch; NaN where it was missing.
+        best: Best valid metric up to each epoch; NaN before the first finite one.
+        stop: The scheduler's decision on its last report.
+        finished: Ended by its own patience or after all epochs.
+        seconds: Training time over all reports.
+    """
+
+    trial_id: str
+    config_id: str
+    phase: Phase
+    seed: int
+    state: TrialState = TrialState.STARTED
+    attempt: int = 1
+    error: str | None = None
+    curve: dict[int, float] = field(default_factory=dict)
+    best: dict[int, float] = field(default_factory=dict)
+    stop: bool = False
+    finished: bool = False
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The last recorded epoch; 0 before the first."""
+        return next(reversed(self.curve), 0)
+
+    @property
+    def value(self) -> float | None:
+        """Best valid metric so far, or None without a finite one."""
+        best = self.best.get(self.epoch, math.nan)
+        return None if math.isnan(best) else best
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is recorded."""
+        return self.state is not TrialState.STARTED
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A screened point of the study that this one was warm-started from.
+
+    Attributes:
+        values: Its whole configuration by dotted name.
+        state: How its trial ended.
+        curve: Best valid metric up to each epoch.
+    """
+
+    values: dict[str, Value]
+    state: TrialState
+    curve: dict[int, float]
+
+
+@dataclass
+class FailureStreak:
+    """How trials have been ending lately.
+
+    Attributes:
+        succeeded: Trials that ended well since the count began.
+        last: The failures since the last trial that ended well, oldest first.
+    """
+
+    succeeded: int = 0
+    last: list[TrialRecord] = field(default_factory=list)
+
+    def add(self, trial: TrialRecord) -> None:
+        """Take a trial that ended."""
+        if trial.state is TrialState.FAILED:
+            self.last.append(trial)
+        else:
+            self.succeeded += 1
+            self.last.clear()
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a trial's last event says.
+
+    Attributes:
+        trial_id: `<config_id>-<seed>`.
+        config_id: Its configuration.
+        phase: Where it ran.
+        seed: Its seed.
+        state: The last event's state.
+        error: The last event's error; None where there is none.
+    """
+
+    trial_id: str
+    config_id: str
+    phase: Phase
+    seed: int
+    state: TrialState
+    error: str | None
+
+
+def trial_id_of(config_id: str, seed: int) -> str:
+    """The name of one configuration on one seed."""
+    return f"{config_id}-{seed}"
+
+
+def last_events(trials: pa.Table) -> dict[str, TrialOutcome]:
+    """Each trial's last event, by `seq`.
+
+    Args:
+        trials: The table of events, in any order.
+    """
+    ordered = trials.sort_by("seq")
+    rows = ordered.select(["trial_id", "config_id", "phase", "seed", "state", "error"])
+    return {
+        row["trial_id"]: TrialOutcome(
+            row["trial_id"],
+            row["config_id"],
+            Phase(row["phase"]),
+            int(row["seed"]),
+            TrialState(row["state"]),
+            row["error"],
+        )
+        for row in rows.to_pylist()
+    }

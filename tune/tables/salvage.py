@@ -1,0 +1,182 @@
+"""Reads what can be read of a damaged study, and says what is lost.
+
+Reading a table as it stands comes first and is all that a sound study needs. Only where that
+fails are the table's files looked at one by one; a damaged one is hidden, and the others are read
+through the same table store as always.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hscl.errors import HsclError
+from tune.states import TrialState
+from tune.tables.records import last_events
+from tune.tables.schemas import SCHEMAS, check_version
+from tune.tables.storage import Folder
+from tune.tables.store import TableStore
+
+__all__ = ["LOST", "Damage", "Salvaged", "salvage"]
+
+LOST = {
+    "configs": "configurations whose rows were in it appear without name and settings",
+    "trials": "trials whose events were in it seem never to have begun or ended",
+    "reports": "epochs whose rows were in it are missing from curves, costs and the best so far",
+    "predictions": "runs whose predictions were in it are left out of the comparison",
+    "plan": "decisions that were in it are unknown, so no verdict is given",
+}
+"""What it means when a file of each table is gone."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that cannot be read or is not there, or a table that lacks values.
+
+    Attributes:
+        table: The table that it is part of.
+        file: Its path inside the study folder, or the table's.
+        reason: What is wrong with it.
+        lost: What is gone with it; empty: what `LOST` says of the table.
+    """
+
+    table: str
+    file: str
+    reason: str
+    lost: str = ""
+
+    def __str__(self) -> str:
+        """One sentence: which file, what is wrong, what is lost."""
+        return f"{self.file} {self.reason}: {self.lost or LOST[self.table]}."
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """The tables as far as they can be read.
+
+    Attributes:
+        tables: Every table by name; empty where nothing could be read.
+        damages: What is missing from them.
+    """
+
+    tables: Mapping[str, pa.Table]
+    damages: tuple[Damage, ...]
+
+
+@dataclass(frozen=True)
+class _Hiding(Folder):
+    """A folder in which some files, given by their full path, cannot be seen."""
+
+    hidden: frozenset[str] = frozenset()
+
+    def child(self, name: str) -> "_Hiding":
+        below = super().child(name)
+        return _Hiding(below.filesystem, below.path, below.uri, below.local, self.hidden)
+
+    def files(self, name: str = "") -> dict[str, int]:
+        found = super().files(name)
+        return {
+            file: size
+            for file, size in found.items()
+            if self.full(f"{name}/{file}" if name else file) not in self.hidden
+        }
+
+
+def salvage(folder: Folder, metric: str) -> Salvaged:
+    """Read all tables of a study; nothing is written.
+
+    Args:
+        folder: The study's folder.
+        metric: The study's, without which its reports say little.
+
+    Returns:
+        The tables, and what could not be read of them.
+    """
+    tables: dict[str, pa.Table] = {}
+    damages: list[Damage] = []
+    for table in SCHEMAS:
+        try:
+            tables[table] = TableStore(folder).read(table)
+        except HsclError:
+            found = _damaged(folder, table)
+            damages += found
+            hidden = frozenset(folder.full(damage.file) for damage in found)
+            seen = _Hiding(folder.filesystem, folder.path, folder.uri, folder.local, hidden)
+            tables[table] = TableStore(seen).read(table)
+        damages += _gaps(folder, table)
+    damages += _without_metric(tables, metric)
+    damages += _without_labels(tables["predictions"])
+    return Salvaged(tables, tuple(damages))
+
+
+def _damaged(folder: Folder, table: str) -> list[Damage]:
+    """The table's files that cannot be read, each with its reason."""
+    found = []
+    for name in sorted(folder.files(f"tables/{table}")):
+        file = f"tables/{table}/{name}"
+        if name.startswith(".") or not name.endswith(".parquet"):
+            continue
+        try:
+            with folder.open(file) as stream:
+                part = pq.ParquetFile(stream)
+                check_version(part.schema_arrow, table, file)
+                part.read()
+        except HsclError as error:
+            found.append(Damage(table, file, str(error).removeprefix(file).strip()))
+        except (pa.ArrowException, OSError) as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            found.append(Damage(table, file, f"is no whole Parquet file ({reason})"))
+    return found
+
+
+def _gaps(folder: Folder, table: str) -> list[Damage]:
+    """Appends that no file holds: files are numbered without a gap, so one was taken away."""
+    spans = []
+    for name in folder.files(f"tables/{table}"):
+        first, dash, last = name.removesuffix(".parquet").partition("-")
+        if name.endswith(".parquet") and dash and first.isdigit() and last.isdigit():
+            spans.append((int(first), int(last)))
+    found, next_number = [], 0
+    for begin, end in sorted(spans):
+        if begin > next_number:
+            file = f"tables/{table}/{next_number:08d}-{begin - 1:08d}.parquet"
+            found.append(Damage(table, file, "is missing"))
+        next_number = max(next_number, end + 1)
+    return found
+
+
+def _without_metric(tables: Mapping[str, pa.Table], metric: str) -> list[Damage]:
+    """Trials that ended well and whose epochs are there, but none with the study's metric."""
+    reports, column = tables["reports"], f"valid_{metric}"
+    done = {
+        name
+        for name, outcome in last_events(tables["trials"]).items()
+        if outcome.state is TrialState.DONE
+    }
+    there = pc.fill_null(pc.is_finite(reports[column]), fill_value=False)
+    # A constant prediction has no correlation: there no value is what was measured.
+    known = reports.filter(pc.or_(there, reports["collapsed"]))
+    lost = (done & _trials(reports)) - _trials(known)
+    if not lost:
+        return []
+    reason = f"has no {column} for {len(lost)} of {len(done)} complete trials ({min(lost)}"
+    reason += ", …)" if len(lost) > 1 else ")"
+    gone = "they are missing from curves, from the best so far and from what parameters do"
+    return [Damage("reports", "tables/reports", reason, gone)]
+
+
+def _trials(reports: pa.Table) -> set[str]:
+    return set(pc.unique(reports["trial_id"]).to_pylist())
+
+
+def _without_labels(predictions: pa.Table) -> list[Damage]:
+    """Splits of which not one label is there."""
+    splits = set(pc.unique(predictions["split"]).to_pylist())
+    labelled = predictions.filter(pc.is_valid(predictions["label"]))
+    gone = "no run can be scored on it, so nothing can be compared there"
+    return [
+        Damage("predictions", "tables/predictions", f"has no label of the {split} split", gone)
+        for split in sorted(splits - set(pc.unique(labelled["split"]).to_pylist()))
+    ]

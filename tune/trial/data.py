@@ -1,0 +1,165 @@
+"""The data of a study, on the driver: checked before anything starts, prepared once for all."""
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from hscl.config import Config
+from hscl.errors import InputError
+from tune.study.spec import StudySpec
+from tune.tables.storage import open_folder
+
+__all__ = ["HsclData", "StudyData", "local_copy"]
+
+_MOST = 32
+
+
+class StudyData(Protocol):
+    """What a study is trained on."""
+
+    @property
+    def where(self) -> str:
+        """A path or URI that every worker can read."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other data."""
+
+    def check(self, spec: StudySpec) -> None:
+        """Refuse a study that these data can't serve; nothing is trained."""
+
+    def key(self, config: Config) -> str:
+        """Configurations with equal keys share what `prepare` returns."""
+
+    def prepare(self, config: Config) -> Any:
+        """What the workers of such configurations read: train and valid, never test."""
+
+
+class HsclData:
+    """A data set file of `hscl data convert`.
+
+    Raises:
+        InputError: It is missing, foreign or damaged.
+    """
+
+    def __init__(self, where: str) -> None:
+        from hscl.data.dataset import Dataset  # noqa: PLC0415 - heavy
+
+        self.where = where
+        self._dataset = Dataset.open(local_copy(where))
+        self.digest = self._dataset.digest
+
+    def check(self, spec: StudySpec) -> None:
+        """Build every network that the study names, and count what each split must have.
+
+        Raises:
+            InputError: A split is missing or without labels, a modality is missing, or a head
+                count does not divide its width.
+        """
+        sizes = self._dataset.split_sizes()
+        needed = ["train", "valid"] + (["test"] if spec.opens_test else [])
+        for name in needed:
+            if not sizes.get(name):
+                there = ", ".join(f"{key} ({count})" for key, count in sizes.items()) or "none"
+                why = "confirm ends on it" if name == "test" else "a search needs it"
+                raise InputError(
+                    f"{self.where} must have a split {name!r}, as {why}; its splits: {there}"
+                )
+        if spec.opens_test:
+            self._check_labels_of_test()
+        self._check_networks(spec)
+
+    def key(self, config: Config) -> str:
+        """The text encoder and how it is used."""
+        from hscl.training.prepared import preparation_key  # noqa: PLC0415
+
+        return preparation_key(config)
+
+    def prepare(self, config: Config) -> Any:
+        """Train and valid as numbers; frozen text features are computed once and cached."""
+        from hscl.training.prepared import prepare  # noqa: PLC0415
+
+        return prepare(self._dataset, config)
+
+    def test_lengths(self, spec: StudySpec) -> tuple[int, ...] | None:
+        """How many utterances each video of test has; None where the study never opens it."""
+        if not spec.opens_test:
+            return None
+        table = self._dataset.table.select(["split", "video"]).to_pydict()
+        rows = zip(table["split"], table["video"], strict=True)
+        return tuple(Counter(video for split, video in rows if split == "test").values())
+
+    def _check_labels_of_test(self) -> None:
+        # Whether they are there, not what they are.
+        table = self._dataset.table.select(["split", "label"])
+        rows = zip(table["split"].to_pylist(), table["label"].is_null().to_pylist(), strict=True)
+        missing = sum(null for split, null in rows if split == "test")
+        if missing:
+            raise InputError(
+                f"every test utterance of {self.where} must have a label, as confirm ends on "
+                f"them, but {missing} have none; label them, or set confirm.seeds = 0"
+            )
+
+    def _check_networks(self, spec: StudySpec) -> None:
+        from hscl.model.batch import Widths  # noqa: PLC0415
+        from hscl.model.network import HsclNetwork  # noqa: PLC0415
+        from hscl.model.text_encoder import text_width  # noqa: PLC0415
+
+        configs = [point.config for point in spec.start_points]
+        for name, distribution in spec.space.items():
+            if name.startswith("model."):
+                options = distribution.options() or ()
+                # Each takes a moment to build, and in a range a misfit is among the first few.
+                tried = dict.fromkeys([*options[:_MOST], *options[-1:]])
+                configs += [spec.base.with_overrides({name: option}) for option in tried]
+        for config in configs:
+            widths = Widths(
+                text=text_width(config.model.text),
+                audio=self._dataset.audio_width,
+                vision=self._dataset.vision_width,
+            )
+            HsclNetwork(config.model, widths, None)
+
+
+def local_copy(where: str) -> Path:
+    """The data set's file on this machine.
+
+    Args:
+        where: A path, or a URI such as `s3://bucket/mosi.arrow`.
+
+    Returns:
+        The path itself, or that of a copy under `$HSCL_CACHE` (default `~/.cache/hscl`), which is
+        made when there is none yet of this very file. Several processes may ask at once.
+
+    Raises:
+        InputError: There is no such file, or it can't be read.
+    """
+    if "://" not in where:
+        return Path(where)
+    address, _, query = where.partition("?")
+    parent, _, name = address.rpartition("/")
+    folder = open_folder(f"{parent}?{query}" if query else parent)
+    if folder.local is not None:
+        return folder.local / name
+    try:
+        info = folder.filesystem.get_file_info(folder.full(name))
+        if not info.is_file:
+            raise InputError(f"{where} must be a data set's file, but there is none")
+        state = f"{where}\n{info.size}\n{info.mtime_ns}"
+        cache = Path(os.environ.get("HSCL_CACHE", "~/.cache/hscl")).expanduser() / "data"
+        copy = cache / f"{hashlib.sha256(state.encode()).hexdigest()[:24]}-{Path(name).name}"
+        if not copy.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            unfinished = copy.with_name(f".{copy.name}.{os.getpid()}")
+            with folder.open(name) as stream, pa.OSFile(str(unfinished), "wb") as file:
+                while block := stream.read(1 << 24):
+                    file.write(block)
+            unfinished.replace(copy)
+    except OSError as error:
+        message = f"{where} must be readable, but: {str(error).splitlines()[0]}"
+        raise InputError(message) from error
+    return copy

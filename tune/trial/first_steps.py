@@ -1,0 +1,63 @@
+"""Times a study's own first steps, to say beforehand how long it will take."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from tune.study.spec import StudySpec
+
+__all__ = ["time_first_steps"]
+
+_STEPS = 6  # of the default configuration; the first epoch of them warms up and is not counted
+
+
+def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
+    """Train the default configuration for a few steps, on the node that this runs on.
+
+    Args:
+        spec: The study.
+        data: Where the data are.
+
+    Returns:
+        `seconds_per_epoch`, scaled up to all of train and valid, and `peak_memory` in bytes.
+    """
+    import torch  # noqa: PLC0415 - on a node only
+
+    from hscl.data.dataset import Dataset  # noqa: PLC0415
+    from hscl.training.loop import Training  # noqa: PLC0415
+    from hscl.training.prepared import prepare  # noqa: PLC0415
+    from tune.trial.data import local_copy  # noqa: PLC0415
+
+    torch.set_num_threads(max(1, int(spec.resources.cpus)))
+    config = spec.base.with_overrides({"train.epochs": 2})
+    whole = prepare(Dataset.open(local_copy(data)), config)
+    count = len(whole.train)
+    few = min(count, _STEPS * config.train.batch_size)
+    share = few / count
+    valid = whole.valid and _first(whole.valid, max(1, round(share * len(whole.valid))))
+    part = replace(whole, train=_first(whole.train, few), valid=valid)
+    began = time.monotonic()
+    *_, last = Training(config, part, seed=0, metric=spec.study.metric)
+    return {
+        "seconds_per_epoch": last.seconds / share,
+        "peak_memory": float(last.peak_memory),
+        "took": time.monotonic() - began,
+    }
+
+
+def _first(split: Any, count: int) -> Any:
+    """The first utterances of a prepared split."""
+    rows = range(count)
+
+    def taken(ragged: Any) -> Any:
+        return None if ragged is None else ragged.take(list(rows))
+
+    return replace(
+        split,
+        videos=split.videos[:count],
+        utterances=split.utterances[:count],
+        labels=None if split.labels is None else split.labels[:count],
+        text=taken(split.text),
+        audio=taken(split.audio),
+        vision=taken(split.vision),
+    )

@@ -1,0 +1,40 @@
+"""What a worker has to say, as columns of the tables."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tune.tables.schemas import LOSSES, METRICS
+from tune.trial.workload import EpochLike, SplitLike
+
+__all__ = ["prediction_table", "report_row"]
+
+
+def report_row(report: EpochLike) -> dict[str, Any]:
+    """A report as columns of the `reports` table."""
+    return {
+        "epoch": report.epoch,
+        "finished": report.finished,
+        "collapsed": report.collapsed,
+        **{f"valid_{name}": report.valid.get(name) for name in METRICS},
+        **{f"loss_{name}": report.losses.get(name) for name in LOSSES},
+        "seconds": report.seconds,
+        "steps": report.steps,
+        "peak_memory": report.peak_memory,
+    }
+
+
+def prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
+    """A split's predictions as columns of the `predictions` table, `trial_id` left out."""
+    count = len(split.utterances)
+    labels = np.full(count, np.nan) if split.labels is None else np.asarray(split.labels, float)
+    return pa.table(
+        {
+            "split": pa.array([name] * count, pa.string()),
+            "utterance": pa.array(split.utterances, pa.string()),
+            "video": pa.array(split.videos, pa.string()),
+            "label": pa.array(labels, from_pandas=True),  # NaN becomes null
+            "prediction": np.asarray(predictions, float),
+        }
+    )

@@ -1,0 +1,157 @@
+"""A running study in the terminal: a few live lines, or plain ones where it is no terminal."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tune.engine.driver import View
+from tune.engine.engine import Engine
+from tune.states import TrialState
+from tune.tables.storage import Folder
+from tune.views.summary import Summary, summarise
+
+__all__ = ["Progress", "duration", "render", "trial_words"]
+
+_REDRAW_S = 0.5
+_PLAIN_S = 30.0
+_WINDOW_S = 300.0
+
+
+class Progress(View):
+    """Shows how the study stands while it runs.
+
+    Args:
+        console: Where; its own choice of colours and width.
+        plain_s: Seconds between two plain lines where it is no terminal.
+        opening: Lines to say once, when the study has passed all checks and begins.
+    """
+
+    def __init__(
+        self, console: Console, *, plain_s: float = _PLAIN_S, opening: Sequence[str] = ()
+    ) -> None:
+        self._console = console
+        self._plain_s = plain_s
+        self._opening = opening
+        self._engine: Engine | None = None
+        self._live: Live | None = None
+        self._next = 0.0
+        self._said = ""
+        self._stopping = False
+        self._epochs: deque[tuple[float, int]] = deque()
+
+    def begin(self, engine: Engine, folder: Folder) -> None:
+        """Start drawing."""
+        self._engine = engine
+        self._console.print(f"{engine.spec.study.name} -> {folder.uri}", highlight=False)
+        for line in self._opening:
+            self._console.print(line, highlight=False, soft_wrap=True)
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def tick(self) -> None:
+        """Draw again if it is time, and say at once that a stop was heard."""
+        if self._engine is None:
+            return
+        if self._engine.stopping and not self._stopping:
+            self._stopping = True
+            self._console.print(
+                "stopping: running epochs end and are saved; press Ctrl-C again to stop at once"
+            )
+        now = time.monotonic()
+        if now < self._next:
+            return
+        summary = summarise(self._engine.history, self._rate(now))
+        if self._live is not None:
+            self._live.update(render(summary), refresh=True)
+        elif (line := plain_line(summary)) != self._said:
+            self._said = line
+            self._console.print(line, highlight=False, soft_wrap=True)
+        # With many trials summing up takes a while: never more than a twentieth of the time.
+        cost = time.monotonic() - now
+        self._next = now + max(_REDRAW_S if self._live is not None else self._plain_s, 20 * cost)
+
+    def end(self) -> None:
+        """Leave one line that says how it stands."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._engine is not None:
+            summary = summarise(self._engine.history, self._rate(time.monotonic()))
+            self._console.print(plain_line(summary), highlight=False, soft_wrap=True)
+            self._engine = None
+
+    def _rate(self, now: float) -> float | None:
+        """Epochs per minute over the last minutes of this process."""
+        if self._engine is None:
+            return None
+        self._epochs.append((now, self._engine.history.epochs))
+        while now - self._epochs[0][0] > _WINDOW_S:
+            self._epochs.popleft()
+        since, before = self._epochs[0]
+        if now - since < 1.0:
+            return None
+        return 60 * (self._engine.history.epochs - before) / (now - since) or None
+
+
+def render(summary: Summary) -> RenderableType:
+    """The live lines."""
+    table = Table.grid(padding=(0, 2))
+    for name, most in summary.planned.items():
+        counts = summary.phases[name]
+        ended = sum(n for state, n in counts.items() if state != TrialState.STARTED)
+        active = name == summary.phase
+        table.add_row(
+            Text(name, style="bold" if active else "dim"),
+            ProgressBar(total=max(most, 1), completed=ended, width=24),
+            Text(f"{ended}/{most}", style="" if active else "dim"),
+            Text(trial_words(counts), style="dim"),
+        )
+    return Group(table, *(Text(line) for line in _lines(summary)))
+
+
+def plain_line(summary: Summary) -> str:
+    """Everything in one line, for logs."""
+    phase = summary.phase or "begins"
+    parts = [f"{phase}: {trial_words(summary.trials)}", *_lines(summary)]
+    return " · ".join(part for part in parts if part)
+
+
+def trial_words(counts: dict[str, int]) -> str:
+    """Such as `2 running, 5 done, 3 pruned`."""
+    words = {"started": "running"}
+    shown = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
+    return ", ".join(shown) or "no trials yet"
+
+
+def duration(seconds: float) -> str:
+    """Such as `2 h 05 min`, `7 min`, `40 s`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _lines(summary: Summary) -> list[str]:
+    lines = []
+    if summary.best is not None:
+        text = f"best valid {summary.metric} {summary.best.in_words()}, {summary.best.name}"
+        if summary.default is not None:
+            text += f"; default {summary.default.in_words()}"
+        lines.append(text)
+    rate = summary.epochs_per_minute
+    speed = f"{summary.epochs} epochs"
+    if rate:
+        speed += f", {rate:.3g} a minute"
+    if summary.eta_s is not None:
+        speed += f", about {duration(summary.eta_s)} left"
+    lines.append(speed)
+    if summary.last_error:
+        lines.append(f"last failure: {summary.last_error[:160]}")
+    return lines

@@ -1,0 +1,63 @@
+"""A study folder, opened to be read: by Python, by `hscl status`, while it runs or afterwards."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune.tables.lock import holder_of
+from tune.tables.reading import StudyTables, open_tables
+from tune.views.summary import events_rate, summarise
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from tune.evidence.comparison import StudyComparison
+
+__all__ = ["Study", "open_study"]
+
+
+class Study(StudyTables):
+    """What a study's folder holds, and what may be said about it."""
+
+    def comparison(self) -> "StudyComparison | None":
+        """What may be said about its configurations now; None where nothing can be compared."""
+        from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
+
+        return gather(self.folder).comparison
+
+    def figures(self, *, dark: bool = False) -> "dict[str, go.Figure]":
+        """The figures of `hscl report` by name, as Plotly figures.
+
+        Args:
+            dark: In the dark palette.
+        """
+        from tune.charts.figures import figures_of  # noqa: PLC0415 - plotly takes a while to load
+        from tune.evidence.gather import gather  # noqa: PLC0415
+
+        return figures_of(gather(self.folder), dark=dark)
+
+    def status(self) -> dict[str, Any]:
+        """How the study stands, as plain values; see `tune.views.summary.Summary`.
+
+        `driver` says who holds its lock file (a process that was killed may still stand there),
+        `last_event` when anything was last written, both None where there is nothing.
+        """
+        events = self.table("trials", events=True).to_pylist()
+        summary = summarise(self.history, events_rate(events, self.history))
+        last = events[-1]["time"].isoformat() if events else None
+        return summary.to_dict() | {"last_event": last, "driver": holder_of(self.folder)}
+
+
+def open_study(where: str | Path) -> Study:
+    """Open a study to read it.
+
+    Args:
+        where: Its folder, as a path or URI.
+
+    Returns:
+        The study.
+
+    Raises:
+        InputError: There is no study.
+    """  # noqa: DOC502 - raised by open_tables
+    tables = open_tables(where)
+    return Study(tables.folder, tables.spec)

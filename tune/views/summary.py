@@ -1,0 +1,242 @@
+"""How a study stands, from its tables alone: what progress and `hscl status` show."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from tune.states import Kind, Phase, TrialState
+from tune.study.size import plan_study
+from tune.tables.history import History
+from tune.tables.records import ConfigRecord, TrialRecord, config_label
+
+__all__ = ["Standing", "Summary", "events_rate", "summarise"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How good a configuration looks on valid.
+
+    Attributes:
+        config_id: Which.
+        name: What output calls it.
+        number: Its place in the order of proposal.
+        phase: Whose trials the value comes from.
+        value: Mean best valid metric over its complete trials of that phase.
+        spread: Their standard deviation; None with fewer than two.
+        seeds: How many they are.
+    """
+
+    config_id: str
+    name: str
+    number: int
+    phase: Phase
+    value: float
+    spread: float | None
+    seeds: int
+
+    def in_words(self) -> str:
+        """Such as `0.7421 ± 0.0080 (4 seeds)`."""
+        if self.spread is None:
+            return f"{self.value:.4f} (one seed)"
+        return f"{self.value:.4f} ± {self.spread:.4f} ({self.seeds} seeds)"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a study stands.
+
+    Attributes:
+        study: Its name.
+        metric: What is compared.
+        phase: The phase that was begun last; None before the first.
+        state: "not begun", "unfinished", "done" or "gave up".
+        note: Why it is over, where that isn't plain.
+        trials: Number of trials by state; "started" are those without an end.
+        phases: The same for each phase.
+        planned: Trainings that each phase has at most.
+        epochs: Epochs so far.
+        configurations: Proposed so far.
+        best: The best so far other than the default.
+        default: The default on the same trials.
+        winner: Once it is chosen.
+        last_error: Of the trial that failed last.
+        epochs_per_minute: As measured lately.
+        eta_s: Seconds until the study is over, if all goes on like this.
+    """
+
+    study: str
+    metric: str
+    phase: Phase | None
+    state: str
+    note: str
+    trials: dict[str, int]
+    phases: dict[str, dict[str, int]]
+    planned: dict[str, int]
+    epochs: int
+    configurations: int
+    best: Standing | None
+    default: Standing | None
+    winner: str | None
+    last_error: str | None
+    epochs_per_minute: float | None
+    eta_s: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def summarise(history: History, epochs_per_minute: float | None = None) -> Summary:
+    """Sum a study up.
+
+    Args:
+        history: All its rows.
+        epochs_per_minute: As measured, for the time that is left.
+
+    Returns:
+        The summary.
+    """
+    spec = history.spec
+    begun = history.plan_rows(Kind.PHASE_BEGUN)
+    phase = Phase(begun[-1]["phase"]) if begun else None
+    plan = plan_study(spec, history.earlier_seeds)
+    looks = max(1, len(history.plan_rows(Kind.LOOK)))
+    planned = {
+        str(part.phase): part.trainings * (looks if part.phase is Phase.CONFIRM else 1)
+        for part in plan.phases
+    }
+    if history.plan_rows(Kind.BUDGET_REACHED) or history.plan_rows(Kind.SPACE_EXHAUSTED):
+        planned[Phase.SCREEN] = len(history.screen_trials)
+    phases: dict[str, dict[str, int]] = {name: _no_trials() for name in planned}
+    for trial in history.trials.values():
+        counts = phases.setdefault(trial.phase, _no_trials())
+        counts[trial.state] += 1
+    total = {str(s): sum(counts[s] for counts in phases.values()) for s in TrialState}
+    winners = [row["config_id"] for row in history.plan_rows(Kind.WINNER)]
+    state, note = _state(history)
+    left = None if state in {"done", "gave up"} else _epochs_left(history, phases, planned)
+    best, default = _standings(history, phase)
+    failed = [t for t in history.trials.values() if t.state is TrialState.FAILED]
+    return Summary(
+        study=spec.study.name,
+        metric=spec.study.metric,
+        phase=phase,
+        state=state,
+        note=note,
+        trials=total,
+        phases=phases,
+        planned=planned,
+        epochs=history.epochs,
+        configurations=len(history.configs),
+        best=best,
+        default=default,
+        winner=winners[-1] if winners else None,
+        last_error=failed[-1].error if failed else None,
+        epochs_per_minute=epochs_per_minute,
+        eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
+    )
+
+
+def events_rate(events: Sequence[Mapping[str, Any]], history: History) -> float | None:
+    """Epochs per minute over the trials that ended last.
+
+    Args:
+        events: Rows of `trials`, in order.
+        history: The same study.
+
+    Returns:
+        The rate; None before anything ended.
+    """
+    started: dict[str, datetime] = {}
+    ends: list[tuple[str, datetime]] = []
+    for event in events:
+        if event["state"] == TrialState.STARTED:
+            started[event["trial_id"]] = event["time"]
+        elif event["trial_id"] in started:
+            ends.append((event["trial_id"], event["time"]))
+    lately = ends[-50:]
+    if not lately:
+        return None
+    began = min(started[trial_id] for trial_id, _ in lately)
+    minutes = (lately[-1][1] - began).total_seconds() / 60
+    epochs = sum(history.trials[trial_id].epoch for trial_id, _ in lately)
+    return epochs / minutes if minutes > 0 else None
+
+
+def _no_trials() -> dict[str, int]:
+    return {str(state): 0 for state in TrialState}
+
+
+def _state(history: History) -> tuple[str, str]:
+    from tune.planner.phases import Done, next_step  # noqa: PLC0415 - scipy, which a driver has anyway
+
+    if not history.plan_rows(Kind.PHASE_BEGUN):
+        return "not begun", ""
+    step = next_step(history.spec, history, frozenset())
+    if isinstance(step, Done):
+        return ("gave up" if step.gave_up else "done"), step.note
+    return "unfinished", ""
+
+
+def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, Standing | None]:
+    """The best and the default, on the latest phase that has complete trials of both kinds."""
+    default = history.default
+    if default is None or phase is None:
+        return None, None
+    # A table has one phase; else the race says more than the screen, and confirm is no choice.
+    order = [Phase.CONFIRM] if history.spec.is_table else [Phase.RACE, Phase.SCREEN]
+    for source in order:
+        found = [s for c in history.configs.values() if (s := _standing(history, c, source))]
+        others = [one for one in found if one.number > 0]
+        if others:
+            most = max(one.seeds for one in others)
+            equal = [one for one in others if one.seeds == most]
+            best = min(equal, key=lambda one: history.sign * one.value)
+            theirs = next((one for one in found if one.number == 0), None)
+            return best, theirs
+    return None, None
+
+
+def _standing(history: History, config: ConfigRecord, phase: Phase) -> Standing | None:
+    values = [t.value for t in _trials(history, config, phase) if t.value is not None]
+    if not values:
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    name = config_label(config.number, config.name, history.spec.default_label)
+    return Standing(
+        config.config_id, name, config.number, phase, statistics.fmean(values), spread, len(values)
+    )
+
+
+def _trials(history: History, config: ConfigRecord, phase: Phase) -> list[TrialRecord]:
+    if phase is Phase.SCREEN:
+        trial = history.screen_trials.get(config.config_id)
+        trials = [] if trial is None else [trial]
+    else:
+        rows = history.plan_rows(Kind.SEEDS, phase)
+        seeds = [seed for row in rows for seed in row["seeds"]]
+        found = (history.trial_of(config.config_id, seed) for seed in seeds)
+        trials = [trial for trial in found if trial is not None]
+    return [trial for trial in trials if trial.state is TrialState.DONE]
+
+
+def _epochs_left(
+    history: History, phases: Mapping[str, Mapping[str, int]], planned: Mapping[str, int]
+) -> float:
+    """Epochs that are still to come, if trials go on being as long as they were."""
+    left = 0.0
+    longest = history.spec.longest_trial
+    lengths: dict[str, list[int]] = {name: [] for name in planned}
+    for trial in history.trials.values():
+        if trial.ended:
+            lengths.setdefault(trial.phase, []).append(trial.epoch)
+    complete = [n for name, some in lengths.items() if name != Phase.SCREEN for n in some]
+    for name, most in planned.items():
+        known = lengths[name] or ([] if name == Phase.SCREEN else complete)
+        length = statistics.fmean(known) if known else longest
+        ended = sum(n for state, n in phases[name].items() if state != TrialState.STARTED)
+        left += max(0, most - ended) * length
+    done = sum(trial.epoch for trial in history.open.values())
+    return max(0.0, left - done)
