@@ -139,11 +139,11 @@ def compare_study(
     primary = None
     if main is not None:
         primary = judge(compare_pair(runs, main, metric, rules, rng=rng), rules)
-    role = Role.REFERENCE if spec.is_table else Role.SECONDARY
+    role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
     secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
     # A table for a paper has all metrics of every finalist, each against the default.
     finalists = [pair for pair in others if pair[1] == state.reference]
-    shown = [main, *finalists] if main is not None else others if spec.is_table else []
+    shown = [main, *finalists] if main is not None else others if spec.compares_all else []
     metrics = [
         judge(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
         for pair in shown

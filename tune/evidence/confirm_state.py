@@ -137,7 +137,7 @@ def _stage(
     if looks:
         seeds = tuple(seed for row in looks for seed in row["seeds"])
         finalists = [row["config_id"] for row in plan.of(Kind.FINALIST, Phase.CONFIRM)]
-        members = config_ids if spec.is_table else finalists
+        members = config_ids if spec.compares_all else finalists
         return Phase.CONFIRM, seeds, tuple(members)
     race = plan.of(Kind.PHASE_BEGUN, Phase.RACE)
     if race:
@@ -151,7 +151,7 @@ def _primary(
 ) -> tuple[str, str] | None:
     for row in plan.of(Kind.PRIMARY):
         return row["config_id"], row["other_config_id"]
-    if spec.is_table or winner is None or reference is None:
+    if spec.compares_all or winner is None or reference is None:
         return None
     return winner, reference
 
@@ -196,7 +196,7 @@ def _notes(
             f"Look {complete + 1} is open: {progress}; until all have, what is said rests on the "
             "seeds before it."
         )
-    if not spec.is_table and spec.confirm.seeds in {0, ()}:
+    if not spec.compares_all and spec.confirm.seeds in {0, ()}:
         notes.append("confirm.seeds = 0: this study never opens test and confirms nothing.")
     notes += [
         f"On choosing the winner: {_neutral(row['note'])}."

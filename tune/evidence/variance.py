@@ -108,7 +108,7 @@ def analyse_variance(
     seed = _seed_spread(runs)
     if spec.sampler.kind == "grid":
         return _of_grid(spec, tables, runs, seed)
-    if spec.is_table:
+    if spec.compares_all:
         note = "A list has no space whose parameters could be compared; see the comparisons."
         return VarianceReport(spec.study.metric, seed, (), (), 0, 0, (note,))
     return _of_search(spec, tables, runs, seed, rng)

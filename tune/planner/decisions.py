@@ -51,13 +51,15 @@ def begin_study(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
     """All seeds, fixed before anything runs, and the first phase."""
     confirm = [seed for look in seeds.looks for seed in look]
     rows = (
-        [] if spec.is_table else [plan_row(Kind.SEEDS, phase=Phase.SCREEN, seeds=[seeds.screen])]
+        []
+        if spec.compares_all
+        else [plan_row(Kind.SEEDS, phase=Phase.SCREEN, seeds=[seeds.screen])]
     )
     if seeds.race:
         rows.append(plan_row(Kind.SEEDS, phase=Phase.RACE, seeds=seeds.race))
     if confirm:
         rows.append(plan_row(Kind.SEEDS, phase=Phase.CONFIRM, seeds=confirm))
-    if spec.is_table:
+    if spec.compares_all:
         note = f"{spec.sampler.trials} configurations, all against the default"
         return rows + _open_confirm(seeds, note)
     note = f"at most {spec.sampler.trials} configurations on one seed"

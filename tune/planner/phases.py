@@ -121,7 +121,7 @@ def next_step(  # noqa: PLR0911 - one return a phase
     seeds = spec.seed_plan(history.earlier_seeds)
     if not history.plan_rows(Kind.PHASE_BEGUN):
         return Decide(begin_study(spec, seeds))
-    if spec.is_table:
+    if spec.compares_all:
         return _table(spec, history)
     if history.plan_rows(Kind.WINNER):
         return _confirm(history)

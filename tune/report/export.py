@@ -139,7 +139,7 @@ def _winner(spec: StudySpec, plan: pa.Table, compared: Compared) -> str:
     winner = compared.comparison.winner
     if winner is not None:
         return winner
-    if spec.is_table:
+    if spec.compares_all:
         raise InputError(
             f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
             "with the reference and chooses none; say which one: --config ID"

@@ -44,7 +44,7 @@ def headline_of(evidence: Evidence) -> str:
         return f"The study gave up: {gave_up[-1].rstrip('.')}."
     if (why := without_winner(evidence.tables["plan"])) is not None:
         return f"The study is over without a winner: {why}."
-    if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
+    if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
     if compared.primary is not None and compared.closed:
         return _primary_headline(evidence, compared.primary)

@@ -52,7 +52,7 @@ def _limits(evidence: Evidence) -> Iterable[str]:
                 f"{compared.looks} looks were declared and {compared.looks_taken} taken; each has "
                 "its share of the 5 % of false claims."
             )
-    if not spec.is_table:
+    if not spec.compares_all:
         yield (
             "The screen ran each configuration on one and the same seed. Its figures show where "
             "to look, not who wins: a seed's luck is in every one of their values."

@@ -40,7 +40,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section
         _comparison(evidence, charts, maps),
         Section(
             "search",
-            "How the trainings went" if evidence.spec.is_table else "How the search went",
+            "How the trainings went" if evidence.spec.compares_all else "How the search went",
             charts=tuple(charts[name] for name in _SEARCH if name in charts),
         ),
         Section(
@@ -74,7 +74,7 @@ def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[
     if compared is None:
         return Section("comparison", "The comparison", paragraphs=(evidence.why_not,))
     title = "The comparison"
-    if evidence.spec.is_table:
+    if evidence.spec.compares_all:
         title = "The grid" if maps else "The ablations"
     details: tuple[str, ...] = ()
     if compared.primary is not None:
@@ -93,7 +93,7 @@ def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[
 def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterable[Table]:
     if not compared.configs:
         return
-    if evidence.spec.is_table:
+    if evidence.spec.compares_all:
         yield ablation_table(evidence, compared)
     else:
         yield _runs_table(evidence, compared)
@@ -102,7 +102,7 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
     if compared.other_metrics:
         yield (
             _metrics_by_row(evidence, compared)
-            if evidence.spec.is_table
+            if evidence.spec.compares_all
             # The first pair is the primary one; further finalists have theirs in hscl compare.
             else _metrics_of_pair(evidence, compared.other_metrics[: len(METRICS) - 1])
         )

@@ -51,7 +51,7 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
     plan = plan_study(spec)
     # In a table Holm gives the first of its comparisons this level; one that alone differs has
     # no better one.
-    alpha = 0.05 / plan.looks / (max(1, plan.comparisons) if spec.is_table else 1)
+    alpha = 0.05 / plan.looks / (max(1, plan.comparisons) if spec.compares_all else 1)
     videos = None if test_lengths is None else len(test_lengths)
     sizes = (plan.pairs, plan.comparisons, alpha, videos)
     if plan.pairs < FEWEST_PAIRS or not plan.comparisons:
@@ -82,7 +82,7 @@ def detection_words(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
             f"  evidence {found.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
         ]
     where = "valid" if found.test_videos is None else "test"
-    many = spec.is_table and found.comparisons > 1
+    many = spec.compares_all and found.comparisons > 1
     each = f" each of {found.comparisons} comparisons," if many else ""
     lines = [
         (

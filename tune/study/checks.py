@@ -123,7 +123,7 @@ def _epochs(spec: StudySpec) -> list[str]:
 
 
 def _kept(spec: StudySpec) -> list[str]:
-    if spec.is_table:
+    if spec.compares_all:
         return []
     race, confirm = spec.race, spec.confirm
     # The default may run alone, whatever would be kept of others.
@@ -149,14 +149,14 @@ def _seeds(spec: StudySpec) -> list[str]:
 
 
 def _table(spec: StudySpec) -> list[str]:
-    if spec.is_table and spec.confirm.seeds in {0, ()}:
+    if spec.compares_all and spec.confirm.seeds in {0, ()}:
         return [f"confirm.seeds must be at least 1 for sampler {spec.sampler.kind!r}"]
     return []
 
 
 def _budget(spec: StudySpec) -> list[str]:
     budget = spec.budget
-    if spec.is_table:
+    if spec.compares_all:
         if budget.epochs or budget.hours:
             none = f"sampler {spec.sampler.kind!r} has none"
             return [f"[budget] shortens the screen, but {none}; remove [budget]"]

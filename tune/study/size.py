@@ -145,7 +145,7 @@ def _phases(spec: StudySpec, seeds: SeedPlan) -> tuple[PhasePlan, ...]:
         return PhasePlan(phase, configurations, on, trainings, trainings * longest)
 
     look = seeds.looks[0]
-    if spec.is_table:
+    if spec.compares_all:
         return (plan(Phase.CONFIRM, trials, look),)
     phases = [plan(Phase.SCREEN, trials, (seeds.screen,))]
     entering = trials - 1

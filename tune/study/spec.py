@@ -98,7 +98,7 @@ class StudySpec(Section):
         return MODE[self.study.metric]
 
     @property
-    def is_table(self) -> bool:
+    def compares_all(self) -> bool:
         """Whether every configuration simply runs on all confirm seeds (`list` and `grid`)."""
         return self.sampler.kind in {"list", "grid"}
 

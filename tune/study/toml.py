@@ -139,7 +139,7 @@ class _Reader:
         self.mistakes += find_mistakes(draft, set(complete))
         if self.mistakes:
             return None
-        if draft.is_table:
+        if draft.compares_all:
             trials = len(draft.table_points)
             sampler = draft.sampler.model_copy(update={"trials": trials})
             return draft.model_copy(update={"sampler": sampler})

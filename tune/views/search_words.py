@@ -91,7 +91,7 @@ def ending_words(study: Study) -> list[str]:
         "who beats whom, and how surely": f"hscl compare {where}",
         "one page with plots": f"hscl report {where}",
     }
-    if not study.spec.is_table and history.plan_rows(Kind.WINNER):
+    if not study.spec.compares_all and history.plan_rows(Kind.WINNER):
         nexts["the winner with its evidence"] = f"hscl export {where} --out best.toml"
     if study.folder.local is not None:
         nexts["curves"] = f"tensorboard --logdir {where}/tensorboard"
