@@ -64,3 +64,19 @@ def test_shares_that_ray_does_not_know_are_refused(wrong: dict[str, float]) -> N
         ResourcesSection(**wrong)  # type: ignore[arg-type]
     assert ResourcesSection(cpus=0.5, gpus=2.0).gpus == 2.0
     assert ResourcesSection(gpus=0.25).gpus == 0.25
+
+
+@pytest.mark.parametrize("none", [0, ()])
+def test_a_phase_without_seeds_does_not_take_place(none: int | tuple[int, ...]) -> None:
+    assert not RaceSection(seeds=none).takes_place
+    assert not ConfirmSection(seeds=none).takes_place
+    assert RaceSection(seeds=1).takes_place
+    assert ConfirmSection(seeds=(0,)).takes_place
+
+
+def test_a_phase_counts_its_seeds_and_keeps_no_more_than_there_are() -> None:
+    assert RaceSection(seeds=(7, 8, 9)).seed_count == RaceSection(seeds=3).seed_count == 3
+    assert ConfirmSection(seeds=(1, 2, 3, 4), looks=2).seeds_a_look == 2
+    assert ConfirmSection(seeds=4, looks=2).seeds_a_look == 4
+    assert [RaceSection(keep=4).kept_of(n) for n in (0, 3, 9)] == [0, 3, 4]
+    assert RaceSection(keep="all").kept_of(9) == 9

@@ -196,7 +196,7 @@ def _notes(
             f"Look {complete + 1} is open: {progress}; until all have, what is said rests on the "
             "seeds before it."
         )
-    if not spec.compares_all and spec.confirm.seeds in {0, ()}:
+    if not (spec.compares_all or spec.confirm.takes_place):
         notes.append("confirm.seeds = 0: this study never opens test and confirms nothing.")
     notes += [
         f"On choosing the winner: {_neutral(row['note'])}."

@@ -195,7 +195,7 @@ def _finished(spec: StudySpec, plan: pa.Table, comparison: StudyComparison | Non
     kinds: list[str] = plan["kind"].to_pylist()
     if Kind.GAVE_UP in kinds or without_winner(plan) is not None:
         return True
-    if spec.confirm.seeds in {0, ()} and not spec.compares_all:
+    if not (spec.confirm.takes_place or spec.compares_all):
         return Kind.WINNER in kinds
     if comparison is None or not comparison.closed:
         return False

@@ -128,14 +128,14 @@ def _kept(spec: StudySpec) -> list[str]:
     race, confirm = spec.race, spec.confirm
     # The default may run alone, whatever would be kept of others.
     others, screened = max(1, spec.sampler.trials - 1), "the sampler.trials besides the default"
-    raced = race.seeds not in {0, ()}
+    raced = race.takes_place
     mistakes = []
     if raced and race.keep != "all" and race.keep > others:
         mistakes.append(f"race.keep must be at most {others}, {screened}, but is {race.keep}")
     limit, name = others, screened
     if raced and race.keep != "all":
         limit, name = race.keep, "race.keep"
-    if confirm.seeds not in {0, ()} and confirm.keep != "all" and confirm.keep > limit:
+    if confirm.takes_place and confirm.keep != "all" and confirm.keep > limit:
         mistakes.append(f"confirm.keep must be at most {limit}, {name}, but is {confirm.keep}")
     return mistakes
 
@@ -149,7 +149,7 @@ def _seeds(spec: StudySpec) -> list[str]:
 
 
 def _table(spec: StudySpec) -> list[str]:
-    if spec.compares_all and spec.confirm.seeds in {0, ()}:
+    if spec.compares_all and not spec.confirm.takes_place:
         return [f"confirm.seeds must be at least 1 for sampler {spec.sampler.kind!r}"]
     return []
 

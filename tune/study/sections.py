@@ -89,7 +89,28 @@ class SchedulerSection(Section):
     """Each rung is so many times the one before; one in so many goes on."""
 
 
-class RaceSection(Section):
+class _Seeded(Section):
+    """A phase that runs its configurations on several seeds."""
+
+    keep: Keep
+    seeds: Seeds
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether the phase has any seeds; without, it is left out."""
+        return self.seed_count > 0
+
+    @property
+    def seed_count(self) -> int:
+        """How many seeds `seeds` asks for."""
+        return self.seeds if isinstance(self.seeds, int) else len(self.seeds)
+
+    def kept_of(self, others: int) -> int:
+        """How many of these configurations, the default aside, the phase takes."""
+        return others if self.keep == "all" else min(self.keep, others)
+
+
+class RaceSection(_Seeded):
     """[race]: several seeds for the best of the screen."""
 
     keep: Keep = 4
@@ -98,7 +119,7 @@ class RaceSection(Section):
     """How many seeds, or which. 0: no race."""
 
 
-class ConfirmSection(Section):
+class ConfirmSection(_Seeded):
     """[confirm]: fresh seeds for the winner and the default; here test is opened."""
 
     keep: Keep = 1
@@ -109,6 +130,11 @@ class ConfirmSection(Section):
     """The largest difference that counts as none, in units of the metric."""
     looks: Annotated[int, Field(ge=1, le=20)] = 1
     """How often the result may be looked at; each look claims at 0.05/looks."""
+
+    @property
+    def seeds_a_look(self) -> int:
+        """How many seeds each look has."""
+        return self.seeds if isinstance(self.seeds, int) else len(self.seeds) // self.looks
 
 
 class BudgetSection(Section):

@@ -105,7 +105,7 @@ class StudySpec(Section):
     @property
     def opens_test(self) -> bool:
         """Whether confirm evaluates test; a grid stays on valid."""
-        return self.confirm.seeds not in {0, ()} and self.sampler.kind != "grid"
+        return self.confirm.takes_place and self.sampler.kind != "grid"
 
     @property
     def digest(self) -> str:
