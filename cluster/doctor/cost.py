@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tune.study.size import plan_study, slots_on
+from tune.study.size import size_of, slots_on
 from tune.study.spec import StudySpec
 from tune.trial.first_steps import time_first_steps
 
@@ -63,15 +63,15 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
     Returns:
         The estimate.
     """
-    plan = plan_study(spec)
+    size = size_of(spec)
     at_once = max(1, sum(slots_on(spec, node) for node in nodes))
     if spec.resources.concurrent:
         at_once = min(at_once, spec.resources.concurrent)
-    usual, most = plan.hours(seconds_per_epoch, at_once)
+    usual, most = size.hours(seconds_per_epoch, at_once)
     return Cost(
-        trials=plan.trainings,
-        epochs=plan.epochs,
-        usual_epochs=plan.usual_epochs,
+        trials=size.trainings,
+        epochs=size.epochs,
+        usual_epochs=size.usual_epochs,
         seconds_per_epoch=seconds_per_epoch,
         at_once=at_once,
         hours=most,

@@ -7,7 +7,7 @@ import pytest
 from hscl.config import PRESETS
 from hscl.errors import InputError
 from tune.study.ready import ready_studies, ready_study
-from tune.study.size import plan_study
+from tune.study.size import size_of
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
@@ -18,10 +18,10 @@ def spec_of(name: str) -> StudySpec:
 
 def test_every_ready_study_can_be_planned_and_says_what_it_is() -> None:
     for study in ready_studies():
-        plan = plan_study(spec_of(study.name))
-        assert plan.trainings > 0
+        size = size_of(spec_of(study.name))
+        assert size.trainings > 0
         assert study.text.startswith(f"# {study.description}\n")
-        assert plan.name == study.name
+        assert size.name == study.name
 
 
 def test_a_name_that_is_near_is_offered() -> None:

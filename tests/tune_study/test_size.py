@@ -1,4 +1,4 @@
-"""The plan in numbers equals what a study does when nothing is stopped."""
+"""The size of a study equals what a study does when nothing is stopped."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from small_study import study
 from hscl.config import Config
 from tune.simulate.study import simulate
 from tune.states import Phase
-from tune.study.size import plan_study, reserved_epochs
+from tune.study.size import reserved_epochs, size_of
 
 
 def improving(config: Config, seed: int, epoch: int) -> float:
@@ -30,51 +30,51 @@ def test_a_study_that_stops_nobody_does_exactly_what_was_planned(
         f"sampler.trials = {trials}\nscheduler.kind = 'none'\n"
         f"race = {{ keep = {keep}, seeds = {race} }}\nconfirm.seeds = {confirm}"
     )
-    plan = plan_study(spec)
+    size = size_of(spec)
     run = simulate(spec, improving)
-    for phase in plan.phases:
+    for phase in size.phases:
         its = [trial for trial in run.history.trials.values() if trial.phase is phase.phase]
         assert len(its) == phase.trainings
         assert sum(trial.epoch for trial in its) == phase.epochs
         assert {trial.seed for trial in its} == set(phase.seeds)
         assert len({trial.config_id for trial in its}) == phase.configurations
-    assert plan.trainings == len(run.history.trials)
-    assert plan.epochs == plan.usual_epochs == len(run.tables["reports"])
-    later = sum(phase.epochs for phase in plan.phases if phase.phase is not Phase.SCREEN)
+    assert size.trainings == len(run.history.trials)
+    assert size.epochs == size.usual_epochs == len(run.tables["reports"])
+    later = sum(phase.epochs for phase in size.phases if phase.phase is not Phase.SCREEN)
     assert later == reserved_epochs(spec, trials - 1)
 
 
 def test_a_table_is_all_confirm() -> None:
-    plan = plan_study(study('[[known]]\n"loss.high" = false', sampler="list"))
-    assert [(p.phase, p.configurations, p.trainings) for p in plan.phases] == [
+    size = size_of(study('[[known]]\n"loss.high" = false', sampler="list"))
+    assert [(p.phase, p.configurations, p.trainings) for p in size.phases] == [
         (Phase.CONFIRM, 2, 6)
     ]
-    assert (plan.pairs, plan.comparisons, plan.opens_test) == (3, 1, True)
+    assert (size.pairs, size.comparisons, size.opens_test) == (3, 1, True)
 
 
 def test_stopping_early_is_what_makes_usual_less_than_most() -> None:
-    plan = plan_study(study(epochs=9))
-    assert plan.rungs == (1, 3)
+    size = size_of(study(epochs=9))
+    assert size.rungs == (1, 3)
     # 1 + 2/3 + 6/9 epochs of 9 on average, for 12 trials.
-    assert plan.epochs - plan.usual_epochs == round(12 * (9 - 7 / 3))
+    assert size.epochs - size.usual_epochs == round(12 * (9 - 7 / 3))
 
 
 def test_a_budget_limits_the_plan() -> None:
-    plan = plan_study(study("budget.epochs = 200"))
-    assert plan.epochs == 200
-    assert plan.usual_epochs <= 200
+    size = size_of(study("budget.epochs = 200"))
+    assert size.epochs == 200
+    assert size.usual_epochs <= 200
 
 
 def test_hours_follow_from_a_measured_epoch() -> None:
-    plan = plan_study(study())
-    usual, most = plan.hours(36.0, concurrent=2)
-    assert most == pytest.approx(plan.epochs * 36 / 3600 / 2)
+    size = size_of(study())
+    usual, most = size.hours(36.0, concurrent=2)
+    assert most == pytest.approx(size.epochs * 36 / 3600 / 2)
     assert usual < most
-    assert plan_study(study("budget.hours = 1.0")).hours(36.0)[1] == 1.0
+    assert size_of(study("budget.hours = 1.0")).hours(36.0)[1] == 1.0
 
 
 def test_seeds_of_an_earlier_study_are_avoided() -> None:
     spec = study()
     used = spec.seed_plan().all
-    seeds = {seed for phase in plan_study(spec, used).phases for seed in phase.seeds}
+    seeds = {seed for phase in size_of(spec, used).phases for seed in phase.seeds}
     assert not seeds & set(used)

@@ -6,13 +6,13 @@ import pytest
 from study_factory import Simulated, write_study
 from synthetic import study
 
-from tune.study.size import plan_study
-from tune.views.search_words import ending_words, plan_words
+from tune.study.size import size_of
+from tune.views.search_words import ending_words, size_lines
 from tune.views.study import open_study
 
 
 def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
-    text = "\n".join(plan_words(plan_study(study()), seconds_per_epoch=3600.0, at_once=2))
+    text = "\n".join(size_lines(size_of(study()), seconds_per_epoch=3600.0, at_once=2))
     seeds = study().seed_plan()
     assert "screen   6 configurations × 1 seed = 6 trainings, at most 24 epochs" in text
     assert "race     3 configurations × 3 seeds = 9 trainings, at most 36 epochs" in text
@@ -22,7 +22,7 @@ def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
     assert "at most 19 trainings, 76 epochs" in text
     assert "at most 38.0 h: 2 at once" in text
     assert "test     opened in confirm" in text
-    closed = "\n".join(plan_words(plan_study(study(confirm={"seeds": 0})), None, 1))
+    closed = "\n".join(size_lines(size_of(study(confirm={"seeds": 0})), None, 1))
     assert "test     never opened" in closed
     assert "measured" not in closed
 
@@ -30,13 +30,13 @@ def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
 def test_a_study_that_spends_little_on_its_screen_is_told_what_more_trials_cost() -> None:
     sizes = {"confirm": {"seeds": 10}, "base": {"train.epochs": 20}}
     few = study(sampler={"kind": "random", "trials": 32}, **sizes)
-    text = "\n".join(plan_words(plan_study(few), None, 1))
+    text = "\n".join(size_lines(size_of(few), None, 1))
     assert "a further configuration takes about " in text
     many = study(sampler={"kind": "random", "trials": 500}, **sizes)
-    assert "  split " not in "\n".join(plan_words(plan_study(many), None, 1))
+    assert "  split " not in "\n".join(size_lines(size_of(many), None, 1))
     known = [{"name": "low", "loss.temperature": 0.1}]
     table = study(sampler={"kind": "list", "trials": 2}, space={}, known=known)
-    assert "  split " not in "\n".join(plan_words(plan_study(table), None, 1))
+    assert "  split " not in "\n".join(size_lines(size_of(table), None, 1))
 
 
 @pytest.mark.parametrize("sampler", ["random", "list"])

@@ -37,7 +37,7 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
 
     spec, data = _read_study(study), HsclData(options["data"])
     if options.pop("dry_run"):
-        _say_plan(spec, data, options, as_json=as_json)
+        _say_size(spec, data, options, as_json=as_json)
         return
     if options["out"] is None:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
@@ -136,33 +136,33 @@ def _refuse_failure(outcome: "Outcome", out: str) -> None:
         )
 
 
-def _say_plan(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json: bool) -> None:
+def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json: bool) -> None:
     """What a search would do, after every check that it would make."""
     from dataclasses import asdict
 
     from tune.engine.ray_session import check_machine
     from tune.simulate.detection import detection, detection_words
-    from tune.study.size import fit_here, plan_study
+    from tune.study.size import fit_here, size_of
     from tune.tables.folder import check_folder
     from tune.tables.storage import open_folder
     from tune.trial.first_steps import time_first_steps
-    from tune.views.search_words import plan_words
+    from tune.views.search_words import size_lines
 
     if options["out"] is not None:
         check_folder(open_folder(options["out"]), spec)
     if options["address"] is None:
         check_machine(spec.resources)
     data.check(spec)
-    plan = plan_study(spec, _used_seeds(spec, data, options))
+    size = size_of(spec, _used_seeds(spec, data, options))
     timed = time_first_steps(spec, data.where)
     at_once = spec.resources.concurrent or fit_here(spec.resources)
     lengths = data.test_lengths(spec)
     if as_json:
-        told = asdict(plan) | {"timed": timed, "at_once": at_once}
+        told = asdict(size) | {"timed": timed, "at_once": at_once}
         told["detects"] = asdict(detection(spec, lengths))
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    lines = plan_words(plan, timed["seconds_per_epoch"], at_once)
+    lines = size_lines(size, timed["seconds_per_epoch"], at_once)
     click.echo("\n".join([*lines, *detection_words(spec, lengths)]))
 
 

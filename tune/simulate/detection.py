@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
-from tune.study.size import plan_study
+from tune.study.size import size_of
 from tune.study.spec import StudySpec
 
 __all__ = ["Detection", "detection", "detection_words"]
@@ -48,22 +48,22 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
         spec: The study.
         test_lengths: Utterances of each test video; None where test stays closed.
     """
-    plan = plan_study(spec)
+    size = size_of(spec)
     # In a table Holm gives the first of its comparisons this level; one that alone differs has
     # no better one.
-    alpha = 0.05 / plan.looks / (max(1, plan.comparisons) if spec.compares_all else 1)
+    alpha = 0.05 / size.looks / (max(1, size.comparisons) if spec.compares_all else 1)
     videos = None if test_lengths is None else len(test_lengths)
-    sizes = (plan.pairs, plan.comparisons, alpha, videos)
-    if plan.pairs < FEWEST_PAIRS or not plan.comparisons:
+    sizes = (size.pairs, size.comparisons, alpha, videos)
+    if size.pairs < FEWEST_PAIRS or not size.comparisons:
         return Detection(*sizes)
-    seed_sds = detectable_in_seed_sds(plan.pairs, alpha)
+    seed_sds = detectable_in_seed_sds(size.pairs, alpha)
     if test_lengths is None or len(test_lengths) < FEWEST_VIDEOS or spec.study.metric != "mae":
-        return Detection(*sizes, seed_sds=seed_sds, margin=plan.margin)
+        return Detection(*sizes, seed_sds=seed_sds, margin=size.margin)
     from tune.simulate.planning import detectable_with  # noqa: PLC0415 - statistics, where needed only
 
-    found = detectable_with(plan.pairs, test_lengths, plan.margin or _MARGIN, alpha)
+    found = detectable_with(size.pairs, test_lengths, size.margin or _MARGIN, alpha)
     return Detection(
-        *sizes, seed_sds, found.difference, found.any_seeds, plan.margin, found.enough
+        *sizes, seed_sds, found.difference, found.any_seeds, size.margin, found.enough
     )
 
 

@@ -10,19 +10,18 @@ from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 
 __all__ = [
-    "PhasePlan",
-    "StudyPlan",
-    "count_seeds",
+    "PhaseSize",
+    "StudySize",
     "fit_here",
-    "plan_study",
     "reserved_epochs",
     "rungs_of",
+    "size_of",
     "slots_on",
 ]
 
 
 @dataclass(frozen=True)
-class PhasePlan:
+class PhaseSize:
     """One phase, at most.
 
     Attributes:
@@ -41,7 +40,7 @@ class PhasePlan:
 
 
 @dataclass(frozen=True)
-class StudyPlan:
+class StudySize:
     """A whole study, at most.
 
     Attributes:
@@ -63,7 +62,7 @@ class StudyPlan:
 
     name: str
     default: str
-    phases: tuple[PhasePlan, ...]
+    phases: tuple[PhaseSize, ...]
     rungs: tuple[int, ...]
     usual_epochs: int
     usual_screened: float
@@ -103,7 +102,7 @@ class StudyPlan:
         return min(self.usual_epochs * each, most), most
 
 
-def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
+def size_of(spec: StudySpec, avoid: Collection[int] = ()) -> StudySize:
     """Count what a study will do.
 
     Args:
@@ -111,7 +110,7 @@ def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
         avoid: Seeds of the study that it is warm-started from.
 
     Returns:
-        The plan in numbers.
+        Its size.
     """
     seeds = spec.seed_plan(avoid)
     phases = _phases(spec, seeds)
@@ -120,7 +119,7 @@ def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
     saved = sum(phase.epochs - phase.trainings * _usual_length(spec, rungs) for phase in screen)
     usual = sum(phase.epochs for phase in phases) - round(saved)
     confirm = [phase for phase in phases if phase.phase is Phase.CONFIRM]
-    return StudyPlan(
+    return StudySize(
         name=spec.study.name,
         default=spec.default_label,
         phases=phases,
@@ -137,24 +136,22 @@ def plan_study(spec: StudySpec, avoid: Collection[int] = ()) -> StudyPlan:
     )
 
 
-def _phases(spec: StudySpec, seeds: SeedPlan) -> tuple[PhasePlan, ...]:
+def _phases(spec: StudySpec, seeds: SeedPlan) -> tuple[PhaseSize, ...]:
     trials, longest = spec.sampler.trials, spec.longest_trial
 
-    def plan(phase: Phase, configurations: int, on: tuple[int, ...]) -> PhasePlan:
+    def size(phase: Phase, configurations: int, on: tuple[int, ...]) -> PhaseSize:
         trainings = configurations * len(on)
-        return PhasePlan(phase, configurations, on, trainings, trainings * longest)
+        return PhaseSize(phase, configurations, on, trainings, trainings * longest)
 
     look = seeds.looks[0]
     if spec.compares_all:
-        return (plan(Phase.CONFIRM, trials, look),)
-    phases = [plan(Phase.SCREEN, trials, (seeds.screen,))]
-    entering = trials - 1
-    if seeds.race and entering:
-        entering = entering if spec.race.keep == "all" else min(spec.race.keep, entering)
-        phases.append(plan(Phase.RACE, entering + 1, seeds.race))
-    if look and entering:
-        kept = entering if spec.confirm.keep == "all" else min(spec.confirm.keep, entering)
-        phases.append(plan(Phase.CONFIRM, kept + 1, look))
+        return (size(Phase.CONFIRM, trials, look),)
+    phases = [size(Phase.SCREEN, trials, (seeds.screen,))]
+    if trials > 1:
+        later = _entering(spec, trials - 1).items()
+        phases += [
+            size(phase, n, seeds.race if phase is Phase.RACE else look) for phase, n in later
+        ]
     return tuple(phases)
 
 
@@ -188,19 +185,24 @@ def reserved_epochs(spec: StudySpec, candidates: int) -> int:
     Returns:
         Trials of the two phases times the length of the longest.
     """
-    race = count_seeds(spec.race.seeds)
-    look = count_seeds(spec.confirm.seeds)
-    if not isinstance(spec.confirm.seeds, int):
-        look //= spec.confirm.looks
-    entering = candidates if spec.race.keep == "all" else min(spec.race.keep, candidates)
-    ranked = entering if race else candidates
-    confirmed = ranked if spec.confirm.keep == "all" else min(spec.confirm.keep, ranked)
-    return (race * (entering + 1) + look * (confirmed + 1)) * spec.longest_trial
+    seeds = {Phase.RACE: spec.race.seed_count, Phase.CONFIRM: spec.confirm.seeds_a_look}
+    trainings = sum(many * seeds[phase] for phase, many in _entering(spec, candidates).items())
+    return trainings * spec.longest_trial
 
 
-def count_seeds(seeds: int | tuple[int, ...]) -> int:
-    """How many seeds a `seeds` key asks for."""
-    return seeds if isinstance(seeds, int) else len(seeds)
+def _entering(spec: StudySpec, candidates: int) -> dict[Phase, int]:
+    """How many configurations race and confirm have at most, the default included.
+
+    Args:
+        spec: The study.
+        candidates: Configurations other than the default that can be ranked.
+    """
+    entering = {}
+    for phase, section in ((Phase.RACE, spec.race), (Phase.CONFIRM, spec.confirm)):
+        if section.takes_place:
+            candidates = section.kept_of(candidates)
+            entering[phase] = candidates + 1
+    return entering
 
 
 def slots_on(spec: StudySpec | None, node: Mapping[str, float]) -> int:

@@ -7,55 +7,55 @@ import pyarrow as pa
 
 from hscl.errors import HsclError
 from tune.states import Kind, Phase
-from tune.study.size import StudyPlan
+from tune.study.size import StudySize
 from tune.tables.records import TrialRecord, config_label
 from tune.views.study import Study
 
-__all__ = ["ending_words", "plan_words"]
+__all__ = ["ending_words", "size_lines"]
 
 _LITTLE = 0.25  # of all epochs
 
 
-def plan_words(plan: StudyPlan, seconds_per_epoch: float | None, at_once: int) -> list[str]:
-    """A study's plan: phases, seeds, trainings, time.
+def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -> list[str]:
+    """A study's size: phases, seeds, trainings, time.
 
     Args:
-        plan: The study in numbers.
+        size: The study in numbers.
         seconds_per_epoch: As measured on the default; None: not measured.
         at_once: Trials at once.
     """
-    lines = [f"{plan.name}: configuration 0 is the {plan.default}"]
-    for phase in plan.phases:
+    lines = [f"{size.name}: configuration 0 is the {size.default}"]
+    for phase in size.phases:
         seeds = ", ".join(map(str, phase.seeds))
         lines.append(
             f"  {phase.phase:<8} {phase.configurations} configurations × {len(phase.seeds)} "
             f"seed{'s' if len(phase.seeds) != 1 else ''} = {phase.trainings} trainings, "
             f"at most {phase.epochs} epochs; seeds {seeds}"
         )
-    if plan.rungs:
-        lines.append(f"  rungs    epochs {', '.join(map(str, plan.rungs))}")
+    if size.rungs:
+        lines.append(f"  rungs    epochs {', '.join(map(str, size.rungs))}")
     lines.append(
-        f"  in all   at most {plan.trainings} trainings, {plan.epochs} epochs; usually about "
-        f"{plan.usual_epochs} epochs"
+        f"  in all   at most {size.trainings} trainings, {size.epochs} epochs; usually about "
+        f"{size.usual_epochs} epochs"
     )
-    lines += _advice(plan)
+    lines += _advice(size)
     if seconds_per_epoch is not None:
-        usual, most = plan.hours(seconds_per_epoch, at_once)
+        usual, most = size.hours(seconds_per_epoch, at_once)
         lines.append(
             f"  time     about {_hours(usual)}, at most {_hours(most)}: {at_once} at once, "
             f"{seconds_per_epoch:.2g} s an epoch of the default on this machine (measured)"
         )
-    test = "opened in confirm" if plan.opens_test else "never opened"
+    test = "opened in confirm" if size.opens_test else "never opened"
     return [*lines, f"  test     {test}"]
 
 
-def _advice(plan: StudyPlan) -> list[str]:
+def _advice(size: StudySize) -> list[str]:
     """Where a further epoch does most for the winner, in studies that spend few on screening."""
-    screen = [phase for phase in plan.phases if phase.phase is Phase.SCREEN]
-    rest = sum(phase.epochs for phase in plan.phases if phase.phase is not Phase.SCREEN)
+    screen = [phase for phase in size.phases if phase.phase is Phase.SCREEN]
+    rest = sum(phase.epochs for phase in size.phases if phase.phase is not Phase.SCREEN)
     if not screen or not rest:
         return []
-    screening = screen[0].trainings * plan.usual_screened
+    screening = screen[0].trainings * size.usual_screened
     # Simulated studies with trials of 20 epochs: 128 configurations instead of 32 cost 40 % more
     # epochs and bring the winner's regret from .0090 to .0052 (.0076 to .0041 with little luck).
     if screening > _LITTLE * (screening + rest):
@@ -63,7 +63,7 @@ def _advice(plan: StudyPlan) -> list[str]:
     return [
         (
             f"  split    about {screening:,.0f} epochs screen, {rest:,} race and confirm: a "
-            f"further configuration takes about {plan.usual_screened:.1f}, so a larger "
+            f"further configuration takes about {size.usual_screened:.1f}, so a larger "
             "sampler.trials is the cheapest way to a better winner"
         )
     ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tune.states import Kind, Phase, TrialState
-from tune.study.size import plan_study
+from tune.study.size import size_of
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 
@@ -101,11 +101,11 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
     spec = history.spec
     begun = history.plan_rows(Kind.PHASE_BEGUN)
     phase = Phase(begun[-1]["phase"]) if begun else None
-    plan = plan_study(spec, history.earlier_seeds)
+    size = size_of(spec, history.earlier_seeds)
     looks = max(1, len(history.plan_rows(Kind.LOOK)))
     planned = {
         str(part.phase): part.trainings * (looks if part.phase is Phase.CONFIRM else 1)
-        for part in plan.phases
+        for part in size.phases
     }
     if history.plan_rows(Kind.BUDGET_REACHED) or history.plan_rows(Kind.SPACE_EXHAUSTED):
         planned[Phase.SCREEN] = len(history.screen_trials)
