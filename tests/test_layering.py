@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from rooms import ORDER
 
 import hscl
 
@@ -84,23 +85,6 @@ def test_only_the_sampler_and_what_its_model_is_told_import_optuna() -> None:
         if "optuna" in _imported_names(path)
     }
     assert users == {"tune/planner/samplers.py", "tune/planner/told_trials.py"}
-
-
-ORDER = {
-    "hscl": ("", "data", "model", "loss", "training", "trained", "cli"),
-    "tune": (
-        "",
-        "study",
-        "tables stats",
-        "planner trial evidence",
-        "engine simulate charts",
-        "report views",
-        "cli",
-    ),
-    "cluster": ("templates connect", "jobs", "doctor", "cli job_entry"),
-}
-"""Each package's rooms, lowest first; a room imports from lines above its own only. "" is what
-lies directly in a package and belongs to no folder."""
 
 
 @cache

@@ -1,8 +1,9 @@
 """The README cannot lie: its commands run, its references are generated from the code.
 
-Renew the generated parts with `python tests/test_readme.py`.
+Renew the generated parts with `PYTHONPATH=tests/helpers python tests/test_readme.py`.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pydantic import BaseModel
+from rooms import ORDER
 
 from hscl.config import Config
 from tune.tables.schemas import SCHEMAS
@@ -87,9 +89,32 @@ def tables_reference() -> str:
     return _table(("table", "columns"), parts)
 
 
+def rooms_reference() -> str:
+    """The tree of folders, lowest first: each with the first line of its docstring.
+
+    What lies directly in a package is named, as it has no docstring of its own.
+    """
+    lines = []
+    for package, order in ORDER.items():
+        lines.append(_tree_line(ROOT / package))
+        modules = sorted(p.stem for p in (ROOT / package).glob("*.py") if p.stem != "__init__")
+        lines.append(f"  {'*.py':<14} {', '.join(modules)}")
+        for room in (room for line in order for room in line.split()):
+            inits = sorted((ROOT / package / room).rglob("__init__.py"))
+            lines += [_tree_line(init.parent) for init in inits]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _tree_line(folder: Path) -> str:
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    indent = "  " * (len(folder.relative_to(ROOT).parts) - 1)
+    return f"{indent + folder.name + '/':<16} {said.splitlines()[0]}"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "tables": tables_reference,
     "configuration": configuration_reference,
+    "rooms": rooms_reference,
 }
 
 
@@ -103,7 +128,9 @@ def renewed(text: str) -> str:
 
 
 def test_the_generated_references_are_current() -> None:
-    assert README.read_text() == renewed(README.read_text()), "run: python tests/test_readme.py"
+    assert README.read_text() == renewed(README.read_text()), (
+        "run: PYTHONPATH=tests/helpers python tests/test_readme.py"
+    )
 
 
 def test_links_inside_the_repository_resolve() -> None:
@@ -117,6 +144,13 @@ def test_links_inside_the_repository_resolve() -> None:
             assert target[1:] in headings
         elif not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def test_every_place_that_contributing_names_is_there() -> None:
+    table = (ROOT / ".github/CONTRIBUTING.md").read_text().split("## Where is")[1].split("##")[0]
+    places = re.findall(r"`((?:hscl|tune|cluster)/[\w./]*)`", table)
+    assert len(places) > 10
+    assert [place for place in places if not (ROOT / place).exists()] == []
 
 
 def test_every_toml_block_is_toml() -> None:

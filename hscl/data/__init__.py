@@ -1,4 +1,4 @@
-"""Feature files of all kinds become one Arrow file, and that file's splits.
+"""Feature files become one Arrow file; its splits, test among them, are opened here.
 
-No torch beyond here, and nothing that trains.
+No torch, no model, and nothing that trains.
 """

@@ -1,4 +1,4 @@
 """The loss terms, each by itself, and their weighted sum.
 
-Tensors only: no model, no data set.
+Tensors only: no data set, no optimiser.
 """

@@ -1,4 +1,4 @@
-"""One training: prepared data, batches, optimiser, the epoch loop, checkpoints.
+"""One training: prepared data, batches, optimiser, epoch loop, resuming, checkpoints.
 
 Yields reports and knows no listener; never opens test.
 """

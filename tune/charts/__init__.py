@@ -1,4 +1,4 @@
-"""The report's figures, one a module, and their theme and axes.
+"""The report's figures, one a module; theme and axes.
 
-Draws what `evidence` computed; computes nothing itself.
+Draws what `evidence` has computed.
 """

@@ -1,4 +1,4 @@
-"""The commands of `tune`: search, status, table, compare, export, report and theirs.
+"""The commands search, confirm, status, table, compare, report, export and theirs.
 
 Arguments and messages only.
 """

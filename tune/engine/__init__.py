@@ -1,4 +1,4 @@
-"""Carries out what the planner says, on Ray Tune, and alone writes the tables.
+"""Carries out what the planner says, on Ray Tune; the one writer of the tables.
 
 Decides nothing by itself.
 """

@@ -1,4 +1,4 @@
 """What may be claimed: runs paired, compared, judged, and said in sentences.
 
-Reads tables only; draws nothing.
+Reads the fold of the tables; draws nothing.
 """

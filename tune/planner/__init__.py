@@ -1,4 +1,4 @@
-"""What runs next, as a pure function of specification and tables.
+"""What a study does next, and which trials stop early: a pure function of the tables.
 
-No clock, no Ray; Optuna only in the samplers.
+No clock and no Ray; Optuna in the samplers only.
 """

@@ -1,4 +1,4 @@
-"""Studies without training: what so many seeds and videos can show, whole studies in memory.
+"""Studies without training: what so many seeds and videos show, whole studies in memory.
 
-Drives the planner itself; needs neither Ray nor data.
+Needs neither Ray nor data.
 """

@@ -1,4 +1,4 @@
 """Numbers in, numbers out: intervals, tests, power, surrogates, effects.
 
-No tables, no words; of the study only its space.
+No tables and no sentences; of a study it knows the space at most.
 """

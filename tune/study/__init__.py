@@ -1,4 +1,4 @@
-"""What a study is: its specification, space, rules, seeds, size, and its TOML.
+"""What a study is: specification, search space, constraints, seeds, size; its TOML.
 
-Plain frozen values: no tables, no Ray, no Optuna.
+Frozen values: no tables, no Ray, no Optuna.
 """

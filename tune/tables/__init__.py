@@ -1,4 +1,4 @@
-"""What has happened: the study's tables, their folder and lock, and their one fold.
+"""What has happened: the tables' columns, their storage and lock, and their one fold.
 
 Decides nothing and draws nothing.
 """

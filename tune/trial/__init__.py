@@ -1,4 +1,4 @@
-"""One trial on a worker: its order, its training, its files, its messages.
+"""One trial on a worker: its order, training, files, messages, and the watchdog over it.
 
-Knows neither the planner nor the engine.
+Knows neither planner nor engine.
 """

@@ -1,4 +1,4 @@
 """A study while it runs or afterwards: summary, progress, TensorBoard, `open_study`.
 
-Reads tables; keeps no truth of its own.
+Reads tables, and keeps no truth of its own.
 """

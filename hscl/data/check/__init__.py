@@ -1,4 +1,4 @@
 """Whether a data set is sound: facts counted, rules applied, told as tables.
 
-Reads data sets only; mends nothing.
+Reads data sets only, and mends nothing.
 """
