@@ -1,19 +1,80 @@
-"""The field's eight metrics, unrounded, as MMSA, MMIM and the HSCL authors compute them."""
+"""The field's eight metrics: how people write them, and how they are computed.
 
+Computed unrounded, as MMSA, MMIM and the HSCL authors do. All that differs between metrics in
+output (name, direction, percent, digits) stands in one row of `METRIC`.
+"""
+
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["METRICS", "MODE", "evaluate"]
+__all__ = ["METRIC", "METRICS", "Metric", "evaluate"]
 
-METRICS = ("mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0")
-"""Names in the order in which they are shown."""
 
-MODE: dict[str, Literal["min", "max"]] = {
-    name: "min" if name == "mae" else "max" for name in METRICS
+@dataclass(frozen=True)
+class Metric:
+    """What tells one metric from the others.
+
+    Attributes:
+        name: As papers write it, such as "Acc-2 (Has0)".
+        mode: Whether less or more of it is better.
+        percent: People see it as a percentage.
+        bound: Labels and predictions are clipped to ± this and rounded to classes; infinite
+            where the metric has no such classes.
+    """
+
+    name: str
+    mode: Literal["min", "max"] = "max"
+    percent: bool = True
+    bound: float = math.inf
+
+    @property
+    def lower_wins(self) -> bool:
+        """Whether smaller values are better."""
+        return self.mode == "min"
+
+    @property
+    def direction(self) -> str:
+        """What every axis says: "lower is better" or "higher is better"."""
+        return "lower is better" if self.lower_wins else "higher is better"
+
+    @property
+    def head(self) -> str:
+        """The name above a column of values, with an arrow where less is better."""
+        return f"{self.name} ↓" if self.lower_wins else self.name
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied with for people."""
+        return 100.0 if self.percent else 1.0
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a value for people, after scaling."""
+        return 1 if self.percent else 3
+
+    def value_text(self, value: float) -> str:
+        """A value for people: shares in percent; a dash where there is none."""
+        return "–" if math.isnan(value) else f"{self.scale * value:.{self.digits}f}"
+
+
+METRIC = {
+    "mae": Metric("MAE", mode="min", percent=False),
+    "corr": Metric("Corr", percent=False),
+    "acc7": Metric("Acc-7", bound=3.0),
+    "acc5": Metric("Acc-5", bound=2.0),
+    "acc2_has0": Metric("Acc-2 (Has0)"),
+    "acc2_non0": Metric("Acc-2 (Non0)"),
+    "f1_has0": Metric("F1 (Has0)"),
+    "f1_non0": Metric("F1 (Non0)"),
 }
-"""Whether less or more of a metric is better."""
+"""Each metric by its name in files, tables and options."""
+
+METRICS = tuple(METRIC)
+"""Their names in the order in which they are shown."""
 
 
 def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
@@ -40,8 +101,8 @@ def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
     return {
         "mae": float(np.abs(p - y).mean()),
         "corr": _correlation(y, p),
-        "acc7": float((_classes(p, 3.0) == _classes(y, 3.0)).mean()),
-        "acc5": float((_classes(p, 2.0) == _classes(y, 2.0)).mean()),
+        "acc7": float((_classes(p, "acc7") == _classes(y, "acc7")).mean()),
+        "acc5": float((_classes(p, "acc5") == _classes(y, "acc5")).mean()),
         "acc2_has0": _accuracy(y >= 0, p >= 0),
         "acc2_non0": _accuracy(y[signed] > 0, p[signed] > 0),
         "f1_has0": _weighted_f1(y >= 0, p >= 0),
@@ -49,8 +110,9 @@ def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
     }
 
 
-def _classes(values: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+def _classes(values: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """Clipped first, then rounded, halves to even."""
+    bound = METRIC[metric].bound
     return np.rint(np.clip(values, -bound, bound))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from hscl.metrics import METRICS, MODE, evaluate
+from hscl.metrics import METRIC, METRICS, evaluate
 
 _GOLDEN_NAMES = {
     "mae": "MAE",
@@ -90,9 +90,31 @@ def test_non0_metrics_are_missing_where_every_label_is_0() -> None:
     assert found["acc2_has0"] == 0.5
 
 
-def test_mode_says_that_only_the_error_should_fall() -> None:
-    assert set(MODE) == set(METRICS)
-    assert [name for name in METRICS if MODE[name] == "min"] == ["mae"]
+def test_only_the_error_should_fall() -> None:
+    assert [name for name in METRICS if METRIC[name].mode == "min"] == ["mae"]
+    assert [name for name in METRICS if METRIC[name].lower_wins] == ["mae"]
+    assert METRIC["mae"].direction == "lower is better"
+    assert {METRIC[name].direction for name in METRICS[1:]} == {"higher is better"}
+
+
+def test_every_metric_has_a_name_and_a_form_for_people() -> None:
+    assert METRIC["mae"].name == "MAE"
+    assert METRIC["acc2_has0"].name == "Acc-2 (Has0)"
+    assert len({METRIC[name].name for name in METRICS}) == len(METRICS)
+    assert [name for name in METRICS if METRIC[name].head != METRIC[name].name] == ["mae"]
+    assert METRIC["mae"].value_text(0.70049) == "0.700"
+    assert METRIC["acc7"].value_text(0.4567) == "45.7"
+    assert METRIC["corr"].value_text(math.nan) == "–"
+
+
+def test_classes_reach_as_far_as_their_metric_says() -> None:
+    assert [(name, METRIC[name].bound) for name in METRICS if METRIC[name].bound < math.inf] == [
+        ("acc7", 3.0),
+        ("acc5", 2.0),
+    ]
+    # Clipped to ± 2, the two are one class; to ± 3 they are two.
+    found = evaluate([3.0, -1.0], [2.0, -1.0])
+    assert (found["acc5"], found["acc7"]) == (1.0, 0.5)
 
 
 def test_unequal_lengths_and_nothing_at_all_are_refused() -> None:

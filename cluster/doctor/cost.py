@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tune.display import duration_text
 from tune.study.size import size_of, slots_on
 from tune.study.spec import StudySpec
 from tune.trial.first_steps import time_first_steps
@@ -42,13 +43,13 @@ class Cost:
         usual = ""
         if self.usual_epochs < self.epochs:
             usual = (
-                f", usually {self.usual_epochs:,} epochs and {self.usual_hours:,.2g} h "
-                "with early stopping"
+                f", usually {self.usual_epochs:,} epochs and "
+                f"{duration_text(3600 * self.usual_hours)} with early stopping"
             )
         return (
             f"cost: at most {self.trials:,} trials, {self.epochs:,} epochs of about "
             f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
-            f"{self.hours:,.2g} h{usual}"
+            f"{duration_text(3600 * self.hours)}{usual}"
         )
 
 

@@ -1,32 +1,12 @@
 """The model card: what was trained, on what, how well, and what that does not say."""
 
-import math
 from pathlib import Path
 
 from hscl.config import Config
-from hscl.metrics import METRICS
+from hscl.metrics import METRIC, METRICS
 from hscl.trained.record import ModelRecord
 
-__all__ = ["NAMES", "format_metric", "model_card"]
-
-NAMES = {
-    "mae": "MAE ↓",
-    "corr": "Corr",
-    "acc7": "Acc-7",
-    "acc5": "Acc-5",
-    "acc2_has0": "Acc-2 Has0",
-    "acc2_non0": "Acc-2 Non0",
-    "f1_has0": "F1 Has0",
-    "f1_non0": "F1 Non0",
-}
-"""How people write the metrics: shares in percent, MAE and correlation as they are."""
-
-
-def format_metric(name: str, value: float) -> str:
-    """A metric for people: MAE and correlation with 3 digits, shares in percent."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3f}" if name in {"mae", "corr"} else f"{100 * value:.1f}"
+__all__ = ["model_card"]
 
 
 def model_card(config: Config, record: ModelRecord) -> str:
@@ -81,24 +61,24 @@ Seeds (epochs): {epochs or "none finished"}.
 """
     names = [name for name in METRICS if record.runs and name in record.runs[0].valid]
     rows = [
-        [str(run.seed), str(run.epoch), *(format_metric(n, run.valid[n]) for n in names)]
+        [str(run.seed), str(run.epoch), *(METRIC[n].value_text(run.valid[n]) for n in names)]
         for run in record.runs
     ]
     summary = record.summary()
     if len(rows) > 1:
         cells = [
-            f"{format_metric(n, summary[n]['mean'])} ± {format_metric(n, summary[n]['sd'])}"
+            " ± ".join(METRIC[n].value_text(summary[n][part]) for part in ("mean", "sd"))
             for n in names
         ]
         rows.append(["mean ± sd", "", *cells])
-    head = ["seed", "epoch", *(NAMES[name] for name in names)]
+    head = ["seed", "epoch", *(METRIC[name].head for name in names)]
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     return f"""## Results on valid
 
 {chr(10).join(lines)}
 
 Has0: negative against non-negative, all utterances. Non0: negative against positive, zeros left
-out. The epoch of each seed was chosen by {NAMES[record.metric].rstrip(" ↓")} on these very
+out. The epoch of each seed was chosen by {METRIC[record.metric].name} on these very
 utterances, so the table is kinder than new data will be. {len(record.runs)} of
 {len(record.seeds)} seeds are finished.
 """

@@ -6,8 +6,7 @@ import json
 import math
 from typing import Any
 
-from hscl.metrics import METRICS
-from hscl.trained.card import NAMES, format_metric
+from hscl.metrics import METRIC, METRICS
 from hscl.trained.evaluate import Evaluation
 from hscl.trained.predict import Predictions
 
@@ -23,16 +22,16 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     Returns:
         Lines of text.
     """
-    head = ["test", *(NAMES[name] for name in METRICS)]
+    head = ["test", *(METRIC[name].head for name in METRICS)]
     rows = [
-        [f"seed {seed}", *(format_metric(n, values[n]) for n in METRICS)]
+        [f"seed {seed}", *(METRIC[n].value_text(values[n]) for n in METRICS)]
         for seed, values in evaluation.by_seed.items()
     ]
     if len(rows) > 1:
         for label, part in (("mean", "mean"), ("± sd", "sd")):
-            cells = [format_metric(n, evaluation.summary[n][part]) for n in METRICS]
+            cells = [METRIC[n].value_text(evaluation.summary[n][part]) for n in METRICS]
             rows.append([label, *cells])
-        cells = [format_metric(n, evaluation.ensemble[n]) for n in METRICS]
+        cells = [METRIC[n].value_text(evaluation.ensemble[n]) for n in METRICS]
         rows.append(["mean prediction", *cells])
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = [

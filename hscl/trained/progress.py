@@ -7,7 +7,7 @@ from typing import Self
 from rich import progress as rich_progress
 from rich.console import Console
 
-from hscl.trained.card import NAMES, format_metric
+from hscl.metrics import METRIC
 from hscl.trained.record import SeedRun
 from hscl.trained.train import FinalPlan
 from hscl.training.reports import EpochReport
@@ -70,9 +70,9 @@ class Progress:
         if metric in report.valid:
             value = report.valid[metric]
             self._best = value if report.best else self._best
-            name = NAMES[metric].rstrip(" ↓")
-            note += f", valid {name} {format_metric(metric, value)}"
-            note += " (best)" if report.best else f" (best {format_metric(metric, self._best)})"
+            shown = METRIC[metric]
+            note += f", valid {shown.name} {shown.value_text(value)}"
+            note += " (best)" if report.best else f" (best {shown.value_text(self._best)})"
         self._bars.update(self._epochs, completed=report.epoch, note=note)
         epochs = self._plan.config.train.epochs
         self._say(f"  epoch {report.epoch} of {epochs}: {note}, {report.seconds:.1f} s")
@@ -83,8 +83,8 @@ class Progress:
         text = f"seed {run.seed}: epoch {run.epoch}"
         metric = self._plan.metric
         if metric in run.valid:
-            value = format_metric(metric, run.valid[metric])
-            text += f", valid {NAMES[metric].rstrip(' ↓')} {value}"
+            shown = METRIC[metric]
+            text += f", valid {shown.name} {shown.value_text(run.valid[metric])}"
         if self._live:
             self._console.print(text, highlight=False)
         else:

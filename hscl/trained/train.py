@@ -118,8 +118,8 @@ def plan_final(
     Raises:
         InputError: The data do not fit the configuration, or the options do not fit together.
     """
-    if metric not in hscl.metrics.MODE:
-        raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, hscl.metrics.MODE)}")
+    if metric not in hscl.metrics.METRIC:
+        raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, hscl.metrics.METRIC)}")
     if fit == "train+valid" and epochs is None:
         raise InputError(
             "--fit train+valid leaves no split to choose an epoch by, so it must come with "

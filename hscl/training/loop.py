@@ -70,8 +70,8 @@ class Training:
     def __init__(
         self, config: Config, data: TrainingData, *, seed: int, metric: str = "mae"
     ) -> None:
-        if metric not in metrics.MODE:
-            raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, metrics.MODE)}")
+        if metric not in metrics.METRIC:
+            raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, metrics.METRIC)}")
         self.config = config
         self.data = data
         self.seed = seed
@@ -283,7 +283,7 @@ class Training:
         # Keeps this epoch's weights if it is the best so far, or there is nothing to choose by.
         if self.data.valid is not None and self._best is not None:
             old = self._best.value
-            lower = metrics.MODE[self.metric] == "min"
+            lower = metrics.METRIC[self.metric].lower_wins
             better = value < old if lower else value > old
             if not better and not (math.isnan(old) and not math.isnan(value)):
                 return False

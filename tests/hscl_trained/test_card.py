@@ -1,13 +1,12 @@
 """The model card."""
 
-import math
 from dataclasses import replace
 
 import pytest
 
 from hscl.config import Config
 from hscl.metrics import METRICS
-from hscl.trained.card import NAMES, format_metric, model_card
+from hscl.trained.card import model_card
 from hscl.trained.record import ModelRecord, SeedRun
 
 
@@ -27,13 +26,6 @@ def record() -> ModelRecord:
         versions={"hscl": "0.1.0", "torch": "2.13.0"},
         runs=runs,
     )
-
-
-def test_every_metric_has_a_name_and_a_form() -> None:
-    assert tuple(NAMES) == METRICS
-    assert format_metric("mae", 0.70049) == "0.700"
-    assert format_metric("acc7", 0.4567) == "45.7"
-    assert format_metric("corr", math.nan) == "–"
 
 
 def test_the_card_names_data_versions_and_every_seed(record: ModelRecord) -> None:

@@ -12,7 +12,7 @@ from tune.engine.engine import Engine
 from tune.engine.recorder import Recorder
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
-from tune.views.progress import Progress, duration, trial_words
+from tune.views.progress import Progress, trial_words
 
 
 @pytest.fixture
@@ -52,14 +52,6 @@ def test_bars_for_every_phase_in_a_terminal(engine: Engine, tmp_path: Path) -> N
     text = watch(engine, tmp_path, terminal=True)
     for words in ("screen", "race", "confirm", "0/6", "0/9", "0/4", "1 running", "3 epochs"):
         assert words in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(12, "12 s"), (89.6, "90 s"), (400, "7 min"), (5400, "1 h 30 min"), (90000, "25 h 00 min")],
-)
-def test_durations_read_naturally(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_trials_are_counted_in_words() -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tune.evidence.numbers import setting
+from tune.display import setting
 from tune.study.space import Distribution, Value
 
 __all__ = ["INACTIVE", "Axis", "Settings", "axis_of"]

@@ -6,16 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe
+from tune.display import count, duration_text, number
 from tune.evidence.curves import UNNAMED, Label, Progress
-from tune.evidence.numbers import (
-    better_direction,
-    count,
-    duration,
-    lower_wins,
-    metric_name,
-    number,
-)
 from tune.states import TrialState
 
 __all__ = ["best_so_far"]
@@ -32,7 +26,7 @@ def best_so_far(
         metric: The study's metric.
         seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
     """
-    name = metric_name(metric)
+    name = METRIC[metric].name
     ends = [end for end in progress.ends if not math.isnan(end[1])]
     traces: list[Any] = []
     for state, symbol, words in (
@@ -84,7 +78,7 @@ def best_so_far(
             "title": {"text": "epochs trained, all trials of the screen"},
             "rangemode": "tozero",
         },
-        yaxis={"title": {"text": f"valid {name} ({better_direction(metric)})"}},
+        yaxis={"title": {"text": f"valid {name} ({METRIC[metric].direction})"}},
     )
     _clip_axis(drawn, [end[1] for end in ends] + list(progress.best), metric)
     first, last = gains[0], gains[-1]
@@ -93,8 +87,8 @@ def best_so_far(
         title="Best so far against cost",
         caption=(
             f"The screen trained {count(progress.epochs[-1], 'epoch')} "
-            f"({duration(progress.seconds)} of training), one seed each. The best of many single "
-            "seeds flatters itself: race and confirm judge it on fresh ones."
+            f"({duration_text(progress.seconds)} of training), one seed each. The best of many "
+            "single seeds flatters itself: race and confirm judge it on fresh ones."
             + (
                 " The stripe is the noise floor: within one seed's deviation of the best, "
                 f"{number(seed_sd)}, single trainings can't be told apart."
@@ -119,7 +113,7 @@ def best_so_far(
 def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[str, Any]]:
     if seed_sd is None:
         return []
-    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    ends = sorted((best, best + (seed_sd if METRIC[metric].lower_wins else -seed_sd)))
     return [noise_stripe(*ends)]
 
 
@@ -145,7 +139,7 @@ def _clip_axis(drawn: Any, values: Sequence[float], metric: str) -> None:
     if len(known) < 10:
         return
     low, high = known[0], known[int(0.95 * (len(known) - 1))]
-    if not lower_wins(metric):
+    if not METRIC[metric].lower_wins:
         low, high = known[int(0.05 * (len(known) - 1))], known[-1]
     room = 0.08 * (high - low)
     if room > 0:

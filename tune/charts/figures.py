@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hscl.metrics import METRIC
 from tune.charts.axes import Settings, axis_of
 from tune.charts.best_so_far import best_so_far
 from tune.charts.forest import forest
@@ -13,7 +14,6 @@ from tune.charts.shares import variance_shares
 from tune.charts.theme import Chart, recolour
 from tune.evidence.curves import progress_of_screen, stopped_at
 from tune.evidence.gather import Evidence
-from tune.evidence.numbers import lower_wins
 from tune.states import Phase, TrialState
 from tune.study.size import rungs_of
 
@@ -76,7 +76,7 @@ def _grid(evidence: Evidence) -> list[Chart]:
 
 
 def _search(evidence: Evidence) -> list[Chart]:
-    lower = lower_wins(evidence.metric)
+    lower = METRIC[evidence.metric].lower_wins
     found = []
     noise = _seed_sd(evidence)
     progress = progress_of_screen(evidence.curves, lower_wins=lower)

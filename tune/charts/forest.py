@@ -6,17 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure
+from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
-from tune.evidence.numbers import (
-    better_direction,
-    count,
-    interval,
-    lower_wins,
-    metric_name,
-    number,
-    signed,
-)
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, seed_deviation, seed_words
 from tune.stats.intervals import Interval
@@ -58,7 +51,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         ],
         xaxis={
             "title": {
-                "text": f"difference in {split} {metric_name(metric)}, first − second"
+                "text": f"difference in {split} {METRIC[metric].name}, first − second"
                 f"<br>{_directions(metric)}"
             },
             "range": _range(pairs, max(margin, noise or 0.0)),
@@ -75,7 +68,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         title="Paired differences",
         caption=(
             f"Each small circle is one seed: first − second on the same seed, {split} "
-            f"{metric_name(metric)} ({better_direction(metric)}). The bar is the interval "
+            f"{METRIC[metric].name} ({METRIC[metric].direction}). The bar is the interval "
             f"{here}, where only seeds vary; the line with the diamond is the interval "
             f"{NEW_VIDEOS}, where seeds and videos vary, and it decides. Inside the grey band, "
             f"± {margin:g}, a difference is too small to matter."
@@ -232,7 +225,7 @@ def _escaped(text: str) -> str:
 
 
 def _directions(metric: str) -> str:
-    if lower_wins(metric):
+    if METRIC[metric].lower_wins:
         return "◀ first better      first worse ▶"
     return "◀ first worse      first better ▶"
 
@@ -265,7 +258,7 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
         else f"too few videos for a claim {NEW_VIDEOS}"
     )
     return (
-        f"{name}: {metric_name(pair.metric)} {where}, difference "
+        f"{name}: {METRIC[pair.metric].name} {where}, difference "
         f"{signed(_difference(pair), DIGITS)} over {count(len(pair.seeds), 'seed')}; interval "
         f"on this {pair.split} set {here}, {new}. "
         f"Verdict: {_verdict(pair)}."

@@ -9,18 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.axes import Settings
 from tune.charts.theme import LIGHT, Chart, figure
+from tune.display import listing, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
-from tune.evidence.numbers import (
-    better_direction,
-    listing,
-    lower_wins,
-    metric_name,
-    number,
-    parameter_name,
-    setting,
-)
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import seed_deviation, seed_words
 from tune.states import Verdict
@@ -91,7 +84,7 @@ def _map(
                 said = verdicts.get(here[0]) if len(here) == 1 else None
                 strong = said in {Verdict.BETTER, Verdict.WORSE}
                 words[i][j] = number(grid[i, j]) + (f"<br>{said}" if strong else "")
-    low_is_dark = lower_wins(metric)
+    low_is_dark = METRIC[metric].lower_wins
     scale = [
         [i / 4, colour] for i, colour in enumerate(reversed(_SCALE) if low_is_dark else _SCALE)
     ]
@@ -107,7 +100,7 @@ def _map(
                 showscale=False,
                 hovertemplate=(
                     f"{parameter_name(x_name)} %{{x}}, {parameter_name(y_name)} %{{y}}<br>"
-                    f"{metric_name(metric)} %{{z:.4f}}<extra></extra>"
+                    f"{METRIC[metric].name} %{{z:.4f}}<extra></extra>"
                 ),
             ),
             *_texts(grid, words, (columns, rows), low_is_dark=low_is_dark),
@@ -125,13 +118,13 @@ def _map(
         name=f"heat-map-{x_name}-{y_name}".replace(".", "-"),
         title=f"{parameter_name(x_name)} × {parameter_name(y_name)}".capitalize(),
         caption=(
-            f"Mean {pair.split} {metric_name(metric)} over the seeds ({better_direction(metric)}; "
+            f"Mean {pair.split} {METRIC[metric].name} over the seeds ({METRIC[metric].direction}; "
             "darker is better). The outlined cell is the reference."
             + (f" Averaged over the other {others} of the grid." if others else "")
             + (f" The noise floor, one seed's deviation, is {number(noise)}." if noise else "")
         ),
         alternative=(
-            f"The best cell is {labels.get(best, UNNAMED).text} with {metric_name(metric)} "
+            f"The best cell is {labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
             f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
             + "".join(f"{words} " for words in seed_words(noise, pair.split))
             + _verdict_words(verdicts, labels)

@@ -6,9 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
+from tune.display import count, listing, number
 from tune.evidence.curves import UNNAMED, Label, TrialCurve
-from tune.evidence.numbers import better_direction, count, listing, lower_wins, metric_name, number
 from tune.states import Phase, TrialState
 
 __all__ = ["learning_curves"]
@@ -52,7 +53,7 @@ def learning_curves(
             "dtick": _tick_step(max(c.epochs[-1] for c in drawn_curves)),
         }
         layout[f"yaxis{suffix}"] = {
-            "title": {"text": f"valid {metric_name(metric)}"},
+            "title": {"text": f"valid {METRIC[metric].name}"},
             "domain": [max(top - panel, 0), top],
             "anchor": f"x{suffix}",
             "matches": "y" if row else None,
@@ -70,8 +71,8 @@ def learning_curves(
         name="learning-curves",
         title="Learning curves",
         caption=(
-            f"A trial's value is its best valid {metric_name(metric)} so far "
-            f"({better_direction(metric)})."
+            f"A trial's value is its best valid {METRIC[metric].name} so far "
+            f"({METRIC[metric].direction})."
             + (
                 " Dotted lines are the rungs, with the number of trials that each stopped."
                 if rungs
@@ -99,7 +100,7 @@ def _panel_traces(
     suffix: str,
 ) -> list[Any]:
     """One trace a role, its curves separated by gaps: a thousand trials stay a few objects."""
-    name = metric_name(metric)
+    name = METRIC[metric].name
     traces: list[Any] = []
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     groups: dict[str, list[TrialCurve]] = {}
@@ -162,7 +163,7 @@ def _noise_floor(
     ends = [curve.value for curve in own if math.isfinite(curve.value)]
     if not seed_sd or not ends:
         return []
-    lower = lower_wins(metric)
+    lower = METRIC[metric].lower_wins
     best = min(ends) if lower else max(ends)
     stripe = noise_stripe(*sorted((best, best + (seed_sd if lower else -seed_sd))))
     return [stripe | {"xref": f"x{suffix} domain", "yref": f"y{suffix}"}]
@@ -264,7 +265,7 @@ def _curves_in_words(
             ]
             if ends:
                 words.append(
-                    f"In the {phase} the {role} ended at valid {metric_name(metric)} "
+                    f"In the {phase} the {role} ended at valid {METRIC[metric].name} "
                     + (
                         f"{number(ends[0])}."
                         if len(ends) == 1

@@ -6,18 +6,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.axes import INACTIVE, Axis, Settings
 from tune.charts.theme import LIGHT, RAMP, Chart, figure, style_of
+from tune.display import count, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label, TrialCurve
-from tune.evidence.numbers import (
-    better_direction,
-    count,
-    lower_wins,
-    metric_name,
-    number,
-    parameter_name,
-    setting,
-)
 from tune.states import TrialState
 
 __all__ = ["parallel_coordinates"]
@@ -46,7 +39,9 @@ def parallel_coordinates(
     """
     values = {c.config_id: c.value for c in curves if not math.isnan(c.value)}
     complete = {c.config_id for c in curves if c.state is TrialState.DONE} & values.keys()
-    best_first = sorted(complete, key=lambda c: values[c] if lower_wins(metric) else -values[c])
+    best_first = sorted(
+        complete, key=lambda c: values[c] if METRIC[metric].lower_wins else -values[c]
+    )
     last = _metric_axis([values[c] for c in best_first])
     noise = seed_sd if best_first else None
     lines = {
@@ -67,7 +62,7 @@ def parallel_coordinates(
         name = {0: "complete, worst fifth", fifths - 1: "best fifth"}.get(fifth, "")
         traces.append(_group(best_first[lower:upper], lines, labels, name, colour, 1.4))
     traces.extend(_special(config_id, lines[config_id], labels) for config_id in special)
-    heads = [*(parameter_name(axis.name) for axis in axes), f"valid {metric_name(metric)}"]
+    heads = [*(parameter_name(axis.name) for axis in axes), f"valid {METRIC[metric].name}"]
     drawn = figure(
         traces,
         height=370,
@@ -91,8 +86,8 @@ def parallel_coordinates(
         title="All configurations",
         caption=(
             f"One line a configuration, from its settings to its valid "
-            f"{metric_name(metric)} on the one seed of the screen (best on top; "
-            f"{better_direction(metric)}). Stronger lines are better fifths of the "
+            f"{METRIC[metric].name} on the one seed of the screen (best on top; "
+            f"{METRIC[metric].direction}). Stronger lines are better fifths of the "
             f"{count(len(best_first), 'complete trial')}."
             + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
             + (
@@ -125,7 +120,7 @@ def _height(value: float, ends: tuple[float, float], metric: str) -> float:
 
 def _metric_ticks(ends: tuple[float, float], metric: str) -> list[tuple[float, str]]:
     best, worst = ends
-    beyond = "≥ " if lower_wins(metric) else "≤ "
+    beyond = "≥ " if METRIC[metric].lower_wins else "≤ "
     return [(1.0, number(best)), (0.5, number((best + worst) / 2)), (0.0, beyond + number(worst))]
 
 
@@ -179,7 +174,7 @@ def _rule(i: int) -> dict[str, Any]:
 
 def _noise_bar(i: int, ends: tuple[float, float], noise: float, metric: str) -> dict[str, Any]:
     """From the best value down the metric's axis; it ends with the axis."""
-    foot = _height(ends[0] + (noise if lower_wins(metric) else -noise), ends, metric)
+    foot = _height(ends[0] + (noise if METRIC[metric].lower_wins else -noise), ends, metric)
     box = {"x0": i - 0.03, "x1": i + 0.03, "y0": foot, "y1": 1.0}
     return {"type": "rect", "fillcolor": LIGHT.warm, "opacity": 0.5, "line": {"width": 0}} | box
 
@@ -236,7 +231,7 @@ def _in_words(
         parts.append(f"{parameter_name(axis.name)} {span}")
     return (
         f"{count(len(values), 'configuration')}, {len(best_first)} of them complete. The best, "
-        f"{labels.get(best_first[0], UNNAMED).text}, reached {metric_name(metric)} "
+        f"{labels.get(best_first[0], UNNAMED).text}, reached {METRIC[metric].name} "
         f"{number(values[best_first[0]])}. The best fifth ({len(top)}) has: {'; '.join(parts)}."
     )
 

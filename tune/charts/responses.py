@@ -9,17 +9,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.axes import Settings
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
+from tune.display import number, parameter_name, setting
 from tune.evidence.curves import Label
-from tune.evidence.numbers import (
-    better_direction,
-    lower_wins,
-    metric_name,
-    number,
-    parameter_name,
-    setting,
-)
 from tune.evidence.sentences import p_words
 from tune.stats.effects import Response
 from tune.study.space import Value
@@ -58,10 +52,10 @@ def _response(
     how: tuple[str, list[float] | None],
 ) -> Chart:
     metric, scale = how
-    name, title = metric_name(metric), parameter_name(one.name)
+    name, title = METRIC[metric].name, parameter_name(one.name)
     ordered = _ordered(one)
     x = list(one.values) if ordered else [setting(v) for v in one.values]
-    pick = min if lower_wins(metric) else max
+    pick = min if METRIC[metric].lower_wins else max
     best = one.mean.index(pick(one.mean))
     drawn = figure(
         [
@@ -94,7 +88,7 @@ def _response(
         title=title if title == one.name else f"{title[:1].upper()}{title[1:]}",
         caption=_effect_words(one),
         alternative=(
-            f"The expected valid {name} ({better_direction(metric)}) goes from "
+            f"The expected valid {name} ({METRIC[metric].direction}) goes from "
             f"{number(one.mean[0])} at {setting(one.values[0])} to {number(one.mean[-1])} at "
             f"{setting(one.values[-1])}; it is best, {number(one.mean[best])}, at "
             f"{setting(one.values[best])}. Seeds of one configuration differ by "
@@ -112,7 +106,7 @@ def _response(
 
 
 def _floor(best: float, seed_sd: float, metric: str) -> dict[str, Any]:
-    ends = sorted((best, best + (seed_sd if lower_wins(metric) else -seed_sd)))
+    ends = sorted((best, best + (seed_sd if METRIC[metric].lower_wins else -seed_sd)))
     return noise_stripe(*ends)
 
 

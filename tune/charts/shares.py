@@ -8,8 +8,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure
-from tune.evidence.numbers import count, interval, metric_name, parameter_name, share
+from tune.display import count, interval, parameter_name, share
 from tune.evidence.variance import SEED
 from tune.stats.effects import Share
 
@@ -58,7 +59,7 @@ def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
         traces,
         height=90 + 34 * len(ranked),
         xaxis={
-            "title": {"text": f"share of variance, valid {metric_name(metric)}"},
+            "title": {"text": f"share of variance, valid {METRIC[metric].name}"},
             "tickformat": ".0%",
             "rangemode": "tozero",
         },

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hscl.metrics import METRICS, MODE
+from hscl.metrics import METRIC, METRICS
 from tune.evidence.confirm_state import ConfirmState, read_state
 from tune.evidence.pair import PairComparison, Role, Rules, compare_pair
 from tune.evidence.pairing import Runs, pair_runs
@@ -112,7 +112,10 @@ class StudyComparison:
         }
         plain = {key: value for key, value in vars(self).items() if key not in pairs}
         plain |= {"configs": [asdict(config) for config in self.configs]}
-        plain |= {"phase": self.phase.value if self.phase else None, "mode": MODE[self.metric]}
+        plain |= {
+            "phase": self.phase.value if self.phase else None,
+            "mode": METRIC[self.metric].mode,
+        }
         return plain | pairs
 
 

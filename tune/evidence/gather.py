@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hscl.errors import InputError
+from hscl.metrics import METRIC
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.curves import Label, TrialCurve, labels_of, trial_curves
-from tune.evidence.numbers import lower_wins
 from tune.evidence.pair import PairComparison
 from tune.evidence.variance import VarianceReport, analyse_variance
 from tune.states import Kind
@@ -93,7 +93,7 @@ def gather(folder: Folder) -> Evidence:
     tables = dict(saved.tables) | {"configs": _with_placeholders(saved.tables)}
     comparison, why_not = _comparison(spec, tables, saved.damages)
     metric = spec.study.metric
-    curves = trial_curves(trials, tables["reports"], metric, lower_wins=lower_wins(metric))
+    curves = trial_curves(trials, tables["reports"], metric, lower_wins=METRIC[metric].lower_wins)
     return Evidence(
         where=folder.uri,
         spec=spec,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hscl.metrics import MODE
+from hscl.metrics import METRIC
 from tune.evidence.pairing import Runs
 from tune.states import Verdict
 from tune.stats.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
@@ -139,11 +139,11 @@ class PairComparison:
     @property
     def lower_wins(self) -> bool:
         """Whether smaller values of the metric are wanted."""
-        return MODE[self.metric] == "min"
+        return METRIC[self.metric].lower_wins
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not a number becomes None."""
-        return {k: _plain(v) for k, v in asdict(self).items()} | {"mode": MODE[self.metric]}
+        return {k: _plain(v) for k, v in asdict(self).items()} | {"mode": METRIC[self.metric].mode}
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from tune.evidence.numbers import metric_name, number, signed
+from hscl.metrics import METRIC
+from tune.display import number, signed
 from tune.evidence.pair import Outlook, PairComparison, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
@@ -58,7 +59,7 @@ def seed_words(sd: float | None, split: str) -> list[str]:
 def pair_headline(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> str:
     """One sentence: who against whom, the verdict, the difference for videos like these."""
     first, second = names[pair.first], names[pair.second]
-    metric = metric_name(pair.metric)
+    metric = METRIC[pair.metric].name
     means = f"{metric} {number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
     if pair.verdict is None:
         return f"No verdict on {first} against {second} ({means}): {pair.reason}."
@@ -76,7 +77,7 @@ def pair_headline(pair: PairComparison, names: Mapping[str, str], rules: Rules) 
 def describe_pair(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
     """All sentences on a pair: both questions labelled, failures, what would decide it."""
     wanted = "lower" if pair.lower_wins else "higher"
-    what = f"{metric_name(pair.metric)}, where {wanted} is wanted"
+    what = f"{METRIC[pair.metric].name}, where {wanted} is wanted"
     seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
     lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]
     if pair.this_test_set is not None:

@@ -6,19 +6,11 @@ The word "better" stands only where a verdict has it.
 import math
 from collections import Counter
 
+from hscl.metrics import METRIC
+from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import TrialCurve
 from tune.evidence.gather import Evidence, without_winner
-from tune.evidence.numbers import (
-    count,
-    duration,
-    interval,
-    listing,
-    lower_wins,
-    metric_name,
-    number,
-    signed,
-)
 from tune.evidence.pair import PairComparison, Rules
 from tune.evidence.sentences import DIGITS, outlook_words, p_words
 from tune.report.model import Fact
@@ -90,7 +82,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     if seed is not None:
         facts.append(
             Fact(
-                f"Seed noise, valid {metric_name(evidence.metric)}",
+                f"Seed noise, valid {METRIC[evidence.metric].name}",
                 f"sd {number(seed.sd, DIGITS)}",
                 f"95 %: {number(seed.low, DIGITS)} to {number(seed.high, DIGITS)}",
             )
@@ -107,14 +99,14 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
             )
         )
         epochs = sum(len(curve.epochs) for curve in curves)
-        trained = duration(sum(curve.seconds for curve in curves))
+        trained = duration_text(sum(curve.seconds for curve in curves))
         facts.append(Fact("Training", trained, count(epochs, "epoch")))
     return tuple(facts)
 
 
 def _pair_facts(pair: PairComparison) -> list[Fact]:
     facts = []
-    metric = metric_name(pair.metric)
+    metric = METRIC[pair.metric].name
     if pair.new_videos is not None:
         facts.append(
             Fact(
@@ -151,7 +143,7 @@ def _pair_facts(pair: PairComparison) -> list[Fact]:
 def _primary_headline(evidence: Evidence, pair: PairComparison) -> str:
     first, second = (_called(evidence, config) for config in (pair.first, pair.second))
     where = (
-        f"{pair.split} {metric_name(pair.metric)} {number(pair.means[0], DIGITS)} "
+        f"{pair.split} {METRIC[pair.metric].name} {number(pair.means[0], DIGITS)} "
         f"against {number(pair.means[1], DIGITS)}"
     )
     if pair.verdict is None:
@@ -186,12 +178,12 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         parts.append(f"{told[None]} without verdict")
     return (
         f"Of {rows} against the default, on videos like these: {listing(parts)} "
-        f"({compared.split} {metric_name(compared.metric)}, corrected by Holm)."
+        f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
     )
 
 
 def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
-    name = metric_name(evidence.metric)
+    name = METRIC[evidence.metric].name
     if compared.phase is Phase.CONFIRM:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
         planned = sum(c.planned for c in compared.configs)
@@ -227,7 +219,7 @@ def _best(screen: list[TrialCurve], metric: str) -> TrialCurve | None:
     known = [curve for curve in screen if not math.isnan(curve.value)]
     if not known:
         return None
-    sign = 1.0 if lower_wins(metric) else -1.0
+    sign = 1.0 if METRIC[metric].lower_wins else -1.0
     return min(known, key=lambda curve: sign * curve.value)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from importlib.metadata import version
 
+from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
-from tune.evidence.numbers import count, listing, number
 from tune.evidence.sentences import outlook_words
 from tune.report.headline import rules_of
 from tune.report.model import Section, Table

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hscl.metrics import METRICS
+from hscl.metrics import METRIC, METRICS
 from tune.charts.theme import Chart
+from tune.display import count, interval, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED, collapsed_trials
 from tune.evidence.gather import Evidence
-from tune.evidence.numbers import better_direction, count, interval, metric_name, number, signed
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, describe_pair, p_words
 from tune.report.headline import rules_of
@@ -59,7 +59,7 @@ def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
     if seed is not None:
         yield (
             f"Between seeds of one and the same configuration, valid "
-            f"{metric_name(evidence.metric)} has a standard deviation of "
+            f"{METRIC[evidence.metric].name} has a standard deviation of "
             f"{number(seed.sd, DIGITS)} (95 %: {number(seed.low, DIGITS)} to "
             f"{number(seed.high, DIGITS)}; {count(seed.configurations, 'configuration')}, "
             f"{count(seed.degrees_of_freedom, 'degree')} of freedom, race and confirm)."
@@ -109,7 +109,7 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
 
 
 def _runs_table(evidence: Evidence, compared: StudyComparison) -> Table:
-    name = metric_name(compared.metric)
+    name = METRIC[compared.metric].name
     return Table(
         ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Unfinished"),
         tuple(
@@ -125,7 +125,7 @@ def _runs_table(evidence: Evidence, compared: StudyComparison) -> Table:
         ),
         caption=(
             f"Each configuration on the {compared.split} set, over "
-            f"{count(len(compared.seeds), 'seed')} ({better_direction(compared.metric)}). Means "
+            f"{count(len(compared.seeds), 'seed')} ({METRIC[compared.metric].direction}). Means "
             "are over each one's own runs; differences are over the seeds on which both have one."
         ),
         numeric=frozenset(range(1, 6)),
@@ -152,7 +152,7 @@ def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
 
 def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
     """Every configuration against the reference, as papers print it."""
-    name = metric_name(compared.metric)
+    name = METRIC[compared.metric].name
     of = {pair.first: pair for pair in compared.others}
     rows = []
     for one in compared.configs:
@@ -176,7 +176,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
         tuple(rows),
         caption=(
             f"Over {count(len(compared.seeds), 'seed')}, {compared.split} set "
-            f"({better_direction(compared.metric)}). Verdicts are corrected together by Holm's "
+            f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
             "method; intervals are not."
         ),
         numeric=frozenset(range(1, 6)),
@@ -194,7 +194,7 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
         (pair.second, pair.metric): (pair.means[1], pair.sds[1]) for pair in compared.other_metrics
     }
     return Table(
-        ("Configuration", *(metric_name(metric) for metric in names)),
+        ("Configuration", *(METRIC[metric].name for metric in names)),
         tuple(
             (
                 _name(evidence, one.config_id),
@@ -221,7 +221,7 @@ def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Tab
         ),
         tuple(
             (
-                metric_name(pair.metric),
+                METRIC[pair.metric].name,
                 _mean_sd((pair.means[0], pair.sds[0])),
                 _mean_sd((pair.means[1], pair.sds[1])),
                 signed(pair.means[0] - pair.means[1], DIGITS),

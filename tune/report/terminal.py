@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from hscl.metrics import METRIC
+from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.numbers import metric_name, number, signed
 from tune.evidence.pair import PairComparison, Role, Rules
 from tune.evidence.sentences import DIGITS, deciding_words, describe_pair, p_words, pair_headline
 from tune.report.rows import Compared
@@ -56,7 +57,7 @@ def render_study(compared: Compared) -> RenderableType:
 
 
 def _configurations(comparison: StudyComparison) -> Table:
-    split, metric = comparison.split, metric_name(comparison.metric)
+    split, metric = comparison.split, METRIC[comparison.metric].name
     table = Table(
         title=f"{metric} on {split}, {len(comparison.seeds)} seeds ({comparison.phase})",
         box=box.SIMPLE,
@@ -95,7 +96,7 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
         table.add_column("p", justify="right")
         table.add_column("verdict")
     for pair in pairs:
-        cells = [metric_name(pair.metric)] if by_metric else []
+        cells = [METRIC[pair.metric].name] if by_metric else []
         if several or not by_metric:
             second = "" if len(shared) == 1 else f" − {names[pair.second]}"
             cells.append(escape(names[pair.first] + second))
@@ -125,7 +126,7 @@ def _verdict(pair: PairComparison) -> str:
 
 def render_studies(studies: Sequence[Compared]) -> RenderableType:
     """Several studies side by side: each one's primary pair, or its pairs with the reference."""
-    metric = metric_name(studies[0].comparison.metric)
+    metric = METRIC[studies[0].comparison.metric].name
     table = Table(
         title=f"{metric}: differences within each study", box=box.SIMPLE, title_justify="left"
     )

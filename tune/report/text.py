@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hscl.errors import RunError
-from hscl.metrics import METRICS
+from hscl.metrics import METRIC, METRICS
 from tune.charts.theme import Chart
+from tune.display import count, number
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
-from tune.evidence.numbers import count, lower_wins, metric_name, number
 from tune.evidence.pair import PairComparison
 from tune.report.model import Report, Section
 from tune.states import Verdict
@@ -122,7 +122,7 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
     cells = _cells(compared)
     verdicts = _verdicts(compared)
-    heads = [f"{_tex(metric_name(m))} ${_arrow(m)}$" for m in shown]
+    heads = [f"{_tex(METRIC[m].name)} ${_arrow(m)}$" for m in shown]
     lines = [
         f"% {generator}; needs \\usepackage{{booktabs}}",
         r"\begin{table}[t]",
@@ -164,11 +164,9 @@ def _verdicts(compared: StudyComparison) -> dict[str, Verdict | None]:
 
 
 def _mean_sd(metric: str, mean: float, sd: float | None) -> str:
-    percent = metric not in {"mae", "corr"}
-    digits = 1 if percent else 3
-    scale = 100.0 if percent else 1.0
-    spread = None if sd is None else scale * sd
-    return rf"${_tex_number(scale * mean, digits)} \pm {_tex_number(spread, digits)}$"
+    row = METRIC[metric]
+    spread = None if sd is None else row.scale * sd
+    return rf"${_tex_number(row.scale * mean, row.digits)} \pm {_tex_number(spread, row.digits)}$"
 
 
 def _tex_number(value: float | None, digits: int) -> str:
@@ -176,7 +174,7 @@ def _tex_number(value: float | None, digits: int) -> str:
 
 
 def _arrow(metric: str) -> str:
-    return r"\downarrow" if lower_wins(metric) else r"\uparrow"
+    return r"\downarrow" if METRIC[metric].lower_wins else r"\uparrow"
 
 
 def _caption(evidence: Evidence, compared: StudyComparison) -> str:

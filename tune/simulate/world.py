@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hscl.config import Config
-from hscl.metrics import MODE
+from hscl.metrics import METRIC
 from tune.simulate.runs import Effects, draw_labels, video_layout
 from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
 from tune.states import Phase, TrialState
@@ -143,7 +143,7 @@ class World:
         left = 0.5 * np.exp(-0.9 * (1.0 - self.slow * lag) * np.arange(1, epochs + 1))
         left += np.abs(rng.normal(0.0, 0.004, epochs))
         left -= left.min()  # the best epoch is the one whose predictions are kept
-        values: FloatArray = final + left if MODE[metric] == "min" else final - left
+        values: FloatArray = final + left if METRIC[metric].lower_wins else final - left
         if rng.random() < self.effects.failure_rate:
             values[rng.integers(epochs) :] = np.nan
         curve: list[float] = values.tolist()

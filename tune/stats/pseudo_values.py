@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from hscl.metrics import METRIC
+
 __all__ = ["pseudo_values", "run_scores"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -152,8 +154,8 @@ def _spread(
 _VALUES: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "mae": _mae,
     "corr": _corr,
-    "acc7": _accuracy(3.0),
-    "acc5": _accuracy(2.0),
+    "acc7": _accuracy(METRIC["acc7"].bound),
+    "acc5": _accuracy(METRIC["acc5"].bound),
     "acc2_has0": _accuracy_has0,
     "acc2_non0": _spread(_accuracy_non0),
     "f1_has0": _f1_has0,

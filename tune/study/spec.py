@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hscl.config import PRESETS, Config
 from hscl.digest import digest_json
-from hscl.metrics import MODE
+from hscl.metrics import METRIC
 from tune.states import Origin
 from tune.study.rules import parse_rule
 from tune.study.sections import (
@@ -95,7 +95,7 @@ class StudySpec(Section):
     @property
     def mode(self) -> Literal["min", "max"]:
         """Whether less or more of the study's metric is better."""
-        return MODE[self.study.metric]
+        return METRIC[self.study.metric].mode
 
     @property
     def compares_all(self) -> bool:

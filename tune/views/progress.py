@@ -10,13 +10,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tune.display import duration_text
 from tune.engine.driver import View
 from tune.engine.engine import Engine
 from tune.states import TrialState
 from tune.tables.storage import Folder
 from tune.views.summary import Summary, summarise
 
-__all__ = ["Progress", "duration", "render", "trial_words"]
+__all__ = ["Progress", "render", "trial_words"]
 
 _REDRAW_S = 0.5
 _PLAIN_S = 30.0
@@ -130,14 +131,6 @@ def trial_words(counts: dict[str, int]) -> str:
     return ", ".join(shown) or "no trials yet"
 
 
-def duration(seconds: float) -> str:
-    """Such as `2 h 05 min`, `7 min`, `40 s`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _lines(summary: Summary) -> list[str]:
     lines = []
     if summary.best is not None:
@@ -150,7 +143,7 @@ def _lines(summary: Summary) -> list[str]:
     if rate:
         speed += f", {rate:.3g} a minute"
     if summary.eta_s is not None:
-        speed += f", about {duration(summary.eta_s)} left"
+        speed += f", about {duration_text(summary.eta_s)} left"
     lines.append(speed)
     if summary.last_error:
         lines.append(f"last failure: {summary.last_error[:160]}")

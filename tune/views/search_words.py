@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from hscl.errors import HsclError
+from tune.display import duration_text
 from tune.states import Kind, Phase
 from tune.study.size import StudySize
 from tune.tables.records import TrialRecord, config_label
@@ -40,9 +41,9 @@ def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -
     )
     lines += _advice(size)
     if seconds_per_epoch is not None:
-        usual, most = size.hours(seconds_per_epoch, at_once)
+        usual, most = (duration_text(3600 * h) for h in size.hours(seconds_per_epoch, at_once))
         lines.append(
-            f"  time     about {_hours(usual)}, at most {_hours(most)}: {at_once} at once, "
+            f"  time     about {usual}, at most {most}: {at_once} at once, "
             f"{seconds_per_epoch:.2g} s an epoch of the default on this machine (measured)"
         )
     test = "opened in confirm" if size.opens_test else "never opened"
@@ -123,11 +124,6 @@ def _comparison(study: Study) -> list[str]:
 
 def _failures(failed: list[TrialRecord]) -> str:
     return f"{len(failed)} trials failed; the last one: {failed[-1].error}"
-
-
-def _hours(hours: float) -> str:
-    minutes = hours * 60
-    return f"{minutes:.1f} min" if minutes < 90 else f"{hours:.1f} h"
 
 
 def _short(value: Any) -> str:

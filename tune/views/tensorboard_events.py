@@ -13,9 +13,10 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 
 from hscl.config import Config
+from hscl.metrics import METRIC, METRICS
 from tune.states import TrialState
 from tune.study.spec import StudySpec
-from tune.tables.schemas import LOSSES, METRICS
+from tune.tables.schemas import LOSSES
 
 __all__ = ["end_record", "experiment_file", "hyperparameters", "report_records", "start_records"]
 
@@ -53,7 +54,14 @@ def experiment_file(spec: StudySpec) -> bytes:
     searched = [summary_v2.HParam(name, _domain(spec, name)) for name in _names(spec)]
     hparams = [summary_v2.HParam("name"), *searched]
     first = [spec.study.metric, *(name for name in METRICS if name != spec.study.metric)]
-    metrics = [summary_v2.Metric(f"valid/{name}") for name in first]
+    metrics = [
+        summary_v2.Metric(
+            f"valid/{name}",
+            display_name=f"valid {METRIC[name].name}",
+            description=METRIC[name].direction,
+        )
+        for name in first
+    ]
     config = summary_v2.hparams_config_pb(hparams=hparams, metrics=metrics, time_created_secs=0)
     return _header(0.0) + _record(Event(wall_time=0.0, summary=config))
 

@@ -6,14 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hscl.metrics import METRICS
-from tune.evidence.numbers import (
-    better_direction,
+from tune.display import (
     count,
-    duration,
+    duration_text,
     interval,
     listing,
-    metric_name,
     number,
     parameter_name,
     setting,
@@ -67,11 +64,8 @@ def test_settings_are_short_and_never_rounded_to_nothing(value: object, shown: s
     assert setting(value) == shown
 
 
-def test_every_metric_has_a_name_and_a_direction() -> None:
-    assert metric_name("mae") == "MAE"
-    assert all(metric_name(metric) != metric for metric in METRICS)
-    assert better_direction("mae") == "lower is better"
-    assert {better_direction(m) for m in METRICS if m != "mae"} == {"higher is better"}
+def test_a_parameter_without_a_name_of_its_own_keeps_the_dotted_one() -> None:
+    assert parameter_name("train.lr") == "learning rate"
     assert parameter_name("train.clip") == "train.clip"
 
 
@@ -86,7 +80,14 @@ def test_counts_shares_and_durations_read_as_words() -> None:
         "100 %",
         "–",
     ]
-    assert [duration(s) for s in (42, 1000, 12_240)] == ["42 s", "17 min", "3.4 h"]
+    assert [duration_text(s) for s in (12, 42, 89.6, 400, 1000)] == [
+        "12 s",
+        "42 s",
+        "90 s",
+        "7 min",
+        "17 min",
+    ]
+    assert [duration_text(s) for s in (5400, 12_240, 90_000)] == ["1.5 h", "3.4 h", "25.0 h"]
 
 
 def test_lists_end_in_and_and_say_how_many_they_leave_out() -> None:

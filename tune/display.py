@@ -1,4 +1,4 @@
-"""How reports write numbers, intervals and the names of metrics and hyperparameters.
+"""How output writes numbers, intervals, durations and the names of hyperparameters.
 
 Rounding is for display only and happens nowhere else.
 """
@@ -7,16 +7,11 @@ import math
 import re
 from collections.abc import Sequence
 
-from hscl.metrics import MODE
-
 __all__ = [
-    "better_direction",
     "count",
-    "duration",
+    "duration_text",
     "interval",
     "listing",
-    "lower_wins",
-    "metric_name",
     "number",
     "parameter_name",
     "setting",
@@ -27,16 +22,6 @@ __all__ = [
 MISSING = "–"
 """Shown where there is no value."""
 
-_METRICS = {
-    "mae": "MAE",
-    "corr": "Corr",
-    "acc7": "Acc-7",
-    "acc5": "Acc-5",
-    "acc2_has0": "Acc-2 (Has0)",
-    "acc2_non0": "Acc-2 (Non0)",
-    "f1_has0": "F1 (Has0)",
-    "f1_non0": "F1 (Non0)",
-}
 _PARAMETERS = {
     "loss.temperature": "temperature τ",
     "loss.alpha": "alpha (similarity)",
@@ -46,21 +31,6 @@ _PARAMETERS = {
     "train.lr_text": "text learning rate",
     "train.batch_size": "batch size",
 }
-
-
-def metric_name(metric: str) -> str:
-    """The metric as papers write it, such as "MAE"."""
-    return _METRICS.get(metric, metric)
-
-
-def lower_wins(metric: str) -> bool:
-    """Whether smaller values are better."""
-    return MODE[metric] == "min"
-
-
-def better_direction(metric: str) -> str:
-    """What every axis says about its direction: "lower is better" or "higher is better"."""
-    return "lower is better" if lower_wins(metric) else "higher is better"
 
 
 def parameter_name(name: str) -> str:
@@ -117,13 +87,13 @@ def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Seconds as "42 s", "17 min" or "3.4 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:,.1f} h"
 
 
 def listing(items: Sequence[str], most: int = 12) -> str:
