@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tune.evidence.pair import PairComparison, Rules, compare_pair
+from tune.evidence.pair import Rules, compare_pair
 from tune.evidence.pairing import Runs
 from tune.evidence.verdicts import judge
 from tune.simulate.runs import Effects, Share, draw_latent_runs, draw_linear_runs, video_layout
@@ -118,8 +118,8 @@ def run_cell(cell: Cell, studies: int, rng: np.random.Generator) -> CellResult:
     held_here: list[bool] = []
     for _ in range(studies):
         runs, here = cell.draw(rng)
-        pair = judge(compare_pair(runs, ("a", "b"), cell.metric, rules), rules)
-        verdicts.append(pair.verdict)
+        pair = compare_pair(runs, ("a", "b"), cell.metric, rules)
+        verdicts.append(judge(pair, rules).verdict)
         if pair.new_videos is not None:
             held_new.append(not pair.new_videos.excludes(0.0))
         if here is not None and pair.this_test_set is not None:
@@ -200,8 +200,8 @@ def _first(runs: Runs, seeds: int) -> Runs:
 
 
 def _claims(runs: Runs, rules: Rules) -> bool:
-    pair: PairComparison = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
-    return pair.verdict in {Verdict.BETTER, Verdict.WORSE}
+    judgement = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
+    return judgement.verdict in {Verdict.BETTER, Verdict.WORSE}
 
 
 def _known(interval: Interval | None) -> Interval:

@@ -8,7 +8,7 @@ from study_factory import Simulated, evidence_of
 from tune.charts.forest import forest, pair_title
 from tune.charts.theme import Chart
 from tune.evidence.curves import Label
-from tune.evidence.pair import PairComparison
+from tune.evidence.pair import Judgement, PairComparison
 
 STUDY = Simulated(failures=2, trials=8, race_seeds=2, keep=2)
 
@@ -68,7 +68,7 @@ def test_the_text_alternative_and_the_table_hold_the_numbers(pair: PairCompariso
 
 def test_pairs_without_intervals_are_listed_and_not_drawn(pair: PairComparison) -> None:
     empty = replace(
-        pair, seeds=(), differences=(), this_test_set=None, new_videos=None, verdict=None
+        pair, seeds=(), differences=(), this_test_set=None, new_videos=None, judgement=Judgement()
     )
     chart = _draw(pair, empty)
     assert len(chart.figure.data[1].x) == 1

@@ -9,7 +9,7 @@ from study_factory import GRID, Simulated, evidence_of
 from tune.charts.figures import settings_of
 from tune.charts.heat_maps import heat_maps
 from tune.charts.theme import Chart
-from tune.evidence.pair import PairComparison
+from tune.evidence.pair import Judgement, PairComparison
 from tune.states import Verdict
 
 STUDY = Simulated(sampler="grid", confirm_seeds=5, epochs=4, videos=16)
@@ -62,13 +62,13 @@ def test_verdicts_stand_in_cells_and_only_where_there_are_any(
     pairs: tuple[PairComparison, ...],
 ) -> None:
     told = (
-        replace(pairs[0], verdict=Verdict.BETTER),
-        *(replace(p, verdict=None) for p in pairs[1:]),
+        replace(pairs[0], judgement=Judgement(Verdict.BETTER)),
+        *(replace(p, judgement=Judgement()) for p in pairs[1:]),
     )
     (chart,) = _draw(told)
     assert sum("better" in cell for row in chart.rows for cell in row) == 1
     assert chart.alternative.endswith(f"{evidence_of(STUDY).labels[pairs[0].first].text}.")
-    (quiet,) = _draw(tuple(replace(p, verdict=Verdict.UNDECIDED) for p in pairs))
+    (quiet,) = _draw(tuple(replace(p, judgement=Judgement(Verdict.UNDECIDED)) for p in pairs))
     assert "No cell has the verdict" in quiet.alternative
 
 

@@ -52,11 +52,13 @@ def test_a_search_has_one_primary_pair_and_the_others_corrected() -> None:
     assert found.primary is not None
     assert (found.primary.first, found.primary.second) == (found.winner, found.reference)
     assert found.primary.role is Role.PRIMARY
-    assert found.primary.p_holm is None
+    assert found.primary.judgement.p_holm is None
     assert found.primary.bootstrap is not None
     assert len(found.configs) == 4
     assert len(found.others) == 4 * 3 // 2 - 1
-    assert all(pair.role is Role.SECONDARY and pair.p_holm is not None for pair in found.others)
+    assert all(
+        pair.role is Role.SECONDARY and pair.judgement.p_holm is not None for pair in found.others
+    )
     assert all(pair.first != found.reference for pair in found.others)
 
 

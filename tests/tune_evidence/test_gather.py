@@ -111,7 +111,7 @@ def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:
     assert evidence.comparison is not None
     assert evidence.comparison.primary is not None
     assert evidence.comparison.primary.verdict is None
-    assert "decisions is lost" in evidence.comparison.primary.reason
+    assert "decisions is lost" in evidence.comparison.primary.judgement.reason
     assert any("plan" in note for note in evidence.comparison.notes)
 
 

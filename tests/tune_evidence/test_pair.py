@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from hscl.metrics import METRICS, evaluate
-from tune.evidence.pair import Role, Rules, compare_pair
+from tune.evidence.pair import Judgement, PairComparison, Role, Rules, compare_pair
 from tune.evidence.pairing import Runs
 from tune.states import TrialState
 from tune.stats.intervals import crossed_variance
@@ -159,10 +159,12 @@ def test_the_bootstrap_needs_a_generator_and_decides_nothing() -> None:
 
 
 def test_json_holds_plain_values_only() -> None:
-    pair = compare_pair(
-        make_runs(seeds=1), ("aa", "bb"), "corr", RULES, role=Role.METRIC
-    ).to_dict()
-    text = json.loads(json.dumps(pair, allow_nan=False))
+    pair = compare_pair(make_runs(seeds=1), ("aa", "bb"), "corr", RULES, role=Role.METRIC)
+    whole = PairComparison.of(pair, Judgement(reason="one seed"))
+    text = json.loads(json.dumps(whole.to_dict(), allow_nan=False))
     assert text["sds"] == [None, None]
     assert text["role"] == "metric"
     assert text["mode"] == "max"
+    assert (text["verdict"], text["below_margin"], text["reason"]) == (None, False, "one seed")
+    assert {text["outlook"], text["p_holm"], text["sign_flip_p_holm"]} == {None}
+    assert "judgement" not in text

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules
 from tune.evidence.sentences import (
-    describe_pair,
-    interval_words,
-    p_words,
-    pair_headline,
+    interval_text,
+    p_text,
+    pair_lines,
     seed_deviation,
-    seed_words,
+    seed_lines,
+    verdict_text,
 )
 from tune.evidence.verdicts import judge
 from tune.states import Verdict
@@ -23,9 +23,9 @@ RULES = Rules(margin=0.02)
 NAMES = {"aa": "configuration 7", "bb": "published defaults with MiniLM"}
 
 
-def _pair(estimate: float, error: float = 0.01) -> PairComparison:
+def _pair(estimate: float, error: float = 0.01) -> PairEstimate:
     interval = student_interval(estimate, error, 30.0, 0.95)
-    return PairComparison(
+    return PairEstimate(
         first="aa",
         second="bb",
         metric="mae",
@@ -50,12 +50,16 @@ def _pair(estimate: float, error: float = 0.01) -> PairComparison:
     )
 
 
+def _judged(estimate: PairEstimate) -> PairComparison:
+    return PairComparison.of(estimate, judge(estimate, RULES))
+
+
 CASES = {
-    Verdict.BETTER: judge(_pair(-0.05), RULES),
-    Verdict.WORSE: judge(_pair(0.05), RULES),
-    Verdict.EQUIVALENT: judge(_pair(0.001, 0.004), RULES),
-    Verdict.UNDECIDED: judge(_pair(-0.01), RULES),
-    None: judge(replace(_pair(-0.01), seeds=(1, 2)), RULES),
+    Verdict.BETTER: _judged(_pair(-0.05)),
+    Verdict.WORSE: _judged(_pair(0.05)),
+    Verdict.EQUIVALENT: _judged(_pair(0.001, 0.004)),
+    Verdict.UNDECIDED: _judged(_pair(-0.01)),
+    None: _judged(replace(_pair(-0.01), seeds=(1, 2))),
 }
 
 
@@ -63,27 +67,29 @@ CASES = {
 def test_better_stands_only_where_the_verdict_has_it(verdict: Verdict | None) -> None:
     pair = CASES[verdict]
     assert pair.verdict is verdict
-    text = "\n".join([pair_headline(pair, NAMES, RULES), *describe_pair(pair, NAMES, RULES)])
+    text = "\n".join([verdict_text(pair, NAMES, RULES), *pair_lines(pair, NAMES, RULES)])
     assert ("better" in text.lower()) == (verdict is Verdict.BETTER)
     assert ("worse" in text.lower()) == (verdict is Verdict.WORSE)
 
 
 def test_the_headline_names_both_sides_the_difference_and_the_interval() -> None:
-    text = pair_headline(CASES[Verdict.BETTER], NAMES, RULES)
-    assert text.startswith("configuration 7 is better than published defaults with MiniLM: MAE")
+    text = verdict_text(CASES[Verdict.BETTER], NAMES, RULES)
+    assert text.startswith(
+        "configuration 7 is better than published defaults with MiniLM: test MAE"
+    )
     assert "0.7000 against 0.7500" in text
     assert "−0.0500 (95 % interval −0.0704 to −0.0296)" in text
     assert "videos like these" in text
 
 
 def test_a_difference_below_the_margin_is_said_to_be_small() -> None:
-    pair = judge(_pair(-0.006, 0.002), RULES)
-    assert "by less than the margin of 0.02" in pair_headline(pair, NAMES, RULES)
-    assert "by less than the margin" not in pair_headline(CASES[Verdict.BETTER], NAMES, RULES)
+    pair = _judged(_pair(-0.006, 0.002))
+    assert "by less than the margin of 0.02" in verdict_text(pair, NAMES, RULES)
+    assert "by less than the margin" not in verdict_text(CASES[Verdict.BETTER], NAMES, RULES)
 
 
 def test_both_questions_are_labelled() -> None:
-    lines = describe_pair(CASES[Verdict.UNDECIDED], NAMES, RULES)
+    lines = pair_lines(CASES[Verdict.UNDECIDED], NAMES, RULES)
     assert any(line.startswith("On this test set: −0.0100") for line in lines)
     assert any("exact sign-flip p = 0.012" in line for line in lines)
     assert any(line.startswith("On videos like these: −0.0100") for line in lines)
@@ -91,34 +97,34 @@ def test_both_questions_are_labelled() -> None:
 
 
 def test_where_videos_alone_hide_the_margin_no_number_of_seeds_is_given() -> None:
-    text = " ".join(describe_pair(CASES[Verdict.UNDECIDED], NAMES, RULES))
+    text = " ".join(pair_lines(CASES[Verdict.UNDECIDED], NAMES, RULES))
     assert "only a larger test set" in text
     assert "no number of seeds" in text
 
 
 def test_where_seeds_help_their_number_is_given() -> None:
     few_videos_matter = replace(_pair(-0.01), spread=Spread(0.05**2, 0.02**2, 0.05**2))
-    text = " ".join(describe_pair(judge(few_videos_matter, RULES), NAMES, RULES))
+    text = " ".join(pair_lines(_judged(few_videos_matter), NAMES, RULES))
     assert "What would decide it: about" in text
     assert "seeds" in text
 
 
 def test_a_study_that_would_have_seen_the_margin_says_that_less_is_open() -> None:
-    sharp = judge(replace(_pair(-0.015, 0.0085), spread=Spread(0.0, 0.02**2, 0.01**2)), RULES)
+    sharp = _judged(replace(_pair(-0.015, 0.0085), spread=Spread(0.0, 0.02**2, 0.01**2)))
     assert sharp.verdict is Verdict.UNDECIDED
-    assert "what is left open is a smaller one" in " ".join(describe_pair(sharp, NAMES, RULES))
+    assert "what is left open is a smaller one" in " ".join(pair_lines(sharp, NAMES, RULES))
 
 
 def test_failures_are_counted_for_both_sides() -> None:
-    pair = judge(replace(_pair(-0.05), failures=(2, 0), seeds=tuple(range(8))), RULES)
-    text = " ".join(describe_pair(pair, NAMES, RULES))
+    pair = _judged(replace(_pair(-0.05), failures=(2, 0), seeds=tuple(range(8))))
+    text = " ".join(pair_lines(pair, NAMES, RULES))
     assert "configuration 7 2 failed" in text
     assert "8 of 10 seeds" in text
     assert "fails more often" in text
 
 
 def test_no_verdict_is_said_with_its_reason() -> None:
-    text = pair_headline(CASES[None], NAMES, RULES)
+    text = verdict_text(CASES[None], NAMES, RULES)
     assert text.startswith("No verdict on configuration 7 against published defaults")
     assert "only 2 of 10 seeds have both results" in text
 
@@ -130,22 +136,22 @@ def test_the_seeds_deviation_is_pooled_over_configurations_that_have_one() -> No
     ]
     assert seed_deviation(pairs) == pytest.approx(((0.03**2 + 0.04**2) / 2) ** 0.5)
     assert seed_deviation([replace(_pair(-0.01), sds=(math.nan, math.nan))]) is None
-    assert seed_words(0.035, "test") == [
+    assert seed_lines(0.035, "test") == [
         "Seeds of one configuration differ by 0.0350 (sd, test set)."
     ]
-    assert seed_words(None, "test") == []
+    assert seed_lines(None, "test") == []
 
 
 def test_numbers_are_written_with_true_minus_signs() -> None:
-    assert interval_words(student_interval(-0.5, 0.0, 3.0, 0.9)) == (
+    assert interval_text(student_interval(-0.5, 0.0, 3.0, 0.9)) == (
         "−0.5000 (90 % interval −0.5000 to −0.5000)"
     )
-    assert p_words(0.0004) == "p < 0.001"
-    assert p_words(None) == ""
+    assert p_text(0.0004) == "p < 0.001"
+    assert p_text(None) == ""
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(20, ", exact sign-flip p"), (21, ", sign-flip p")])
 def test_a_p_value_from_drawn_patterns_is_not_called_exact(seeds: int, said: str) -> None:
-    pair = judge(replace(_pair(-0.01), seeds=tuple(range(seeds)), planned=seeds), RULES)
-    text = " ".join(describe_pair(pair, NAMES, RULES))
+    pair = _judged(replace(_pair(-0.01), seeds=tuple(range(seeds)), planned=seeds))
+    text = " ".join(pair_lines(pair, NAMES, RULES))
     assert f"{said} = 0.012" in text

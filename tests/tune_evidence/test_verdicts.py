@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.pair import PairEstimate, Role, Rules
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Verdict
 from tune.stats.intervals import student_interval
@@ -18,9 +18,9 @@ SPREAD = Spread(seed=0.02**2, video=0.1**2, error=0.06**2)
 
 def make_pair(
     estimate: float, error: float = 0.01, *, metric: str = "mae", videos: int = 31
-) -> PairComparison:
+) -> PairEstimate:
     interval = student_interval(estimate, error, 30.0, 0.95)
-    return PairComparison(
+    return PairEstimate(
         first="aa",
         second="bb",
         metric=metric,
@@ -54,9 +54,7 @@ def make_pair(
         (make_pair(-0.01), Verdict.UNDECIDED),
     ],
 )
-def test_verdict_follows_the_interval_for_new_videos(
-    pair: PairComparison, verdict: Verdict
-) -> None:
+def test_verdict_follows_the_interval_for_new_videos(pair: PairEstimate, verdict: Verdict) -> None:
     assert judge(pair, RULES).verdict is verdict
 
 
@@ -137,8 +135,8 @@ def test_holm_takes_back_what_many_pairs_would_claim_by_chance() -> None:
     assert judge(pairs[0], RULES).verdict is Verdict.BETTER
     judged = judge_together(pairs, RULES)
     assert judged[0].verdict is Verdict.UNDECIDED
-    assert judged[0].p_value is not None
-    assert judged[0].p_holm == pytest.approx(5 * judged[0].p_value)
+    assert pairs[0].p_value is not None
+    assert judged[0].p_holm == pytest.approx(5 * pairs[0].p_value)
     assert judged[0].sign_flip_p_holm == pytest.approx(0.05)
 
 

@@ -6,6 +6,7 @@ import pytest
 from study_factory import Simulated, evidence_of
 
 from tune.evidence.gather import Evidence
+from tune.evidence.pair import Judgement
 from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
 from tune.states import Verdict
 
@@ -17,7 +18,8 @@ def _with_verdict(verdict: Verdict | None, *, below: bool = False) -> Evidence:
     compared = evidence.comparison
     assert compared is not None
     assert compared.primary is not None
-    pair = replace(compared.primary, verdict=verdict, below_margin=below, reason="so it is")
+    told = Judgement(verdict, below_margin=below, reason="so it is")
+    pair = replace(compared.primary, judgement=told)
     return replace(evidence, comparison=replace(compared, primary=pair))
 
 
@@ -60,7 +62,9 @@ def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:
     compared = evidence.comparison
     assert compared is not None
     told = [Verdict.BETTER, Verdict.WORSE, Verdict.UNDECIDED, Verdict.UNDECIDED]
-    pairs = tuple(replace(p, verdict=v) for p, v in zip(compared.others, told, strict=True))
+    pairs = tuple(
+        replace(p, judgement=Judgement(v)) for p, v in zip(compared.others, told, strict=True)
+    )
     said = headline_of(replace(evidence, comparison=replace(compared, others=pairs)))
     assert "1 better (− high), 1 worse (− low) and 2 undecided" in said
     assert "corrected by Holm" in said

@@ -8,6 +8,7 @@ from study_factory import Simulated, evidence_of
 
 from hscl.errors import RunError
 from hscl.metrics import METRICS
+from tune.evidence.pair import Judgement
 from tune.report.html import GENERATOR, make_report
 from tune.report.text import latex_table, markdown
 from tune.states import Verdict
@@ -64,7 +65,9 @@ def test_marks_in_the_latex_table_are_the_verdicts() -> None:
     compared = evidence.comparison
     assert compared is not None
     told = [Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT, None]
-    pairs = tuple(replace(p, verdict=v) for p, v in zip(compared.others, told, strict=True))
+    pairs = tuple(
+        replace(p, judgement=Judgement(v)) for p, v in zip(compared.others, told, strict=True)
+    )
     text = latex_table(replace(evidence, comparison=replace(compared, others=pairs)), GENERATOR)
     rows = text.split(r"\midrule")[1].splitlines()[1:]
     assert [re.findall(r"\^\{(.)\}", row) for row in rows[:5]] == [[], ["+"], ["-"], ["="], []]

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
 from tune.states import Verdict
-from tune.stats.intervals import student_interval, t_interval
+from tune.stats.intervals import Interval, student_interval, t_interval
 from tune.stats.significance import (
     equivalence_p,
     find_verdict,
@@ -130,6 +130,16 @@ def test_equivalence_without_spread_follows_the_estimate() -> None:
     assert equivalence_p(student_interval(0.03, 0.0, 5, 0.95), 0.02) == 1.0
 
 
+def _verdict(
+    interval: Interval, *, lower_wins: bool = True, alpha: float = 0.05
+) -> tuple[Verdict, bool]:
+    """With a margin of 0.02."""
+    equal = equivalence_p(interval, 0.02)
+    return find_verdict(
+        interval.estimate, interval.p_value(), equal, lower_wins=lower_wins, alpha=alpha
+    )
+
+
 @pytest.mark.parametrize(
     ("estimate", "error", "expected"),
     [
@@ -144,7 +154,7 @@ def test_verdict_follows_its_order(
     estimate: float, error: float, expected: tuple[Verdict, bool]
 ) -> None:
     interval = student_interval(estimate, error, 30.0, 0.95)
-    assert find_verdict(interval, 0.02, lower_wins=True) == expected
+    assert _verdict(interval) == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,18 +163,28 @@ def test_verdict_turns_around_with_the_sides_and_with_the_metric(
     estimate: float, error: float
 ) -> None:
     opposite = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
-    one = find_verdict(student_interval(estimate, error, 9.0, 0.95), 0.02, lower_wins=True)
+    one = _verdict(student_interval(estimate, error, 9.0, 0.95))
     mirrored = student_interval(-estimate, error, 9.0, 0.95)
-    other = find_verdict(mirrored, 0.02, lower_wins=True)
-    upward = find_verdict(mirrored, 0.02, lower_wins=False)
+    other = _verdict(mirrored)
+    upward = _verdict(mirrored, lower_wins=False)
     assert other[0] == opposite.get(one[0], one[0])
     assert upward == one
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-0.1, 0.1), st.floats(0.001, 0.05))
+def test_verdict_is_what_the_two_intervals_say(estimate: float, error: float) -> None:
+    interval = student_interval(estimate, error, 9.0, 0.95)
+    verdict, small = _verdict(interval)
+    assert (verdict in {Verdict.BETTER, Verdict.WORSE}) == interval.excludes(0.0)
+    assert small == interval.at(0.9).within(0.02)
+    assert (verdict is Verdict.EQUIVALENT) == (small and not interval.excludes(0.0))
+
+
 def test_two_looks_ask_for_more_at_each() -> None:
     interval = student_interval(-0.0212, 0.01, 30.0, 0.95)
-    assert find_verdict(interval, 0.02, lower_wins=True)[0] is Verdict.BETTER
-    assert find_verdict(interval, 0.02, lower_wins=True, alpha=0.025)[0] is Verdict.UNDECIDED
+    assert _verdict(interval)[0] is Verdict.BETTER
+    assert _verdict(interval, alpha=0.025)[0] is Verdict.UNDECIDED
 
 
 def test_probability_of_improvement_is_the_share_of_wins_with_ties_as_halves() -> None:

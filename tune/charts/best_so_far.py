@@ -99,7 +99,7 @@ def best_so_far(
         alternative=(
             f"The best valid {name} went from {number(first[1])} at epoch {first[0]} to "
             f"{number(last[1])} at epoch {last[0]} of {progress.epochs[-1]}, in "
-            f"{count(len(gains) - 1, 'step')}. {_default_words(default, name)}"
+            f"{count(len(gains) - 1, 'step')}. {_default_text(default, name)}"
         ),
         figure=drawn,
         columns=("Epochs trained", f"Best valid {name}", "Configuration"),
@@ -117,7 +117,7 @@ def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[s
     return [noise_stripe(*ends)]
 
 
-def _default_words(default: Sequence[tuple[int, float, str, TrialState]], name: str) -> str:
+def _default_text(default: Sequence[tuple[int, float, str, TrialState]], name: str) -> str:
     if not default:
         return "The default has no finished trial in the screen."
     how = "was stopped early at" if default[0][3] is TrialState.PRUNED else "reached"

@@ -11,7 +11,7 @@ from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, seed_deviation, seed_words
+from tune.evidence.sentences import DIGITS, seed_deviation, seed_lines
 from tune.stats.intervals import Interval
 
 __all__ = ["forest", "pair_title"]
@@ -75,7 +75,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             + (" The bar on top is the noise floor: ± one seed's deviation." if noise else "")
         ),
         alternative=" ".join(
-            [*(_sentence(pair, labels) for pair in pairs), *seed_words(noise, split)]
+            [*(_sentence(pair, labels) for pair in pairs), *seed_lines(noise, split)]
         ),
         figure=drawn,
         columns=(

@@ -15,7 +15,7 @@ from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import listing, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import seed_deviation, seed_words
+from tune.evidence.sentences import seed_deviation, seed_lines
 from tune.states import Verdict
 from tune.study.space import Value
 
@@ -126,8 +126,8 @@ def _map(
         alternative=(
             f"The best cell is {labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
             f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
-            + "".join(f"{words} " for words in seed_words(noise, pair.split))
-            + _verdict_words(verdicts, labels)
+            + "".join(f"{words} " for words in seed_lines(noise, pair.split))
+            + _better_text(verdicts, labels)
         ),
         figure=drawn,
         columns=(f"{parameter_name(y_name)} ↓ {parameter_name(x_name)} →", *map(setting, columns)),
@@ -188,7 +188,7 @@ def _reference(
     return [{"type": "rect", "line": line, "fillcolor": "rgba(0,0,0,0)"} | box]
 
 
-def _verdict_words(verdicts: Mapping[str, Verdict | None], labels: Mapping[str, Label]) -> str:
+def _better_text(verdicts: Mapping[str, Verdict | None], labels: Mapping[str, Label]) -> str:
     better = [labels.get(c, UNNAMED).text for c, v in verdicts.items() if v is Verdict.BETTER]
     if not better:
         return "No cell has the verdict better."

@@ -85,7 +85,7 @@ def learning_curves(
                 else ""
             )
         ),
-        alternative=_curves_in_words(curves, labels, rungs, metric, states)
+        alternative=_alternative_text(curves, labels, rungs, metric, states)
         + (f" Seeds of one configuration differ by {number(seed_sd)} (sd)." if seed_sd else ""),
         figure=drawn,
         columns=("Trial", "Configuration", "Phase", "Epochs", "Valid value", "State"),
@@ -235,7 +235,7 @@ def _add_rung(layout: dict[str, Any], epoch: int, stopped: int, suffix: str) -> 
     )
 
 
-def _curves_in_words(
+def _alternative_text(
     curves: Sequence[TrialCurve],
     labels: Mapping[str, Label],
     rungs: Mapping[int, int],

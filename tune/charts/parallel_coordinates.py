@@ -97,7 +97,7 @@ def parallel_coordinates(
                 else ""
             )
         ),
-        alternative=_in_words(best_first, values, settings, axes, labels, metric)
+        alternative=_alternative_text(best_first, values, settings, axes, labels, metric)
         + (f" Seeds of one configuration differ by {number(noise)} (sd)." if noise else ""),
         figure=drawn,
         columns=("Configuration", *heads, "State"),
@@ -207,7 +207,7 @@ def _tick(i: int, place: float, text: str) -> dict[str, Any]:
     }
 
 
-def _in_words(
+def _alternative_text(
     best_first: Sequence[str],
     values: Mapping[str, float],
     settings: Settings,

@@ -14,7 +14,7 @@ from tune.charts.axes import Settings
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.display import number, parameter_name, setting
 from tune.evidence.curves import Label
-from tune.evidence.sentences import p_words
+from tune.evidence.sentences import p_text
 from tune.stats.effects import Response
 from tune.study.space import Value
 
@@ -86,14 +86,14 @@ def _response(
     return Chart(
         name=f"response-{one.name}".replace(".", "-"),
         title=title if title == one.name else f"{title[:1].upper()}{title[1:]}",
-        caption=_effect_words(one),
+        caption=_effect_text(one),
         alternative=(
             f"The expected valid {name} ({METRIC[metric].direction}) goes from "
             f"{number(one.mean[0])} at {setting(one.values[0])} to {number(one.mean[-1])} at "
             f"{setting(one.values[-1])}; it is best, {number(one.mean[best])}, at "
             f"{setting(one.values[best])}. Seeds of one configuration differ by "
             f"{'an unknown amount' if seed_sd is None else number(seed_sd) + ' (sd)'}. "
-            f"{_effect_words(one)}"
+            f"{_effect_text(one)}"
         ),
         figure=drawn,
         columns=(title, f"Expected {name}", "One new training falls between"),
@@ -114,8 +114,8 @@ def _ordered(one: Response) -> bool:
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in one.values)
 
 
-def _effect_words(one: Response) -> str:
-    tail = "" if one.p is None else f" ({p_words(one.p)})"
+def _effect_text(one: Response) -> str:
+    tail = "" if one.p is None else f" ({p_text(one.p)})"
     if one.matters is None:
         return "Whether it matters beyond the seed was not tested."
     if one.matters:

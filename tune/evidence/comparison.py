@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from hscl.metrics import METRIC, METRICS
 from tune.evidence.confirm_state import ConfirmState, read_state
-from tune.evidence.pair import PairComparison, Role, Rules, compare_pair
+from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules, compare_pair
 from tune.evidence.pairing import Runs, pair_runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Phase, TrialState
@@ -141,18 +141,19 @@ def compare_study(
     main, others = _pairs(state)
     primary = None
     if main is not None:
-        primary = judge(compare_pair(runs, main, metric, rules, rng=rng), rules)
+        primary = _judged(compare_pair(runs, main, metric, rules, rng=rng), rules)
     role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
     secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
     # A table for a paper has all metrics of every finalist, each against the default.
     finalists = [pair for pair in others if pair[1] == state.reference]
     shown = [main, *finalists] if main is not None else others if spec.compares_all else []
     metrics = [
-        judge(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
+        _judged(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
         for pair in shown
         for other in METRICS
         if other != metric
     ]
+    together = zip(secondary, judge_together(secondary, rules), strict=True)
     return StudyComparison(
         study=spec.study.name,
         study_digest=spec.digest,
@@ -169,10 +170,14 @@ def compare_study(
         winner=state.winner,
         configs=tuple(_summary(config, state, runs, metric) for config in state.members),
         primary=primary,
-        others=tuple(judge_together(secondary, rules)),
+        others=tuple(PairComparison.of(pair, judgement) for pair, judgement in together),
         other_metrics=tuple(metrics),
         notes=(*state.notes, *_about_videos(runs), *problems, *runs.problems),
     )
+
+
+def _judged(pair: PairEstimate, rules: Rules) -> PairComparison:
+    return PairComparison.of(pair, judge(pair, rules))
 
 
 def _pairs(

@@ -179,7 +179,10 @@ def _comparison(
     reason = "part of the table of decisions is lost, and a verdict depends on all of them"
 
     def without_verdict(pair: PairComparison) -> PairComparison:
-        return replace(pair, verdict=None, below_margin=False, outlook=None, reason=reason)
+        lost = replace(
+            pair.judgement, verdict=None, below_margin=False, outlook=None, reason=reason
+        )
+        return replace(pair, judgement=lost)
 
     return (
         replace(

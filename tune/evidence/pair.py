@@ -1,6 +1,6 @@
 """One configuration against another: what is known on this test set and for videos like these."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +15,15 @@ from tune.stats.power import FEWEST_VIDEOS, Spread
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.stats.significance import EXACT_PAIRS, probability_of_improvement, sign_flip_p
 
-__all__ = ["Outlook", "PairComparison", "Role", "Rules", "compare_pair"]
+__all__ = [
+    "Judgement",
+    "Outlook",
+    "PairComparison",
+    "PairEstimate",
+    "Role",
+    "Rules",
+    "compare_pair",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,8 +81,8 @@ class Outlook:
 
 
 @dataclass(frozen=True)
-class PairComparison:
-    """All that is known about A − B. Two-element tuples hold A's and B's value.
+class PairEstimate:
+    """All that was measured of A − B. Two-element tuples hold A's and B's value.
 
     Attributes:
         first: A's configuration.
@@ -93,18 +101,12 @@ class PairComparison:
         videos: K, the number of videos.
         this_test_set: Interval over seeds alone; None below two pairs.
         sign_flip_p: Exact p value over seeds alone.
-        sign_flip_p_holm: The same, corrected; secondary pairs only.
         new_videos: Interval over seeds and videos; None with too few videos.
         new_videos_narrow: The same at 1 − 2·alpha, for equivalence.
         bootstrap: Two-level bootstrap; shown, decides nothing.
         p_value: Of `new_videos`.
-        p_holm: The same, corrected; secondary pairs only.
         spread: Variance components of one seed on one video.
         ahead: Share of seeds on which A wins, ties counting half.
-        verdict: None where none may be given; `reason` says why.
-        below_margin: The difference is smaller than the margin for sure.
-        reason: Why this verdict, or why none.
-        outlook: What would decide it, where the verdict is undecided.
     """
 
     first: str
@@ -123,27 +125,71 @@ class PairComparison:
     videos: int
     this_test_set: Interval | None = None
     sign_flip_p: float | None = None
-    sign_flip_p_holm: float | None = None
     new_videos: Interval | None = None
     new_videos_narrow: Interval | None = None
     bootstrap: Interval | None = None
     p_value: float | None = None
-    p_holm: float | None = None
     spread: Spread | None = None
     ahead: Interval | None = None
-    verdict: Verdict | None = None
-    below_margin: bool = False
-    reason: str = ""
-    outlook: Outlook | None = None
 
     @property
     def lower_wins(self) -> bool:
         """Whether smaller values of the metric are wanted."""
         return METRIC[self.metric].lower_wins
 
+    @property
+    def lost(self) -> tuple[int, int]:
+        """Runs of either side that gave no result: failed, or without a value."""
+        return self.failures[0] + self.missing[0], self.failures[1] + self.missing[1]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is concluded from an estimate.
+
+    Attributes:
+        verdict: None where none may be given; `reason` says why.
+        below_margin: The difference is smaller than the margin for sure.
+        reason: Why this verdict, or why none.
+        outlook: What would decide it, where the verdict is undecided.
+        sign_flip_p_holm: The estimate's `sign_flip_p`, corrected; secondary pairs only.
+        p_holm: The estimate's `p_value`, corrected; secondary pairs only.
+    """
+
+    verdict: Verdict | None = None
+    below_margin: bool = False
+    reason: str = ""
+    outlook: Outlook | None = None
+    sign_flip_p_holm: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class PairComparison(PairEstimate):
+    """An estimate with the judgement on it.
+
+    Attributes:
+        judgement: As `tune.evidence.verdicts` gives it.
+    """
+
+    judgement: Judgement = Judgement()
+
+    @classmethod
+    def of(cls, estimate: PairEstimate, judgement: Judgement) -> "PairComparison":
+        """Join what was measured and what is concluded."""
+        return cls(**vars(estimate), judgement=judgement)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of the judgement."""
+        return self.judgement.verdict
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not a number becomes None."""
-        return {k: _plain(v) for k, v in asdict(self).items()} | {"mode": METRIC[self.metric].mode}
+        """Plain values for JSON, all on one level; what is not a number becomes None."""
+        measured = asdict(self)
+        concluded = measured.pop("judgement")
+        plain = {key: _plain(value) for key, value in (measured | concluded).items()}
+        return plain | {"mode": METRIC[self.metric].mode}
 
 
 def _plain(value: Any) -> Any:
@@ -164,7 +210,7 @@ def compare_pair(
     *,
     role: Role = Role.PRIMARY,
     rng: np.random.Generator | None = None,
-) -> PairComparison:
+) -> PairEstimate:
     """The numbers of a comparison; the verdict follows in `tune.evidence.verdicts`.
 
     Args:
@@ -184,8 +230,19 @@ def compare_pair(
     both = have[0] & have[1]
     scores = [score[both] for score in every]
     differences = scores[0] - scores[1]
-    n = int(both.sum())
-    base = PairComparison(
+    n, level = int(both.sum()), 1.0 - rules.alpha
+    several = n >= 2
+    flips = several and (n <= EXACT_PAIRS or rng is not None)
+    sign_flip = sign_flip_p(differences, rng) if flips else None
+    crossed = wide = bootstrap = None
+    if several and runs.video_count >= FEWEST_VIDEOS:
+        table = values[0][both] - values[1][both]
+        crossed = crossed_variance(table, runs.videos)
+        wide = crossed.interval(level)
+        if rng is not None and role in {Role.PRIMARY, Role.REFERENCE}:
+            bootstrap = two_level_bootstrap(table, runs.videos, rng, level=level)
+    lower_wins = METRIC[metric].lower_wins
+    return PairEstimate(
         first=pair[0],
         second=pair[1],
         metric=metric,
@@ -200,31 +257,14 @@ def compare_pair(
         differences=tuple(float(d) for d in differences),
         seed_correlation=_correlation(scores[0], scores[1]),
         videos=runs.video_count,
-    )
-    if n < 2:
-        return base
-    exact_or_drawn = n <= EXACT_PAIRS or rng is not None
-    base = replace(
-        base,
-        this_test_set=t_interval(differences, 1.0 - rules.alpha),
-        sign_flip_p=sign_flip_p(differences, rng) if exact_or_drawn else None,
-        ahead=probability_of_improvement(differences, lower_wins=base.lower_wins),
-    )
-    if runs.video_count < FEWEST_VIDEOS:
-        return base
-    table = values[0][both] - values[1][both]
-    crossed = crossed_variance(table, runs.videos)
-    interval = crossed.interval(1.0 - rules.alpha)
-    bootstrap = None
-    if rng is not None and role in {Role.PRIMARY, Role.REFERENCE}:
-        bootstrap = two_level_bootstrap(table, runs.videos, rng, level=1.0 - rules.alpha)
-    return replace(
-        base,
-        new_videos=interval,
-        new_videos_narrow=interval.at(1.0 - 2.0 * rules.alpha),
+        this_test_set=t_interval(differences, level) if several else None,
+        sign_flip_p=sign_flip,
+        new_videos=wide,
+        new_videos_narrow=wide.at(1.0 - 2.0 * rules.alpha) if wide else None,
         bootstrap=bootstrap,
-        p_value=interval.p_value(),
-        spread=Spread.of(crossed),
+        p_value=wide.p_value() if wide else None,
+        spread=Spread.of(crossed) if crossed else None,
+        ahead=probability_of_improvement(differences, lower_wins=lower_wins) if several else None,
     )
 
 

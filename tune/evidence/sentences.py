@@ -5,21 +5,21 @@ from collections.abc import Mapping, Sequence
 
 from hscl.metrics import METRIC
 from tune.display import number, signed
-from tune.evidence.pair import Outlook, PairComparison, Rules
+from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
 from tune.stats.significance import EXACT_PAIRS
 
 __all__ = [
     "DIGITS",
-    "deciding_words",
-    "describe_pair",
-    "interval_words",
-    "outlook_words",
-    "p_words",
-    "pair_headline",
+    "deciding_text",
+    "interval_text",
+    "outlook_lines",
+    "p_text",
+    "pair_lines",
     "seed_deviation",
-    "seed_words",
+    "seed_lines",
+    "verdict_text",
 ]
 
 DIGITS = 4
@@ -28,65 +28,84 @@ DIGITS = 4
 _MOST_SEEDS = 200  # more seeds than these are no plan
 
 
-def p_words(p: float | None) -> str:
+def p_text(p: float | None) -> str:
     """A p value as "p = 0.012", "p < 0.001"; empty where there is none."""
     if p is None:
         return ""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def interval_words(interval: Interval) -> str:
+def interval_text(interval: Interval) -> str:
     """Such as "−0.0312 (95 % interval −0.0601 to −0.0023)"."""
     ends = f"{signed(interval.low, DIGITS)} to {signed(interval.high, DIGITS)}"
     level = f"{100 * interval.level:g} % interval"
     return f"{signed(interval.estimate, DIGITS)} ({level} {ends})"
 
 
-def seed_deviation(pairs: Sequence[PairComparison]) -> float | None:
+def seed_deviation(pairs: Sequence[PairEstimate]) -> float | None:
     """One run's standard deviation over seeds on the pairs' split, pooled; None: unknown."""
     both = [zip((p.first, p.second), p.sds, strict=True) for p in pairs]
     known = {config_id: sd for pair in both for config_id, sd in pair if math.isfinite(sd)}
     return math.hypot(*known.values()) / math.sqrt(len(known)) if known else None
 
 
-def seed_words(sd: float | None, split: str) -> list[str]:
+def seed_lines(sd: float | None, split: str) -> list[str]:
     """The noise floor in a sentence, if it is known."""
     if not sd:
         return []
     return [f"Seeds of one configuration differ by {number(sd, DIGITS)} (sd, {split} set)."]
 
 
-def pair_headline(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> str:
-    """One sentence: who against whom, the verdict, the difference for videos like these."""
+def verdict_text(
+    pair: PairComparison, names: Mapping[str, str], rules: Rules, *, brief: bool = False
+) -> str:
+    """The verdict in one sentence, the same wherever it stands; "better" only if it is one.
+
+    Args:
+        pair: A judged pair.
+        names: What output calls each configuration.
+        rules: What was fixed beforehand.
+        brief: Leave out what stands beside the sentence: the difference and the reason.
+    """
     first, second = names[pair.first], names[pair.second]
-    metric = METRIC[pair.metric].name
-    means = f"{metric} {number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
-    if pair.verdict is None:
-        return f"No verdict on {first} against {second} ({means}): {pair.reason}."
-    difference = interval_words(pair.new_videos) if pair.new_videos else ""
-    tail = f"{means}; difference for videos like these {difference}"
-    if pair.verdict is Verdict.UNDECIDED:
-        return f"Undecided: {first} against {second}, {tail}; {pair.reason}."
-    if pair.verdict is Verdict.EQUIVALENT:
-        margin = f"within ± {rules.margin:g}"
-        return f"Equivalent {margin}: {first} and {second}, {tail}."
-    small = f", by less than the margin of {rules.margin:g}" if pair.below_margin else ""
-    return f"{first} is {pair.verdict.value} than {second}{small}: {tail}."
+    means = (
+        f"{pair.split} {METRIC[pair.metric].name} {number(pair.means[0], DIGITS)} against "
+        f"{number(pair.means[1], DIGITS)}"
+    )
+    judgement = pair.judgement
+    if judgement.verdict is None:
+        known = "" if brief else f" ({means})"
+        return f"No verdict on {first} against {second}{known}: {judgement.reason}."
+    claim = {
+        Verdict.BETTER: f"{first} is better than {second}",
+        Verdict.WORSE: f"{first} is worse than {second}",
+        Verdict.EQUIVALENT: f"{first} and {second} are equivalent within ± {rules.margin:g}",
+        Verdict.UNDECIDED: f"It is undecided whether {first} improves on {second}",
+    }[judgement.verdict]
+    if judgement.below_margin:
+        claim += f", by less than the margin of {rules.margin:g}"
+    told = [f"{claim}: {means}"]
+    if not brief and pair.new_videos:
+        told.append(f"difference for videos like these {interval_text(pair.new_videos)}")
+    if not brief and judgement.verdict is Verdict.UNDECIDED:
+        told.append(judgement.reason)
+    return "; ".join(told) + "."
 
 
-def describe_pair(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
+def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
     """All sentences on a pair: both questions labelled, failures, what would decide it."""
     wanted = "lower" if pair.lower_wins else "higher"
     what = f"{METRIC[pair.metric].name}, where {wanted} is wanted"
     seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
+    told = pair.judgement
     lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]
     if pair.this_test_set is not None:
-        p = p_words(pair.sign_flip_p)
+        p = p_text(pair.sign_flip_p)
         exact = "exact " if len(pair.seeds) <= EXACT_PAIRS else ""  # beyond, patterns are drawn
         lines.append(
-            f"On this {pair.split} set: {interval_words(pair.this_test_set)}"
+            f"On this {pair.split} set: {interval_text(pair.this_test_set)}"
             + (f", {exact}sign-flip {p}" if p else "")
-            + (f", {p_words(pair.sign_flip_p_holm)} by Holm" if pair.sign_flip_p_holm else "")
+            + (f", {p_text(told.sign_flip_p_holm)} by Holm" if told.sign_flip_p_holm else "")
         )
     if pair.ahead is not None:
         wins = pair.ahead.estimate * len(pair.seeds)
@@ -97,23 +116,23 @@ def describe_pair(pair: PairComparison, names: Mapping[str, str], rules: Rules) 
         )
     if pair.new_videos is not None:
         lines.append(
-            f"On videos like these: {interval_words(pair.new_videos)}, {p_words(pair.p_value)}"
-            + (f", {p_words(pair.p_holm)} by Holm" if pair.p_holm is not None else "")
+            f"On videos like these: {interval_text(pair.new_videos)}, {p_text(pair.p_value)}"
+            + (f", {p_text(told.p_holm)} by Holm" if told.p_holm is not None else "")
         )
     if pair.bootstrap is not None:
-        lines.append(f"Two-level bootstrap, decides nothing: {interval_words(pair.bootstrap)}")
+        lines.append(f"Two-level bootstrap, decides nothing: {interval_text(pair.bootstrap)}")
     if any(pair.failures) or any(pair.missing):
         lines.append(_failures(pair, names))
-    verdict = "none" if pair.verdict is None else pair.verdict.value
-    if pair.below_margin:
+    verdict = pair.verdict.value if pair.verdict else "none"
+    if told.below_margin:
         verdict += f", by less than the margin of {rules.margin:g}"
-    lines.append(f"Verdict: {verdict}; {pair.reason}")
-    if pair.outlook is not None:
-        lines += outlook_words(pair.outlook, pair, rules)
+    lines.append(f"Verdict: {verdict}; {told.reason}")
+    if told.outlook is not None:
+        lines += outlook_lines(told.outlook, pair, rules)
     return lines
 
 
-def _failures(pair: PairComparison, names: Mapping[str, str]) -> str:
+def _failures(pair: PairEstimate, names: Mapping[str, str]) -> str:
     parts = [
         f"{names[config]} {failed} failed, {missing} without a value"
         for config, failed, missing in zip(
@@ -123,7 +142,7 @@ def _failures(pair: PairComparison, names: Mapping[str, str]) -> str:
     return f"Of {pair.planned} runs each: " + "; ".join(parts)
 
 
-def outlook_words(outlook: Outlook, pair: PairComparison, rules: Rules) -> list[str]:
+def outlook_lines(outlook: Outlook, pair: PairEstimate, rules: Rules) -> list[str]:
     """What would decide an open question, in one or two sentences."""
     margin, seeds, videos = f"{rules.margin:g}", len(pair.seeds), pair.videos
     found = (
@@ -133,10 +152,10 @@ def outlook_words(outlook: Outlook, pair: PairComparison, rules: Rules) -> list[
     if outlook.power >= 0.8:
         return [f"{found}: what is left open is a smaller one."]
     lines = [f"{found}, and only one from about {outlook.detectable:.2g} on in 80 %."]
-    return [*lines, f"What would decide it: {deciding_words(outlook)}."]
+    return [*lines, f"What would decide it: {deciding_text(outlook)}."]
 
 
-def deciding_words(outlook: Outlook) -> str:
+def deciding_text(outlook: Outlook) -> str:
     """What would find a true difference of one margin: seeds, or only a larger test set."""
     bigger = (
         "more seeds and a far larger test set"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tune.evidence.pair import Outlook, PairComparison, Role, Rules
+from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
 from tune.stats.power import (
@@ -24,26 +24,18 @@ __all__ = ["judge", "judge_together"]
 _TOO_MANY_VIDEOS = 10  # times as many as there are: then twice the seeds are looked at
 
 
-def judge(pair: PairComparison, rules: Rules) -> PairComparison:
+def judge(pair: PairEstimate, rules: Rules) -> Judgement:
     """The verdict on a pair by itself; `role` METRIC gets none.
 
     Args:
         pair: As `tune.evidence.pair.compare_pair` gives it.
         rules: What was fixed beforehand.
-
-    Returns:
-        The pair with `verdict`, `below_margin`, `reason` and `outlook` filled in.
     """
-    withheld = _why_none(pair, rules)
-    if withheld or pair.new_videos is None:
-        return replace(pair, reason=withheld)
-    verdict, small = find_verdict(
-        pair.new_videos, rules.margin, lower_wins=pair.lower_wins, alpha=rules.alpha
-    )
-    return _conclude(pair, rules, verdict, below_margin=small)
+    equal = _equivalence(pair.new_videos, rules.margin)
+    return _judge(pair, rules, _number(pair.p_value), equal, Judgement())
 
 
-def judge_together(pairs: Sequence[PairComparison], rules: Rules) -> list[PairComparison]:
+def judge_together(pairs: Sequence[PairEstimate], rules: Rules) -> list[Judgement]:
     """Verdicts on several pairs, corrected by Holm so that together they claim no more.
 
     A difference is claimed where its corrected p value is below alpha; else equivalence, where
@@ -52,26 +44,57 @@ def judge_together(pairs: Sequence[PairComparison], rules: Rules) -> list[PairCo
     Args:
         pairs: As `tune.evidence.pair.compare_pair` gives them.
         rules: What was fixed beforehand.
+
+    Returns:
+        A judgement on each pair, in their order.
     """
     flips = holm([_number(pair.sign_flip_p) for pair in pairs])
     crossed = holm([_number(pair.p_value) for pair in pairs])
     equal = holm([_equivalence(pair.new_videos, rules.margin) for pair in pairs])
-    judged = []
-    for pair, flip, p, q in zip(pairs, flips, crossed, equal, strict=True):
-        corrected = replace(pair, sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p))
-        withheld = _why_none(pair, rules)
-        if withheld or pair.new_videos is None:
-            judged.append(replace(corrected, reason=withheld))
-            continue
-        verdict = Verdict.EQUIVALENT if q < rules.alpha else Verdict.UNDECIDED
-        if p < rules.alpha:
-            wins = (pair.new_videos.estimate < 0.0) == pair.lower_wins
-            verdict = Verdict.BETTER if wins else Verdict.WORSE
-        judged.append(_conclude(corrected, rules, verdict, below_margin=q < rules.alpha))
-    return judged
+    return [
+        _judge(pair, rules, p, q, Judgement(sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p)))
+        for pair, flip, p, q in zip(pairs, flips, crossed, equal, strict=True)
+    ]
 
 
-def _why_none(pair: PairComparison, rules: Rules) -> str:
+def _judge(
+    pair: PairEstimate, rules: Rules, p: float, equivalence: float, corrected: Judgement
+) -> Judgement:
+    """The verdict by these p values, if one may be given, after the rule on failures."""
+    withheld = _why_none(pair, rules)
+    if withheld or pair.new_videos is None:
+        return replace(corrected, reason=withheld)
+    verdict, small = find_verdict(
+        pair.new_videos.estimate, p, equivalence, lower_wins=pair.lower_wins, alpha=rules.alpha
+    )
+    lost = pair.lost
+    first_may_win, second_may_win = lost[0] <= lost[1], lost[1] <= lost[0]
+    allowed = {
+        Verdict.BETTER: first_may_win,
+        Verdict.WORSE: second_may_win,
+        Verdict.EQUIVALENT: first_may_win and second_may_win,
+        Verdict.UNDECIDED: True,
+    }[verdict]
+    if not allowed:
+        reason = (
+            "the seeds on which both finished would decide it, but "
+            f"{lost[0]} against {lost[1]} runs of {pair.planned} gave no result, and the side "
+            "that fails more often can neither win nor count as equal"
+        )
+        return replace(corrected, verdict=Verdict.UNDECIDED, reason=reason)
+    outlook = None
+    if verdict is Verdict.UNDECIDED and pair.spread is not None and rules.margin != 0.0:
+        outlook = _outlook(pair.spread, len(pair.seeds), pair.videos, rules)
+    return replace(
+        corrected,
+        verdict=verdict,
+        below_margin=small and verdict in {Verdict.BETTER, Verdict.WORSE},
+        reason=_why(corrected.p_holm, rules, verdict),
+        outlook=outlook,
+    )
+
+
+def _why_none(pair: PairEstimate, rules: Rules) -> str:
     """Why no verdict may be given; empty where one may."""
     if pair.role is Role.METRIC:
         return "the verdict is on the study's own metric; the others have intervals only"
@@ -91,43 +114,11 @@ def _why_none(pair: PairComparison, rules: Rules) -> str:
     return ""
 
 
-def _conclude(
-    pair: PairComparison, rules: Rules, verdict: Verdict, *, below_margin: bool
-) -> PairComparison:
-    """Apply the rule on failures, and say why."""
-    lost = tuple(
-        failed + absent for failed, absent in zip(pair.failures, pair.missing, strict=True)
-    )
-    first_may_win, second_may_win = lost[0] <= lost[1], lost[1] <= lost[0]
-    allowed = {
-        Verdict.BETTER: first_may_win,
-        Verdict.WORSE: second_may_win,
-        Verdict.EQUIVALENT: first_may_win and second_may_win,
-        Verdict.UNDECIDED: True,
-    }[verdict]
-    if not allowed:
-        reason = (
-            "the seeds on which both finished would decide it, but "
-            f"{lost[0]} against {lost[1]} runs of {pair.planned} gave no result, and the side "
-            "that fails more often can neither win nor count as equal"
-        )
-        return replace(pair, verdict=Verdict.UNDECIDED, reason=reason)
-    judged = replace(
-        pair,
-        verdict=verdict,
-        below_margin=below_margin and verdict in {Verdict.BETTER, Verdict.WORSE},
-        reason=_why(pair, rules, verdict),
-    )
-    if verdict is not Verdict.UNDECIDED or pair.spread is None or rules.margin == 0.0:
-        return judged
-    return replace(judged, outlook=_outlook(pair.spread, len(pair.seeds), pair.videos, rules))
-
-
-def _why(pair: PairComparison, rules: Rules, verdict: Verdict) -> str:
+def _why(p_holm: float | None, rules: Rules, verdict: Verdict) -> str:
     wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
     margin = f"± {rules.margin:g}"
-    if pair.p_holm is not None:
-        p = f"p = {pair.p_holm:.3f} corrected for all pairs (Holm)"
+    if p_holm is not None:
+        p = f"p = {p_holm:.3f} corrected for all pairs (Holm)"
         if verdict is Verdict.EQUIVALENT:
             return f"inside {margin} by two one-sided tests corrected for all pairs (Holm)"
         if verdict is Verdict.UNDECIDED:

@@ -18,7 +18,7 @@ from hscl.config_toml import dump_config
 from hscl.errors import InputError
 from tune.evidence.gather import UNKNOWN, without_winner
 from tune.evidence.pair import PairComparison, Rules
-from tune.evidence.sentences import outlook_words, pair_headline
+from tune.evidence.sentences import outlook_lines, verdict_text
 from tune.report.rows import Compared
 from tune.states import Kind, Verdict
 from tune.stats.intervals import Interval
@@ -74,7 +74,7 @@ def choose(
     else:
         config_id, exported = _winner(spec, tables["plan"], compared), "winner"
     pair = _pair_with_reference(compared, config_id)
-    lines = _say(spec, compared, config_id, pair, names)
+    lines = _lines(spec, compared, config_id, pair, names)
     if wanted is None and reference is not None and _default_instead(pair):
         lines = [
             f"The default is exported instead of {names[config_id]}: {_why_default(pair)}.",
@@ -167,22 +167,17 @@ def _pair_with_reference(compared: Compared, config_id: str) -> PairComparison |
 def _default_instead(pair: PairComparison | None) -> bool:
     if pair is None:
         return False
-    return pair.verdict is Verdict.WORSE or _lost(pair)[0] > _lost(pair)[1]
-
-
-def _lost(pair: PairComparison) -> tuple[int, int]:
-    """Runs of either side that gave no result."""
-    return pair.failures[0] + pair.missing[0], pair.failures[1] + pair.missing[1]
+    return pair.verdict is Verdict.WORSE or pair.lost[0] > pair.lost[1]
 
 
 def _why_default(pair: PairComparison | None) -> str:
     if pair is not None and pair.verdict is Verdict.WORSE:
         return "it is worse than the default"
-    lost = _lost(pair) if pair is not None else (0, 0)
+    lost = pair.lost if pair is not None else (0, 0)
     return f"{lost[0]} of its runs failed against {lost[1]} of the default's"
 
 
-def _say(
+def _lines(
     spec: StudySpec,
     compared: Compared,
     config_id: str,
@@ -195,12 +190,13 @@ def _say(
         known = "has no paired runs with the default; what is known of it is one seed on valid"
         return [f"NOT CONFIRMED: {names[config_id]} {known}."]
     rules = Rules(spec.confirm.margin, spec.confirm.looks)
-    headline = pair_headline(pair, names, rules)
+    headline = verdict_text(pair, names, rules)
     if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
         word = "NO VERDICT" if pair.verdict is None else pair.verdict.value.upper()
         headline = f"{word}, not an improvement that was shown. {headline}"
-    outlook = outlook_words(pair.outlook, pair, rules) if pair.outlook else []
-    return [headline, *outlook]
+    outlook = pair.judgement.outlook
+    more = outlook_lines(outlook, pair, rules) if outlook else []
+    return [headline, *more]
 
 
 def _evidence(
@@ -233,8 +229,8 @@ def _evidence(
     return known | {
         # On `compared` against `against`; where it is "worse", it is the default that is exported.
         "verdict": pair.verdict.value if pair.verdict else "none",
-        "below_margin": pair.below_margin,
-        "statement": pair_headline(pair, names, rules),
+        "below_margin": pair.judgement.below_margin,
+        "statement": verdict_text(pair, names, rules),
         "compared": names[pair.first],
         "against": names[pair.second],
         "against_config_id": pair.second,
@@ -247,7 +243,9 @@ def _evidence(
         "mean": pair.means[0],
         "mean_against": pair.means[1],
         "on_this_test_set": _interval(pair.this_test_set, sign_flip_p=pair.sign_flip_p),
-        "on_videos_like_these": _interval(pair.new_videos, p=pair.p_value, p_holm=pair.p_holm),
+        "on_videos_like_these": _interval(
+            pair.new_videos, p=pair.p_value, p_holm=pair.judgement.p_holm
+        ),
     }
 
 

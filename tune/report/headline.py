@@ -12,7 +12,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import TrialCurve
 from tune.evidence.gather import Evidence, without_winner
 from tune.evidence.pair import PairComparison, Rules
-from tune.evidence.sentences import DIGITS, outlook_words, p_words
+from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_text
 from tune.report.model import Fact
 from tune.states import Kind, Phase, TrialState, Verdict
 
@@ -39,7 +39,9 @@ def headline_of(evidence: Evidence) -> str:
     if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
     if compared.primary is not None and compared.closed:
-        return _primary_headline(evidence, compared.primary)
+        pair = compared.primary
+        names = {config: _called(evidence, config) for config in (pair.first, pair.second)}
+        return _capital(verdict_text(pair, names, rules_of(evidence), brief=True))
     return _unfinished_headline(evidence, compared)
 
 
@@ -66,9 +68,9 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     pair = compared.primary
     if not (evidence.finished or compared.closed):
         return ()
-    lines = [f"{_capital(pair.reason)}."] if pair.verdict is not None else []
-    if pair.outlook is not None:
-        lines.append(" ".join(outlook_words(pair.outlook, pair, rules_of(evidence))))
+    lines = [f"{_capital(pair.judgement.reason)}."] if pair.verdict is not None else []
+    if pair.judgement.outlook is not None:
+        lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, rules_of(evidence))))
     return tuple(lines)
 
 
@@ -131,34 +133,13 @@ def _pair_facts(pair: PairComparison) -> list[Fact]:
             Fact(
                 "Ahead on",
                 f"{wins:g} of {count(len(pair.seeds), 'seed')}",
-                f"sign-flip {p_words(pair.sign_flip_p)}" if pair.sign_flip_p is not None else "",
+                f"sign-flip {p_text(pair.sign_flip_p)}" if pair.sign_flip_p is not None else "",
             )
         )
     if any(pair.failures):
         first, second = pair.failures
         facts.append(Fact("Failed runs", f"{first} against {second}", f"of {pair.planned} each"))
     return facts
-
-
-def _primary_headline(evidence: Evidence, pair: PairComparison) -> str:
-    first, second = (_called(evidence, config) for config in (pair.first, pair.second))
-    where = (
-        f"{pair.split} {METRIC[pair.metric].name} {number(pair.means[0], DIGITS)} "
-        f"against {number(pair.means[1], DIGITS)}"
-    )
-    if pair.verdict is None:
-        return f"No verdict on {first} against {second}: {pair.reason}."
-    small = f", by less than the margin of {evidence.spec.confirm.margin:g}"
-    words = {
-        Verdict.BETTER: f"{_capital(first)} is better than {second}",
-        Verdict.WORSE: f"{_capital(first)} is worse than {second}",
-        Verdict.EQUIVALENT: (
-            f"{_capital(first)} and {second} are equivalent within "
-            f"± {evidence.spec.confirm.margin:g}"
-        ),
-        Verdict.UNDECIDED: f"It is undecided whether {first} improves on {second}",
-    }[pair.verdict]
-    return f"{words}{small if pair.below_margin else ''}: {where}."
 
 
 def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
-from tune.evidence.sentences import outlook_words
+from tune.evidence.sentences import outlook_lines
 from tune.report.headline import rules_of
 from tune.report.model import Section, Table
 from tune.states import Kind, Phase
@@ -30,8 +30,8 @@ def _limits(evidence: Evidence) -> Iterable[str]:
         return
     yield from compared.notes
     primary = compared.primary
-    if primary is not None and primary.outlook is not None:
-        yield " ".join(outlook_words(primary.outlook, primary, rules_of(evidence)))
+    if primary is not None and primary.judgement.outlook is not None:
+        yield " ".join(outlook_lines(primary.judgement.outlook, primary, rules_of(evidence)))
     if compared.phase is Phase.CONFIRM:
         yield (
             f"An interval on this {compared.split} set says nothing about other videos, however "

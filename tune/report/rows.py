@@ -148,13 +148,13 @@ def _pair_row(pair: PairComparison, names: dict[str, str]) -> dict[str, Any]:
     ahead = pair.ahead.estimate if pair.ahead else None
     return row | {
         "sign_flip_p": pair.sign_flip_p,
-        "sign_flip_p_holm": pair.sign_flip_p_holm,
+        "sign_flip_p_holm": pair.judgement.sign_flip_p_holm,
         "new_videos_p": pair.p_value,
-        "new_videos_p_holm": pair.p_holm,
+        "new_videos_p_holm": pair.judgement.p_holm,
         "share_of_seeds_ahead": ahead,
         "verdict": pair.verdict.value if pair.verdict else None,
-        "below_margin": pair.below_margin,
-        "reason": pair.reason,
+        "below_margin": pair.judgement.below_margin,
+        "reason": pair.judgement.reason,
     }
 
 

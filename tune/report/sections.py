@@ -9,7 +9,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED, collapsed_trials
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, describe_pair, p_words
+from tune.evidence.sentences import DIGITS, p_text, pair_lines
 from tune.report.headline import rules_of
 from tune.report.model import Section, Table
 from tune.states import TrialState
@@ -78,7 +78,7 @@ def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[
         title = "The grid" if maps else "The ablations"
     details: tuple[str, ...] = ()
     if compared.primary is not None:
-        lines = describe_pair(compared.primary, _short_names(evidence), rules_of(evidence))
+        lines = pair_lines(compared.primary, _short_names(evidence), rules_of(evidence))
         details = ("The primary comparison in full", *lines)
     drawn = [charts["forest"]] if "forest" in charts else []
     return Section(
@@ -140,7 +140,7 @@ def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
                 f"{_name(evidence, pair.first)} − {_name(evidence, pair.second)}",
                 signed(pair.means[0] - pair.means[1], DIGITS),
                 *_both(pair),
-                p_words(pair.p_holm).removeprefix("p ").removeprefix("= ") or "–",
+                p_text(pair.judgement.p_holm).removeprefix("p ").removeprefix("= ") or "–",
                 str(pair.verdict or "none"),
             )
             for pair in pairs

@@ -12,7 +12,7 @@ from hscl.metrics import METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role, Rules
-from tune.evidence.sentences import DIGITS, deciding_words, describe_pair, p_words, pair_headline
+from tune.evidence.sentences import DIGITS, deciding_text, p_text, pair_lines, verdict_text
 from tune.report.rows import Compared
 from tune.simulate.planning import Plan
 from tune.stats.intervals import Interval
@@ -30,19 +30,19 @@ def render_study(compared: Compared) -> RenderableType:
     parts: list[RenderableType] = [Text(f"{comparison.study}: {compared.where}", style="bold")]
     primary = comparison.primary
     if primary is not None:
-        parts.append(Text(pair_headline(primary, comparison.names, rules), style="bold"))
+        parts.append(Text(verdict_text(primary, comparison.names, rules), style="bold"))
     if comparison.configs:
         parts.append(_configurations(comparison))
     if primary is not None:
-        lines = describe_pair(primary, comparison.names, rules)
+        lines = pair_lines(primary, comparison.names, rules)
         parts.append(Text("\n".join(["Primary comparison", *(f"  {line}" for line in lines)])))
     if comparison.others:
         title = "All other pairs, secondary" if primary else "All configurations"
         parts.append(_pair_table(comparison.others, comparison, f"{title}; p corrected by Holm"))
         parts += [
-            Text(f"What would decide {comparison.names[pair.first]}: {deciding_words(outlook)}.")
+            Text(f"What would decide {comparison.names[pair.first]}: {deciding_text(outlook)}.")
             for pair in comparison.others
-            if primary is None and (outlook := pair.outlook) is not None
+            if primary is None and (outlook := pair.judgement.outlook) is not None
         ]
     others = comparison.other_metrics
     title = "Other metrics: intervals, no verdict"
@@ -106,7 +106,10 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
             _interval(pair.new_videos),
         ]
         if not by_metric:
-            cells += [p_words(pair.p_holm).removeprefix("p ").removeprefix("= "), _verdict(pair)]
+            cells += [
+                p_text(pair.judgement.p_holm).removeprefix("p ").removeprefix("= "),
+                _verdict(pair),
+            ]
         table.add_row(*cells)
     return table
 
@@ -121,7 +124,7 @@ def _interval(interval: Interval | None) -> str:
 def _verdict(pair: PairComparison) -> str:
     if pair.verdict is None:
         return "none"
-    return f"{pair.verdict}{', below the margin' if pair.below_margin else ''}"
+    return f"{pair.verdict}{', below the margin' if pair.judgement.below_margin else ''}"
 
 
 def render_studies(studies: Sequence[Compared]) -> RenderableType:

@@ -123,30 +123,29 @@ def equivalence_p(interval: Interval, margin: float) -> float:
 
 
 def find_verdict(
-    interval: Interval, margin: float, *, lower_wins: bool, alpha: float = 0.05
+    estimate: float, p: float, equivalence: float, *, lower_wins: bool, alpha: float = 0.05
 ) -> tuple[Verdict, bool]:
-    """The verdict on A against B, by the interval for new videos.
+    """The one order of verdicts on A against B, for a pair alone and for several by Holm.
 
-    First: the 1 − alpha interval excludes 0. Then: the 1 − 2·alpha interval is inside ± margin.
-    Else undecided.
+    First: a difference, where `p` is below alpha (so the 1 − alpha interval excludes 0). Then:
+    equivalence, where `equivalence` is (so the 1 − 2·alpha interval is inside ± margin). Else
+    undecided.
 
     Args:
-        interval: Student interval of A − B (any level).
-        margin: The largest difference that still counts as none.
+        estimate: A − B.
+        p: P value of no difference, corrected where several pairs are judged.
+        equivalence: P value of a difference of the margin or more, corrected likewise.
         lower_wins: True where smaller values of the metric are wanted.
         alpha: 0.05 divided by the number of declared looks.
 
     Returns:
-        The verdict, and whether a difference found is smaller than the margin for sure (the
-        1 − 2·alpha interval lies inside ± margin).
+        The verdict, and whether the difference is smaller than the margin for sure.
     """
-    small = interval.at(1.0 - 2.0 * alpha).within(margin)
-    if interval.at(1.0 - alpha).excludes(0.0):
-        wins = (interval.estimate < 0.0) == lower_wins
+    small = equivalence < alpha
+    if p < alpha:
+        wins = (estimate < 0.0) == lower_wins
         return (Verdict.BETTER if wins else Verdict.WORSE), small
-    if small:
-        return Verdict.EQUIVALENT, small
-    return Verdict.UNDECIDED, False
+    return (Verdict.EQUIVALENT if small else Verdict.UNDECIDED), small
 
 
 def probability_of_improvement(

@@ -104,7 +104,7 @@ def _comparison(study: Study) -> list[str]:
     """The primary comparison in words, where confirm has one."""
     from tune.evidence.comparison import compare_study  # noqa: PLC0415
     from tune.evidence.pair import Rules  # noqa: PLC0415 - statistics, at the end only
-    from tune.evidence.sentences import pair_headline  # noqa: PLC0415
+    from tune.evidence.sentences import verdict_text  # noqa: PLC0415
 
     if not study.history.plan_rows(Kind.PRIMARY):
         return []
@@ -117,7 +117,7 @@ def _comparison(study: Study) -> list[str]:
         if compared.primary is None:
             return []
         rules = Rules(compared.margin, compared.looks)
-        return [pair_headline(compared.primary, compared.names, rules)]
+        return [verdict_text(compared.primary, compared.names, rules)]
     except HsclError as error:
         return [str(error)]
 
