@@ -110,14 +110,13 @@ def cost(study: Path, data: str) -> None:
     import ray  # noqa: PLC0415 - seconds to load
 
     from cluster.doctor.cost import time_first_steps  # noqa: PLC0415
+    from tune.study.size import gpus_of_trial  # noqa: PLC0415
     from tune.study.toml import load_spec  # noqa: PLC0415
 
     spec = load_spec(study)
     _join()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = spec.resources.gpus
-    if gpus is None:
-        gpus = 1.0 if total.get("GPU") else 0.0
+    gpus = gpus_of_trial(spec.resources, total.get("GPU", 0.0))
     first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
     _answer(ray.get(first.remote(spec, data)))
 

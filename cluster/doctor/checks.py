@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hscl.config import Config
-from tune.study.size import slots_on
+from tune.study.sections import ResourcesSection
+from tune.study.size import GIB, trials_that_fit
 from tune.study.spec import StudySpec
 
 __all__ = ["Check", "encoders_of", "judge"]
 
-_GIB = 1024**3
-_MIN_DISK = 2 * _GIB
+_MIN_DISK = 2 * GIB
 _FULL = 0.95  # Ray stops storing objects on a disk that is fuller than this
-_MEMORY_A_TRIAL = 2 * _GIB  # torch, an encoder, its optimizer
+_MEMORY_A_TRIAL = 2 * GIB  # torch, an encoder, its optimizer
 _SKEW_S = 2.0
 
 
@@ -80,7 +80,7 @@ def judge(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:
             )
         ),
         _disk(there),
-        _memory(there, spec),
+        _memory(there, report["resources"], spec),
         _clocks(there),
         _links(report["links"]),
     ]
@@ -192,30 +192,32 @@ def _disk(nodes: list[dict[str, Any]]) -> Check:
         if "error" in disk:
             short.append(f"{node['address']}: {disk['error']}")
         elif disk["free"] < max(_MIN_DISK, (1 - _FULL) * disk["total"]):
-            short.append(f"{node['address']}: {disk['free'] / _GIB:.1f} GiB free")
+            short.append(f"{node['address']}: {disk['free'] / GIB:.1f} GiB free")
     if short:
         todo = "free space, or start Ray with --temp-dir on a larger disk (it needs 5 % free)"
         return Check("disk", ok=False, found="; ".join(short), todo=todo)
     least = min((node["disk"]["free"] for node in nodes), default=0)
-    return Check("disk", ok=True, found=f"at least {least / _GIB:.0f} GiB free")
+    return Check("disk", ok=True, found=f"at least {least / GIB:.0f} GiB free")
 
 
-def _memory(nodes: list[dict[str, Any]], spec: StudySpec | None) -> Check:
+def _memory(nodes: list[dict[str, Any]], total: dict[str, float], spec: StudySpec | None) -> Check:
+    resources = spec.resources if spec is not None else ResourcesSection()
     short = []
     for node in nodes:
-        slots = slots_on(spec, node["resources"])
+        slots = trials_that_fit(resources, node["resources"], total.get("GPU", 0.0))
+        slots = min(slots, resources.concurrent or slots)
         needed = slots * _MEMORY_A_TRIAL
         if node["memory_free"] < needed:
-            free = node["memory_free"] / _GIB
+            free = node["memory_free"] / GIB
             short.append(f"{node['address']}: {free:.1f} GiB free for {slots} trials at once")
     if short:
         todo = (
             f"raise resources.cpus or set resources.concurrent: a trial needs about "
-            f"{_MEMORY_A_TRIAL / _GIB:.0f} GiB"
+            f"{_MEMORY_A_TRIAL / GIB:.0f} GiB"
         )
         return Check("memory", ok=False, found="; ".join(short), todo=todo)
     least = min((node["memory_free"] for node in nodes), default=0)
-    return Check("memory", ok=True, found=f"at least {least / _GIB:.1f} GiB free")
+    return Check("memory", ok=True, found=f"at least {least / GIB:.1f} GiB free")
 
 
 def _clocks(nodes: Sequence[dict[str, Any]]) -> Check:

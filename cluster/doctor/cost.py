@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tune.display import duration_text
-from tune.study.size import size_of, slots_on
+from tune.study.size import size_of, trials_that_fit
 from tune.study.spec import StudySpec
 from tune.trial.first_steps import time_first_steps
 
@@ -65,7 +65,8 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
         The estimate.
     """
     size = size_of(spec)
-    at_once = max(1, sum(slots_on(spec, node) for node in nodes))
+    gpus = sum(node.get("GPU", 0.0) for node in nodes)
+    at_once = max(1, sum(trials_that_fit(spec.resources, node, gpus) for node in nodes))
     if spec.resources.concurrent:
         at_once = min(at_once, spec.resources.concurrent)
     usual, most = size.hours(seconds_per_epoch, at_once)

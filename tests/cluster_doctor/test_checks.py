@@ -64,7 +64,7 @@ def test_a_sound_cluster_has_no_problem() -> None:
         ("write", {"error": "PermissionError: denied"}, "output", "10.0.0.2: PermissionError"),
         ("disk", {"free": 1 * GIB, "total": 10 * GIB}, "disk", "1.0 GiB free"),
         ("disk", {"free": 40 * GIB, "total": 1000 * GIB}, "disk", "40.0 GiB free"),
-        ("memory_free", 3 * GIB, "memory", "3.0 GiB free for 4 trials"),
+        ("memory_free", 1 * GIB, "memory", "1.0 GiB free for 1 trials"),
         ("skew", -7.5, "clocks", "10.0.0.2: -7.5 s"),
         ("error", "it did not answer in time", "nodes", "10.0.0.2: it did not answer"),
     ],
@@ -75,6 +75,18 @@ def test_one_lack_is_one_problem_that_names_the_node(
     (problem,) = _problems(_report(_node("10.0.0.1"), _node("10.0.0.2") | {key: value}))
     assert problem.name == name
     assert words in problem.found
+
+
+def test_memory_is_counted_for_the_trials_that_a_search_would_run() -> None:
+    node = _node("10.0.0.1") | {"resources": {"CPU": 32.0, "GPU": 4.0}, "memory_free": 9 * GIB}
+    node["gpus"] = {"names": ["H100"] * 4}
+    report = _report(node)
+    assert _problems(report) == []
+    assert all(check.ok for check in judge(report))
+    on_cpus = _problems(report, resources={"gpus": 0.0})
+    assert [check.found for check in on_cpus] == ["10.0.0.1: 9.0 GiB free for 32 trials at once"]
+    # What the line advises helps.
+    assert _problems(report, resources={"gpus": 0.0, "concurrent": 4}) == []
 
 
 def test_a_node_without_our_packages_is_told_apart() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from cluster.doctor.cost import estimate, time_first_steps
 from hscl.data.demo import write_demo
-from tune.study.size import slots_on
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
@@ -53,26 +52,16 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
     assert "early stopping" not in full.in_words()
 
 
-@pytest.mark.parametrize(
-    ("resources", "slots"),
-    [
-        ({"cpus": 1.0}, 8),
-        ({"cpus": 0.1, "gpus": 0.1}, 20),
-        ({"cpus": 4.0, "gpus": 0.5}, 2),
-        ({"cpus": 1.0, "gpus": 3.0}, 0),
-        ({"cpus": 1.0, "memory_gib": 24.0}, 2),
-        ({"cpus": 1.0, "custom": {"a100": 0.5}}, 2),
-        ({"cpus": 1.0, "custom": {"tpu": 1.0}}, 0),
-    ],
-)
-def test_a_node_takes_as_many_trials_as_its_scarcest_resource_allows(
-    resources: dict[str, Any], slots: int
-) -> None:
-    assert slots_on(_spec(resources=resources), BIG) == slots
+def test_where_gpus_are_not_given_a_trial_of_a_cluster_with_gpus_takes_one() -> None:
+    node = {"CPU": 32.0, "GPU": 4.0}
+    assert estimate(_spec(), 1.0, [node]).at_once == 4
+    assert estimate(_spec(), 1.0, [node, {"CPU": 32.0}]).at_once == 4
+    assert estimate(_spec(resources={"gpus": 0.0}), 1.0, [node]).at_once == 32
+    assert estimate(_spec(), 1.0, [{"CPU": 32.0}]).at_once == 32
 
 
 def test_a_limit_on_concurrency_is_respected() -> None:
-    spec = _spec(resources={"concurrent": 3})
+    spec = _spec(resources={"gpus": 0.0, "concurrent": 3})
     assert estimate(spec, 1.0, [BIG]).at_once == 3
     assert estimate(_spec(), 1.0, [{"CPU": 0.0}]).at_once == 1
 

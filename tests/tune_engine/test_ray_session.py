@@ -9,29 +9,8 @@ import pytest
 from places import ROOT
 
 from hscl.errors import InputError
-from tune.engine.ray_session import RaySession, _fit, check_machine, ray_session
+from tune.engine.ray_session import RaySession, check_machine, fit_here, ray_session
 from tune.study.sections import ResourcesSection
-from tune.study.size import fit_here
-
-
-@pytest.mark.parametrize(
-    ("node", "trial", "fits"),
-    [
-        ({"CPU": 8.0}, {"cpu": 1.0, "gpu": 0.0}, 8),
-        ({"CPU": 8.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
-        ({"CPU": 64.0, "GPU": 2.0}, {"cpu": 1.0, "gpu": 0.25}, 8),
-        ({"CPU": 64.0}, {"cpu": 1.0, "gpu": 0.5}, 0),
-        ({"CPU": 2.0}, {"cpu": 0.1, "gpu": 0.0}, 20),
-        ({}, {"cpu": 1.0, "gpu": 0.0}, 0),
-        ({"CPU": 8.0, "memory": 10.0}, {"cpu": 1.0, "gpu": 0.0, "memory": 4.0}, 2),
-        ({"CPU": 8.0, "a100": 1.0}, {"cpu": 1.0, "gpu": 0.0, "a100": 0.5}, 2),
-    ],
-)
-def test_a_node_takes_what_its_scarcest_resource_allows(
-    node: dict[str, float], trial: dict[str, float], fits: int
-) -> None:
-    assert _fit(node, trial) == fits
-
 
 NO_START = """
 from hscl.errors import RunError
@@ -72,7 +51,8 @@ def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
         check_machine(ResourcesSection(memory_gib=1e6))
     with pytest.raises(InputError, match=r"resources\.custom names .*\(a100\)"):
         check_machine(ResourcesSection(custom={"a100": 1.0}))
-    assert fit_here(ResourcesSection(cpus=0.5)) == 2 * cpus
+    assert fit_here(ResourcesSection(cpus=0.5, gpus=0.0)) == 2 * cpus
+    assert fit_here(ResourcesSection(gpus=0.0, memory_gib=1e6)) == 1
     assert fit_here(ResourcesSection(cpus=1e6)) == 1
 
 
@@ -104,6 +84,30 @@ def test_without_a_number_as_many_run_as_fit() -> None:
     cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
     assert RaySession(ResourcesSection(cpus=0.5, gpus=0.0)).slots() == 2 * cpus
     assert RaySession(ResourcesSection(cpus=1e6, gpus=0.0)).slots() == 1
+
+
+GPUS_COUNTED = """
+import ray
+from tune.engine.ray_session import RaySession
+from tune.study.sections import ResourcesSection
+ray.init(address="local", num_cpus=32, num_gpus=4, include_dashboard=False, log_to_driver=False)
+session = RaySession(ResourcesSection())
+print(session.slots(), session.per_trial)
+ray.shutdown()
+"""
+
+
+@pytest.mark.cluster
+def test_on_32_cpus_and_4_gpus_a_search_that_names_no_gpus_runs_4_trials() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GPUS_COUNTED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    assert done.stdout.splitlines()[-1] == "4 {'cpu': 1.0, 'gpu': 1.0}"
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -1,5 +1,7 @@
 """The size of a study equals what a study does when nothing is stopped."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,8 @@ from small_study import study
 from hscl.config import Config
 from tune.simulate.study import simulate
 from tune.states import Phase
-from tune.study.size import reserved_epochs, size_of
+from tune.study.sections import ResourcesSection
+from tune.study.size import reserved_epochs, size_of, trials_that_fit
 
 
 def improving(config: Config, seed: int, epoch: int) -> float:
@@ -78,3 +81,38 @@ def test_seeds_of_an_earlier_study_are_avoided() -> None:
     used = spec.seed_plan().all
     seeds = {seed for phase in size_of(spec, used).phases for seed in phase.seeds}
     assert not seeds & set(used)
+
+
+GIB = 2.0**30
+BIG = {"CPU": 8.0, "GPU": 2.0, "memory": 64.0 * GIB, "a100": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("node", "resources", "trials"),
+    [
+        (BIG, {"gpus": 0.0}, 8),
+        (BIG, {"cpus": 0.1, "gpus": 0.1}, 20),
+        (BIG, {"cpus": 4.0, "gpus": 0.5}, 2),
+        (BIG, {"gpus": 3.0}, 0),
+        (BIG, {"gpus": 0.0, "memory_gib": 24.0}, 2),
+        (BIG, {"gpus": 0.0, "custom": {"a100": 0.5}}, 2),
+        (BIG, {"custom": {"tpu": 1.0}}, 0),
+        (BIG, {"gpus": 0.25}, 8),
+        ({"CPU": 64.0, "GPU": 2.0}, {"gpus": 0.25}, 8),
+        ({"CPU": 64.0}, {"gpus": 0.5}, 0),
+        ({"CPU": 2.0}, {"cpus": 0.1}, 20),
+        ({}, {}, 0),
+    ],
+)
+def test_a_node_takes_as_many_trials_as_its_scarcest_resource_allows(
+    node: dict[str, float], resources: dict[str, Any], trials: int
+) -> None:
+    assert trials_that_fit(ResourcesSection(**resources), node) == trials
+
+
+def test_gpus_not_given_are_one_a_trial_where_there_are_any() -> None:
+    machine = {"CPU": 32.0, "GPU": 4.0}
+    assert trials_that_fit(ResourcesSection(), machine) == 4
+    assert trials_that_fit(ResourcesSection(), {"CPU": 32.0}) == 32
+    # On a node without GPUs none runs where other nodes have some: each of the study asks for one.
+    assert trials_that_fit(ResourcesSection(), {"CPU": 32.0}, gpus_there=4.0) == 0

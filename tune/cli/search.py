@@ -140,9 +140,9 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     """What a search would do, after every check that it would make."""
     from dataclasses import asdict
 
-    from tune.engine.ray_session import check_machine
+    from tune.engine.ray_session import check_machine, fit_here
     from tune.simulate.detection import detection, detection_words
-    from tune.study.size import fit_here, size_of
+    from tune.study.size import size_of
     from tune.tables.folder import check_folder
     from tune.tables.storage import open_folder
     from tune.trial.first_steps import time_first_steps

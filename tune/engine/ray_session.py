@@ -11,8 +11,9 @@ from typing import Any
 
 from hscl.errors import InputError, RunError
 from tune.study.sections import ResourcesSection
+from tune.study.size import GIB, gpus_of_trial, trials_that_fit
 
-__all__ = ["RaySession", "check_machine", "ray_session"]
+__all__ = ["RaySession", "check_machine", "fit_here", "ray_session"]
 
 _WORKERS = {
     # Tune reads it in the worker: how long a warm one waits for its last trial to let go.
@@ -35,7 +36,6 @@ _DRIVER = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
 }
 _SECRET = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # Ray keeps the first it sees
-_GIB = 1024**3
 _TRIALS_SHARE = 0.6  # of a machine's memory, less what Ray's object store takes
 _MANY = 10_000
 _LOOK_S = 5.0  # how often a cluster is looked at for having grown
@@ -52,15 +52,14 @@ class RaySession:
         import ray  # noqa: PLC0415
 
         self._ray = ray
-        gpus = resources.gpus
-        if gpus is None:
-            there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            gpus = 1.0 if there.get("GPU", 0) else 0.0
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        gpus = gpus_of_trial(resources, there.get("GPU", 0.0))
         self.per_trial: dict[str, float] = {"cpu": resources.cpus, "gpu": gpus}
         if resources.memory_gib:
-            self.per_trial["memory"] = resources.memory_gib * _GIB
+            self.per_trial["memory"] = resources.memory_gib * GIB
         self.per_trial |= resources.custom
-        self._concurrent = resources.concurrent
+        # The share stays as it is, though a GPU may come later: Tune has been told.
+        self._resources = resources.model_copy(update={"gpus": gpus})
         self._looked = 0.0
         self._fitting = 1
 
@@ -71,7 +70,7 @@ class RaySession:
             InputError: With what the nodes have, which a container can limit.
         """
         nodes = self._nodes()
-        if not any(_fit(node, self.per_trial) for node in nodes):
+        if not any(trials_that_fit(self._resources, node) for node in nodes):
             wanted, there = (_said(what) for what in (self.per_trial, nodes[0] if nodes else {}))
             raise InputError(
                 f"a trial must fit on this machine, but takes {wanted} of the {there} that Ray "
@@ -84,12 +83,13 @@ class RaySession:
 
     def slots(self) -> int:
         """How many trials may be in hand: as many as asked for, else as many as fit now."""
-        if self._concurrent:
-            return self._concurrent
+        if self._resources.concurrent:
+            return self._resources.concurrent
         now = time.monotonic()
         if not self._looked or now - self._looked > _LOOK_S:
             self._looked = now
-            self._fitting = max(1, sum(_fit(node, self.per_trial) for node in self._nodes()))
+            fitting = sum(trials_that_fit(self._resources, node) for node in self._nodes())
+            self._fitting = max(1, fitting)
         return self._fitting
 
     def put(self, value: Any) -> Any:
@@ -103,17 +103,10 @@ class RaySession:
         internal_kv._internal_kv_put(key, b"1")  # noqa: SLF001
 
 
-def _fit(node: Mapping[str, float], trial: Mapping[str, float]) -> int:
-    """How many trials fit on a node at once."""
-    names = {"cpu": "CPU", "gpu": "GPU"}
-    shares = [node.get(names.get(k, k), 0.0) / need for k, need in trial.items() if need > 0]
-    return int(min(shares) + 1e-9)
-
-
 def _said(resources: Mapping[str, float]) -> str:
     units = {"cpu": "CPUs", "gpu": "GPUs", "memory": "GiB"}
     amounts = {name.lower(): amount for name, amount in resources.items()}
-    amounts["memory"] = amounts.get("memory", 0.0) / _GIB
+    amounts["memory"] = amounts.get("memory", 0.0) / GIB
     return ", ".join(f"{amounts[n]:.3g} {unit}" for n, unit in units.items() if amounts.get(n))
 
 
@@ -137,22 +130,35 @@ def check_machine(resources: ResourcesSection) -> None:
             f"resources.custom names what a cluster's nodes offer ({', '.join(resources.custom)}),"
             " but this is one machine; leave it out, or join a cluster with --address"
         )
-    # Ray keeps the rest for what trials share.
-    memory = _TRIALS_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB
+    memory = _memory_here() / GIB
     if resources.memory_gib > memory:
         raise InputError(
             f"resources.memory_gib must be at most {memory:.1f} on this machine, but is "
             f"{resources.memory_gib:g}; lower it, or join a cluster with --address"
         )
-    if resources.gpus:
-        import torch  # noqa: PLC0415
+    if resources.gpus and resources.gpus > (gpus := _gpus_here()):
+        raise InputError(
+            f"resources.gpus must be at most the {gpus} of this machine, but is "
+            f"{resources.gpus:g}; lower it, or join a cluster with --address"
+        )
 
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if resources.gpus > gpus:
-            raise InputError(
-                f"resources.gpus must be at most the {gpus} of this machine, but is "
-                f"{resources.gpus:g}; lower it, or join a cluster with --address"
-            )
+
+def fit_here(resources: ResourcesSection) -> int:
+    """How many trials a Ray on this machine alone would run at once, 1 at least."""
+    cpus = float(len(os.sched_getaffinity(0)))
+    node = {"CPU": cpus, "GPU": float(_gpus_here()), "memory": _memory_here()}
+    return max(1, trials_that_fit(resources, node))
+
+
+def _gpus_here() -> int:
+    import torch  # noqa: PLC0415 - seconds to load
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _memory_here() -> float:
+    """Bytes for trials on this machine; Ray keeps the rest for what they share."""
+    return _TRIALS_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager

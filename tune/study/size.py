@@ -1,6 +1,5 @@
 """A study in numbers before anything runs: phases, seeds, trainings, epochs at most."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -10,14 +9,19 @@ from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 
 __all__ = [
+    "GIB",
     "PhaseSize",
     "StudySize",
-    "fit_here",
+    "gpus_of_trial",
     "reserved_epochs",
     "rungs_of",
     "size_of",
-    "slots_on",
+    "trials_that_fit",
 ]
+
+
+GIB = 1024**3
+"""Bytes of the unit in which people give memory."""
 
 
 @dataclass(frozen=True)
@@ -205,28 +209,32 @@ def _entering(spec: StudySpec, candidates: int) -> dict[Phase, int]:
     return entering
 
 
-def slots_on(spec: StudySpec | None, node: Mapping[str, float]) -> int:
-    """How many trials a node takes at once.
+def gpus_of_trial(resources: ResourcesSection, there: float) -> float:
+    """What `resources.gpus` means among so many GPUs: where it isn't given, 1 if there are any."""
+    if resources.gpus is not None:
+        return resources.gpus
+    return 1.0 if there else 0.0
+
+
+def trials_that_fit(
+    resources: ResourcesSection, node: Mapping[str, float], gpus_there: float | None = None
+) -> int:
+    """How many trials a node takes at once, which is what its scarcest resource allows.
 
     Args:
-        spec: The study; None counts a CPU a trial.
-        node: Ray's resources of the node.
+        resources: What a trial takes.
+        node: The node's resources under Ray's names: CPU, GPU, memory (bytes), custom ones.
+        gpus_there: GPUs of all nodes together, on which the default share depends; None: this
+            node is all there is.
 
     Returns:
         A number of trials, 0 where none fits.
     """
-    if spec is None:
-        return int(node.get("CPU", 0.0))
-    asked = spec.resources
+    everywhere = node.get("GPU", 0.0) if gpus_there is None else gpus_there
     needs = {
-        "CPU": asked.cpus,
-        "GPU": asked.gpus or 0.0,
-        "memory": asked.memory_gib * 1024**3,
-        **asked.custom,
+        "CPU": resources.cpus,
+        "GPU": gpus_of_trial(resources, everywhere),
+        "memory": resources.memory_gib * GIB,
+        **resources.custom,
     }
     return int(min(node.get(name, 0.0) / n for name, n in needs.items() if n > 0) + 1e-9)
-
-
-def fit_here(resources: ResourcesSection) -> int:
-    """How many trials run at once on this machine, as far as its CPUs go."""
-    return max(1, int(len(os.sched_getaffinity(0)) / resources.cpus + 1e-9))
