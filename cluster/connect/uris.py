@@ -3,25 +3,14 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from hscl.errors import InputError, did_you_mean
+from hscl.uris import refuse_credentials
 
 __all__ = ["Location", "checked_location", "copy_lines"]
 
 _SCHEMES = {"file", "gs", "gcs", "s3"}
-_SECRETS = (
-    "key",
-    "token",
-    "secret",
-    "signature",
-    "sig",
-    "credential",
-    "password",
-    "x-amz-",
-    "sas",
-)
-_HARMLESS = {"allow_delayed_open", "endpoint_override", "region", "scheme", "retry_limit_seconds"}
 
 
 @dataclass(frozen=True)
@@ -61,22 +50,15 @@ def checked_location(option: str, text: str) -> Location:
         InputError: It carries credentials (never repeated in the message), its scheme is none of
             pyarrow's, or it is a relative path, which means another folder on every node.
     """
+    refuse_credentials(text, option)
     scheme, mark, rest = text.partition("://")
     if not mark:
         return Location(_absolute(option, text), "file")
-    parts = urlsplit(text)
-    if _has_credentials(parts.netloc, parts.query):
-        message = (
-            f"{option} must not carry credentials (it would be stored with the job and in logs), "
-            "but this URI does; it is not repeated here. Leave them to the nodes: an instance "
-            "role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in their environment"
-        )
-        raise InputError(message)
     if scheme not in _SCHEMES:
         message = f"{option} must be a path or one of {', '.join(sorted(_SCHEMES))} URIs, but got "
         raise InputError(message + f"scheme {scheme!r}; {did_you_mean(scheme, _SCHEMES)}")
     if scheme == "file":
-        return Location(_absolute(option, parts.path), "file")
+        return Location(_absolute(option, urlsplit(text).path), "file")
     if not rest.split("?")[0].strip("/"):
         message = f"{option} must name a bucket and a key, such as {scheme}://bucket/run, but got "
         raise InputError(message + repr(text))
@@ -111,8 +93,3 @@ def _absolute(option: str, text: str) -> str:
         )
         raise InputError(message)
     return str(path)
-
-
-def _has_credentials(netloc: str, query: str) -> bool:
-    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
-    return "@" in netloc or any(mark in name for name in names - _HARMLESS for mark in _SECRETS)

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 import click
 
 from hscl.errors import HsclError, RunError
+from hscl.uris import refuse_credentials
 
 __all__ = ["main", "run_command"]
 
@@ -69,8 +70,11 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
     Raises:
         SystemExit: Always, with the exit code.
     """
+    given = sys.argv[1:] if args is None else args
     try:
-        left = command.main(args=args, prog_name=name, standalone_mode=False)
+        for argument in given:  # before anything can repeat one in a message
+            refuse_credentials(argument)
+        left = command.main(args=list(given), prog_name=name, standalone_mode=False)
     except HsclError as error:
         click.echo(f"hscl: error: {error}", err=True)
         raise SystemExit(error.exit_code) from None

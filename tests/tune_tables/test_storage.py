@@ -79,6 +79,12 @@ def test_a_uri_with_credentials_is_refused_without_repeating_them(uri: str) -> N
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["s3://[b", "s3://b/x?region"])
+def test_a_mistyped_uri_is_one_message(uri: str) -> None:
+    with pytest.raises(InputError, match="must be a folder that pyarrow can open"):
+        open_folder(uri)
+
+
 def test_an_unknown_scheme_is_named() -> None:
     with pytest.raises(InputError, match="ftp://host/run must be a folder that pyarrow can open"):
         open_folder("ftp://host/run")

@@ -15,10 +15,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from hscl.errors import InputError
+from hscl.uris import refuse_credentials
 
 __all__ = ["Folder", "open_folder"]
 
-_SECRET_KEYS = {"access_key", "secret_key", "session_token", "access_token", "credential"}
 _S3_CLOSE = {"allow_delayed_open": "true"}  # a small object is one request instead of three
 
 
@@ -141,18 +141,13 @@ def open_folder(where: str | Path) -> Folder:
     if "://" not in text:
         local = Path(text).expanduser().absolute()
         return Folder(fs.LocalFileSystem(), str(local), text, local)
-    parts = urlsplit(text)
-    query = dict(parse_qsl(parts.query))
-    if "@" in parts.netloc or _SECRET_KEYS & query.keys():
-        message = (
-            "a URI must not carry credentials, but this one does (not repeated here); leave them "
-            "to the environment of every node, such as AWS_ACCESS_KEY_ID or an instance role"
-        )
-        raise InputError(message)
-    if parts.scheme == "s3":
-        query = _S3_CLOSE | query
-    address = urlunsplit(parts._replace(query=urlencode(query)))
+    refuse_credentials(text)
     try:
+        parts = urlsplit(text)
+        query = dict(parse_qsl(parts.query))
+        if parts.scheme == "s3":
+            query = _S3_CLOSE | query
+        address = urlunsplit(parts._replace(query=urlencode(query)))
         filesystem, path = fs.FileSystem.from_uri(address)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
