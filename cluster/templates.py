@@ -12,6 +12,7 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 from hscl.errors import InputError, did_you_mean
+from hscl.files import write_whole
 
 __all__ = ["KINDS", "TemplateSettings", "render", "write"]
 
@@ -100,9 +101,7 @@ def write(kind: str, settings: TemplateSettings, folder: Path, *, replace: bool)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in files.items():
-            part = path.with_name(f".{path.name}.part")
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+            write_whole(path, text)
     except OSError as error:
         message = f"--out must be a folder that can be written, but {folder}: {error.strerror}"
         raise InputError(message) from None

@@ -99,7 +99,7 @@ COMMANDS = [
 def test_credentials_are_refused_and_not_repeated(uri: str) -> None:
     for refuse in (refuse_credentials, open_folder, lambda it: checked_location("--out", it)):
         with pytest.raises(InputError, match="must not carry credentials") as caught:
-            refuse(uri)  # type: ignore[operator]
+            refuse(uri)
         assert SECRET not in str(caught.value)
 
 

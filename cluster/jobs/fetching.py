@@ -13,7 +13,6 @@ __all__ = ["fetch_study"]
 
 _STUDY = "study.toml"
 _LEFT_OUT = {"lock.json"}  # whoever holds the study there holds nothing here
-_BLOCK = 1 << 22
 _PASSES = 5
 
 
@@ -72,7 +71,7 @@ def _copy(source: Folder, folder: Path, *, checkpoints: bool) -> int:
             if same or (name.startswith("checkpoints/") and not checkpoints):
                 continue
             try:
-                _copy_file(source, name, target)
+                source.copy_to(name, target)
             except FileNotFoundError:
                 vanished = True
             else:
@@ -81,18 +80,6 @@ def _copy(source: Folder, folder: Path, *, checkpoints: bool) -> int:
             break
         # A running search has merged files after they were listed: look again for the merged one.
     return copied
-
-
-def _copy_file(source: Folder, name: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with source.open(name) as stream, part.open("wb") as file:
-            while block := stream.read(_BLOCK):
-                file.write(block)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _listed(source: Folder) -> Iterator[tuple[str, int]]:

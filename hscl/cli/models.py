@@ -124,9 +124,9 @@ def predict(model: str, **options: Any) -> None:
     _check_predict(options)
     data, texts, out = options["data"], options["texts"], options["out"]
 
+    from hscl.files import write_whole
     from hscl.trained.output import formatted
     from hscl.trained.predict import load_model
-    from hscl.training.checkpoints import write_atomically
 
     models = load_model(model, device=options["device"])
     seed: int | None = options["seed"]
@@ -140,7 +140,8 @@ def predict(model: str, **options: Any) -> None:
     if out is None:
         click.echo(content, nl=False)
     else:
-        write_atomically(Path(out), content)
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(out), content)
         click.echo(f"{len(predictions.utterances)} predictions in {out}", err=True)
 
 

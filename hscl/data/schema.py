@@ -5,11 +5,9 @@ One row is one utterance; `audio` and `vision` are ragged lists of frames of a f
 the column is left out where the whole set lacks that modality.
 """
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hscl.errors import InputError
+from hscl.files import whole_or_nothing
 
 __all__ = [
     "METADATA_KEY",
@@ -162,23 +161,18 @@ def write_utterances(path: Path, utterances: Iterable[Utterance], schema: pa.Sch
     Raises:
         InputError: If the folder can't be made or written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(str(temporary), "wb") as sink:
-            with pa.ipc.new_file(sink, schema) as writer:
-                for rows in _batches(utterances):
-                    writer.write_batch(_record_batch(rows, schema))
-            sink.flush()
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with (
+            whole_or_nothing(path) as part,
+            pa.OSFile(str(part), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            for rows in _batches(utterances):
+                writer.write_batch(_record_batch(rows, schema))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path} can't be written: {reason}; choose another --out.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _batches(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:

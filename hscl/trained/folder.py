@@ -20,6 +20,7 @@ import numpy as np
 
 from hscl.config import Config
 from hscl.errors import InputError
+from hscl.files import whole_or_nothing, write_whole
 from hscl.model.batch import Widths
 from hscl.model.network import HsclNetwork
 from hscl.model.text_encoder import (
@@ -30,7 +31,7 @@ from hscl.model.text_encoder import (
 )
 from hscl.seeding import torch_stream
 from hscl.trained.record import ModelRecord, SeedRun
-from hscl.training.checkpoints import read_record, read_tensors, write_atomically, write_checkpoint
+from hscl.training.checkpoints import read_record, read_tensors, write_checkpoint
 from hscl.training.execution import resolve_device
 from hscl.training.loop import Training
 from hscl.training.scaling import Scaler
@@ -76,17 +77,15 @@ def write_seed(folder: Path, training: Training) -> SeedRun:
         What the record says about it.
     """
     target = seed_folder(folder, training.seed)
-    unfinished = folder / f".{target.name}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     best = training.best
     about = {"config_id": training.config.config_id, "seed": training.seed, "epoch": best.epoch}
-    write_checkpoint(unfinished / _WEIGHTS, best.weights, about)
     scalers = {name: _listed(s) for name, s in training.data.scalers.items()}
-    write_atomically(unfinished / _SCALER, json.dumps(scalers))
-    _write_encoder(training, unfinished / _ENCODER)
-    shutil.rmtree(target, ignore_errors=True)
-    unfinished.rename(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(target) as part:
+        part.mkdir()
+        write_checkpoint(part / _WEIGHTS, best.weights, about)
+        write_whole(part / _SCALER, json.dumps(scalers))
+        _write_encoder(training, part / _ENCODER)
     return SeedRun(
         seed=training.seed,
         epoch=best.epoch,

@@ -12,7 +12,7 @@ import numpy as np
 from hscl.config import Config
 from hscl.config_toml import dump_config, load_config
 from hscl.errors import InputError
-from hscl.training.checkpoints import write_atomically
+from hscl.files import write_whole
 
 __all__ = [
     "CONFIG",
@@ -117,9 +117,9 @@ def write_folder(folder: Path, config: Config, record: ModelRecord, card: str) -
         card: The model card, Markdown.
     """
     content = {"layout": _LAYOUT, **asdict(record), "summary": record.summary()}
-    write_atomically(folder / CONFIG, dump_config(config))
-    write_atomically(folder / CARD, card)
-    write_atomically(folder / METRICS_FILE, json.dumps(_defined(content), indent=2) + "\n")
+    write_whole(folder / CONFIG, dump_config(config))
+    write_whole(folder / CARD, card)
+    write_whole(folder / METRICS_FILE, json.dumps(_defined(content), indent=2) + "\n")
 
 
 def read_folder(folder: Path) -> tuple[Config, ModelRecord]:

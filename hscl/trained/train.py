@@ -4,8 +4,6 @@ Test is never opened here. A run that was killed goes on after the last saved ep
 was in; the models are bit for bit those of an undisturbed run.
 """
 
-import fcntl
-import os
 import platform
 import shutil
 import time
@@ -20,11 +18,11 @@ import hscl.metrics
 from hscl.config import Config
 from hscl.data.dataset import Dataset
 from hscl.errors import InputError, did_you_mean
+from hscl.files import one_at_a_time, remove_unfinished
 from hscl.trained.card import model_card
 from hscl.trained.folder import seed_folder, write_seed
 from hscl.trained.missing import count_missing
 from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
-from hscl.training.checkpoints import remove_unfinished
 from hscl.training.loop import NonFiniteError, Training
 from hscl.training.prepared import TrainingData, merge_for_fit, prepare
 from hscl.training.reports import EpochReport
@@ -255,16 +253,10 @@ _IDENTITY = {
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    # A lock that the kernel frees when this process ends, however it ends.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with one_at_a_time(folder, wait=False) as ours:
+        if not ours:
             raise InputError(
                 f"only one hscl train may write to {folder} at a time, and another one does; "
                 "wait for it, or give another --out"
-            ) from None
+            )
         yield
-    finally:
-        os.close(descriptor)

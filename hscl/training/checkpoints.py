@@ -5,8 +5,6 @@ file's own header.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hscl.errors import InputError
+from hscl.files import whole_or_nothing
 
 __all__ = [
     "read_record",
     "read_tensors",
-    "remove_unfinished",
-    "write_atomically",
     "write_checkpoint",
 ]
 
 _KEY = "hscl"
-_UNFINISHED = ".unfinished"
 
 
 def write_checkpoint(
@@ -46,19 +42,15 @@ def write_checkpoint(
         OSError: The disk is full, or the folder can't be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _unfinished(path)
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode  # safetensors would leave it to the owner alone
+    with whole_or_nothing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors would leave it to the owner alone
         try:
-            save_file(on_cpu, unfinished, metadata={_KEY: json.dumps(record)})
+            save_file(on_cpu, part, metadata={_KEY: json.dumps(record)})
         except SafetensorError as error:  # its own kind even where the disk is full
             raise OSError(f"{path} can't be written: {error}") from error
-        unfinished.chmod(mode)
-        _put_in_place(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        part.chmod(mode)
     return path
 
 
@@ -106,53 +98,3 @@ def read_tensors(path: Path, prefix: str = "") -> dict[str, torch.Tensor]:
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} must be a checkpoint, but can't be read: {error}") from error
-
-
-def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Write a small file; whoever reads it sees the old content or the new, never a part.
-
-    Args:
-        path: Where it will stand; its folder is made.
-        content: Text (UTF-8) or bytes.
-
-    Returns:
-        The path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = _unfinished(path)
-    try:
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-        _put_in_place(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder.
-
-    Args:
-        folder: A folder that nobody else writes to, or whose other writers are not wanted.
-    """
-    for path in folder.glob(f".*{_UNFINISHED}"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _unfinished(path: Path) -> Path:
-    """Beside the target, as only within one file system a rename is atomic."""
-    return path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
-
-
-def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Content first, then the name, then the folder's entry: in this order onto the disk."""
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from hscl.errors import InputError
+from hscl.files import remove_unfinished
 from hscl.training.checkpoints import (
     read_record,
     read_tensors,
-    remove_unfinished,
     write_checkpoint,
 )
 from hscl.training.reports import BestEpoch, EpochReport

@@ -5,11 +5,9 @@ encoder and words, so that it never goes stale. It is written beside its name an
 at once; a lock lets two processes that want the same features do the work once.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +20,14 @@ from hscl.data.ragged import Ragged
 from hscl.data.splits import Split
 from hscl.encoders import encoder_identity
 from hscl.errors import InputError
+from hscl.files import cache_folder, one_at_a_time, whole_or_nothing
 from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
 
-__all__ = ["cache_folder", "encode_words", "frozen_features"]
+__all__ = ["encode_words", "frozen_features"]
 
 _COLUMN = "features"
 _BLOCK = 2048  # utterances sorted by length at a time
 _BATCH = 64  # utterances encoded at a time
-
-
-def cache_folder() -> Path:
-    """Where frozen features are kept: `$HSCL_CACHE`, or `~/.cache/hscl`."""
-    return Path(os.environ.get("HSCL_CACHE") or "~/.cache/hscl").expanduser()
 
 
 def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
@@ -60,7 +54,7 @@ def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
         return cached
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
+        with one_at_a_time(path.with_suffix(".lock")):
             cached = _read(path)  # another process may have been faster
             if cached is None:
                 _encode_to(path, split.words, config)
@@ -109,7 +103,6 @@ def _encode_to(path: Path, words: Sequence[str | None], config: TextConfig) -> N
     encoder = load_text_encoder(config).eval()
     if torch.cuda.is_available():
         encoder = encoder.cuda()
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     raw = path.with_suffix(f".{os.getpid()}.raw")
     total = int(tokens.offsets[-1])
     try:
@@ -125,12 +118,14 @@ def _encode_to(path: Path, words: Sequence[str | None], config: TextConfig) -> N
             pa.FixedSizeListArray.from_arrays(flat, encoder.width),
         )
         table = pa.table({_COLUMN: column})
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        with (
+            whole_or_nothing(path) as part,
+            pa.OSFile(str(part), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as file,
+        ):
             file.write_table(table)
-        temporary.replace(path)
     finally:
-        for leftover in (temporary, raw):
-            leftover.unlink(missing_ok=True)
+        raw.unlink(missing_ok=True)
 
 
 @torch.inference_mode()
@@ -164,11 +159,3 @@ def _read(path: Path) -> Ragged | None:
     width = column.type.value_type.list_size
     values = column.values.values.to_numpy().reshape(-1, width)
     return Ragged(values, column.offsets.to_numpy().astype(np.int64))
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel frees when this process ends, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,5 +1,6 @@
 """A seed's own folder: complete in itself, written whole."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -91,8 +92,9 @@ def test_writing_a_seed_again_replaces_it_whole(
 ) -> None:
     training = Training(encoder_config, data, seed=5)
     next(iter(training))
-    (tmp_path / ".seed-5.unfinished").mkdir()
-    (tmp_path / ".seed-5.unfinished" / "half").touch()
+    half = tmp_path / f".seed-5.{os.getpid()}.part"
+    half.mkdir()
+    (half / "half").touch()
     for _ in range(2):
         run = write_seed(tmp_path, training)
     assert (run.seed, run.epoch, run.device) == (5, 1, "cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hscl.errors import InputError
-from hscl.training.checkpoints import read_record, read_tensors, write_atomically, write_checkpoint
+from hscl.training.checkpoints import read_record, read_tensors, write_checkpoint
 
 
 def test_tensors_and_values_come_back_as_they_were(tmp_path: Path) -> None:
@@ -72,14 +72,6 @@ def test_a_foreign_safetensors_file_has_no_record(tmp_path: Path) -> None:
     save_file({"x": torch.ones(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match="another program"):
         read_record(tmp_path / "foreign.safetensors")
-
-
-def test_small_files_are_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "metrics.json"
-    write_atomically(path, "first, and longer")
-    write_atomically(path, "zweite: ü")
-    assert path.read_text(encoding="utf-8") == "zweite: ü"
-    assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
 
 
 _WRITER = """

@@ -93,7 +93,7 @@ def test_a_folder_holds_one_state_and_one_best_epoch(
 ) -> None:
     training = Training(config, tiny_data, seed=1)
     (tmp_path / "trial").mkdir()
-    (tmp_path / "trial" / ".state.safetensors.4711.unfinished").touch()  # its writer was killed
+    (tmp_path / "trial" / ".state.safetensors.4711.part").touch()  # its writer was killed
     sizes = {}
     for report in training:
         path = training.save(tmp_path / "trial")

@@ -12,9 +12,10 @@ import torch
 from hscl.config import TextConfig
 from hscl.data.splits import Split
 from hscl.errors import InputError
+from hscl.files import cache_folder
 from hscl.model.text_encoder import load_text_encoder, tokenize
 from hscl.training import text_features
-from hscl.training.text_features import cache_folder, frozen_features
+from hscl.training.text_features import frozen_features
 
 WORDS = ["a good film", None, "bad !", "a film a film a good good film", "", "bad bad"]
 
@@ -132,7 +133,8 @@ _PROCESS = """
 import sys
 from hscl.config import TextConfig
 from hscl.data.splits import Split
-from hscl.training.text_features import cache_folder, frozen_features
+from hscl.files import cache_folder
+from hscl.training.text_features import frozen_features
 
 words = ["good " * (i % 6) for i in range(1000)]
 names = [str(i) for i in range(1000)]

@@ -79,7 +79,7 @@ def test_a_uri_with_credentials_is_refused_without_repeating_them(uri: str) -> N
     assert "SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["s3://[b", "s3://b/x?region"])
+@pytest.mark.parametrize("uri", ["s3://[b", "s3://b/x?nonsense=1"])
 def test_a_mistyped_uri_is_one_message(uri: str) -> None:
     with pytest.raises(InputError, match="must be a folder that pyarrow can open"):
         open_folder(uri)

@@ -2,15 +2,14 @@
 
 import io
 import json
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hscl.errors import InputError, RunError
+from hscl.files import write_whole
 
 if TYPE_CHECKING:
     from tune.evidence.gather import Evidence
@@ -191,17 +190,13 @@ def _format_of(out: Path) -> str:
 
 def _put(out: Path, text: str, *, overwrite: bool) -> None:
     """Write a whole file or none; an existing one only when told to."""  # noqa: DOC501
-    part = out.parent / f".{out.name}.{os.getpid()}.part"
     try:
         if out.exists() and not overwrite:
             raise InputError(
                 f"--out must not exist, but {out} does; choose another name or give --overwrite"
             )
-        part.write_text(text, encoding="utf-8")
-        part.replace(out)
+        write_whole(out, text)
     except OSError as error:
-        with suppress(OSError):  # where it can't be written, it can't be removed either
-            part.unlink()
         raise InputError(f"--out must be a file that can be written, but: {error}") from error
 
 

@@ -3,6 +3,7 @@
 import tomllib
 
 from hscl.errors import InputError
+from hscl.files import is_unfinished
 from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import changed_keys, dump_spec, parse_spec
@@ -93,4 +94,4 @@ def check_data(history: History, digest: str, where: str) -> None:
 
 def _is_half(name: str) -> bool:
     """Whether a file is what a driver left that was killed while it froze the specification."""
-    return name.startswith(f".{STUDY_FILE}.") and name.endswith(".part")
+    return name.startswith(f".{STUDY_FILE}.") and is_unfinished(name)

@@ -6,8 +6,6 @@ an object that its holder rewrites every few seconds; whoever wants it watches w
 which needs no agreement between the clocks of two hosts.
 """
 
-import errno
-import fcntl
 import json
 import os
 import socket
@@ -20,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from hscl.errors import InputError, RunError
+from hscl.files import lock
 from tune.tables.storage import Folder
 
 __all__ = ["LockLostError", "StudyLock", "holder_of"]
@@ -122,14 +121,15 @@ class StudyLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            ours = lock(file.fileno(), wait=False)
             file.seek(0)
             holder = _parse(file.read())
+        except OSError:
             file.close()
-            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise self._held(holder) from error
             raise
+        if not ours:
+            file.close()
+            raise self._held(holder)
         file.truncate(0)
         file.write(json.dumps(self._holder))
         file.flush()

@@ -5,7 +5,6 @@ synced, and renamed; the folder is synced too. On object storage an object becom
 when its stream is closed, so that a plain write is atomic and nothing is renamed.
 """
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,10 +14,12 @@ import pyarrow as pa
 from pyarrow import fs
 
 from hscl.errors import InputError
+from hscl.files import whole_or_nothing, write_whole
 from hscl.uris import refuse_credentials
 
 __all__ = ["Folder", "open_folder"]
 
+_BLOCK = 1 << 22  # bytes of a copy in memory at a time
 _S3_CLOSE = {"allow_delayed_open": "true"}  # a small object is one request instead of three
 
 
@@ -58,25 +59,27 @@ class Folder:
             with self.filesystem.open_output_stream(self.full(name)) as stream:
                 stream.write(data)
             return
-        folder, _, base = os.path.join(self.local, name).rpartition(os.sep)  # noqa: PTH118 - often
-        part = f"{folder}{os.sep}.{base}.{os.getpid()}.part"
-        try:
-            try:
-                file = open(part, "wb", buffering=0)  # noqa: PTH123, SIM115 - closed below
-            except FileNotFoundError:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                file = open(part, "wb", buffering=0)  # noqa: PTH123, SIM115
-            with file:
-                left = memoryview(data)
-                while left:
-                    left = left[file.write(left) or 0 :]
-                os.fsync(file.fileno())
-            Path(part).replace(folder + os.sep + base)
-        except BaseException:
-            with suppress(OSError):
-                Path(part).unlink()
-            raise
-        sync_folder(folder)
+        path = self.local / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, memoryview(data))
+
+    def copy_to(self, name: str, target: Path) -> None:
+        """Bring a file to this machine's disk, whole or not at all.
+
+        Args:
+            name: The file's.
+            target: Where it will stand; its folder is made.
+
+        An OSError of either side passes through; FileNotFoundError where there is no such file.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self.open(name) as stream,
+            whole_or_nothing(target) as part,
+            part.open("wb") as file,
+        ):
+            while block := stream.read(_BLOCK):
+                file.write(block)
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where there is no such file."""
@@ -113,15 +116,6 @@ class Folder:
         """Remove a folder with all that is in it; one that is gone already is no error."""
         with suppress(FileNotFoundError):
             self.filesystem.delete_dir(self.full(name))
-
-
-def sync_folder(path: str | Path) -> None:
-    """Make names in a local folder durable: a rename survives a power cut only after this."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def open_folder(where: str | Path) -> Folder:

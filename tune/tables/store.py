@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hscl.errors import RunError
+from hscl.files import is_unfinished
 from tune.tables.schemas import KEYS, SCHEMAS, check_version, to_arrow, unify
 from tune.tables.storage import Folder, open_folder
 
@@ -177,7 +178,7 @@ class TableStore:
             for part in set(listed) - set(_standing(listed)):
                 self._folder.delete(f"{table}/{part.name}")
             for name in self._folder.files(table):
-                if name.startswith(".") and name.endswith(".part"):
+                if is_unfinished(name):
                     self._folder.delete(f"{table}/{name}")  # a killed writer's
         except OSError as error:
             raise self._refused(error) from error

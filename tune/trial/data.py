@@ -1,15 +1,13 @@
 """The data of a study, on the driver: checked before anything starts, prepared once for all."""
 
 import hashlib
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from hscl.config import Config
 from hscl.errors import InputError
+from hscl.files import cache_folder
 from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 
@@ -150,15 +148,11 @@ def local_copy(where: str) -> Path:
         if not info.is_file:
             raise InputError(f"{where} must be a data set's file, but there is none")
         state = f"{where}\n{info.size}\n{info.mtime_ns}"
-        cache = Path(os.environ.get("HSCL_CACHE", "~/.cache/hscl")).expanduser() / "data"
+        cache = cache_folder() / "data"
         copy = cache / f"{hashlib.sha256(state.encode()).hexdigest()[:24]}-{Path(name).name}"
         if not copy.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            unfinished = copy.with_name(f".{copy.name}.{os.getpid()}")
-            with folder.open(name) as stream, pa.OSFile(str(unfinished), "wb") as file:
-                while block := stream.read(1 << 24):
-                    file.write(block)
-            unfinished.replace(copy)
+            folder.copy_to(name, copy)
     except OSError as error:
         message = f"{where} must be readable, but: {str(error).splitlines()[0]}"
         raise InputError(message) from error

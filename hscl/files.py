@@ -1,0 +1,142 @@
+"""Files on a disk: whole or not at all, used by one process at a time, or kept in a cache."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = [
+    "cache_folder",
+    "is_unfinished",
+    "lock",
+    "one_at_a_time",
+    "remove_unfinished",
+    "whole_or_nothing",
+    "write_whole",
+]
+
+_UNFINISHED = ".part"
+_HELD = {errno.EWOULDBLOCK, errno.EACCES}
+
+
+@contextmanager
+def whole_or_nothing(path: Path) -> Iterator[Path]:
+    """Let a block write a file or a folder, and put it in place once it is whole.
+
+    A kill at any moment leaves what stood there before or the new one. An error of the block, of
+    the disk or of the rename passes through, with nothing left behind.
+
+    Args:
+        path: Where it will stand; replaces what is there. Its folder exists.
+
+    Yields:
+        The name to write under, beside the target: only within one file system is a rename atomic.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    _remove(part)
+    try:
+        yield part
+        _sync(part)  # content first, then the name, then the folder's entry: in this order
+        if part.is_dir():
+            _remove(path)  # no folder replaces one that holds something
+        part.replace(path)
+    finally:
+        _remove(part)
+    _sync(path.parent)
+
+
+def write_whole(path: Path, content: str | bytes | memoryview) -> Path:
+    """Write a file; whoever reads it sees the old content or the new, never a part.
+
+    Args:
+        path: Where it will stand; its folder exists.
+        content: Text (UTF-8) or bytes.
+
+    Returns:
+        The path.
+    """
+    with whole_or_nothing(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name is that of one which is being written, or whose writer was killed."""
+    return name.startswith(".") and name.endswith(_UNFINISHED)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder.
+
+    Args:
+        folder: A folder that nobody else writes to, or whose other writers are not wanted.
+    """
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        _remove(path)
+
+
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Take the lock of an open file, which the kernel frees when this process ends, however.
+
+    Args:
+        descriptor: Of a file or a folder; closing it gives the lock back.
+        wait: Whether to wait for another process that has it.
+
+    Returns:
+        Whether it is ours now.
+
+    Raises:
+        OSError: The file system knows no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def one_at_a_time(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file, which is made, or of a folder for the time of the block.
+
+    Args:
+        path: Which.
+        wait: Whether to wait for another process that has it.
+
+    Yields:
+        Whether it is ours; False only without waiting.
+    """
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        yield lock(descriptor, wait=wait)
+    finally:
+        os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """What can be made again is kept here: `$HSCL_CACHE`, or `~/.cache/hscl`."""
+    return Path(os.environ.get("HSCL_CACHE") or "~/.cache/hscl").expanduser()
+
+
+def _sync(path: Path) -> None:
+    """Onto the disk: a rename survives a power cut only once its folder is there too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Where it can't be written, it can't be removed either."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
