@@ -2,13 +2,13 @@
 
 from tune.charts.shares import variance_shares
 from tune.evidence.variance import SEED
-from tune.stats.effects import Share
+from tune.stats.effects import VarianceShare
 
 SHARES = [
-    Share(SEED, 0.31, 0.22, 0.40),
-    Share("loss.temperature", 0.42, 0.30, 0.50, null=0.08, matters=True),
-    Share("loss.alpha", 0.03, 0.0, 0.1, null=0.07, matters=False),
-    Share("loss.temperature × train.lr_text", 0.06, 0.02, 0.1, null=0.05, matters=True),
+    VarianceShare(SEED, 0.31, 0.22, 0.40),
+    VarianceShare("loss.temperature", 0.42, 0.30, 0.50, null=0.08, matters=True),
+    VarianceShare("loss.alpha", 0.03, 0.0, 0.1, null=0.07, matters=False),
+    VarianceShare("loss.temperature × train.lr_text", 0.06, 0.02, 0.1, null=0.05, matters=True),
 ]
 
 
@@ -23,7 +23,7 @@ def test_intervals_and_the_null_are_drawn_where_they_exist() -> None:
     bars, null = variance_shares(SHARES, "mae").figure.data
     assert max(a + b for a, b in zip(bars.x, bars.error_x.array, strict=True)) == 0.5
     assert sorted(null.x) == [0.05, 0.07, 0.08]
-    bare = variance_shares([Share(SEED, 0.4), Share("train.lr", 0.6)], "mae")
+    bare = variance_shares([VarianceShare(SEED, 0.4), VarianceShare("train.lr", 0.6)], "mae")
     assert len(bare.figure.data) == 1
     assert bare.figure.data[0].error_x.array is None
 

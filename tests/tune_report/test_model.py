@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from tune.report.model import Section, Table
+from tune.report.model import ReportSection, Table
 
 
 def test_a_row_with_a_cell_too_many_or_too_few_is_refused() -> None:
@@ -15,7 +15,7 @@ def test_a_row_with_a_cell_too_many_or_too_few_is_refused() -> None:
 
 
 def test_a_section_is_empty_but_for_what_it_is_given_and_stays_as_it_is() -> None:
-    section = Section("limits", "What this study cannot say")
+    section = ReportSection("limits", "What this study cannot say")
     given = {"name": section.name, "title": section.title}
     assert {k: v for k, v in vars(section).items() if v} == given
     with pytest.raises(FrozenInstanceError):

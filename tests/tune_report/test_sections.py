@@ -7,7 +7,7 @@ from study_factory import ABLATIONS, Simulated, evidence_of
 
 from hscl.metrics import METRICS
 from tune.charts.figures import charts_of
-from tune.report.model import Section, Table
+from tune.report.model import ReportSection, Table
 from tune.report.sections import ablation_table, sections_of
 
 SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
@@ -15,7 +15,7 @@ LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3)
 BY_CORR = replace(LIST, metric="corr")
 
 
-def _sections(what: Simulated) -> dict[str, Section]:
+def _sections(what: Simulated) -> dict[str, ReportSection]:
     evidence = evidence_of(what)
     return {section.name: section for section in sections_of(evidence, charts_of(evidence))}
 

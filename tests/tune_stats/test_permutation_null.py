@@ -5,7 +5,7 @@ import pytest
 
 from hscl.config import preset
 from tune.stats.permutation_null import null_test, variance_over
-from tune.stats.surrogate import Basis
+from tune.stats.surrogate import Basis, Screened
 from tune.study.space import Distribution, Space
 
 SPACE = Space(
@@ -25,7 +25,7 @@ def _p(seed: int, effect: float, name: str) -> float:
     points = [SPACE.draw(rng) for _ in range(32)]
     features = BASIS.features(points)
     values = effect * features[:, 0] + rng.normal(0, 1.0, 32)
-    return null_test(BASIS, name, (features, values, values), PRIOR, 0.05, rng)[0]
+    return null_test(BASIS, name, Screened(features, values, values), PRIOR, 0.05, rng).p
 
 
 def test_a_parameter_that_does_nothing_is_found_as_often_as_allowed() -> None:
@@ -43,9 +43,9 @@ def test_what_chance_would_give_is_a_variance() -> None:
     rng = np.random.default_rng(1)
     features = BASIS.features([SPACE.draw(rng) for _ in range(40)])
     values = rng.normal(0, 2.0, 40)
-    p, chance = null_test(BASIS, "train.lr", (features, values, values), PRIOR, 0.05, rng)
-    assert 0.0 < chance < 4.0
-    assert 0.0 < p <= 1.0
+    test = null_test(BASIS, "train.lr", Screened(features, values, values), PRIOR, 0.05, rng)
+    assert 0.0 < test.chance < 4.0
+    assert 0.0 < test.p <= 1.0
 
 
 def test_the_variance_over_the_space_is_that_of_the_fitted_values() -> None:

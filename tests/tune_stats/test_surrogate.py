@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from hscl.config import preset
-from tune.stats.surrogate import Basis, fit_ridge, impute
+from tune.stats.surrogate import Basis, Screened, fit_ridge, impute
 from tune.study.space import Distribution, Point, Space
 
 SPACE = Space(
@@ -137,11 +137,11 @@ def test_known_ends_stay_and_unknown_ones_fall_between_their_bounds() -> None:
     stopped = rng.random(60) < 0.4
     low[stopped] -= rng.uniform(0.2, 1.0, stopped.sum())
     high[stopped] += rng.uniform(0.2, 1.0, stopped.sum())
-    filled = impute(features, (low, high), weights, np.random.default_rng(6))
+    filled = impute(Screened(features, low, high), weights, np.random.default_rng(6))
     assert (filled[~stopped] == values[~stopped]).all()
     assert (filled >= low).all()
     assert (filled <= high).all()
-    assert (impute(features, (values, values), weights, rng) == values).all()
+    assert (impute(Screened(features, values, values), weights, rng) == values).all()
 
 
 def test_bounds_that_hide_much_still_recover_the_effect() -> None:
@@ -151,7 +151,7 @@ def test_bounds_that_hide_much_still_recover_the_effect() -> None:
     bad = values > 0.2
     low, high = values.copy(), values.copy()
     low[bad], high[bad] = 0.0, 4.0
-    filled = impute(features, (low, high), np.ones(2), rng)
+    filled = impute(Screened(features, low, high), np.ones(2), rng)
     fit = fit_ridge(features, filled, np.ones(2))
     without = fit_ridge(features[~bad], values[~bad], np.ones(2))
     assert abs(fit.coefficients[0] - 1.0) < 0.2

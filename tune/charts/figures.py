@@ -84,8 +84,9 @@ def _search(evidence: Evidence) -> list[Chart]:
         found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
     if any(curve.epochs for curve in evidence.curves):
         stops = stopped_at(evidence.curves, rungs_of(evidence.spec))
-        told = (evidence.curves, evidence.labels, stops, evidence.metric, noise)
-        found.append(learning_curves(*told))
+        found.append(
+            learning_curves(evidence.curves, evidence.labels, stops, evidence.metric, noise)
+        )
     return found
 
 

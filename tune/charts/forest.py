@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +21,17 @@ NEW_VIDEOS = "on videos like these"
 _ROW = 92  # CSS pixels a pair
 _WIDEST = 1.0  # times the spread of the seeds, on each side; intervals may leave the plot
 _LANES = {"seeds": 0.24, "test": 0.0, "videos": -0.2}  # downwards within a row
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How an interval is drawn: a marker on a bar; sizes in CSS pixels."""
+
+    colour: str
+    symbol: str
+    size: int
+    thickness: int
+    caps: int = 0
 
 
 def pair_title(pair: PairComparison, labels: Mapping[str, Label]) -> str:
@@ -125,22 +137,16 @@ def _seeds(pairs: Sequence[PairComparison]) -> Any:
 def _test_set(pairs: Sequence[PairComparison]) -> Any:
     drawn = [(row, pair.this_test_set) for row, pair in enumerate(pairs)]
     name = f"on this {pairs[0].split} set"
-    return _bars(drawn, "test", name, LIGHT.winner, ("square", 9, 6, 0))
+    return _bars(drawn, "test", name, _Look(LIGHT.winner, "square", size=9, thickness=6))
 
 
 def _new_videos(pairs: Sequence[PairComparison]) -> Any:
     drawn = [(row, pair.new_videos) for row, pair in enumerate(pairs)]
-    return _bars(drawn, "videos", NEW_VIDEOS, LIGHT.ink, ("diamond", 10, 2, 6))
+    look = _Look(LIGHT.ink, "diamond", size=10, thickness=2, caps=6)
+    return _bars(drawn, "videos", NEW_VIDEOS, look)
 
 
-def _bars(
-    drawn: Sequence[tuple[int, Interval | None]],
-    lane: str,
-    name: str,
-    colour: str,
-    shape: tuple[str, int, int, int],
-) -> Any:
-    symbol, size, thickness, caps = shape
+def _bars(drawn: Sequence[tuple[int, Interval | None]], lane: str, name: str, look: _Look) -> Any:
     known = [(row, some) for row, some in drawn if some is not None]
     return go.Scatter(
         x=[some.estimate for _, some in known],
@@ -150,17 +156,17 @@ def _bars(
             "symmetric": False,
             "array": [some.high - some.estimate for _, some in known],
             "arrayminus": [some.estimate - some.low for _, some in known],
-            "color": colour,
-            "thickness": thickness,
-            "width": caps,
+            "color": look.colour,
+            "thickness": look.thickness,
+            "width": look.caps,
         },
         customdata=[interval(some.low, some.high, DIGITS) for _, some in known],
         mode="markers",
         name=name,
         marker={
-            "symbol": symbol,
-            "size": size,
-            "color": colour,
+            "symbol": look.symbol,
+            "size": look.size,
+            "color": look.colour,
             "line": {"width": 1.5, "color": LIGHT.page},
         },
         hovertemplate=f"{name}<br>%{{x:+.4f}} (%{{customdata}})<extra></extra>",

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,39 +52,69 @@ def heat_maps(
     known = {c: value for c, value in known.items() if all(n in settings[c] for n in names)}
     if len(names) < 2 or not known:
         return []
-    verdicts = {pair.first: pair.verdict for pair in pairs}
-    noise = seed_deviation(pairs)
-    return [
-        _map(two, len(names), known, settings, (pairs[0], labels, verdicts, noise))
-        for two in list(itertools.combinations(names, 2))[:_MOST_MAPS]
-    ]
+    grid = _Grid(
+        pair=pairs[0],
+        parameters=len(names),
+        means=known,
+        settings=settings,
+        labels=labels,
+        verdicts={pair.first: pair.verdict for pair in pairs},
+        noise=seed_deviation(pairs),
+    )
+    return [_map(grid, *two) for two in list(itertools.combinations(names, 2))[:_MOST_MAPS]]
 
 
-def _map(
-    two: tuple[str, str],
-    parameters: int,
-    known: Mapping[str, float],
-    settings: Settings,
-    told: tuple[PairComparison, Mapping[str, Label], Mapping[str, Verdict | None], float | None],
-) -> Chart:
-    pair, labels, verdicts, noise = told
+@dataclass(frozen=True)
+class _Grid:
+    """What all maps of a grid share.
+
+    Attributes:
+        pair: One of its pairs: metric, split and reference are those of all.
+        parameters: How many hyperparameters it has.
+        means: Each known configuration's mean.
+        settings: The configurations' values.
+        labels: What figures call each configuration.
+        verdicts: On each configuration against the reference.
+        noise: One seed's deviation, if known.
+    """
+
+    pair: PairComparison
+    parameters: int
+    means: Mapping[str, float]
+    settings: Settings
+    labels: Mapping[str, Label]
+    verdicts: Mapping[str, Verdict | None]
+    noise: float | None
+
+    def values(self, name: str) -> list[Value]:
+        """The values that a hyperparameter has, in order."""
+        found = {self.settings[c][name] for c in self.means}
+        numbers = all(isinstance(v, int | float) for v in found)
+        return sorted(found) if numbers else sorted(found, key=str)
+
+    def cell(self, config_id: str, x_name: str, y_name: str) -> tuple[Value, Value] | None:
+        """Where a configuration lies; None where it lacks one of the two."""
+        at = self.settings.get(config_id, {})
+        return (at[x_name], at[y_name]) if x_name in at and y_name in at else None
+
+
+def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
+    pair, known, noise = grid.pair, grid.means, grid.noise
     metric = pair.metric
-    x_name, y_name = two
-    columns, rows = (_values(name, known, settings) for name in two)
-    cells: dict[tuple[Value, Value], list[str]] = {}
+    columns, rows = grid.values(x_name), grid.values(y_name)
+    cells: dict[tuple[Value, Value] | None, list[str]] = {}
     for config_id in known:
-        at = settings[config_id]
-        cells.setdefault((at[x_name], at[y_name]), []).append(config_id)
-    grid = np.full((len(rows), len(columns)), np.nan)
+        cells.setdefault(grid.cell(config_id, x_name, y_name), []).append(config_id)
+    values = np.full((len(rows), len(columns)), np.nan)
     words = [["" for _ in columns] for _ in rows]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             here = cells.get((column, row), [])
             if here:
-                grid[i, j] = np.mean([known[c] for c in here])
-                said = verdicts.get(here[0]) if len(here) == 1 else None
+                values[i, j] = np.mean([known[c] for c in here])
+                said = grid.verdicts.get(here[0]) if len(here) == 1 else None
                 strong = said in {Verdict.BETTER, Verdict.WORSE}
-                words[i][j] = number(grid[i, j]) + (f"<br>{said}" if strong else "")
+                words[i][j] = number(values[i, j]) + (f"<br>{said}" if strong else "")
     low_is_dark = METRIC[metric].lower_wins
     scale = [
         [i / 4, colour] for i, colour in enumerate(reversed(_SCALE) if low_is_dark else _SCALE)
@@ -93,7 +124,7 @@ def _map(
             go.Heatmap(
                 x=[setting(value) for value in columns],
                 y=[setting(value) for value in rows],
-                z=grid,
+                z=values,
                 colorscale=scale,
                 xgap=2,
                 ygap=2,
@@ -103,17 +134,17 @@ def _map(
                     f"{METRIC[metric].name} %{{z:.4f}}<extra></extra>"
                 ),
             ),
-            *_texts(grid, words, (columns, rows), low_is_dark=low_is_dark),
+            *_texts(values, words, (columns, rows), low_is_dark=low_is_dark),
         ],
         height=130 + 52 * len(rows),
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
         xaxis={"title": {"text": parameter_name(x_name)}, "type": "category", "showgrid": False},
         yaxis={"title": {"text": parameter_name(y_name)}, "type": "category", "showgrid": False},
-        shapes=_reference(pair.second, two, settings, columns, rows),
+        shapes=_reference(grid.cell(pair.second, x_name, y_name), columns, rows),
     )
     pick = min if low_is_dark else max
     best = pick(known, key=known.__getitem__)
-    others = parameters - 2
+    others = grid.parameters - 2
     return Chart(
         name=f"heat-map-{x_name}-{y_name}".replace(".", "-"),
         title=f"{parameter_name(x_name)} × {parameter_name(y_name)}".capitalize(),
@@ -124,10 +155,10 @@ def _map(
             + (f" The noise floor, one seed's deviation, is {number(noise)}." if noise else "")
         ),
         alternative=(
-            f"The best cell is {labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
+            f"The best cell is {grid.labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
             f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
             + "".join(f"{words} " for words in seed_lines(noise, pair.split))
-            + _better_text(verdicts, labels)
+            + _better_text(grid.verdicts, grid.labels)
         ),
         figure=drawn,
         columns=(f"{parameter_name(y_name)} ↓ {parameter_name(x_name)} →", *map(setting, columns)),
@@ -166,23 +197,12 @@ def _texts(
     ]
 
 
-def _values(name: str, known: Mapping[str, float], settings: Settings) -> list[Value]:
-    found = {settings[c][name] for c in known}
-    numbers = all(isinstance(v, int | float) for v in found)
-    return sorted(found) if numbers else sorted(found, key=str)
-
-
 def _reference(
-    config_id: str,
-    two: tuple[str, str],
-    settings: Settings,
-    columns: Sequence[Value],
-    rows: Sequence[Value],
+    at: tuple[Value, Value] | None, columns: Sequence[Value], rows: Sequence[Value]
 ) -> list[dict[str, Any]]:
-    at = settings.get(config_id, {})
-    if at.get(two[0]) not in columns or at.get(two[1]) not in rows:
+    if at is None or at[0] not in columns or at[1] not in rows:
         return []
-    x, y = columns.index(at[two[0]]), rows.index(at[two[1]])
+    x, y = columns.index(at[0]), rows.index(at[1])
     line = {"color": LIGHT.alert, "width": 3}
     box = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.47, "y1": y + 0.47}
     return [{"type": "rect", "line": line, "fillcolor": "rgba(0,0,0,0)"} | box]

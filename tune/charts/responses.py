@@ -5,6 +5,7 @@ The numbers come from `tune.stats.effects`; nothing is estimated here.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -40,18 +41,32 @@ def response_curves(
     """
     ends = [end for one in responses for end in (*one.low, *one.high) if math.isfinite(end)]
     room = 0.09 * (max(ends) - min(ends)) if ends else 0.0
-    scale = [min(ends) - room, max(ends) + room] if ends else None
-    return [_response(one, seed_sd, settings, labels, (metric, scale)) for one in responses]
+    scale = (min(ends) - room, max(ends) + room) if ends else None
+    frame = _Frame(metric, seed_sd, scale, settings, labels)
+    return [_response(one, frame) for one in responses]
 
 
-def _response(
-    one: Response,
-    seed_sd: float | None,
-    settings: Settings,
-    labels: Mapping[str, Label],
-    how: tuple[str, list[float] | None],
-) -> Chart:
-    metric, scale = how
+@dataclass(frozen=True)
+class _Frame:
+    """What all curves of a study share.
+
+    Attributes:
+        metric: The study's metric.
+        seed_sd: The noise floor; None where it is unknown.
+        scale: Both ends of the metric's axis; None where there is nothing to draw.
+        settings: The configurations' values.
+        labels: What figures call each configuration.
+    """
+
+    metric: str
+    seed_sd: float | None
+    scale: tuple[float, float] | None
+    settings: Settings
+    labels: Mapping[str, Label]
+
+
+def _response(one: Response, frame: _Frame) -> Chart:
+    metric, seed_sd = frame.metric, frame.seed_sd
     name, title = METRIC[metric].name, parameter_name(one.name)
     ordered = _ordered(one)
     x = list(one.values) if ordered else [setting(v) for v in one.values]
@@ -68,7 +83,7 @@ def _response(
                 marker={"symbol": "circle-open", "size": 5, "color": LIGHT.faint},
                 hovertemplate=f"%{{x}}: {name} %{{y:.3f}}<extra></extra>",
             ),
-            *_marks(one, settings, labels, scale),
+            *_marks(one, frame),
         ],
         height=270,
         margin={"l": 8, "r": 10, "t": 8, "b": 8},
@@ -80,7 +95,7 @@ def _response(
             "dtick": 1 if one.log else None,  # decades
             "nticks": 5,
         },
-        yaxis={"title": {"text": f"valid {name}"}, "range": scale, "nticks": 6},
+        yaxis={"title": {"text": f"valid {name}"}, "range": frame.scale, "nticks": 6},
         shapes=[] if seed_sd is None else [_floor(one.mean[best], seed_sd, metric)],
     )
     return Chart(
@@ -168,25 +183,21 @@ def _bars(x: Sequence[Value], one: Response) -> list[Any]:
     ]
 
 
-def _marks(
-    one: Response,
-    settings: Settings,
-    labels: Mapping[str, Label],
-    scale: list[float] | None,
-) -> list[Any]:
+def _marks(one: Response, frame: _Frame) -> list[Any]:
     """Where the winner and the default lie, at the foot of the plot."""
-    if scale is None:
+    if frame.scale is None:
         return []
+    low, high = frame.scale
     marks = []
-    for config_id, label in labels.items():
-        value = settings.get(config_id, {}).get(one.name)
+    for config_id, label in frame.labels.items():
+        value = frame.settings.get(config_id, {}).get(one.name)
         if label.role not in {"winner", "default"} or value is None:
             continue
         style = style_of(label.role)
         marks.append(
             go.Scatter(
                 x=[value if _ordered(one) else setting(value)],
-                y=[scale[0] + 0.035 * (scale[1] - scale[0])],
+                y=[low + 0.035 * (high - low)],
                 mode="markers",
                 name=label.markup,
                 marker={"symbol": style.symbol, "size": 9, "color": style.colour},

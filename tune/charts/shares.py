@@ -12,12 +12,12 @@ from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, parameter_name, share
 from tune.evidence.variance import SEED
-from tune.stats.effects import Share
+from tune.stats.effects import VarianceShare
 
 __all__ = ["variance_shares"]
 
 
-def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
+def variance_shares(shares: Sequence[VarianceShare], metric: str) -> Chart:
     """Bars, largest first; the seed in its own colour, and what chance alone would give.
 
     Args:
@@ -102,7 +102,7 @@ def variance_shares(shares: Sequence[Share], metric: str) -> Chart:
     )
 
 
-def _in_figure(one: Share) -> str:
+def _in_figure(one: VarianceShare) -> str:
     return _share_name(one.name).replace(" × ", " ×<br>")
 
 
@@ -112,7 +112,7 @@ def _share_name(name: str) -> str:
     return " × ".join(parameter_name(part) for part in name.split(" × "))
 
 
-def _errors(ranked: Sequence[Share]) -> dict[str, Any] | None:
+def _errors(ranked: Sequence[VarianceShare]) -> dict[str, Any] | None:
     if any(one.low is None or one.high is None for one in ranked):
         return None
     return {

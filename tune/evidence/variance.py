@@ -15,14 +15,21 @@ from scipy import special
 
 from hscl.config import Config
 from tune.states import Phase, TrialState
-from tune.stats.effects import FEWEST_TRIALS, SEED, Ends, Response, Share, surrogate_effects
+from tune.stats.effects import (
+    FEWEST_TRIALS,
+    SEED,
+    Ends,
+    Response,
+    VarianceShare,
+    surrogate_effects,
+)
 from tune.stats.grid_effects import GridRun, grid_effects
 from tune.stats.surrogate import Basis
 from tune.study.space import Point
 from tune.study.spec import StudySpec
 from tune.tables.records import last_events
 
-__all__ = ["SEED", "Response", "SeedSpread", "Share", "VarianceReport", "analyse_variance"]
+__all__ = ["SEED", "Response", "SeedSpread", "VarianceReport", "VarianceShare", "analyse_variance"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,7 +73,7 @@ class VarianceReport:
 
     metric: str
     seed: SeedSpread | None
-    shares: tuple[Share, ...]
+    shares: tuple[VarianceShare, ...]
     responses: tuple[Response, ...]
     complete: int
     stopped: int
@@ -202,7 +209,7 @@ def _of_search(
     whole = found.spread + noise**2
     bounds = (None, None) if seed is None else (seed.low**2, seed.high**2)
     low, high = (None if v is None else v / (found.spread + v) for v in bounds)
-    shares = (Share(SEED, noise**2 / whole, low, high), *found.shares)
+    shares = (VarianceShare(SEED, noise**2 / whole, low, high), *found.shares)
     responses = _turned(found.responses, spec)
     return VarianceReport(metric, seed, shares, responses, complete, stopped, tuple(notes))
 

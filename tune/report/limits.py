@@ -7,16 +7,16 @@ from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
 from tune.evidence.sentences import outlook_lines
 from tune.report.headline import rules_of
-from tune.report.model import Section, Table
+from tune.report.model import ReportSection, Table
 from tune.states import Kind, Phase
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
 __all__ = ["limits_of", "reproduction_of"]
 
 
-def limits_of(evidence: Evidence) -> Section:
+def limits_of(evidence: Evidence) -> ReportSection:
     """What this study cannot say, and why."""
-    return Section(
+    return ReportSection(
         "limits", "What this study cannot say", points=tuple(dict.fromkeys(_limits(evidence)))
     )
 
@@ -69,7 +69,7 @@ def _limits(evidence: Evidence) -> Iterable[str]:
     yield f"Nothing outside {looked_at}, the preset {spec.preset!r}, and this data set was tried."
 
 
-def reproduction_of(evidence: Evidence) -> Section:
+def reproduction_of(evidence: Evidence) -> ReportSection:
     """Data, versions, seeds, and the commands."""
     rows = [(name, value) for name, value in _facts(evidence) if value]
     where = evidence.where
@@ -82,7 +82,7 @@ def reproduction_of(evidence: Evidence) -> Section:
             f"hscl export {where} --out best.toml",
         )
     )
-    return Section(
+    return ReportSection(
         "reproduce",
         "Data, versions, seeds, and how to do it again",
         tables=(Table(("What", "Value"), tuple(rows)),),

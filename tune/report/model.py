@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tune.charts.theme import Chart
 
-__all__ = ["Fact", "Report", "Section", "Table"]
+__all__ = ["Fact", "Report", "ReportSection", "Table"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A part of a report; what is empty is left out.
 
     Attributes:
@@ -103,5 +103,5 @@ class Report:
     lead: tuple[str, ...]
     damages: tuple[str, ...]
     facts: tuple[Fact, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
     colophon: str

@@ -11,7 +11,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, p_text, pair_lines
 from tune.report.headline import rules_of
-from tune.report.model import Section, Table
+from tune.report.model import ReportSection, Table
 from tune.states import TrialState
 
 __all__ = ["ablation_table", "sections_of"]
@@ -26,7 +26,7 @@ _HOW_TO_READ_CURVES = (
 _SEARCH = ("best-so-far", "learning-curves")
 
 
-def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section]:
+def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportSection]:
     """The sections that have something to say.
 
     Args:
@@ -38,12 +38,12 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[Section
     maps = [chart for chart in rest if chart.name.startswith("heat-map")]
     found = [
         _comparison(evidence, charts, maps),
-        Section(
+        ReportSection(
             "search",
             "How the trainings went" if evidence.spec.compares_all else "How the search went",
             charts=tuple(charts[name] for name in _SEARCH if name in charts),
         ),
-        Section(
+        ReportSection(
             "hyperparameters",
             "What the hyperparameters do",
             paragraphs=tuple(_on_variance(evidence, rest)),
@@ -69,10 +69,12 @@ def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
         yield _HOW_TO_READ_CURVES
 
 
-def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[Chart]) -> Section:
+def _comparison(
+    evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[Chart]
+) -> ReportSection:
     compared = evidence.comparison
     if compared is None:
-        return Section("comparison", "The comparison", paragraphs=(evidence.why_not,))
+        return ReportSection("comparison", "The comparison", paragraphs=(evidence.why_not,))
     title = "The comparison"
     if evidence.spec.compares_all:
         title = "The grid" if maps else "The ablations"
@@ -81,7 +83,7 @@ def _comparison(evidence: Evidence, charts: Mapping[str, Chart], maps: Sequence[
         lines = pair_lines(compared.primary, _short_names(evidence), rules_of(evidence))
         details = ("The primary comparison in full", *lines)
     drawn = [charts["forest"]] if "forest" in charts else []
-    return Section(
+    return ReportSection(
         "comparison",
         title,
         charts=(*drawn, *maps),
@@ -241,7 +243,7 @@ def _wanted(pairs: Sequence[PairComparison]) -> str:
     return "higher is better" + ", except for MAE" * any(pair.lower_wins for pair in pairs)
 
 
-def _failures(evidence: Evidence) -> Section:
+def _failures(evidence: Evidence) -> ReportSection:
     failed = [curve for curve in evidence.curves if curve.state is TrialState.FAILED]
     collapsed = collapsed_trials(evidence.tables["reports"])
     points = []
@@ -275,7 +277,7 @@ def _failures(evidence: Evidence) -> Section:
         caption = f"{count(len(failed), 'trial')} of {len(evidence.curves):,} failed."
         heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
         tables = (Table(heads, rows, caption=caption, numeric=frozenset({3})),)
-    return Section("failures", "Failures", points=tuple(points), tables=tables)
+    return ReportSection("failures", "Failures", points=tuple(points), tables=tables)
 
 
 def _both(pair: PairComparison) -> tuple[str, str]:

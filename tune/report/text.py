@@ -11,7 +11,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.report.model import Report, Section
+from tune.report.model import Report, ReportSection
 from tune.states import Verdict
 
 __all__ = ["latex_table", "markdown"]
@@ -64,7 +64,7 @@ def markdown(report: Report, generator: str) -> str:
     return "\n".join([*lines, "", "---", "", _plain(report.colophon), ""])
 
 
-def _section(section: Section) -> Iterable[str]:
+def _section(section: ReportSection) -> Iterable[str]:
     yield from ("", f"## {_plain(section.title)}")
     for paragraph in section.paragraphs:
         yield from ("", _plain(paragraph))

@@ -15,10 +15,18 @@ import numpy.typing as npt
 
 from tune.stats.permutation_null import null_test, variance_over
 from tune.stats.significance import holm
-from tune.stats.surrogate import Basis, Fit, fit_ridge, impute
+from tune.stats.surrogate import Basis, Fit, Screened, fit_ridge, impute
 from tune.study.space import Point, Space, Value
 
-__all__ = ["FEWEST_TRIALS", "SEED", "Effects", "Ends", "Response", "Share", "surrogate_effects"]
+__all__ = [
+    "FEWEST_TRIALS",
+    "SEED",
+    "Ends",
+    "Response",
+    "SurrogateEffects",
+    "VarianceShare",
+    "surrogate_effects",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,7 +43,7 @@ _SHOWN_INTERACTIONS = 3
 
 
 @dataclass(frozen=True)
-class Share:
+class VarianceShare:
     """Part of the variance of one training at a random point of the space, seed included.
 
     Attributes:
@@ -70,8 +78,8 @@ class Response:
         high: (G,) upper end of the same.
         observed: Values and results of complete trials.
         log: Whether distances on its axis are ratios.
-        matters: As in `Share`.
-        p: As in `Share`.
+        matters: As in `VarianceShare`.
+        p: As in `VarianceShare`.
     """
 
     name: str
@@ -103,7 +111,7 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Effects:
+class SurrogateEffects:
     """What a surrogate says.
 
     Attributes:
@@ -114,7 +122,7 @@ class Effects:
             can't follow.
     """
 
-    shares: tuple[Share, ...]
+    shares: tuple[VarianceShare, ...]
     responses: tuple[Response, ...]
     spread: float
     noise: float
@@ -122,7 +130,7 @@ class Effects:
 
 def surrogate_effects(
     space: Space, ends: Ends, seed_sd: float | None, rng: np.random.Generator
-) -> Effects | None:
+) -> SurrogateEffects | None:
     """Fit a surrogate to a screen and read off what each parameter does.
 
     Args:
@@ -140,36 +148,64 @@ def surrogate_effects(
     if len(ends.points) < FEWEST_TRIALS or not basis.names or not ends.complete.any():
         return None
     prior = _prior_features(space)
-    features = basis.features(ends.points)
-    values = impute(features, (ends.low, ends.high), basis.weights, rng)
-    fit = fit_ridge(features, values, basis.weights)
+    screened = Screened(basis.features(ends.points), ends.low, ends.high)
+    values = impute(screened, basis.weights, rng)
+    fit = fit_ridge(screened.features, values, basis.weights)
     noise = fit.noise if seed_sd is None else seed_sd
     spread = float(variance_over(prior, fit.coefficients[None])[0])
-    whole = spread + noise**2
-    if whole == 0.0:
+    if spread + noise**2 == 0.0:
         return None
-    tests = {
-        name: null_test(basis, name, (features, ends.low, ends.high), prior, fit.ratio, rng)
-        for name in basis.names
-    }
-    corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
+    tests = {name: null_test(basis, name, screened, prior, fit.ratio, rng) for name in basis.names}
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     posterior = rng.multivariate_normal(
         fit.coefficients, fit.covariance, size=_POSTERIOR_DRAWS, method="eigh"
     )
-    drawn_whole = variance_over(prior, posterior) + noise**2
-    shares = []
-    for name in basis.names:
-        columns = basis.columns(name)
-        part, low, high = _part(prior[:, columns], fit, posterior, columns, (whole, drawn_whole))
-        null = tests[name][1] / whole
-        matters = corrected[name] < 0.05
-        shares.append(Share(name, part, low, high, null, matters, corrected[name]))
-    return Effects(
-        shares=tuple(shares + _interactions(basis, prior, fit, posterior, (whole, drawn_whole))),
+    whole = _Whole(
+        prior, fit, posterior, spread + noise**2, variance_over(prior, posterior) + noise**2
+    )
+    shares = [
+        VarianceShare(
+            name,
+            *whole.part(basis.columns(name)),
+            null=tests[name].chance / whole.fitted,
+            matters=corrected[name] < 0.05,
+            p=corrected[name],
+        )
+        for name in basis.names
+    ]
+    return SurrogateEffects(
+        shares=(*shares, *_interactions(basis, whole)),
         responses=tuple(_response(space, basis, share, fit, noise, ends) for share in shares),
         spread=spread,
         noise=fit.noise,
     )
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The variance of one training at a random point, seed included, and what it is made of.
+
+    Attributes:
+        prior: (M, P) terms at points drawn from the space.
+        fit: The surrogate.
+        posterior: (B, P) coefficients drawn from its posterior.
+        fitted: The whole variance by the fit.
+        drawn: (B,) the same by each draw.
+    """
+
+    prior: FloatArray
+    fit: Fit
+    posterior: FloatArray
+    fitted: float
+    drawn: FloatArray
+
+    def part(self, columns: npt.NDArray[np.int64]) -> tuple[float, float, float]:
+        """The share of these terms, with its 95 % interval over the posterior."""
+        prior = self.prior[:, columns]
+        part = float(variance_over(prior, self.fit.coefficients[None, columns])[0]) / self.fitted
+        drawn = variance_over(prior, self.posterior[:, columns]) / self.drawn
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return part, float(low), float(high)
 
 
 @lru_cache(maxsize=8)
@@ -185,38 +221,17 @@ def _prior_features(space: Space) -> FloatArray:
     return Basis(space).features(points)
 
 
-def _part(
-    prior: FloatArray,
-    fit: Fit,
-    posterior: FloatArray,
-    columns: npt.NDArray[np.int64],
-    whole: tuple[float, FloatArray],
-) -> tuple[float, float, float]:
-    """A share of the variance with its 95 % interval over the posterior."""
-    part = float(variance_over(prior, fit.coefficients[None, columns])[0]) / whole[0]
-    drawn = variance_over(prior, posterior[:, columns]) / whole[1]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return part, float(low), float(high)
-
-
-def _interactions(
-    basis: Basis,
-    prior: FloatArray,
-    fit: Fit,
-    posterior: FloatArray,
-    whole: tuple[float, FloatArray],
-) -> list[Share]:
+def _interactions(basis: Basis, whole: _Whole) -> list[VarianceShare]:
     """The largest interactions of two parameters."""
-    found = []
-    for owner in dict.fromkeys(o for o in basis.owners if len(o) == 2):
-        columns = basis.columns(*owner)
-        part, low, high = _part(prior[:, columns], fit, posterior, columns, whole)
-        found.append(Share(" × ".join(owner), part, low, high))
+    found = [
+        VarianceShare(" × ".join(owner), *whole.part(basis.columns(*owner)))
+        for owner in dict.fromkeys(o for o in basis.owners if len(o) == 2)
+    ]
     return sorted(found, key=lambda share: -share.part)[:_SHOWN_INTERACTIONS]
 
 
 def _response(
-    space: Space, basis: Basis, share: Share, fit: Fit, noise: float, ends: Ends
+    space: Space, basis: Basis, share: VarianceShare, fit: Fit, noise: float, ends: Ends
 ) -> Response:
     distribution = space.parameters[share.name]
     options = distribution.options()

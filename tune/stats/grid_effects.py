@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tune.stats.effects import SEED, Response, Share
+from tune.stats.effects import SEED, Response, VarianceShare
 from tune.stats.factorial import FactorialAnalysis, analyse_grid
 from tune.stats.significance import holm
 from tune.study.space import Point, Space, Value
@@ -41,7 +41,7 @@ class GridEffects:
         notes: In words.
     """
 
-    shares: tuple[Share, ...]
+    shares: tuple[VarianceShare, ...]
     responses: tuple[Response, ...]
     notes: tuple[str, ...]
 
@@ -63,7 +63,9 @@ def grid_effects(space: Space, runs: Sequence[GridRun]) -> GridEffects:
         note = "The grid is not whole on two or more seeds (yet): no shares are given."
         return GridEffects((), (), (note,))
     if np.ptp(values) == 0.0:
-        return GridEffects((Share(SEED, 0.0),), (), ("Every run ended with the same value.",))
+        return GridEffects(
+            (VarianceShare(SEED, 0.0),), (), ("Every run ended with the same value.",)
+        )
     found = analyse_grid(values)
     names = list(levels)
     shares = _shares(found, names)
@@ -93,15 +95,15 @@ def _table(levels: dict[str, Sequence[Value]], runs: Sequence[GridRun]) -> tuple
     return values[..., whole], int((~whole).sum())
 
 
-def _shares(found: FactorialAnalysis, names: Sequence[str]) -> tuple[Share, ...]:
+def _shares(found: FactorialAnalysis, names: Sequence[str]) -> tuple[VarianceShare, ...]:
     whole = found.seed_component + sum(effect.component for effect in found.effects)
     main = [effect for effect in found.effects if len(effect.axes) == 1]
     corrected = dict(zip((e.axes for e in main), holm([effect.p for effect in main]), strict=True))
-    shares = [Share(SEED, found.seed_component / whole)]
+    shares = [VarianceShare(SEED, found.seed_component / whole)]
     for effect in found.effects:
         p = corrected.get(effect.axes)
         shares.append(
-            Share(
+            VarianceShare(
                 " × ".join(names[axis] for axis in effect.axes),
                 effect.component / whole,
                 null=effect.chance / whole,
@@ -113,7 +115,7 @@ def _shares(found: FactorialAnalysis, names: Sequence[str]) -> tuple[Share, ...]
 
 
 def _response(
-    share: Share,
+    share: VarianceShare,
     options: Sequence[Value],
     found: FactorialAnalysis,
     axis: int,

@@ -7,12 +7,14 @@ Source: Freedman and Lane, A nonstochastic interpretation of reported significan
 Winkler et al., Permutation inference for the general linear model (2014).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from tune.stats.surrogate import Basis, fit_ridge, impute
+from tune.stats.surrogate import Basis, Screened, fit_ridge, impute
 
-__all__ = ["PERMUTATIONS", "null_test", "variance_over"]
+__all__ = ["PERMUTATIONS", "NullTest", "null_test", "variance_over"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -20,33 +22,42 @@ PERMUTATIONS = 999
 """How many times residuals are dealt out anew; the smallest p value is 0.001."""
 
 
+@dataclass(frozen=True)
+class NullTest:
+    """What permutations say about a parameter.
+
+    Attributes:
+        p: P value of its whole effect, interactions included.
+        chance: Its main effect's variance at the null's 95th percentile.
+    """
+
+    p: float
+    chance: float
+
+
 def null_test(
     basis: Basis,
     name: str,
-    trials: tuple[FloatArray, FloatArray, FloatArray],
+    screened: Screened,
     prior: FloatArray,
     ratio: float,
     rng: np.random.Generator,
-) -> tuple[float, float]:
+) -> NullTest:
     """Test a parameter's whole effect, interactions included.
 
     Args:
         basis: The terms.
         name: The parameter.
-        trials: (N, P) features of the screened points, and (N,) lower and upper ends of their
-            values.
+        screened: The trials.
         prior: (M, P) features of points drawn from the space.
         ratio: The prior's strength, as fitted to the trials.
         rng: The source of all draws.
-
-    Returns:
-        The p value, and the main effect's variance at the null's 95th percentile.
     """
-    features, low, high = trials
+    features = screened.features
     tested = basis.columns_with(name)
     others = np.setdiff1d(np.arange(basis.weights.size), tested)
     # Stopped trials get their values without this parameter: under the null it has no say.
-    values = impute(features[:, others], (low, high), basis.weights[others], rng)
+    values = impute(screened.only(others), basis.weights[others], rng)
     reduced = fit_ridge(features[:, others], values, basis.weights[others])
     expected = reduced.predict(features[:, others])
     outcomes = np.vstack(
@@ -60,7 +71,7 @@ def null_test(
     exceeding = int((statistics[1:] >= statistics[0] * (1.0 - 1e-9)).sum())
     main = basis.columns(name)
     chance = variance_over(prior[:, main], coefficients[1:][:, main]) / residual[1:] * residual[0]
-    return (exceeding + 1) / (PERMUTATIONS + 1), float(np.quantile(chance, 0.95))
+    return NullTest((exceeding + 1) / (PERMUTATIONS + 1), float(np.quantile(chance, 0.95)))
 
 
 def variance_over(prior: FloatArray, coefficients: FloatArray) -> FloatArray:

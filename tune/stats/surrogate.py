@@ -19,7 +19,7 @@ from scipy import special
 
 from tune.study.space import Distribution, Point, Space, Value
 
-__all__ = ["Basis", "Fit", "fit_ridge", "impute"]
+__all__ = ["Basis", "Fit", "Screened", "fit_ridge", "impute"]
 
 FloatArray = npt.NDArray[np.float64]
 Terms = Callable[[Sequence[Value]], FloatArray]
@@ -201,12 +201,26 @@ def _most_probable(squared: FloatArray, along: FloatArray, beside: float, count:
     return float(_RATIOS[int(np.argmax(evidence))])
 
 
-def impute(
-    features: FloatArray,
-    bounds: tuple[FloatArray, FloatArray],
-    weights: FloatArray,
-    rng: np.random.Generator,
-) -> FloatArray:
+@dataclass(frozen=True)
+class Screened:
+    """Screened trials as a surrogate sees them.
+
+    Attributes:
+        features: (N, P).
+        low: (N,) lower end of the value; equal to `high` where the value is known.
+        high: (N,) upper end.
+    """
+
+    features: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def only(self, columns: npt.NDArray[np.int64]) -> "Screened":
+        """The same trials with these terms alone."""
+        return Screened(self.features[:, columns], self.low, self.high)
+
+
+def impute(screened: Screened, weights: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Values for trials whose end is known between bounds only, drawn from the surrogate.
 
     The surrogate is fitted to the expected values of the unknown ends in turn (Tobit's model by
@@ -214,12 +228,11 @@ def impute(
     around the surrogate as the known ones do.
 
     Args:
-        features: (N, P).
-        bounds: (N,) lower and (N,) upper ends; equal where the value is known.
+        screened: The trials.
         weights: (P,) prior variances up to a common factor.
         rng: The source of the draws.
     """
-    low, high = bounds
+    features, low, high = screened.features, screened.low, screened.high
     open_ended = low < high
     values = np.where(open_ended, (low + high) / 2.0, low)
     if not open_ended.any():
