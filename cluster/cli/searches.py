@@ -132,7 +132,7 @@ def status(
     Without ID the search that runs, else the newest.
     """  # noqa: DOC501 - this is what --help prints
     from cluster.jobs.head_tasks import ask_head
-    from cluster.jobs.known import status_lines
+    from cluster.jobs.known import status_text
 
     study = _find(address, job_id, out, python, ship_code=ship_code)
     answer = ask_head(study.connection, study.setup, ["status", "--out", study.out.uri])
@@ -140,7 +140,7 @@ def status(
     if answer["study"] is None and study.job is None:
         raise InputError(f"{study.out.uri} must hold a study, but has no study.toml")
     if not as_json:
-        click.echo(status_lines(answer))
+        click.echo(status_text(answer))
         return
     del answer["text"]
     click.echo(json.dumps(answer, indent=2))

@@ -93,7 +93,7 @@ def doctor(  # noqa: PLR0913 - one parameter an option
             if check.todo:
                 click.echo(f"{'':8}{'':{width}}  → {check.todo}")
         if cost is not None:
-            click.echo(cost.in_words())
+            click.echo(cost.cost_text())
     failed = [check.name for check in checks if not check.ok]
     if failed:
         raise RunError(f"the cluster is not ready: {', '.join(failed)}")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from hscl.errors import InputError, did_you_mean
 from hscl.uris import refuse_credentials
 
-__all__ = ["Location", "checked_location", "copy_lines"]
+__all__ = ["Location", "checked_location", "copy_text"]
 
 _SCHEMES = {"file", "gs", "gcs", "s3"}
 
@@ -66,7 +66,7 @@ def checked_location(option: str, text: str) -> Location:
     return Location(head.rstrip("/") + question + query, scheme)
 
 
-def copy_lines(where: Location, head: str, folder: str) -> str:
+def copy_text(where: Location, head: str, folder: str) -> str:
     """The commands that copy a folder of the cluster to this machine.
 
     Args:

@@ -38,7 +38,7 @@ class Cost:
         """What `--json` prints."""
         return asdict(self)
 
-    def in_words(self) -> str:
+    def cost_text(self) -> str:
         """One line for a person."""
         usual = ""
         if self.usual_epochs < self.epochs:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from cluster.connect.uris import Location, copy_lines
+from cluster.connect.uris import Location, copy_text
 from hscl.errors import InputError, RunError
 from tune.tables.storage import Folder, open_folder
 
@@ -48,7 +48,7 @@ def fetch_study(where: Location, folder: Path, head: str, *, checkpoints: bool =
         if where.is_folder:
             message = (
                 f"this machine must see {where.path} to fetch from it, but only the cluster "
-                f"does; copy it:\n{copy_lines(where, head, str(folder))}"
+                f"does; copy it:\n{copy_text(where, head, str(folder))}"
             )
         else:
             message = f"{where.uri} must hold a study, but has no {_STUDY}"

@@ -10,7 +10,7 @@ from cluster.jobs.searches import find_job, search_jobs
 from cluster.jobs.shipping import pack
 from hscl.errors import InputError
 
-__all__ = ["KnownStudy", "find_study", "status_lines"]
+__all__ = ["KnownStudy", "find_study", "status_text"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def find_study(
     return KnownStudy(connection, setup, place, job)
 
 
-def status_lines(answer: dict[str, Any]) -> str:
+def status_text(answer: dict[str, Any]) -> str:
     """Lines for the terminal.
 
     Args:

@@ -55,7 +55,7 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
         configuration = configuration.with_overrides({"run.device": options["device"]})
 
     from hscl.data.dataset import Dataset
-    from hscl.trained.progress import Progress
+    from hscl.trained.progress import TrainingProgress
     from hscl.trained.train import plan_final, train_final
 
     fit: Literal["train", "train+valid"] = options["fit"]
@@ -67,7 +67,7 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
         fit=fit,
         epochs=options["epochs"],
     )
-    with Progress(plan) as progress:
+    with TrainingProgress(plan) as progress:
         record = train_final(plan, Path(out), progress)
     click.echo(f"{len(record.runs)} models in {out}; the model card is {Path(out) / 'README.md'}")
 

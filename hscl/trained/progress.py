@@ -12,10 +12,10 @@ from hscl.trained.record import SeedRun
 from hscl.trained.train import FinalPlan
 from hscl.training.reports import EpochReport
 
-__all__ = ["Progress"]
+__all__ = ["TrainingProgress"]
 
 
-class Progress:
+class TrainingProgress:
     """Listens to a final training and shows it on standard error.
 
     Args:

@@ -35,7 +35,7 @@ from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.trial.messages import Message, Say, TrialOrder
-from tune.views.progress import Progress
+from tune.views.progress import SearchProgress
 from tune.views.tensorboard import TensorBoard
 
 EPOCHS = 5
@@ -74,7 +74,7 @@ def bench_trials() -> None:
                     continue
                 began, cpu = time.perf_counter(), time.process_time()
                 if name == "ours":
-                    views = (TensorBoard(), Progress(Console(file=io.StringIO())))
+                    views = (TensorBoard(), SearchProgress(Console(file=io.StringIO())))
                     request = SearchRequest(out=f"{folder}/ours-{number}")
                     run_search(spec, Data(), request, workload=Synthetic(), views=views)
                 else:
@@ -160,7 +160,7 @@ def simulate_driver(folder: Path, trials: int) -> tuple[float, float]:
     where = open_folder(folder)
     engine = Engine(Recorder(spec, TableStore(where)), _order, lambda: SLOTS)
     (folder / "study.toml").write_text("")
-    views = (TensorBoard(), Progress(Console(file=io.StringIO())))
+    views = (TensorBoard(), SearchProgress(Console(file=io.StringIO())))
     for view in views:
         view.begin(engine, where)
     reports: list[float] = []

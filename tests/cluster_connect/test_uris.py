@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.connect.uris import checked_location, copy_lines
+from cluster.connect.uris import checked_location, copy_text
 from hscl.errors import InputError
 
 SECRET = "wJalrXUtnFEMI"
@@ -69,5 +69,5 @@ def test_copy_lines_survive_a_shell(name: str) -> None:
         where = checked_location("--out", f"/nfs/{name}")
     except InputError:
         return
-    first = copy_lines(where, "head", "my runs").splitlines()[0]
+    first = copy_text(where, "head", "my runs").splitlines()[0]
     assert shlex.split(first) == ["rsync", "-a", f"head:{where.path}/", "my runs/"]

@@ -34,7 +34,7 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
     assert cost.epochs == trials * 9
     assert cost.at_once == 4 + 1
     assert cost.hours == pytest.approx(trials * 9 * 100 / 5 / 3600)
-    assert f"{trials} trials" in cost.in_words()
+    assert f"{trials} trials" in cost.cost_text()
 
 
 def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
@@ -48,8 +48,8 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
     assert asha.epochs == full.epochs == 27 * 9
     # Rungs at 1 and 3: 27 · 1 + 9 · 2 + 3 · 6 epochs where a third goes on at each.
     assert asha.usual_epochs == 27 + 18 + 18
-    assert "early stopping" in asha.in_words()
-    assert "early stopping" not in full.in_words()
+    assert "early stopping" in asha.cost_text()
+    assert "early stopping" not in full.cost_text()
 
 
 def test_where_gpus_are_not_given_a_trial_of_a_cluster_with_gpus_takes_one() -> None:

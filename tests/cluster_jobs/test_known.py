@@ -8,7 +8,7 @@ from cluster_head import RayHead
 
 from cluster.connect.connection import Connection, connect
 from cluster.connect.uris import Location, checked_location
-from cluster.jobs.known import find_study, status_lines
+from cluster.jobs.known import find_study, status_text
 from cluster.jobs.records import JobSetup, SearchRequest, submission_id
 from cluster.jobs.searches import find_job, start_job
 from cluster.jobs.shipping import pack
@@ -94,22 +94,22 @@ def _answer(**changed: Any) -> dict[str, Any]:
 
 
 def test_job_cluster_and_tables_each_have_their_lines() -> None:
-    first, second, third = status_lines(_answer()).splitlines()
+    first, second, third = status_text(_answer()).splitlines()
     assert "hscl-0123456789-1  RUNNING  mosi  s3://bucket/run" in first
     assert "3 nodes, 5 of 8 CPUs in use, 1.75 of 2 GPUs in use" in second
     assert third == "mosi: unfinished"
 
 
 def test_before_the_first_table_it_says_so() -> None:
-    assert "nothing is written yet" in status_lines(_answer(study=None, text=""))
+    assert "nothing is written yet" in status_text(_answer(study=None, text=""))
 
 
 def test_a_forgotten_job_leaves_its_line_out() -> None:
-    assert status_lines(_answer(job=None)).startswith("cluster")
+    assert status_text(_answer(job=None)).startswith("cluster")
 
 
 @pytest.mark.parametrize("message", ["several\nlines\nOSError: disk full"])
 def test_a_failed_job_says_why(message: str) -> None:
-    lines = status_lines(_answer(job=JOB | {"status": "FAILED", "message": message}))
+    lines = status_text(_answer(job=JOB | {"status": "FAILED", "message": message}))
     assert "OSError: disk full" in lines
     assert "several" not in lines

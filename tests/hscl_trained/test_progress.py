@@ -7,7 +7,7 @@ from rich.console import Console
 
 from hscl.config import Config
 from hscl.metrics import METRICS
-from hscl.trained.progress import Progress
+from hscl.trained.progress import TrainingProgress
 from hscl.trained.record import SeedRun
 from hscl.trained.train import FinalPlan
 from hscl.training.prepared import TrainingData
@@ -25,7 +25,7 @@ def _report(epoch: int, mae: float | None, *, best: bool) -> EpochReport:
 
 
 def _run(plan: FinalPlan, console: Console, mae: float | None) -> None:
-    with Progress(plan, console) as progress:
+    with TrainingProgress(plan, console) as progress:
         progress.began(11, 0)
         progress.reported(11, _report(1, mae, best=True))
         progress.reported(11, _report(2, None if mae is None else mae + 1, best=False))

@@ -27,7 +27,7 @@ def test_status_says_the_same_to_people_and_programs(hscl: Hscl, folder: Path) -
     code, said, _ = hscl("status", folder)
     assert code == 0
     assert said.startswith("mosi temperature: done")
-    assert "best valid mae" in said
+    assert "best valid MAE" in said
     code, said, _ = hscl("status", folder, "--json")
     assert json.loads(said) == open_study(folder).status()
 

@@ -6,7 +6,7 @@ import pytest
 from small_study import study
 
 from hscl.config import Config
-from tune.planner.decisions import begin_study, judge_round, plan_row, ranked_candidates
+from tune.planner.decisions import begin_study, plan_row, ranked_candidates, round_rows
 from tune.planner.proposals import config_row
 from tune.states import Kind, Origin, Phase
 from tune.study.spec import StartPoint, StudySpec
@@ -94,7 +94,7 @@ def test_a_round_names_who_leaves_against_whom_and_why() -> None:
     raced = Raced(
         spec, [[0.5, 0.51, 0.49], [0.4, 0.41, 0.39], [0.7, 0.71, 0.7], [0.4, None, None]]
     )
-    rows = judge_round(raced.history, raced.ids, raced.seeds.race[:3])
+    rows = round_rows(raced.history, raced.ids, raced.seeds.race[:3])
     gone = {row["config_id"]: row for row in rows if row["kind"] == "dropped"}
     assert set(gone) == {raced.ids[2], raced.ids[3]}
     assert all(row["other_config_id"] == raced.ids[1] for row in gone.values())

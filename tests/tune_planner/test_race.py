@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_study import noisy, shuffled, study
 
-from tune.planner.race import Losses, judge, paired_p, ranking, standing
+from tune.planner.race import Losses, end_round, paired_p, ranking, standing
 from tune.simulate.study import SimulatedRun, simulate
 
 values = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 6))
@@ -52,10 +52,10 @@ def test_the_clearly_worse_leaves_and_the_default_never_does() -> None:
         "near": [0.51, 0.50, 0.53],
         "bad": [0.80, 0.81, 0.79],
     }
-    judgement = judge(losses, "default")
-    assert judgement.leader == "good"
-    assert [gone.config_id for gone in judgement.dropped] == ["bad"]
-    assert judgement.dropped[0].p < 0.05 / 3
+    ended = end_round(losses, "default")
+    assert ended.leader == "good"
+    assert [gone.config_id for gone in ended.dropped] == ["bad"]
+    assert ended.dropped[0].p < 0.05 / 3
 
 
 def test_the_level_is_shared_by_those_who_remain() -> None:
@@ -63,9 +63,9 @@ def test_the_level_is_shared_by_those_who_remain() -> None:
     p = paired_p(other, leader)
     assert 0.05 / 3 < p < 0.05 / 2
     few = {"default": leader, "a": other, "b": [0.01, -0.01, 0.01]}
-    assert [gone.config_id for gone in judge(few, "default").dropped] == ["a"]
+    assert [gone.config_id for gone in end_round(few, "default").dropped] == ["a"]
     more = few | {"c": [0.01, 0.01, -0.01]}
-    assert judge(more, "default").dropped == ()
+    assert end_round(more, "default").dropped == ()
 
 
 def test_two_failures_end_it_only_where_the_default_had_none() -> None:
@@ -74,11 +74,11 @@ def test_two_failures_end_it_only_where_the_default_had_none() -> None:
         "a": [0.1, None, None],
         "b": [0.4, 0.4, None],
     }
-    gone = judge(failing, "default").dropped
+    gone = end_round(failing, "default").dropped
     assert [one.config_id for one in gone] == ["a"]
     assert "failed on 2 seeds, the default on none" in gone[0].reason
     failing["default"] = [0.5, None, 0.5]
-    assert judge(failing, "default").dropped == ()
+    assert end_round(failing, "default").dropped == ()
 
 
 def literal_race(run: SimulatedRun) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from tune.engine.engine import Engine
 from tune.engine.recorder import Recorder
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
-from tune.views.progress import Progress, trial_words
+from tune.views.progress import SearchProgress, trial_text
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def watch(engine: Engine, where: Path, *, terminal: bool) -> str:
     """One trial of three epochs, drawn after each."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=100, color_system=None)
-    view = Progress(console, plain_s=0.0)
+    view = SearchProgress(console, plain_s=0.0)
     view.begin(engine, open_folder(where))
     engine.next_order("t1")
     for epoch in (1, 2, 3):
@@ -54,7 +54,7 @@ def test_bars_for_every_phase_in_a_terminal(engine: Engine, tmp_path: Path) -> N
         assert words in text
 
 
-def test_trials_are_counted_in_words() -> None:
+def test_trials_are_counted_value_text() -> None:
     counts = {"started": 2, "done": 5, "pruned": 0, "failed": 1}
-    assert trial_words(counts) == "2 running, 5 done, 1 failed"
-    assert trial_words({}) == "no trials yet"
+    assert trial_text(counts) == "2 running, 5 done, 1 failed"
+    assert trial_text({}) == "no trials yet"

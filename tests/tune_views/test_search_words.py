@@ -7,7 +7,7 @@ from study_factory import Simulated, write_study
 from synthetic import study
 
 from tune.study.size import size_of
-from tune.views.search_words import ending_words, size_lines
+from tune.views.search_words import ending_lines, size_lines
 from tune.views.study import open_study
 
 
@@ -44,7 +44,7 @@ def test_the_end_names_the_winner_and_the_next_commands(tmp_path: Path, sampler:
     known = (("hot", "loss.temperature", 0.9),)
     what = Simulated(sampler=sampler, known=known, trials=8, gap=-0.4, failures=1)
     opened = open_study(write_study(tmp_path / "s", what))
-    text = "\n".join(ending_words(opened))
+    text = "\n".join(ending_lines(opened))
     assert f"hscl compare {tmp_path}/s" in text
     assert "trials failed; the last one" in text
     if sampler == "list":

@@ -35,7 +35,7 @@ def test_in_the_screen_the_best_complete_trial_leads_with_one_seed() -> None:
     if others:
         assert summary.best is not None
         assert summary.best.value == min(t.value for t in others if t.value is not None)
-        assert summary.best.in_words().endswith("(one seed)")
+        assert summary.best.value_text().endswith("(one seed)")
     assert summary.eta_s is not None
     assert 20 < summary.eta_s < 120
 
@@ -54,7 +54,7 @@ def test_in_the_race_the_mean_over_seeds_leads_with_its_spread() -> None:
         for seed in study().seed_plan().race
     ]
     assert summary.best.value == pytest.approx(sum(value or 0.0 for value in values) / 3)
-    assert "±" in summary.best.in_words()
+    assert "±" in summary.best.value_text()
     assert summary.eta_s is None
 
 

@@ -134,7 +134,7 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                     f"{METRIC[metric].name} %{{z:.4f}}<extra></extra>"
                 ),
             ),
-            *_texts(values, words, (columns, rows), low_is_dark=low_is_dark),
+            *_texts(values, words, columns, rows, low_is_dark=low_is_dark),
         ],
         height=130 + 52 * len(rows),
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
@@ -172,7 +172,8 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
 def _texts(
     grid: npt.NDArray[np.float64],
     words: Sequence[Sequence[str]],
-    ends: tuple[Sequence[Value], Sequence[Value]],
+    columns: Sequence[Value],
+    rows: Sequence[Value],
     *,
     low_is_dark: bool,
 ) -> list[Any]:
@@ -185,8 +186,8 @@ def _texts(
         groups[_LIGHT_TEXT if darkness > _LIGHT_TEXT_FROM else _DARK_TEXT].append((int(i), int(j)))
     return [
         go.Scatter(
-            x=[setting(ends[0][j]) for _, j in cells],
-            y=[setting(ends[1][i]) for i, _ in cells],
+            x=[setting(columns[j]) for _, j in cells],
+            y=[setting(rows[i]) for i, _ in cells],
             text=[words[i][j] for i, j in cells],
             mode="text",
             textfont={"size": 13, "color": colour},

@@ -103,13 +103,13 @@ def _run(
     from rich.console import Console
 
     from tune.engine.driver import run_search
-    from tune.views.progress import Progress
-    from tune.views.search_words import ending_words
+    from tune.views.progress import SearchProgress
+    from tune.views.search_words import ending_lines
     from tune.views.study import open_study
     from tune.views.tensorboard import TensorBoard
 
     console = Console(stderr=as_json)
-    progress = Progress(console, opening=opening)
+    progress = SearchProgress(console, opening=opening)
     outcome = run_search(spec, data, request, views=(TensorBoard(), progress))
     opened = open_study(request.out)
     if as_json:
@@ -119,7 +119,7 @@ def _run(
         raise SystemExit(_INTERRUPTED)
     _refuse_failure(outcome, request.out)
     if not as_json:
-        for line in ending_words(opened):
+        for line in ending_lines(opened):
             console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tune.planner.race import judge, ranking, standing
+from tune.planner.race import end_round, ranking, standing
 from tune.states import Kind, Phase, TrialState
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
@@ -14,12 +14,12 @@ __all__ = [
     "begin_confirm",
     "begin_race",
     "begin_study",
-    "judge_round",
     "look_row",
     "plan_row",
     "race_entrants",
     "race_members",
     "ranked_candidates",
+    "round_rows",
 ]
 
 Row = dict[str, Any]
@@ -88,20 +88,20 @@ def race_members(history: History) -> list[str]:
     return [config_id for config_id in entered if config_id not in dropped]
 
 
-def judge_round(history: History, members: Sequence[str], seeds: Sequence[int]) -> list[Row]:
+def round_rows(history: History, members: Sequence[str], seeds: Sequence[int]) -> list[Row]:
     """Who leaves after the last of these seeds, and that it was judged."""
     losses = {config_id: _losses(history, config_id, seeds) for config_id in members}
-    judgement = judge(losses, _default(history).config_id)
+    ended = end_round(losses, _default(history).config_id)
     rows = [
         plan_row(
             Kind.DROPPED,
             phase=Phase.RACE,
             config_id=gone.config_id,
-            other_config_id=judgement.leader,
+            other_config_id=ended.leader,
             value=gone.p,
             note=f"after seed {len(seeds)}: {gone.reason}",
         )
-        for gone in judgement.dropped
+        for gone in ended.dropped
     ]
     left = len(members) - len(rows)
     note = f"{left} of {len(members)} remain after seed {len(seeds)}"
@@ -110,7 +110,7 @@ def judge_round(history: History, members: Sequence[str], seeds: Sequence[int]) 
         plan_row(
             Kind.ROUND,
             phase=Phase.RACE,
-            config_id=judgement.leader,
+            config_id=ended.leader,
             seeds=seeds,
             value=len(seeds),
             note=note,
@@ -150,7 +150,7 @@ def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Ro
         note = "no configuration other than the default completed; there is nothing to confirm"
         return [plan_row(Kind.WINNER, other_config_id=default, note=note)]
     winner = candidates[0]
-    value, note = _winner_words(history, winner, seeds)
+    value, note = _winner_note(history, winner, seeds)
     rows = [
         plan_row(Kind.WINNER, config_id=winner, other_config_id=default, value=value, note=note)
     ]
@@ -205,7 +205,7 @@ def _finalists(history: History, phase: Phase, ranked: Sequence[str]) -> list[Ro
     return rows
 
 
-def _winner_words(history: History, winner: str, seeds: SeedPlan) -> tuple[float, str]:
+def _winner_note(history: History, winner: str, seeds: SeedPlan) -> tuple[float, str]:
     """The winner's mean valid value and how the default did on the same seeds."""
     if not history.plan_rows(Kind.FINALIST, Phase.RACE):
         trial = history.screen_trials[winner]

@@ -23,11 +23,11 @@ from tune.planner.decisions import (
     begin_confirm,
     begin_race,
     begin_study,
-    judge_round,
     look_row,
     plan_row,
     race_entrants,
     race_members,
+    round_rows,
 )
 from tune.planner.race import FIRST_JUDGED
 from tune.states import Kind, Phase, TrialState
@@ -221,7 +221,7 @@ def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
     if history.open_in(Phase.RACE):
         return Wait()
     if len(remaining) > 1 and current < len(seeds.race):
-        return Decide(judge_round(history, remaining, seeds.race[:current]))
+        return Decide(round_rows(history, remaining, seeds.race[:current]))
     return Decide(begin_confirm(spec, history, seeds))
 
 

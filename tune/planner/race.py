@@ -13,9 +13,9 @@ from scipy import special
 __all__ = [
     "FIRST_JUDGED",
     "Dropped",
-    "Judgement",
     "Losses",
-    "judge",
+    "RoundEnd",
+    "end_round",
     "paired_p",
     "ranking",
     "standing",
@@ -46,7 +46,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RoundEnd:
     """What one round decides.
 
     Attributes:
@@ -58,7 +58,7 @@ class Judgement:
     dropped: tuple[Dropped, ...]
 
 
-def judge(losses: Losses, default: str) -> Judgement:
+def end_round(losses: Losses, default: str) -> RoundEnd:
     """Decide who leaves after a complete round.
 
     Args:
@@ -85,7 +85,7 @@ def judge(losses: Losses, default: str) -> Judgement:
         else:
             continue
         dropped.append(Dropped(config_id, p, reason))
-    return Judgement(leader, tuple(dropped))
+    return RoundEnd(leader, tuple(dropped))
 
 
 def ranking(losses: Losses) -> list[str]:

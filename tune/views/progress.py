@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hscl.metrics import METRIC
 from tune.display import duration_text
 from tune.engine.driver import View
 from tune.engine.engine import Engine
@@ -17,14 +18,14 @@ from tune.states import TrialState
 from tune.tables.storage import Folder
 from tune.views.summary import Summary, summarise
 
-__all__ = ["Progress", "render", "trial_words"]
+__all__ = ["SearchProgress", "render", "trial_text"]
 
 _REDRAW_S = 0.5
 _PLAIN_S = 30.0
 _WINDOW_S = 300.0
 
 
-class Progress(View):
+class SearchProgress(View):
     """Shows how the study stands while it runs.
 
     Args:
@@ -112,7 +113,7 @@ def render(summary: Summary) -> RenderableType:
             Text(name, style="bold" if active else "dim"),
             ProgressBar(total=max(most, 1), completed=ended, width=24),
             Text(f"{ended}/{most}", style="" if active else "dim"),
-            Text(trial_words(counts), style="dim"),
+            Text(trial_text(counts), style="dim"),
         )
     return Group(table, *(Text(line) for line in _lines(summary)))
 
@@ -120,11 +121,11 @@ def render(summary: Summary) -> RenderableType:
 def plain_line(summary: Summary) -> str:
     """Everything in one line, for logs."""
     phase = summary.phase or "begins"
-    parts = [f"{phase}: {trial_words(summary.trials)}", *_lines(summary)]
+    parts = [f"{phase}: {trial_text(summary.trials)}", *_lines(summary)]
     return " · ".join(part for part in parts if part)
 
 
-def trial_words(counts: dict[str, int]) -> str:
+def trial_text(counts: dict[str, int]) -> str:
     """Such as `2 running, 5 done, 3 pruned`."""
     words = {"started": "running"}
     shown = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
@@ -134,9 +135,10 @@ def trial_words(counts: dict[str, int]) -> str:
 def _lines(summary: Summary) -> list[str]:
     lines = []
     if summary.best is not None:
-        text = f"best valid {summary.metric} {summary.best.in_words()}, {summary.best.name}"
+        best = f"{summary.best.value_text()}, {summary.best.name}"
+        text = f"best valid {METRIC[summary.metric].name} {best}"
         if summary.default is not None:
-            text += f"; default {summary.default.in_words()}"
+            text += f"; default {summary.default.value_text()}"
         lines.append(text)
     rate = summary.epochs_per_minute
     speed = f"{summary.epochs} epochs"

@@ -12,7 +12,7 @@ from tune.study.size import StudySize
 from tune.tables.records import TrialRecord, config_label
 from tune.views.study import Study
 
-__all__ = ["ending_words", "size_lines"]
+__all__ = ["ending_lines", "size_lines"]
 
 _LITTLE = 0.25  # of all epochs
 
@@ -70,7 +70,7 @@ def _advice(size: StudySize) -> list[str]:
     ]
 
 
-def ending_words(study: Study) -> list[str]:
+def ending_lines(study: Study) -> list[str]:
     """What came out: the winner, its difference from the default, and what to do next."""
     history, where = study.history, study.folder.uri
     lines = []

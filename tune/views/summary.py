@@ -36,7 +36,7 @@ class Standing:
     spread: float | None
     seeds: int
 
-    def in_words(self) -> str:
+    def value_text(self) -> str:
         """Such as `0.7421 ± 0.0080 (4 seeds)`."""
         if self.spread is None:
             return f"{self.value:.4f} (one seed)"
