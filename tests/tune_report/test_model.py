@@ -4,14 +4,14 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from tune.report.model import ReportSection, Table
+from tune.report.model import ReportSection, TextTable
 
 
 def test_a_row_with_a_cell_too_many_or_too_few_is_refused() -> None:
-    Table(("a", "b"), (("1", "2"), ("3", "4")))
+    TextTable(("a", "b"), (("1", "2"), ("3", "4")))
     for row in (("1",), ("1", "2", "3")):
         with pytest.raises(ValueError, match="must have 2 cells"):
-            Table(("a", "b"), (("1", "2"), row))
+            TextTable(("a", "b"), (("1", "2"), row))
 
 
 def test_a_section_is_empty_but_for_what_it_is_given_and_stays_as_it_is() -> None:

@@ -7,7 +7,7 @@ from study_factory import ABLATIONS, Simulated, evidence_of
 
 from hscl.metrics import METRICS
 from tune.charts.figures import charts_of
-from tune.report.model import ReportSection, Table
+from tune.report.model import ReportSection, TextTable
 from tune.report.sections import ablation_table, sections_of
 
 SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
@@ -67,7 +67,7 @@ def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() ->
 
 
 def test_the_other_metrics_have_no_verdicts() -> None:
-    tables: list[Table] = [
+    tables: list[TextTable] = [
         table for section in _sections(SEARCH).values() for table in section.tables
     ]
     (metrics,) = [table for table in tables if table.columns[0] == "Metric"]

@@ -19,7 +19,7 @@ from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
 from tune.evidence.gather import Evidence
 from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
 from tune.report.limits import limits_of, reproduction_of
-from tune.report.model import Report, Table
+from tune.report.model import Report, TextTable
 from tune.report.sections import sections_of
 from tune.tables.storage import Folder, open_folder
 
@@ -89,7 +89,7 @@ def make_page(report: Report, charts: list[Chart]) -> str:
         generator=f"{GENERATOR} {version('hscl-search')}",
         policy=_policy(plotly, script),
         css=css,
-        tables={chart.name: Table(chart.columns, chart.rows) for chart in charts},
+        tables={chart.name: TextTable(chart.columns, chart.rows) for chart in charts},
         figures=_json({chart.name: _plain(chart) for chart in charts}),
         colours=_json(colour_map(DARK)),
         plotly=plotly,

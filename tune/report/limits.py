@@ -7,7 +7,7 @@ from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
 from tune.evidence.sentences import outlook_lines
 from tune.report.headline import rules_of
-from tune.report.model import ReportSection, Table
+from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
@@ -85,7 +85,7 @@ def reproduction_of(evidence: Evidence) -> ReportSection:
     return ReportSection(
         "reproduce",
         "Data, versions, seeds, and how to do it again",
-        tables=(Table(("What", "Value"), tuple(rows)),),
+        tables=(TextTable(("What", "Value"), tuple(rows)),),
         code=(commands, evidence.specification.strip()),
     )
 

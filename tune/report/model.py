@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from tune.charts.theme import Chart
 
-__all__ = ["Fact", "Report", "ReportSection", "Table"]
+__all__ = ["Fact", "Report", "ReportSection", "TextTable"]
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of text.
 
     Attributes:
@@ -72,7 +72,7 @@ class ReportSection:
     paragraphs: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     details: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, p_text, pair_lines
 from tune.report.headline import rules_of
-from tune.report.model import ReportSection, Table
+from tune.report.model import ReportSection, TextTable
 from tune.states import TrialState
 
 __all__ = ["ablation_table", "sections_of"]
@@ -92,7 +92,7 @@ def _comparison(
     )
 
 
-def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterable[Table]:
+def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterable[TextTable]:
     if not compared.configs:
         return
     if evidence.spec.compares_all:
@@ -110,9 +110,9 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
         )
 
 
-def _runs_table(evidence: Evidence, compared: StudyComparison) -> Table:
+def _runs_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
     name = METRIC[compared.metric].name
-    return Table(
+    return TextTable(
         ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Unfinished"),
         tuple(
             (
@@ -134,8 +134,8 @@ def _runs_table(evidence: Evidence, compared: StudyComparison) -> Table:
     )
 
 
-def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
-    return Table(
+def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> TextTable:
+    return TextTable(
         ("Pair", "Difference", "This set", "Videos like these", "p (Holm)", "Verdict"),
         tuple(
             (
@@ -152,7 +152,7 @@ def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
     )
 
 
-def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
+def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
     """Every configuration against the reference, as papers print it."""
     name = METRIC[compared.metric].name
     of = {pair.first: pair for pair in compared.others}
@@ -165,7 +165,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
             tail = (difference, *_both(pair), str(pair.verdict or "none"))
         rows.append((_name(evidence, one.config_id), spread, str(one.failed), *tail))
-    return Table(
+    return TextTable(
         (
             "Configuration",
             f"{name}, mean ± sd",
@@ -186,7 +186,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> Table:
     )
 
 
-def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
+def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> TextTable:
     """The other metrics of an ablation: means and deviations, a row a configuration."""
     names = [metric for metric in METRICS if metric != compared.metric]
     of = {
@@ -195,7 +195,7 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
     of |= {
         (pair.second, pair.metric): (pair.means[1], pair.sds[1]) for pair in compared.other_metrics
     }
-    return Table(
+    return TextTable(
         ("Configuration", *(METRIC[metric].name for metric in names)),
         tuple(
             (
@@ -210,9 +210,9 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> Table:
     )
 
 
-def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Table:
+def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> TextTable:
     first, second, split = pairs[0].first, pairs[0].second, pairs[0].split
-    return Table(
+    return TextTable(
         (
             "Metric",
             _name(evidence, first),
@@ -262,7 +262,7 @@ def _failures(evidence: Evidence) -> ReportSection:
             f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
             f"does not exist for them): {names}."
         )
-    tables: tuple[Table, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     if failed:
         rows = tuple(
             (
@@ -276,7 +276,7 @@ def _failures(evidence: Evidence) -> ReportSection:
         )
         caption = f"{count(len(failed), 'trial')} of {len(evidence.curves):,} failed."
         heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
-        tables = (Table(heads, rows, caption=caption, numeric=frozenset({3})),)
+        tables = (TextTable(heads, rows, caption=caption, numeric=frozenset({3})),)
     return ReportSection("failures", "Failures", points=tuple(points), tables=tables)
 
 
