@@ -26,10 +26,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-from real_data import shared_data
+from real_data import official_folds, shared_data
 
 from hscl.config import Config, preset
-from hscl.data.convert import from_arrays
 from tune.views.study import Study, open_study
 
 BASE = {
@@ -48,18 +47,6 @@ SPACE = {
 }
 SHARES = (0.25, 0.5, 1.0)
 TEST_SEEDS = [9001, 9002, 9003, 9004, 9005]
-
-
-def official_folds(shared: Path, out: Path) -> None:
-    """MOSI's 2,199 utterances: words and pooled audio, split as published."""
-    with np.load(shared / "mosi" / "mosi_covarep_pooled.npz") as stored:
-        splits = [{"dev": "valid"}.get(name, name) for name in stored["split"].astype(str)]
-        columns = {
-            "id": list(stored["id"].astype(str)),
-            "split": splits,
-            "audio": list(stored["covarep"].astype(np.float32)),
-        }
-    from_arrays(out, columns, text=shared / "mosi" / "MOSI-label.csv")
 
 
 # --- studies -------------------------------------------------------------------------------
@@ -375,13 +362,11 @@ def main() -> None:
     if options.stock:
         stock(options.stock)
         return
-    shared = shared_data()
+    shared_data()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        data = folder / "official.arrow"
-        if not data.exists():
-            official_folds(shared, data)
+        data = official_folds(folder)
         if "cost" in options.parts:
             cost(folder, data)
         if "quality" in options.parts:

@@ -4,9 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from hscl.data.convert import convert
+import numpy as np
 
-__all__ = ["shared_data", "ten_videos"]
+from hscl.data.convert import convert, from_arrays
+
+__all__ = ["official_folds", "shared_data", "ten_videos"]
 
 
 def shared_data() -> Path:
@@ -25,4 +27,19 @@ def ten_videos(folder: Path) -> Path:
     if not data.exists():
         source = str(mosi / "mosi_data_noalign_10videos.pkl")
         convert([source], data, text=mosi / "MOSI-label.csv")
+    return data
+
+
+def official_folds(folder: Path) -> Path:
+    """MOSI's 2,199 utterances in this folder: words and pooled audio, split as published."""
+    data, mosi = folder / "mosi-official.arrow", shared_data() / "mosi"
+    if not data.exists():
+        with np.load(mosi / "mosi_covarep_pooled.npz") as stored:
+            splits = [{"dev": "valid"}.get(name, name) for name in stored["split"].astype(str)]
+            columns = {
+                "id": list(stored["id"].astype(str)),
+                "split": splits,
+                "audio": list(stored["covarep"].astype(np.float32)),
+            }
+        from_arrays(data, columns, text=mosi / "MOSI-label.csv")
     return data
