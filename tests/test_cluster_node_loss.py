@@ -20,7 +20,7 @@ SCRIPT = """
 import json, sys
 from ray.cluster_utils import Cluster
 from synthetic import Data, Synthetic, study
-from tune.engine.driver import SearchRequest, View, run_search
+from tune.engine.driver import SearchOptions, View, run_search
 
 class Fate(View):
     '''Takes nodes away and brings new ones when so many epochs are recorded.'''
@@ -40,7 +40,7 @@ out, steps = sys.argv[1], json.loads(sys.argv[2])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 try:
     spec = study(resources={"concurrent": 2}, study={"retries": 0})
-    request = SearchRequest(out=out, address=cluster.address, checkpoint_s=0.0)
+    request = SearchOptions(out=out, address=cluster.address, checkpoint_s=0.0)
     outcome = run_search(
         spec, Data(), request, workload=Synthetic(epoch_s=0.1), views=(Fate(cluster, steps),)
     )

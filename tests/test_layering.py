@@ -77,6 +77,13 @@ def test_help_loads_neither_torch_nor_ray(arguments: list[str]) -> None:
     assert _loaded_after(code) & heavy == set()
 
 
+def test_whole_studies_are_simulated_without_ray() -> None:
+    modules = ("detection", "planning", "runs", "study", "world")
+    loaded = _loaded_after("\n".join(f"import tune.simulate.{name}" for name in modules))
+    assert "pyarrow" in loaded
+    assert loaded & {"ray", "optuna", "torch"} == set()
+
+
 def test_only_the_sampler_and_what_its_model_is_told_import_optuna() -> None:
     users = {
         path.relative_to(ROOT).as_posix()

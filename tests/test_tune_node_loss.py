@@ -19,7 +19,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 import ray
 from ray.cluster_utils import Cluster
 from synthetic import Data, Synthetic, study
-from tune.engine.driver import SearchRequest, View, run_search
+from tune.engine.driver import SearchOptions, View, run_search
 
 class Cut(View):
     "Removes the second node without a word once so many epochs are recorded."
@@ -36,7 +36,7 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 node = cluster.add_node(num_cpus=1)
 spec = study(study={"retries": 0}, resources={"concurrent": 0})
 cut = Cut(cluster, node)
-request = SearchRequest(out=sys.argv[1], address=cluster.address, checkpoint_s=0.0)
+request = SearchOptions(out=sys.argv[1], address=cluster.address, checkpoint_s=0.0)
 outcome = run_search(spec, Data(), request, workload=Synthetic(epoch_s=0.2), views=(cut,))
 print(json.dumps({"done": outcome.done is not None, "cut": cut.node is None}))
 cluster.shutdown()

@@ -10,7 +10,7 @@ from event_files import scalars, session_groups
 from synthetic import Data, Synthetic, study
 from tensorboard.plugins.hparams import api_pb2
 
-from tune.engine.driver import SearchRequest, View, run_search
+from tune.engine.driver import SearchOptions, View, run_search
 from tune.engine.engine import Engine
 from tune.states import TrialState
 from tune.tables.storage import Folder
@@ -70,7 +70,7 @@ def test_at_any_time_of_a_run_each_configuration_is_one_group_of_all_its_seeds(
 ) -> None:
     dashboard = Dashboard(every=9)
     spec = study(resources={"concurrent": 2})
-    request = SearchRequest(out=str(tmp_path / "study"))
+    request = SearchOptions(out=str(tmp_path / "study"))
     views = (TensorBoard(), dashboard)
     run_search(spec, Data(), request, workload=Synthetic(epoch_s=0.01), views=views)
     during = [look for look in dashboard.looks if look.running]

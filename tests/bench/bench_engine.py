@@ -27,14 +27,13 @@ os.environ["PYTHONPATH"] = sys.path[0]
 
 from synthetic import Data, Synthetic, study
 
-from tune.engine.driver import SearchRequest, run_search
+from tune.engine.driver import SearchOptions, run_search
 from tune.engine.engine import Engine
 from tune.engine.recorder import Recorder
-from tune.planner.phases import Run
 from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
-from tune.trial.messages import Message, Say, TrialOrder
+from tune.trial.messages import Message, MessageKind
 from tune.views.progress import SearchProgress
 from tune.views.tensorboard import TensorBoard
 
@@ -75,7 +74,7 @@ def bench_trials() -> None:
                 began, cpu = time.perf_counter(), time.process_time()
                 if name == "ours":
                     views = (TensorBoard(), SearchProgress(Console(file=io.StringIO())))
-                    request = SearchRequest(out=f"{folder}/ours-{number}")
+                    request = SearchOptions(out=f"{folder}/ours-{number}")
                     run_search(spec, Data(), request, workload=Synthetic(), views=views)
                 else:
                     stock_trials(trials, folder, reuse=name == "stock, warm actors")
@@ -158,7 +157,7 @@ def simulate_driver(folder: Path, trials: int) -> tuple[float, float]:
         update={"scheduler": study().scheduler.model_copy(update={"kind": "none"})}
     )
     where = open_folder(folder)
-    engine = Engine(Recorder(spec, TableStore(where)), _order, lambda: SLOTS)
+    engine = Engine(Recorder(spec, TableStore(where)), lambda: SLOTS)
     (folder / "study.toml").write_text("")
     views = (TensorBoard(), SearchProgress(Console(file=io.StringIO())))
     for view in views:
@@ -169,21 +168,21 @@ def simulate_driver(folder: Path, trials: int) -> tuple[float, float]:
     number = 0
     while True:
         began = time.perf_counter()
-        order = engine.next_order(f"t{number}")
+        run = engine.next_run(f"t{number}")
         starts.append(time.perf_counter() - began)
-        if order is not None:
-            running[f"t{number}"] = (order, 0)
+        if run is not None:
+            running[f"t{number}"] = (run, 0)
             number += 1
             continue
         if not running:
             break
         name = next(iter(running))
-        order, epoch = running.pop(name)
-        config = engine.history.configs[order.trial_id.split("-")[0]]
+        run, epoch = running.pop(name)
+        config = engine.history.configs[run.config_id]
         row = _row(config.params, epoch + 1)
         began = time.perf_counter()
-        if engine.on_message(name, Message(Say.REPORT, "node", "fp32", row=row)):
-            running[name] = (order, epoch + 1)
+        if engine.on_message(name, Message(MessageKind.REPORT, "node", "fp32", row=row)):
+            running[name] = (run, epoch + 1)
         engine.recorder.flush_if_due()
         for view in views:
             view.tick()
@@ -208,13 +207,6 @@ def _row(params: dict[str, Any], epoch: int) -> dict[str, Any]:
         "steps": 10,
         "peak_memory": 1 << 30,
     }
-
-
-def _order(run: Run, recorded: int) -> TrialOrder:
-    return TrialOrder(
-        run.trial_id, "", run.seed, run.phase, run.attempt, "mae", recorded, (), "", "", "", 1.0,
-        60.0, 5.0, b"",
-    )  # fmt: skip
 
 
 def bench_tables(rows: int = 1_000_000) -> None:

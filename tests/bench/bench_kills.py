@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from replay import check, raw_rows, readers_view
 from synthetic import Data, Synthetic, study
 
-from tune.engine.driver import SearchRequest, run_search
+from tune.engine.driver import SearchOptions, run_search
 from tune.engine.ray_session import ray_session
 from tune.planner.phases import Done, next_step
 from tune.study.spec import StudySpec
@@ -95,7 +95,7 @@ def spec_of(part: Part, seed: int) -> StudySpec:
 def drive(out: str, name: str, seed: int, data: str, address: str | None = None) -> None:
     """What a driver's process does."""
     part = PARTS[name]
-    request = SearchRequest(out=out, address=address, checkpoint_s=0.0)
+    request = SearchOptions(out=out, address=address, checkpoint_s=0.0)
     if part.epoch_s is None:
         run_search(spec_of(part, seed), HsclData(data), request)
     else:

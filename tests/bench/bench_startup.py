@@ -24,7 +24,7 @@ from synthetic import study
 
 from hscl.config import Config
 from hscl.data.demo import write_demo
-from tune.engine.driver import SearchRequest, run_search
+from tune.engine.driver import SearchOptions, run_search
 from tune.engine.ray_session import ray_session
 from tune.study.spec import StudySpec
 from tune.trial.data import HsclData
@@ -75,7 +75,7 @@ def spec_of(name: str) -> StudySpec:
 
 def ours(spec: StudySpec, data: str, folder: Path) -> tuple[float, list[float], list[float]]:
     """Seconds of the cold first trial and of the warm ones, and CPU seconds of the warm ones."""
-    run_search(spec, HsclData(data), SearchRequest(out=str(folder / "study")), workload=Timed())
+    run_search(spec, HsclData(data), SearchOptions(out=str(folder / "study")), workload=Timed())
     events = open_study(folder / "study").table("trials", events=True).to_pylist()
     marks = [
         (row["time"].timestamp(), json.loads((folder / f"{row['trial_id']}.json").read_text()))

@@ -1,8 +1,8 @@
 """Whole study folders from a seeded simulation, written through the real table store.
 
 No trial is trained: errors come from a response surface over the real hyperparameters, plus
-effects of seed, video and utterance. Everything else is real: the planner says what runs next,
-the scheduler stops trials, the table store writes.
+effects of seed, video and utterance. Everything else is real: the engine that drives Ray runs the
+study over tables in memory, and the table store writes them.
 """
 
 import atexit
@@ -11,24 +11,28 @@ import json
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from hscl.config import Config
+from tune.engine.engine import Engine
+from tune.engine.recorder import Recorder
 from tune.evidence.gather import Evidence, gather
-from tune.planner.asha import should_stop
-from tune.planner.decisions import plan_row
-from tune.planner.phases import Decide, Propose, Run, next_step
-from tune.planner.proposals import propose
+from tune.planner.phases import Run
 from tune.states import Kind, Phase
 from tune.study.toml import dump_spec, parse_spec
-from tune.tables.history import History
+from tune.tables.memory import MemoryStore
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
+from tune.trial.messages import Message, MessageKind
+from tune.trial.rows import prediction_stream, prediction_table
 
 SPACE: dict[str, tuple[str, float, float]] = {
     "loss.temperature": ("log_uniform", 0.03, 1.0),
@@ -48,6 +52,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "similarity only": {"loss.low": False},
     "SupCon labels": {"loss.labels": "supcon"},
 }
+FloatArray = npt.NDArray[np.float64]
+
+_HOST = "node-1"
+
 PARTS = ("screen", "race", "confirm", "end")
 """How far a study may have come: in the middle of a phase, or finished."""
 
@@ -108,23 +116,42 @@ def evidence_of(what: Simulated) -> Evidence:
     return gather(open_folder(write_study(room / "study", what)))
 
 
+@dataclass(frozen=True)
+class _Split:
+    """A split as a worker sees it, and what makes its utterances hard.
+
+    Attributes:
+        labels: (U,) of the utterances.
+        base: (U,) mean absolute error of any model.
+        sign: (U,) side on which a model errs.
+    """
+
+    videos: list[str]
+    utterances: list[str]
+    labels: FloatArray
+    base: FloatArray
+    sign: FloatArray
+
+
 class _Writer:
+    """The engine over tables in memory, and a pretend worker; at the end all is written."""
+
     def __init__(self, folder: Path, what: Simulated) -> None:
         self.folder = folder
         self.what = what
         self.rng = np.random.default_rng(what.seed)
         self.spec = parse_spec(tomllib.loads(_specification(what)), name="simulated")
-        self.history = History(self.spec)
-        self.rows: dict[str, list[dict[str, Any]]] = {
-            name: [] for name in ("configs", "trials", "reports", "predictions", "plan")
-        }
-        self.seq = 0
         self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+        self.store = MemoryStore()
+        recorder = Recorder(self.spec, self.store, host=_HOST, clock=lambda: self.time)
+        recorder.listeners.append(self._on_rows)
+        self.engine = Engine(recorder, lambda: 1)
+        self.history = self.engine.history
         self.quality: dict[str, float] = {}
         self.seed_effects: dict[int, float] = {}
-        self.layout = {
-            "valid": self._utterances(max(what.videos // 2, 4), "v"),
-            "test": self._utterances(what.videos, "t"),
+        self.splits = {
+            "valid": self._split(max(what.videos // 2, 4), "v"),
+            "test": self._split(what.videos, "t"),
         }
 
     def write(self) -> Path:
@@ -132,31 +159,17 @@ class _Writer:
         (self.folder / "study.toml").write_text(dump_spec(self.spec), encoding="utf-8")
         self._run()
         store = TableStore(self.folder)
-        for table, rows in self.rows.items():
+        for table, rows in self.store.tables.items():
             store.append(table, rows)
         return self.folder
 
     def _run(self) -> None:
-        """What the driver does, one trial at a time, until the study is over or interrupted."""
-        while True:
-            match next_step(self.spec, self.history, frozenset()):
-                case Propose(number):
-                    row = propose(self.spec, self.history, number).config
-                    assert row is not None
-                    self.history.apply_config(row)
-                    self.rows["configs"].append(row)
-                    values = Config.from_json(row["config"]).dotted()
-                    self.quality[row["config_id"]] = _surface(values)
-                case Decide(rows):
-                    for row in rows:
-                        self._plan(row)
-                case Run() as run:
-                    if self._interrupted(run):
-                        self._event(run, "started")
-                        return
-                    self._trial(run)
-                case _:
-                    return
+        """One trial at a time, until the study is over or interrupted."""
+        while (run := self.engine.next_run("it")) is not None and not self._interrupted(run):
+            for message in self._messages(run):
+                if not self.engine.on_message("it", message):
+                    break
+        self.engine.recorder.flush()
 
     def _interrupted(self, run: Run) -> bool:
         """Whether the study has come as far as it should: into the middle of a phase."""
@@ -171,42 +184,31 @@ class _Writer:
         phase, trials = stop_after.get(self.what.until, (None, 0))
         return run.phase is phase and ended >= trials
 
-    def _trial(self, run: Run) -> None:
-        """Rows of one trial."""
+    def _messages(self, run: Run) -> Iterator[Message]:
+        """What the worker sends of one trial."""
         number = self.history.configs[run.config_id].number
         confirmed = run.phase is Phase.CONFIRM
-        if confirmed and self.spec.opens_test and not self.history.plan_rows(Kind.TEST_OPENED):
-            self._plan(plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM, note="by the simulation"))
-        self._event(run, "started")
         luck = self._luck(run.seed) + self.rng.normal(0, self.what.seed_sd)
         final = self.quality[run.config_id] + luck
         pace = self.rng.uniform(0.5, 0.9)
-        seeds = sorted(t.seed for t in self.history.trials.values() if t.phase is Phase.CONFIRM)
-        early = confirmed and number == 0 and len(set(seeds)) <= self.what.failures
+        seeds = {t.seed for t in self.history.trials.values() if t.phase is Phase.CONFIRM}
+        early = confirmed and number == 0 and len(seeds) <= self.what.failures
         fails = early or (run.phase is Phase.SCREEN and 0 < number <= self.what.failures)
         for epoch in range(1, self.what.epochs + 1):
             if fails and epoch == 3:
-                words = "NonFiniteError: the loss is nan at epoch 3, step 14 <b>&"
-                self._event(run, "failed", error=words)
-                return
+                error = "NonFiniteError: the loss is nan at epoch 3, step 14 <b>&"
+                yield Message(MessageKind.FAILED, _HOST, "fp32", error=error)
             valid = final + 0.5 * np.exp(-pace * epoch) + abs(self.rng.normal(0, 0.006))
-            last = epoch == self.what.epochs
-            stop = should_stop(self.spec, self.history, run.trial_id, epoch, valid, finished=last)
-            self._report(run.trial_id, epoch, float(valid), stop=stop)
-            if stop:
-                self._event(run, "pruned")
-                return
-        if run.phase is not Phase.SCREEN:
-            self._predict(run.trial_id, run.config_id, "valid", luck)
+            yield Message(MessageKind.REPORT, _HOST, "fp32", row=self._report(epoch, float(valid)))
+        tables = [self._predictions(run.config_id, "valid", luck)]
         if confirmed and self.spec.opens_test:
-            self._predict(run.trial_id, run.config_id, "test", luck)
-        self._event(run, "done")
+            tables.append(self._predictions(run.config_id, "test", luck))
+        yield Message(MessageKind.DONE, _HOST, "fp32", predictions=prediction_stream(tables))
 
-    def _report(self, trial_id: str, epoch: int, mae: float, *, stop: bool) -> None:
+    def _report(self, epoch: int, mae: float) -> dict[str, Any]:
         wins = float(np.clip(1.05 - 0.3 * mae, 0, 1))
         seconds = 12.0 + self.rng.gamma(2.0, 1.0)
         self.time += timedelta(seconds=seconds)
-        self.seq += 1
         metrics = {
             "mae": mae,
             "corr": wins - 0.05,
@@ -218,80 +220,49 @@ class _Writer:
             "f1_non0": wins + 0.005,
         }
         losses = dict.fromkeys(("low_ta", "low_tv", "sim_ta", "sim_tv", "high"), 0.1)
-        row = (
-            {"seq": self.seq, "trial_id": trial_id, "epoch": epoch, "attempt": 0, "stop": stop}
-            | {"finished": epoch == self.what.epochs, "collapsed": False}
+        return (
+            {"epoch": epoch, "finished": epoch == self.what.epochs, "collapsed": False}
             | {f"valid_{name}": value for name, value in metrics.items()}
             | {f"loss_{name}": value for name, value in losses.items()}
             | {"loss_total": mae + 0.2, "loss_task": mae, "seconds": seconds}
             | {"steps": 40, "peak_memory": 900_000_000}
         )
-        self.history.apply_report(row)
-        self.rows["reports"].append(row)
 
-    def _predict(self, trial_id: str, config_id: str, split: str, luck: float) -> None:
-        labels, videos, utterances, base, spread = self.layout[split]
-        digest = np.random.default_rng([int(config_id, 16) % 2**32, len(split)])
-        of_video = digest.normal(0, self.what.video_sd, len(set(videos)))
-        numbers = {video: n for n, video in enumerate(dict.fromkeys(videos))}
-        of_utterance = digest.normal(0, self.what.utterance_sd, len(labels))
-        size = base + self.quality[config_id] - self.quality_of_default() + luck
-        size = size + np.array([of_video[numbers[v]] for v in videos]) + of_utterance
-        error = np.abs(size + self.rng.normal(0, 0.25, len(labels)))
-        predictions = labels + error * spread
-        for n, video in enumerate(videos):
-            self.rows["predictions"].append(
-                {
-                    "trial_id": trial_id,
-                    "split": split,
-                    "utterance": utterances[n],
-                    "video": video,
-                    "label": float(labels[n]),
-                    "prediction": float(predictions[n]),
-                }
-            )
+    def _predictions(self, config_id: str, name: str, luck: float) -> pa.Table:
+        split = self.splits[name]
+        digest = np.random.default_rng([int(config_id, 16) % 2**32, len(name)])
+        of_video = digest.normal(0, self.what.video_sd, len(set(split.videos)))
+        numbers = {video: n for n, video in enumerate(dict.fromkeys(split.videos))}
+        of_utterance = digest.normal(0, self.what.utterance_sd, len(split.labels))
+        size = split.base + self.quality[config_id] - self.quality_of_default() + luck
+        size = size + np.array([of_video[numbers[v]] for v in split.videos]) + of_utterance
+        error = np.abs(size + self.rng.normal(0, 0.25, len(split.labels)))
+        return prediction_table(name, split, split.labels + error * split.sign)
 
     def quality_of_default(self) -> float:
         return next(iter(self.quality.values()))
 
-    def _event(self, run: Run, state: str, *, error: str | None = None) -> None:
-        self.seq += 1
-        row = {
-            "seq": self.seq,
-            "trial_id": run.trial_id,
-            "config_id": run.config_id,
-            "phase": run.phase.value,
-            "seed": run.seed,
-            "attempt": run.attempt,
-            "state": state,
-            "time": self.time,
-            "error": error,
-            "host": "node-1",
-            "precision": "fp32",
-        }
-        self.history.apply_event(row)
-        self.rows["trials"].append(row)
-
-    def _plan(self, row: dict[str, Any]) -> None:
-        self.seq += 1
-        stamped = {"seq": self.seq, "time": self.time} | row
-        self.history.apply_plan(stamped)
-        self.rows["plan"].append(stamped)
-        if row["kind"] == Kind.WINNER and row["config_id"] is not None:
-            self.quality[row["config_id"]] = self.quality_of_default() + self.what.gap
+    def _on_rows(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        """How good a configuration is, once it is proposed; the winner is made what was asked."""
+        for row in rows:
+            if table == "configs":
+                values = Config.from_json(row["config"]).dotted()
+                self.quality[row["config_id"]] = _surface(values)
+            elif table == "plan" and row["kind"] == Kind.WINNER and row["config_id"] is not None:
+                self.quality[row["config_id"]] = self.quality_of_default() + self.what.gap
 
     def _luck(self, seed: int) -> float:
         if seed not in self.seed_effects:
             self.seed_effects[seed] = float(self.rng.normal(0, self.what.seed_sd))
         return self.seed_effects[seed]
 
-    def _utterances(self, videos: int, prefix: str) -> tuple[Any, ...]:
+    def _split(self, videos: int, prefix: str) -> _Split:
         counts = self.rng.integers(8, 16, videos)
         names = [f"{prefix}{v:02d}" for v, count in enumerate(counts) for _ in range(count)]
         labels = np.clip(self.rng.normal(0, 1.5, len(names)), -3, 3).round(1)
         base = 0.75 + self.rng.normal(0, 0.2, len(names))
         sign = self.rng.choice([-1.0, 1.0], len(names))
-        return labels, names, [str(n) for n in range(len(names))], base, sign
+        return _Split(names, [str(n) for n in range(len(names))], labels, base, sign)
 
 
 def _specification(what: Simulated) -> str:

@@ -19,7 +19,7 @@ from replay import check, raw_rows, readers_view
 from synthetic import Data, Faults, Synthetic, objective, study
 
 from hscl.errors import InputError, RunError
-from tune.engine.driver import Outcome, SearchRequest, View, run_search
+from tune.engine.driver import SearchOptions, SearchOutcome, View, run_search
 from tune.engine.engine import Engine
 from tune.simulate.study import simulate
 from tune.states import Kind
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("shared_ray")
 
 def run(
     spec: StudySpec, out: Path | str, *, views: tuple[View, ...] = (), **workload: Any
-) -> Outcome:
-    request = SearchRequest(out=str(out), checkpoint_s=0.0)
+) -> SearchOutcome:
+    request = SearchOptions(out=str(out), checkpoint_s=0.0)
     return run_search(spec, Data(), request, workload=Synthetic(**workload), views=views)
 
 
@@ -84,8 +84,7 @@ def test_one_at_a_time_the_tables_are_those_of_the_planner_alone(undisturbed: Pa
     reports = cut(ours.table("reports").to_pylist(), *columns)
     assert reports == cut(reference.tables["reports"], *columns)
     columns = ("kind", "phase", "config_id", "other_config_id", "seeds", "value", "note")
-    driver = {Kind.DATA, Kind.TEST_OPENED}
-    plan = [row for row in ours.table("plan").to_pylist() if row["kind"] not in driver]
+    plan = [row for row in ours.table("plan").to_pylist() if row["kind"] != Kind.DATA]
     assert cut(plan, *columns) == cut(reference.tables["plan"], *columns)
 
 
@@ -355,7 +354,7 @@ def test_another_study_in_the_folder_is_refused_and_every_key_named(undisturbed:
 
 
 def test_other_data_are_refused(undisturbed: Path) -> None:
-    request = SearchRequest(out=str(undisturbed))
+    request = SearchOptions(out=str(undisturbed))
     with pytest.raises(InputError, match=r"digest dddddddddddd, but .* has eeeeeeeeeeee"):
         run_search(study(), Data(digest="e" * 64), request, workload=Synthetic())
 
@@ -376,7 +375,7 @@ def test_more_than_the_machine_has_is_refused_before_anything_is_written(tmp_pat
 
 
 def test_ray_client_addresses_are_refused_with_the_command_to_use_instead(tmp_path: Path) -> None:
-    request = SearchRequest(out=str(tmp_path / "study"), address="ray://head:10001")
+    request = SearchOptions(out=str(tmp_path / "study"), address="ray://head:10001")
     with pytest.raises(InputError, match="hscl cluster submit"):
         run_search(study(), Data(), request, workload=Synthetic())
 
@@ -384,7 +383,7 @@ def test_ray_client_addresses_are_refused_with_the_command_to_use_instead(tmp_pa
 def test_a_warm_start_knows_the_old_screen_and_uses_none_of_its_seeds(
     undisturbed: Path, tmp_path: Path
 ) -> None:
-    request = SearchRequest(out=str(tmp_path / "new"), warm_start=str(undisturbed))
+    request = SearchOptions(out=str(tmp_path / "new"), warm_start=str(undisturbed))
     run_search(study(), Data(), request, workload=Synthetic())
     old, new = open_study(undisturbed), open_study(tmp_path / "new")
     seeds = [set(s.table("trials")["seed"].to_pylist()) for s in (old, new)]
@@ -397,7 +396,7 @@ def test_a_warm_start_knows_the_old_screen_and_uses_none_of_its_seeds(
         run_search(
             study(),
             Data(),
-            SearchRequest(out=str(undisturbed), warm_start=str(tmp_path / "new")),
+            SearchOptions(out=str(undisturbed), warm_start=str(tmp_path / "new")),
             workload=Synthetic(),
         )
 
@@ -405,13 +404,13 @@ def test_a_warm_start_knows_the_old_screen_and_uses_none_of_its_seeds(
 def test_a_further_look_is_taken_only_where_it_was_declared(
     undisturbed: Path, tmp_path: Path
 ) -> None:
-    look = SearchRequest(out=str(undisturbed), another_look=True)
+    look = SearchOptions(out=str(undisturbed), another_look=True)
     with pytest.raises(InputError, match="at most the declared"):
         run_search(study(), Data(), look, workload=Synthetic())
     twice = study(confirm={"seeds": 2, "looks": 2}, race={"seeds": 0})
     run(twice, tmp_path / "study")
     confirmed = len(open_study(tmp_path / "study").history.trials)
-    look = SearchRequest(out=str(tmp_path / "study"), another_look=True)
+    look = SearchOptions(out=str(tmp_path / "study"), another_look=True)
     run_search(twice, Data(), look, workload=Synthetic())
     done = open_study(tmp_path / "study")
     assert len(done.history.trials) == confirmed + 4
@@ -434,8 +433,8 @@ SLOW_UNWINDING = """
 import os, sys
 os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "1"
 from synthetic import Data, Synthetic, study
-from tune.engine.driver import SearchRequest, run_search
-run_search(study(), Data(), SearchRequest(out=sys.argv[1]), workload=Synthetic(unwind_s=4.0))
+from tune.engine.driver import SearchOptions, run_search
+run_search(study(), Data(), SearchOptions(out=sys.argv[1]), workload=Synthetic(unwind_s=4.0))
 """
 
 
@@ -464,9 +463,9 @@ def test_trials_that_tune_loses_without_a_word_are_found_and_run(tmp_path: Path)
 DRIVER = """
 import sys
 from synthetic import Data, Synthetic, study
-from tune.engine.driver import SearchRequest, run_search
+from tune.engine.driver import SearchOptions, run_search
 spec = study(resources={{"concurrent": {slots}}})
-request = SearchRequest(out=sys.argv[1], checkpoint_s=0.0)
+request = SearchOptions(out=sys.argv[1], checkpoint_s=0.0)
 run_search(spec, Data(), request, workload=Synthetic(epoch_s={epoch_s}))
 """
 

@@ -11,7 +11,7 @@ from synthetic import study
 from hscl.errors import RunError
 from tune.states import Kind, Phase, TrialState
 from tune.tables.store import TableStore
-from tune.trial.messages import NODE_LOST, Breakdown, Message, Say
+from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
 
 
 def test_a_trial_is_written_down_as_started_before_anybody_hears_of_it(tmp_path: Path) -> None:
@@ -24,9 +24,9 @@ def test_a_trial_is_written_down_as_started_before_anybody_hears_of_it(tmp_path:
 
 def test_no_more_trials_are_in_hand_than_there_are_slots(tmp_path: Path) -> None:
     new = engine(tmp_path, slots=2)
-    assert new.next_order("t1") is not None
-    assert new.next_order("t2") is not None
-    assert new.next_order("t3") is None
+    assert new.next_run("t1") is not None
+    assert new.next_run("t2") is not None
+    assert new.next_run("t3") is None
     assert not new.over
 
 
@@ -84,7 +84,7 @@ def test_a_race_trial_goes_on_after_its_last_epoch_until_its_predictions_are_her
     known = [{"name": "w", "loss.omega1": 0.5}]
     spec = study(sampler={"kind": "list", "trials": 2}, known=known, confirm={"seeds": [5]})
     new = engine(tmp_path, spec)
-    found = new.next_order("t1")
+    found = new.next_run("t1")
     assert found is not None
     assert found.phase is Phase.CONFIRM
     for epoch in (1, 2, 3):
@@ -96,7 +96,7 @@ def test_a_race_trial_goes_on_after_its_last_epoch_until_its_predictions_are_her
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
     content = bytes(sink.getvalue())
-    assert not new.on_message("t1", Message(Say.DONE, "node", "fp32", predictions=content))
+    assert not new.on_message("t1", Message(MessageKind.DONE, "node", "fp32", predictions=content))
     new.recorder.flush()
     assert TableStore(tmp_path).read("predictions")["trial_id"].to_pylist() == [found.trial_id]
     assert last_event(new)["state"] == TrialState.DONE
@@ -111,7 +111,7 @@ def test_a_broken_trial_is_tried_again_as_often_as_the_study_says_then_has_faile
     trial_id = started(new)
     for attempt in (2, 3):
         new.on_breakdown("t1", Breakdown(kind, "it broke"))
-        again = new.next_order("t1")
+        again = new.next_run("t1")
         assert again is not None
         assert (again.trial_id, again.attempt) == (trial_id, attempt)
         assert last_event(new)["error"] == f"{kind}: it broke"
@@ -144,7 +144,7 @@ def test_a_worker_that_was_silent_for_the_limit_has_timed_out(tmp_path: Path) ->
 def test_the_trials_own_failure_is_final(tmp_path: Path) -> None:
     new = engine(tmp_path)
     started(new)
-    assert not new.on_message("t1", Message(Say.FAILED, "node", error="ValueError: no"))
+    assert not new.on_message("t1", Message(MessageKind.FAILED, "node", error="ValueError: no"))
     assert (last_event(new)["state"], last_event(new)["error"]) == ("failed", "ValueError: no")
 
 
@@ -163,10 +163,10 @@ def test_once_it_is_stopping_nothing_new_begins_and_what_was_interrupted_stays_o
     new = engine(tmp_path, slots=2)
     trial_id = started(new)
     new.stopping = True
-    assert new.next_order("t2") is None
+    assert new.next_run("t2") is None
     assert new.over
     assert new.on_message("t1", report(1, 1.0))
-    assert not new.on_message("t1", Message(Say.INTERRUPTED, "node"))
+    assert not new.on_message("t1", Message(MessageKind.INTERRUPTED, "node"))
     assert new.live == {}
     assert list(new.history.open) == [trial_id]
 
@@ -195,4 +195,4 @@ def test_the_first_failure_is_the_one_that_counts(tmp_path: Path) -> None:
     new.fail(RunError("first"))
     new.fail(RunError("second"))
     assert str(new.failure) == "first"
-    assert new.next_order("t1") is None
+    assert new.next_run("t1") is None

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_steps import order, report
+from engine_steps import report
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
@@ -18,7 +18,7 @@ from synthetic import study
 
 from hscl.errors import RunError
 from tune.engine.engine import Engine
-from tune.engine.ray_adapters import Ask, Judge, Watch, _breakdown
+from tune.engine.ray_adapters import EngineCallback, EngineScheduler, EngineSearcher, _breakdown
 from tune.engine.recorder import Recorder
 from tune.tables.store import TableStore
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, TrialBrokeError
@@ -73,16 +73,16 @@ def test_a_chain_of_causes_is_followed_to_what_the_worker_said() -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    return Engine(Recorder(study(), TableStore(tmp_path)), order, lambda: 1)
+    return Engine(Recorder(study(), TableStore(tmp_path)), lambda: 1)
 
 
 def test_an_order_becomes_a_configuration_and_the_end_is_said_once(engine: Engine) -> None:
-    ask = Ask(engine, lambda what: {"order": what.trial_id})
-    suggested: Any = ask.suggest("t1")
+    searcher = EngineSearcher(engine, lambda what: {"order": what.trial_id})
+    suggested: Any = searcher.suggest("t1")
     assert suggested == {"order": engine.live["t1"].trial_id}
-    assert ask.suggest("t2") is None
+    assert searcher.suggest("t2") is None
     engine.stopping = True
-    assert ask.suggest("t2") == Searcher.FINISHED
+    assert searcher.suggest("t2") == Searcher.FINISHED
 
 
 def test_what_fails_inside_is_raised_where_tune_lets_it_pass(engine: Engine) -> None:
@@ -90,10 +90,10 @@ def test_what_fails_inside_is_raised_where_tune_lets_it_pass(engine: Engine) -> 
         message = "no space left"
         raise RunError(message)
 
-    assert Ask(engine, fail).suggest("t1") == Searcher.FINISHED
-    watch = Watch(engine, Judge(engine), lambda: None)
+    assert EngineSearcher(engine, fail).suggest("t1") == Searcher.FINISHED
+    callback = EngineCallback(engine, EngineScheduler(engine), lambda: None)
     with pytest.raises(RunError, match="no space left"):
-        watch.on_step_end(1, [])
+        callback.on_step_end(1, [])
 
 
 def test_a_tick_that_fails_ends_the_run_too(engine: Engine) -> None:
@@ -102,37 +102,41 @@ def test_a_tick_that_fails_ends_the_run_too(engine: Engine) -> None:
         raise RunError(message)
 
     with pytest.raises(RunError, match="storage is gone"):
-        Watch(engine, Judge(engine), fail).on_step_end(1, [])
+        EngineCallback(engine, EngineScheduler(engine), fail).on_step_end(1, [])
 
 
 def test_messages_reach_the_engine_and_its_answer_reaches_tune(engine: Engine) -> None:
-    judge, trial = Judge(engine), Trial("t1")
-    engine.next_order("t1")
+    scheduler, trial = EngineScheduler(engine), Trial("t1")
+    engine.next_run("t1")
     heard = {MESSAGE: report(1, 0.5)}
-    assert judge.on_trial_result(None, trial, heard) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, trial, heard) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
     result: dict[str, Any] = dict(heard)
-    Watch(engine, judge, lambda: None).on_trial_result(1, [], trial, result)  # type: ignore[arg-type]
+    EngineCallback(engine, scheduler, lambda: None).on_trial_result(1, [], trial, result)  # type: ignore[arg-type]
     assert result == {}
-    assert judge.on_trial_result(None, Trial("other"), heard) == TrialScheduler.STOP  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, Trial("other"), heard) == TrialScheduler.STOP  # type: ignore[arg-type]
 
 
 def test_a_trial_that_tune_lost_without_a_word_is_taken_back(engine: Engine) -> None:
-    judge, trial = Judge(engine), Trial("t1")
-    engine.next_order("t1")
-    judge.on_trial_add(None, trial)  # type: ignore[arg-type]
-    judge.find_lost()
+    scheduler, trial = EngineScheduler(engine), Trial("t1")
+    engine.next_run("t1")
+    scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
+    scheduler.find_lost()
     assert "t1" in engine.live
     trial.status = "ERROR"
-    judge.find_lost()
+    scheduler.find_lost()
     assert engine.live == {}
-    judge.find_lost()
-    assert judge.trials == {}
-    again = engine.next_order("t2")
+    scheduler.find_lost()
+    assert scheduler.trials == {}
+    again = engine.next_run("t2")
     assert again is not None
     assert again.attempt == 2
 
 
 def test_nothing_of_the_driver_is_pickled_with_them(engine: Engine) -> None:
-    judge = Judge(engine)
-    for part in (Ask(engine, lambda what: {}), judge, Watch(engine, judge, lambda: None)):
+    scheduler = EngineScheduler(engine)
+    for part in (
+        EngineSearcher(engine, lambda what: {}),
+        scheduler,
+        EngineCallback(engine, scheduler, lambda: None),
+    ):
         assert part.__getstate__() == {}

@@ -12,6 +12,7 @@ from tune.planner.decisions import plan_row
 from tune.planner.proposals import propose
 from tune.states import Kind
 from tune.tables.history import History
+from tune.tables.memory import MemoryStore
 from tune.tables.store import TableStore
 from tune.trial.messages import NODE_LOST
 
@@ -93,11 +94,29 @@ def test_numbers_rise_over_all_tables_and_processes(tmp_path: Path, trial: str) 
     assert tables == [[0], [1, 4], [2, 3, 5, 6]]
 
 
-def test_a_metric_that_is_not_defined_is_missing_not_nan(tmp_path: Path, trial: str) -> None:
-    now = recorder(tmp_path)
-    now.add_report(report(trial, 1, valid_corr=float("nan"), collapsed=True))
-    now.flush()
-    assert TableStore(tmp_path).read("reports")["valid_corr"].null_count == 1
+def test_in_memory_the_same_rows_are_kept_without_a_clock(tmp_path: Path) -> None:
+    memory = MemoryStore()
+    kept = []
+    for new in (Recorder(SPEC, memory, host="h", clock=lambda: None), recorder(tmp_path)):
+        config = propose(SPEC, new.history, 0).config
+        assert config is not None
+        name = f"{config['config_id']}-7"
+        new.add_config(config)
+        new.add_event(event(name, "started"))
+        new.add_report(report(name, 1))
+        new.add_plan([plan_row(Kind.ROUND, seeds=[3])])
+        kept.append(new)
+    measured = ["time", "host"]
+    for table in ("configs", "trials", "reports", "plan"):
+        durable, held = (store.read(table) for store in (TableStore(tmp_path), memory))
+        names = [name for name in durable.column_names if name not in measured]
+        assert held.select(names).to_pylist() == durable.select(names).to_pylist()
+    assert memory.tables["trials"][0]["time"] is None
+    assert memory.tables["trials"][0]["host"] == "h"
+    again = Recorder(SPEC, memory)
+    assert again.history.trials == kept[1].history.trials
+    again.add_plan([plan_row(Kind.ROUND)])
+    assert memory.tables["plan"][-1]["seq"] == 3
 
 
 def test_predictions_are_written_once_before_the_end(tmp_path: Path, trial: str) -> None:

@@ -4,7 +4,7 @@ import pickle
 
 from orders import ORDER
 
-from tune.trial.messages import Breakdown, Message, Say, TrialBrokeError
+from tune.trial.messages import Breakdown, Message, MessageKind, TrialBrokeError
 
 
 def test_an_order_is_short_in_a_trials_tag() -> None:
@@ -13,7 +13,7 @@ def test_an_order_is_short_in_a_trials_tag() -> None:
 
 
 def test_a_message_comes_back_whole() -> None:
-    message = Message(Say.REPORT, "host", "fp32", row={"epoch": 1})
+    message = Message(MessageKind.REPORT, "host", "fp32", row={"epoch": 1})
     assert pickle.loads(pickle.dumps(message)) == message
 
 

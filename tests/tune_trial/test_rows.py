@@ -1,12 +1,13 @@
-"""A worker's words fit the tables exactly."""
+"""What a worker sends fits the tables exactly."""
 
 import math
 
 import numpy as np
+import pyarrow as pa
 from synthetic import Epoch, Split
 
 from tune.tables.schemas import SCHEMAS, to_arrow
-from tune.trial.rows import prediction_table, report_row
+from tune.trial.rows import prediction_stream, prediction_table, report_row
 
 
 def test_a_report_fills_its_columns_and_leaves_the_drivers_ones_to_it() -> None:
@@ -18,6 +19,7 @@ def test_a_report_fills_its_columns_and_leaves_the_drivers_ones_to_it() -> None:
     assert table["loss_total"].to_pylist() == [1.5]
     assert table["loss_high"].to_pylist() == [None]
     assert table["valid_acc7"].to_pylist() == [None]
+    assert row["valid_corr"] is None  # not defined: missing, not NaN
     assert table["collapsed"].to_pylist() == [True]
 
 
@@ -29,3 +31,11 @@ def test_missing_labels_are_null() -> None:
     table = prediction_table("test", Split(["v", "w"], ["1", "2"], labels), np.zeros(2))
     assert table["label"].to_pylist() == [1.0, 2.0]
     assert set(table.column_names) | {"trial_id"} == set(SCHEMAS["predictions"].names)
+
+
+def test_a_trials_splits_travel_as_one_stream() -> None:
+    names = ("valid", "test")
+    tables = [prediction_table(n, Split(["v"], ["1"], None), np.ones(1)) for n in names]
+    read = pa.ipc.open_stream(prediction_stream(tables)).read_all()
+    assert read["split"].to_pylist() == ["valid", "test"]
+    assert read.schema == tables[0].schema

@@ -15,7 +15,7 @@ from synthetic import Faults, Synthetic, objective, split
 from hscl.config import Config
 from hscl.errors import RunError
 from tune.states import Phase
-from tune.trial.messages import Message, Say, TrialBrokeError, TrialOrder
+from tune.trial.messages import Message, MessageKind, TrialBrokeError, TrialOrder
 from tune.trial.run import HSCL, Worker, run_trial
 
 CONFIG = Config().with_overrides({"train.epochs": 4})
@@ -37,13 +37,13 @@ def run(
     """All messages of a trial; the driver wants no more after `end_after` of them."""
     heard: list[Message] = []
 
-    def say(message: Message) -> None:
+    def send(message: Message) -> None:
         heard.append(message)
         if len(heard) == end_after:
             raise SystemExit  # as Ray's report does in a trial that was stopped
 
     try:
-        run_trial(what, DATA, Synthetic(**workload), Worker(say, stopping))
+        run_trial(what, DATA, Synthetic(**workload), Worker(send, stopping))
     except SystemExit:
         assert end_after is not None
     return heard
@@ -59,7 +59,7 @@ def log(folder: Path) -> str:
 
 def test_a_trial_says_each_epoch_and_then_that_it_is_done(tmp_path: Path) -> None:
     heard = run(order(tmp_path))
-    assert [message.say for message in heard] == [*[Say.REPORT] * 4, Say.DONE]
+    assert [message.kind for message in heard] == [*[MessageKind.REPORT] * 4, MessageKind.DONE]
     row = heard[1].row
     assert row is not None
     assert row["valid_mae"] == objective(CONFIG, 1, 2)
@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
 def test_a_trial_that_was_complete_says_only_that_it_is_done(tmp_path: Path) -> None:
     run(order(tmp_path))
     heard = run(order(tmp_path, recorded=4, splits=("valid",)))
-    assert [message.say for message in heard] == [Say.DONE]
+    assert [message.kind for message in heard] == [MessageKind.DONE]
     assert heard[0].predictions is not None
     assert log(tmp_path).count("training epoch") == 4
 
@@ -116,7 +116,11 @@ def test_a_stopping_study_gets_a_checkpoint_after_the_running_epoch(tmp_path: Pa
     answers = iter([False, True])
     what = order(tmp_path, checkpoint_s=3600.0)
     heard = run(what, stopping=lambda: next(answers), epoch_s=0.25)
-    assert [message.say for message in heard] == [Say.REPORT, Say.REPORT, Say.INTERRUPTED]
+    assert [message.kind for message in heard] == [
+        MessageKind.REPORT,
+        MessageKind.REPORT,
+        MessageKind.INTERRUPTED,
+    ]
     assert epochs(run(order(tmp_path, recorded=2))) == [3, 4]
     assert log(tmp_path).count("training epoch 2") == 1
 
@@ -124,7 +128,7 @@ def test_a_stopping_study_gets_a_checkpoint_after_the_running_epoch(tmp_path: Pa
 def test_an_exception_is_said_in_one_line_and_told_whole_in_the_log(tmp_path: Path) -> None:
     faults = Faults(raises=(CONFIG.loss.omega1,))
     heard = run(order(tmp_path), faults=faults)
-    assert heard[-1].say is Say.FAILED
+    assert heard[-1].kind is MessageKind.FAILED
     assert heard[-1].error == "ValueError: this configuration cannot be trained"
     assert "Traceback" in log(tmp_path)
 
@@ -157,7 +161,7 @@ def test_what_another_process_may_get_past_is_raised_the_rest_is_said(
     worker = Worker(heard.append, lambda: False)
     if kind is None:
         run_trial(order(tmp_path), DATA, Broken(), worker)
-        assert [message.say for message in heard] == [Say.FAILED]
+        assert [message.kind for message in heard] == [MessageKind.FAILED]
     else:
         with pytest.raises(TrialBrokeError) as caught:
             run_trial(order(tmp_path), DATA, Broken(), worker)
@@ -167,7 +171,7 @@ def test_what_another_process_may_get_past_is_raised_the_rest_is_said(
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_a_trial(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    assert [message.say for message in run(order(tmp_path))][-1] is Say.DONE
+    assert [message.kind for message in run(order(tmp_path))][-1] is MessageKind.DONE
     assert "no checkpoint after epoch 1" in log(tmp_path)
 
 

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from engine_steps import order, report
+from engine_steps import report
 from rich.console import Console
 from synthetic import study
 
@@ -17,7 +17,7 @@ from tune.views.progress import SearchProgress, trial_text
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    return Engine(Recorder(study(), TableStore(tmp_path)), order, lambda: 1)
+    return Engine(Recorder(study(), TableStore(tmp_path)), lambda: 1)
 
 
 def watch(engine: Engine, where: Path, *, terminal: bool) -> str:
@@ -26,7 +26,7 @@ def watch(engine: Engine, where: Path, *, terminal: bool) -> str:
     console = Console(file=out, force_terminal=terminal, width=100, color_system=None)
     view = SearchProgress(console, plain_s=0.0)
     view.begin(engine, open_folder(where))
-    engine.next_order("t1")
+    engine.next_run("t1")
     for epoch in (1, 2, 3):
         engine.on_message("t1", report(epoch, 1 / epoch))
         view._next = 0.0

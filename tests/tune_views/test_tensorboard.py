@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from engine_steps import order, report
+from engine_steps import report
 from event_files import scalars, session_groups
 from study_factory import Simulated, write_study
 from synthetic import study
@@ -64,10 +64,10 @@ def test_files_written_live_are_those_that_a_rebuild_makes(tmp_path: Path) -> No
     where = open_folder(tmp_path / "s")
     freeze(where, study())
     for first in (1, 3):  # the second process goes on with a trial of the first
-        engine = Engine(Recorder(study(), TableStore(where)), order, lambda: 1)
+        engine = Engine(Recorder(study(), TableStore(where)), lambda: 1)
         view = TensorBoard()
         view.begin(engine, where)
-        assert engine.next_order("t1") is not None
+        assert engine.next_run("t1") is not None
         for epoch in range(first, first + 2):
             engine.on_message("t1", report(epoch, 1 / epoch, finished=epoch == 4))
             engine.recorder.flush()
@@ -82,10 +82,10 @@ def test_files_written_live_are_those_that_a_rebuild_makes(tmp_path: Path) -> No
 def test_a_view_that_cannot_write_ends_nothing(tmp_path: Path) -> None:
     where = open_folder(tmp_path / "s")
     freeze(where, study())
-    engine = Engine(Recorder(study(), TableStore(where)), order, lambda: 1)
+    engine = Engine(Recorder(study(), TableStore(where)), lambda: 1)
     view = TensorBoard()
     view.begin(engine, where)
-    assert engine.next_order("t1") is not None
+    assert engine.next_run("t1") is not None
     view.tick()
     for path in sorted((tmp_path / "s" / FOLDER).rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()

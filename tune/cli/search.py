@@ -9,7 +9,7 @@ import click
 from hscl.errors import InputError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from tune.engine.driver import Outcome, SearchRequest
+    from tune.engine.driver import SearchOptions, SearchOutcome
     from tune.study.spec import StudySpec
 
 __all__ = ["confirm", "search"]
@@ -41,11 +41,11 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
         return
     if options["out"] is None:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
-    from tune.engine.driver import SearchRequest
+    from tune.engine.driver import SearchOptions
     from tune.simulate.detection import detection_words
 
     out, address, warm = options["out"], options["address"], options["warm_start"]
-    request = SearchRequest(out=out, address=address, warm_start=warm)
+    request = SearchOptions(out=out, address=address, warm_start=warm)
     opening = detection_words(spec, data.test_lengths(spec))
     _run(spec, data, request, opening, as_json=as_json)
 
@@ -61,12 +61,12 @@ def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> Non
     STUDY is a study's folder or URI. More looks than `confirm.looks` are refused: seeds that are
     added because the result was not liked can claim nothing.
     """
-    from tune.engine.driver import SearchRequest
+    from tune.engine.driver import SearchOptions
     from tune.trial.data import HsclData
     from tune.views.study import open_study
 
     opened = open_study(study)
-    request = SearchRequest(out=study, address=address, another_look=True)
+    request = SearchOptions(out=study, address=address, another_look=True)
     _run(opened.spec, HsclData(data), request, [], as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def _read_study(where: str) -> "StudySpec":
 
 
 def _run(
-    spec: "StudySpec", data: Any, request: "SearchRequest", opening: list[str], *, as_json: bool
+    spec: "StudySpec", data: Any, request: "SearchOptions", opening: list[str], *, as_json: bool
 ) -> None:
     """Run a study with all views, from its opening lines on, and say what came out.
 
@@ -123,7 +123,7 @@ def _run(
             console.print(line, highlight=False, soft_wrap=True)
 
 
-def _refuse_failure(outcome: "Outcome", out: str) -> None:
+def _refuse_failure(outcome: "SearchOutcome", out: str) -> None:
     """Return unless the study gave up.
 
     Raises:

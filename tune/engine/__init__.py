@@ -1,4 +1,4 @@
-"""Carries out what the planner says, on Ray Tune; the one writer of the tables.
+"""Carries out what the planner says, on Ray Tune or in memory; the one writer of the tables.
 
 Decides nothing by itself.
 """

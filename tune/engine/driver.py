@@ -27,13 +27,13 @@ from tune.trial.messages import TrialOrder
 from tune.trial.run import HSCL
 from tune.trial.workload import Workload
 
-__all__ = ["Outcome", "SearchRequest", "View", "run_search"]
+__all__ = ["SearchOptions", "SearchOutcome", "View", "run_search"]
 
 _CHECKPOINT_S = 5.0
 
 
 @dataclass(frozen=True)
-class SearchRequest:
+class SearchOptions:
     """What a person asks for, besides the study itself.
 
     Attributes:
@@ -65,7 +65,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """How a run of the driver ended.
 
     Attributes:
@@ -82,11 +82,11 @@ class Outcome:
 def run_search(
     spec: StudySpec,
     data: StudyData,
-    request: SearchRequest,
+    request: SearchOptions,
     *,
     workload: Workload = HSCL,
     views: tuple[View, ...] = (),
-) -> Outcome:
+) -> SearchOutcome:
     """Run a study from wherever its tables stand until it is over or somebody stops it.
 
     Args:
@@ -131,11 +131,11 @@ def run_search(
         run.fit(views)
         store.compact(whole=True)
     engine = run.engine
-    return Outcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
+    return SearchOutcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
 
 
 def _opening_rows(
-    recorder: Recorder, data: StudyData, request: SearchRequest
+    recorder: Recorder, data: StudyData, request: SearchOptions
 ) -> list[dict[str, Any]]:
     """Plan rows that this start adds, worked out before anything is written.
 
@@ -170,7 +170,7 @@ class _Run:
         self,
         recorder: Recorder,
         data: StudyData,
-        request: SearchRequest,
+        request: SearchOptions,
         workload: Workload,
         session: RaySession,
         prepared: dict[str, Any],
@@ -185,7 +185,7 @@ class _Run:
         self._shared: dict[str, Any] = {}
         self._announced = False
         self._stop_key = b"hscl-stop-" + secrets.token_hex(8).encode()
-        self.engine = Engine(recorder, self._order, session.slots)
+        self.engine = Engine(recorder, session.slots)
 
     def fit(self, views: tuple[View, ...]) -> None:
         """Run until the engine has nothing more to do, or raise what ended it early."""  # noqa: DOC501 - said
@@ -193,11 +193,15 @@ class _Run:
         from ray.exceptions import RayError  # noqa: PLC0415
         from ray.tune.error import TuneError  # noqa: PLC0415
 
-        from tune.engine.ray_adapters import Ask, Judge, Watch  # noqa: PLC0415
+        from tune.engine.ray_adapters import (  # noqa: PLC0415
+            EngineCallback,
+            EngineScheduler,
+            EngineSearcher,
+        )
         from tune.engine.ray_worker import trainable  # noqa: PLC0415
         from tune.engine.signals import stopping_on_signals  # noqa: PLC0415
 
-        judge = Judge(self.engine)
+        scheduler = EngineScheduler(self.engine)
 
         def stop() -> None:  # in a signal handler: everything else follows in the next tick
             self.engine.stopping = True
@@ -206,7 +210,7 @@ class _Run:
             if self.engine.stopping and not self._announced:
                 self._announced = True
                 self._session.announce(self._stop_key)
-                judge.let_go()
+                scheduler.let_go()
             self._recorder.flush_if_due()
             for view in views:
                 view.tick()
@@ -215,15 +219,15 @@ class _Run:
             tuner = ray_tune.Tuner(
                 ray_tune.with_resources(trainable(self._workload), self._session.per_trial),
                 tune_config=ray_tune.TuneConfig(
-                    search_alg=Ask(self.engine, self._tune_config),
-                    scheduler=judge,
+                    search_alg=EngineSearcher(self.engine, self._tune_config),
+                    scheduler=scheduler,
                     num_samples=-1,
                     reuse_actors=True,
                 ),
                 run_config=ray_tune.RunConfig(
                     storage_path=scratch,
                     verbose=0,
-                    callbacks=[Watch(self.engine, judge, tick)],
+                    callbacks=[EngineCallback(self.engine, scheduler, tick)],
                 ),
             )
             try:
@@ -240,7 +244,8 @@ class _Run:
         if not self.engine.over:
             raise _ended_early("it ended without an error")
 
-    def _tune_config(self, order: TrialOrder) -> dict[str, Any]:
+    def _tune_config(self, run: Run) -> dict[str, Any]:
+        order = self._order(run)
         return {"order": order, "data": self._share(order)}
 
     def _share(self, order: TrialOrder) -> Any:
@@ -254,19 +259,19 @@ class _Run:
             self._shared[key] = self._session.put(ready or self._data.prepare(config))
         return self._shared[key]
 
-    def _order(self, run: Run, recorded: int) -> TrialOrder:
-        study = self._spec.study
+    def _order(self, run: Run) -> TrialOrder:
+        study, history = self._spec.study, self._recorder.history
         splits: tuple[str, ...] = () if run.phase is Phase.SCREEN else ("valid",)
         if run.phase is Phase.CONFIRM and self._spec.opens_test:
             splits = ("valid", "test")
         return TrialOrder(
             trial_id=run.trial_id,
-            config=self._recorder.history.configs[run.config_id].config,
+            config=history.configs[run.config_id].config,
             seed=run.seed,
             phase=run.phase,
             attempt=run.attempt,
             metric=study.metric,
-            recorded=recorded,
+            recorded=history.trials[run.trial_id].epoch,
             splits=splits,
             study=_absolute(self._request.out),
             data=_absolute(self._data.where),

@@ -1,8 +1,9 @@
-"""What the driver does at each moment, as plain values in and out; it knows nothing of Ray.
+"""The one loop that carries out the planner's steps, as plain values in and out.
 
-Three questions, asked by the adapters in `tune.engine.ray_adapters`: what runs next, does a trial
-go on, what follows from a trial that broke. Each answer comes from specification and tables
-(`tune.planner.phases`, `tune.planner.asha`), and each is written down before it has any effect.
+Three questions: what runs next, does a trial go on, what follows from a trial that broke. Each
+answer comes from specification and tables (`tune.planner.phases`, `tune.planner.asha`), and each
+is written down before it has any effect. Who asks is all the same: the adapters of Ray
+(`tune.engine.ray_adapters`), or a pretend worker over tables in memory (`tune.simulate.study`).
 """
 
 import time
@@ -19,7 +20,7 @@ from tune.planner.decisions import plan_row
 from tune.planner.phases import Close, Decide, Done, Propose, Run, next_step
 from tune.planner.proposals import propose
 from tune.states import Kind, Phase, TrialState
-from tune.trial.messages import NODE_LOST, Breakdown, Message, Say, TrialOrder
+from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
 
 __all__ = ["Engine", "Live"]
 
@@ -55,21 +56,15 @@ class Engine:
     Args:
         recorder: The study's tables.
         slots: How many trials may be in hand now.
-        order: Completes an order with what a worker needs besides the trial itself.
 
     Attributes:
-        live: Trials in hand, by Tune's name for them.
+        live: Trials in hand, by the name that whoever runs them has for them (`tune_id`).
         stopping: A person asked to stop: nothing new is started.
         failure: What ended the run early; nothing is written after it.
         ended: Why the study is over, once it is.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        order: Callable[[Run, int], TrialOrder],
-        slots: Callable[[], int],
-    ) -> None:
+    def __init__(self, recorder: Recorder, slots: Callable[[], int]) -> None:
         self.recorder = recorder
         self.history = recorder.history
         self.spec = recorder.spec
@@ -77,17 +72,16 @@ class Engine:
         self.stopping = False
         self.failure: BaseException | None = None
         self.ended: Done | None = None
-        self._order = order
         self._slots = slots
         self._reasons: dict[str, str] = {}  # why a trial is started again
 
-    def next_order(self, tune_id: str) -> TrialOrder | None:
+    def next_run(self, tune_id: str) -> Run | None:
         """The next trial to run, written down as started; None where there is none now.
 
         Args:
             tune_id: Tune's name for the trial that it asks for.
         """
-        while not self.over and len(self.live) < self._slots():
+        while len(self.live) < self._slots() and not self.over:
             step = next_step(self.spec, self.history, {one.trial_id for one in self.live.values()})
             match step:
                 case Propose(number):
@@ -133,11 +127,11 @@ class Engine:
             return False
         one.seen = time.monotonic()
         one.host, one.precision = message.host, message.precision
-        if message.say is Say.REPORT and message.row is not None:
+        if message.row is not None:
             return self._report(tune_id, one, message.row)
-        if message.say is Say.INTERRUPTED:
+        if message.kind is MessageKind.INTERRUPTED:
             del self.live[tune_id]
-        elif message.say is Say.FAILED:
+        elif message.kind is MessageKind.FAILED:
             self._end(tune_id, TrialState.FAILED, message.error)
         else:
             if message.predictions is not None:
@@ -183,7 +177,7 @@ class Engine:
             self.recorder.add_config(proposal.config)
         self.recorder.add_plan(proposal.plan)
 
-    def _begin(self, tune_id: str, run: Run) -> TrialOrder:
+    def _begin(self, tune_id: str, run: Run) -> Run:
         opens_test = run.phase is Phase.CONFIRM and self.spec.opens_test
         if opens_test and not self.recorder.decided(Kind.TEST_OPENED):
             note = "test is opened at the end of each confirm trial, on the epoch of valid"
@@ -200,7 +194,7 @@ class Engine:
             }
         )
         self.live[tune_id] = Live(run.trial_id, run.config_id, run.phase, run.seed, run.attempt)
-        return self._order(run, self.history.trials[run.trial_id].epoch)
+        return run
 
     def _report(self, tune_id: str, one: Live, row: Mapping[str, Any]) -> bool:
         trial = self.history.trials[one.trial_id]
@@ -213,7 +207,7 @@ class Engine:
                 self.spec, self.history, one.trial_id, epoch, value, finished=finished
             )
             ours = {"trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
-            self.recorder.add_report(dict(row) | ours)
+            self.recorder.add_report({**row, **ours})
             if stop:
                 self._end(tune_id, TrialState.PRUNED)
                 return False

@@ -17,9 +17,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.engine.engine import Engine
+from tune.planner.phases import Run
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, Message, TrialBrokeError
 
-__all__ = ["Ask", "Judge", "Watch"]
+__all__ = ["EngineCallback", "EngineScheduler", "EngineSearcher"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -44,34 +45,30 @@ def _safely(otherwise: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | _D]
     return wrap
 
 
-class _Here:
-    """Lives in the driver alone: Tune pickles its parts into files that nobody reads."""
+class _InDriverOnly:
+    """Nothing of it is pickled: Tune writes its parts into files for a restoring that never is."""
 
     engine: Engine
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}
+        return {}  # the engine holds a lock
 
 
-class Ask(_Here, Searcher):
+class EngineSearcher(_InDriverOnly, Searcher):
     """What runs next."""
 
-    def __init__(self, engine: Engine, config: Callable[[Any], dict[str, Any]]) -> None:
-        """Take the engine, and what makes an order a trial's configuration for Tune."""
+    def __init__(self, engine: Engine, config: Callable[[Run], dict[str, Any]]) -> None:
+        """Take the engine, and what makes a run a trial's configuration for Tune."""
         super().__init__()
         self.engine = engine
         self._config = config
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its parts once, for a restoring that never happens; the engine holds a lock.
-        return {}
-
     @_safely(Searcher.FINISHED)
     def suggest(self, trial_id: str) -> Any:  # type: ignore[override]  # forgets FINISHED
-        """An order; None: ask me later; FINISHED: that was all."""
-        order = self.engine.next_order(trial_id)
-        if order is not None:
-            return self._config(order)
+        """A trial's configuration; None: ask me later; FINISHED: that was all."""
+        run = self.engine.next_run(trial_id)
+        if run is not None:
+            return self._config(run)
         return self.FINISHED if self.engine.over else None
 
     @_safely(None)
@@ -90,7 +87,7 @@ class Ask(_Here, Searcher):
         """Nothing to restore."""
 
 
-class Judge(_Here, FIFOScheduler):
+class EngineScheduler(_InDriverOnly, FIFOScheduler):
     """Whether a trial goes on, and what follows where it broke."""
 
     def __init__(self, engine: Engine) -> None:
@@ -98,10 +95,6 @@ class Judge(_Here, FIFOScheduler):
         self.engine = engine
         self.trials: dict[str, Trial] = {}
         self._controller: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # As for `Ask`.
-        return {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember Tune's trial, whose status tells of the silent losses."""
@@ -166,13 +159,15 @@ class Judge(_Here, FIFOScheduler):
                 self.engine.on_breakdown(tune_id, lost)
 
 
-class Watch(_Here, ray_tune.Callback):
+class EngineCallback(_InDriverOnly, ray_tune.Callback):
     """Everything that happens beside the trials: flushing, views, errors, lost trials."""
 
-    def __init__(self, engine: Engine, judge: Judge, tick: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, scheduler: EngineScheduler, tick: Callable[[], None]
+    ) -> None:
         """Take the engine, the scheduler, and what to do at least ten times a second."""
         self.engine = engine
-        self._judge = judge
+        self._scheduler = scheduler
         self._tick = tick
 
     def on_trial_start(
@@ -195,7 +190,7 @@ class Watch(_Here, ray_tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Find lost trials, tick, and raise what has gone wrong anywhere."""
         if self.engine.failure is None:
-            self._judge.find_lost()
+            self._scheduler.find_lost()
             self._safe_tick()
         if self.engine.failure is not None:
             raise self.engine.failure

@@ -20,13 +20,13 @@ def trainable(workload: Workload) -> Callable[[dict[str, Any]], None]:
     def hscl_trial(config: dict[str, Any]) -> None:
         order: TrialOrder = config["order"]
 
-        def say(message: Message) -> None:
+        def send(message: Message) -> None:
             ray_tune.report({MESSAGE: message})
 
         def stopping() -> bool:
             # A look into the head's memory, once an epoch.
             return bool(internal_kv._internal_kv_exists(order.stop_key))  # noqa: SLF001
 
-        run_trial(order, ray.get(config["data"]), workload, Worker(say, stopping))
+        run_trial(order, ray.get(config["data"]), workload, Worker(send, stopping))
 
     return hscl_trial

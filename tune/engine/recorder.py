@@ -5,25 +5,22 @@ Whatever is flushed, everything with a smaller `seq` is flushed with it or was b
 lose the newest rows, never one that a durable row was decided on.
 """
 
-import math
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from tune.states import Kind, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.history import History
-from tune.tables.schemas import METRICS, SCHEMAS
-from tune.tables.store import TableStore
+from tune.tables.schemas import SCHEMAS
 from tune.trial.messages import NODE_LOST
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "Store"]
 
 Row = dict[str, Any]
 
@@ -33,12 +30,31 @@ the ends that it was made on. (A decision is flushed before any start that follo
 _FLUSH_S = 0.2
 
 
+class Store(Protocol):
+    """Where rows are kept: `tune.tables.store` on disk, `tune.tables.memory` for simulations."""
+
+    def check(self) -> None:
+        """Return if this process may write."""
+
+    def append(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows of a table; when this returns they are durable."""
+
+    def read(self, table: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of a table, in the order in which they were appended."""
+
+
+def _utc_now() -> datetime | None:
+    return datetime.now(UTC)
+
+
 class Recorder:
     """Everything known about a study, and the only way to add to it.
 
     Args:
         spec: The study.
         store: Its tables; this process holds the study's lock.
+        host: The driver's; this machine's name where nothing is given.
+        clock: The time of a row; None where no time passes.
 
     Attributes:
         history: The fold of all rows, those not yet flushed included.
@@ -48,13 +64,21 @@ class Recorder:
         listeners: Called with a table's name and the rows of it that have just become durable.
     """
 
-    def __init__(self, spec: StudySpec, store: TableStore) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        store: Store,
+        *,
+        host: str | None = None,
+        clock: Callable[[], datetime | None] = _utc_now,
+    ) -> None:
         self.spec = spec
         self.listeners: list[Callable[[str, Sequence[Row]], None]] = []
         self._store = store
         self._waiting: dict[str, list[Row]] = {name: [] for name in _ORDER}
         self._flushed = time.monotonic()
-        self._version = version("hscl-search")
+        self._host = host or platform.node()
+        self._clock = clock
         tables = {name: store.read(name) for name in ("configs", "trials", "plan")}
         # Of the reports only what a history takes, as there can be a million.
         taken = ["seq", "stop", "finished", "seconds", f"valid_{spec.study.metric}"]
@@ -78,9 +102,8 @@ class Recorder:
 
     def add_config(self, row: Mapping[str, Any]) -> None:
         """Buffer a row of `configs`."""
-        row = dict(row) | {"hscl_version": self._version}
         self.history.apply_config(row)
-        self._waiting["configs"].append(row)
+        self._waiting["configs"].append(dict(row))
 
     def add_event(self, row: Mapping[str, Any]) -> None:
         """Buffer an event of a trial; a start is flushed at once, with everything before it.
@@ -88,7 +111,7 @@ class Recorder:
         An end may wait for a moment: until it is durable, the last report or the predictions say
         what it would.
         """
-        row = {"host": platform.node()} | dict(row) | self._stamp()
+        row = {"host": self._host} | dict(row) | self._stamp()
         if row["state"] == TrialState.STARTED and is_setback(row.get("error")):
             self.setbacks[row["trial_id"]] += 1
         self.history.apply_event(row)
@@ -98,11 +121,9 @@ class Recorder:
 
     def add_report(self, row: Mapping[str, Any]) -> bool:
         """Buffer a report; False where that epoch of that trial is recorded already."""
-        clean = {name: _finite(name, value) for name, value in row.items()}
-        if not self.history.apply_report(clean):
+        if not self.history.apply_report(row):
             return False
-        clean["seq"] = self._number()
-        self._waiting["reports"].append(clean)
+        self._waiting["reports"].append({**row, "seq": self._number()})
         return True
 
     def add_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -152,16 +173,9 @@ class Recorder:
         return self._seq - 1
 
     def _stamp(self) -> Row:
-        return {"seq": self._number(), "time": datetime.now(UTC)}
+        return {"seq": self._number(), "time": self._clock()}
 
 
 def is_setback(reason: str | None) -> bool:
     """Whether the reason of a retry counts against `study.retries`."""
     return reason is not None and not reason.startswith(NODE_LOST)
-
-
-def _finite(name: str, value: Any) -> Any:
-    """A metric that is not defined is missing, not NaN."""
-    if isinstance(value, float) and not math.isfinite(value) and name[6:] in METRICS:
-        return None
-    return value

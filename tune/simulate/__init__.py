@@ -1,4 +1,4 @@
 """Studies without training: what so many seeds and videos show, whole studies in memory.
 
-Needs neither Ray nor data.
+Drives the engine with pretend workers; needs neither Ray nor data.
 """

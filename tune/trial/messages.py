@@ -1,4 +1,4 @@
-"""What driver and worker say to each other."""
+"""What driver and worker send each other."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,11 +6,19 @@ from typing import Any, Final, Literal
 
 from tune.states import Phase
 
-__all__ = ["MESSAGE", "NODE_LOST", "Breakdown", "Message", "Say", "TrialBrokeError", "TrialOrder"]
+__all__ = [
+    "MESSAGE",
+    "NODE_LOST",
+    "Breakdown",
+    "Message",
+    "MessageKind",
+    "TrialBrokeError",
+    "TrialOrder",
+]
 
 
-class Say(StrEnum):
-    """Why a worker speaks."""
+class MessageKind(StrEnum):
+    """Why a worker sends a message."""
 
     REPORT = "report"
     """An epoch is over: `row` has columns of the `reports` table."""
@@ -24,10 +32,10 @@ class Say(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """What a worker says. An object and not a mapping, which Tune would flatten.
+    """What a worker sends. An object and not a mapping, which Tune would flatten.
 
     Attributes:
-        say: Why it speaks.
+        kind: Why it is sent.
         host: Where it runs.
         precision: "fp32" or "bf16", None where the training has none.
         row: With `REPORT`.
@@ -35,7 +43,7 @@ class Message:
         error: With `FAILED`: one line.
     """
 
-    say: Say
+    kind: MessageKind
     host: str
     precision: str | None = None
     row: dict[str, Any] | None = None
@@ -54,7 +62,7 @@ class TrialOrder:
         phase: What it is for.
         attempt: From 1.
         metric: The valid metric that chooses the epoch.
-        recorded: The last epoch that the tables have; the worker says all later ones.
+        recorded: The last epoch that the tables have; the worker reports all later ones.
         splits: Which splits to predict at the end.
         study: The study's folder, as a path or URI.
         data: The data set's file, as a path or URI: for test, at the end.

@@ -1,5 +1,7 @@
-"""What a worker has to say, as columns of the tables."""
+"""What a worker sends, as columns of the tables."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pyarrow as pa
 from tune.tables.schemas import LOSSES, METRICS
 from tune.trial.workload import EpochLike, SplitLike
 
-__all__ = ["prediction_table", "report_row"]
+__all__ = ["prediction_stream", "prediction_table", "report_row"]
 
 
 def report_row(report: EpochLike) -> dict[str, Any]:
@@ -17,12 +19,17 @@ def report_row(report: EpochLike) -> dict[str, Any]:
         "epoch": report.epoch,
         "finished": report.finished,
         "collapsed": report.collapsed,
-        **{f"valid_{name}": report.valid.get(name) for name in METRICS},
+        **{f"valid_{name}": _defined(report.valid.get(name)) for name in METRICS},
         **{f"loss_{name}": report.losses.get(name) for name in LOSSES},
         "seconds": report.seconds,
         "steps": report.steps,
         "peak_memory": report.peak_memory,
     }
+
+
+def _defined(value: float | None) -> float | None:
+    """A metric that is not defined is missing, not NaN."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
@@ -38,3 +45,13 @@ def prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
             "prediction": np.asarray(predictions, float),
         }
     )
+
+
+def prediction_stream(tables: Sequence[pa.Table]) -> bytes:
+    """A trial's predictions, all splits, as the Arrow stream of its last message."""
+    whole = pa.concat_tables(tables)
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, whole.schema, options=options) as stream:
+        stream.write_table(whole)
+    return bytes(sink.getvalue().to_pybytes())

@@ -14,14 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from hscl.config import Config
 from hscl.errors import HsclError, InputError, RunError
 from tune.states import Phase
 from tune.trial.files import TrialFiles
-from tune.trial.messages import BreakdownKind, Message, Say, TrialBrokeError, TrialOrder
-from tune.trial.rows import prediction_table, report_row
+from tune.trial.messages import BreakdownKind, Message, MessageKind, TrialBrokeError, TrialOrder
+from tune.trial.rows import prediction_stream, prediction_table, report_row
 from tune.trial.watchdog import Watchdog
 from tune.trial.workload import EpochLike, TrialTraining, Workload
 
@@ -40,11 +38,11 @@ class Worker:
     """A worker's two ways to the driver.
 
     Attributes:
-        say: Hands over a message; returns when the driver wants more.
+        send: Hands over a message; returns when the driver wants more.
         stopping: Whether the study is stopping.
     """
 
-    say: Callable[[Message], None]
+    send: Callable[[Message], None]
     stopping: Callable[[], bool]
 
 
@@ -92,7 +90,7 @@ HSCL = HsclWorkload()
 
 
 def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) -> None:
-    """Run one trial to its end, or until the driver wants no more (then `say` raises SystemExit).
+    """Run one trial to its end, or until the driver wants no more (then `send` raises SystemExit).
 
     Args:
         order: What to run.
@@ -117,7 +115,9 @@ def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) 
                 files.note(_explained(error))
                 _raise_if_broken(error)
                 with watchdog.resting():
-                    worker.say(Message(Say.FAILED, platform.node(), error=_one_line(error)))
+                    worker.send(
+                        Message(MessageKind.FAILED, platform.node(), error=_one_line(error))
+                    )
     except OSError as error:  # its files' folder or storage
         raise TrialBrokeError("system", _one_line(error)) from error
 
@@ -141,7 +141,7 @@ class _Trial:
         self.files = files
         self.watchdog = watchdog
         self.config = Config.from_json(order.config)
-        self.said = order.recorded
+        self.sent = order.recorded
         self.saved_at = time.monotonic()
         self.save_cost = 0.0
         self.asked_at = -math.inf
@@ -158,11 +158,11 @@ class _Trial:
             self._report(training, report)
             if not report.finished and self._should_stop():
                 self._save(training)
-                self._say(training, Say.INTERRUPTED)
+                self._send(training, MessageKind.INTERRUPTED)
                 return
         predictions = self._predictions(training)
         self.files.note(f"done {_now()}")
-        self._say(training, Say.DONE, predictions=predictions)
+        self._send(training, MessageKind.DONE, predictions=predictions)
 
     def _resumed(self) -> TrialTraining:
         training = self.workload.begin(self.order, self.config, self.data)
@@ -184,15 +184,15 @@ class _Trial:
             raise RunError(f"{what} must be finite, but is not in epoch {report.epoch}")
 
     def _report(self, training: TrialTraining, report: EpochLike) -> None:
-        if report.epoch <= self.said:
+        if report.epoch <= self.sent:
             return
-        self.said = report.epoch
+        self.sent = report.epoch
         metric = self.order.metric
         value = report.valid.get(metric, math.nan)
         self.files.note(
             f"epoch {report.epoch}: valid {metric} {value:.4f}, {report.seconds:.2f} s"
         )
-        self._say(training, Say.REPORT, row=report_row(report))
+        self._send(training, MessageKind.REPORT, row=report_row(report))
 
     def _checkpoint_is_due(self) -> bool:
         worth = max(self.order.checkpoint_s, self.save_cost / _CHECKPOINT_SHARE)
@@ -227,17 +227,12 @@ class _Trial:
             except InputError as error:  # this node can't read it; another may
                 raise TrialBrokeError("system", _one_line(error)) from error
             tables.append(prediction_table(name, split, training.predict(split)))
-        sink = pa.BufferOutputStream()
-        table = pa.concat_tables(tables)
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
-            stream.write_table(table)
-        return bytes(sink.getvalue().to_pybytes())
+        return prediction_stream(tables)
 
-    def _say(self, training: TrialTraining, say: Say, **content: Any) -> None:
-        message = Message(say, platform.node(), training.precision, **content)
+    def _send(self, training: TrialTraining, kind: MessageKind, **content: Any) -> None:
+        message = Message(kind, platform.node(), training.precision, **content)
         with self.watchdog.resting():
-            self.worker.say(message)
+            self.worker.send(message)
 
 
 def _explained(error: Exception) -> str:
