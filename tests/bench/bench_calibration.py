@@ -30,16 +30,16 @@ from typing import Any
 import numpy as np
 from calibration import null_cells, run_cell, run_looks_cell, run_power_cell
 from study_calibration import (
+    Allocation,
     Regrets,
-    Split,
     better_half_sd,
     null_study_claim,
     parameters_called,
     regrets,
 )
 
-from tune.simulate.runs import Effects, Share
-from tune.simulate.world import flat_surface, hscl_surface
+from tune.simulate.runs import Proportion, RandomEffects
+from tune.simulate.world import flat_surface
 
 PARTS = ("null", "power", "looks", "studies", "nothing", "regret")
 
@@ -127,18 +127,18 @@ def studies(whole: Whole) -> None:
         silent = f" ({found.count(None)} without a verdict)" if None in found else ""
         print(
             f"null studies, {sampler}, {scheduler}, {failures:.0%} of trials fail: false claims "
-            f"{Share(sum(claims), len(claims))} of {len(claims)}{silent}",
+            f"{Proportion(sum(claims), len(claims))} of {len(claims)}{silent}",
             flush=True,
         )
 
 
 def nothing(whole: Whole) -> None:
     """Which parameters are called mattering: alpha does nothing, and on the flat surface none."""
-    quiet = Effects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
-    worlds = {
-        "called": (hscl_surface, Effects()),
-        "quiet": (hscl_surface, quiet),
-        "flat": (flat_surface, Effects()),
+    quiet = RandomEffects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
+    worlds: dict[str, dict[str, Any]] = {
+        "called": {},
+        "quiet": {"effects": quiet},
+        "flat": {"surface": flat_surface},
     }
     for world, sampler, scheduler in (
         ("called", "random", "asha"),
@@ -148,14 +148,15 @@ def nothing(whole: Whole) -> None:
         ("flat", "tpe", "asha"),
         ("quiet", "random", "none"),
     ):
-        ask = partial(parameters_called, sampler=sampler, scheduler=scheduler, world=worlds[world])
+        true = worlds[world]
+        ask = partial(parameters_called, sampler=sampler, scheduler=scheduler, **true)
         found = whole.answers(f"{world}-{sampler}-{scheduler}", ask)
         known = [called for called in found if called]
         told = [
-            f"{name} {Share(sum(called[name] for called in known), len(known))}"
+            f"{name} {Proportion(sum(called[name] for called in known), len(known))}"
             for name in known[0]
         ]
-        told.append(f"any {Share(sum(any(called.values()) for called in known), len(known))}")
+        told.append(f"any {Proportion(sum(any(called.values()) for called in known), len(known))}")
         print(f"{world}, {sampler}, {scheduler}, {len(known)} studies: {', '.join(told)}")
 
 
@@ -163,18 +164,18 @@ def regret(whole: Whole) -> None:
     """Mean regret of export against single-seed search."""
     sd = better_half_sd()
     print(f"sd of true values among the better half of the space: {sd:.4f}")
-    for share, split in (
-        (1.0, Split(512, 12, 24)),
-        (0.25, Split(64, 4, 4)),
-        (1.0, Split()),
-        (0.25, Split()),
+    for share, allocation in (
+        (1.0, Allocation(512, 12, 24)),
+        (0.25, Allocation(64, 4, 4)),
+        (1.0, Allocation()),
+        (0.25, Allocation()),
     ):
-        name = "-".join(map(str, split))
-        ask = partial(regrets, seed_sd=share * sd, split=split)
+        name = "-".join(map(str, allocation))
+        ask = partial(regrets, seed_sd=share * sd, allocation=allocation)
         found = whole.answers(f"regret-random-{share}-{name}", ask)
         means = Regrets(*np.mean(np.array(found), axis=0))
         print(
-            f"seed sd {share:g} × that, {split}, {len(found)} studies of {means.epochs:.0f} "
+            f"seed sd {share:g} × that, {allocation}, {len(found)} studies of {means.epochs:.0f} "
             f"epochs: regret of export {means.exported:.4f}"
         )
         values = np.array(found)

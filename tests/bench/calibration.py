@@ -11,7 +11,13 @@ import numpy as np
 from tune.evidence.pair import Rules, compare_pair
 from tune.evidence.pairing import Runs
 from tune.evidence.verdicts import judge
-from tune.simulate.runs import Effects, Share, draw_latent_runs, draw_linear_runs, video_layout
+from tune.simulate.runs import (
+    Proportion,
+    RandomEffects,
+    draw_latent_runs,
+    draw_linear_runs,
+    video_layout,
+)
 from tune.states import Verdict
 from tune.stats.intervals import Interval
 from tune.stats.power import power_on_this_test_set
@@ -43,7 +49,7 @@ class Cell:
     name: str
     metric: str
     pairs: int
-    effects: Effects
+    effects: RandomEffects
     videos: int = 31
     utterances: int = 686
     latent: bool = False
@@ -70,35 +76,35 @@ class CellResult:
     """
 
     cell: Cell
-    claims: Share
-    new_videos: Share
-    this_test_set: Share
-    equivalent: Share
+    claims: Proportion
+    new_videos: Proportion
+    this_test_set: Proportion
+    equivalent: Proportion
     silent: int
 
 
 def null_cells(pairs: tuple[int, ...] = (6, 10, 20)) -> list[Cell]:
     """All kinds of null studies: effects, metrics, tails, failures, few videos."""
     cells = [
-        Cell(f"video {g:g}, utterance {b:g}", "mae", n, Effects(video=g, utterance=b))
+        Cell(f"video {g:g}, utterance {b:g}", "mae", n, RandomEffects(video=g, utterance=b))
         for g in (0.0, 0.05, 0.1)
         for b in (0.1, 0.3)
         for n in pairs
     ]
-    strong = Effects(video=0.1)
-    cells += [Cell("seed 0.1", "mae", n, Effects(seed=0.1)) for n in pairs]
+    strong = RandomEffects(video=0.1)
+    cells += [Cell("seed 0.1", "mae", n, RandomEffects(seed=0.1)) for n in pairs]
     for shape in ("heavy", "skewed"):
-        shaped = Effects(seed=0.05, video=0.1, shape=shape)
+        shaped = RandomEffects(seed=0.05, video=0.1, shape=shape)
         cells += [Cell(f"{shape} seeds and videos", "mae", n, shaped) for n in pairs]
-    lossy = Effects(video=0.1, failure_rate=0.1)
+    lossy = RandomEffects(video=0.1, failure_rate=0.1)
     cells += [Cell("10 % of runs fail", "mae", n, lossy) for n in pairs]
     cells += [Cell("8 videos", "mae", n, strong, 8, 180) for n in pairs]
     cells += [Cell("200 videos", "mae", n, strong, 200, 4600) for n in pairs]
     for metric in ("mae", "corr", "acc2_non0", "acc2_has0", "acc7", "f1_has0", "f1_non0"):
-        drawn = Effects(video=0.3, utterance=0.3, error=0.3)
+        drawn = RandomEffects(video=0.3, utterance=0.3, error=0.3)
         cells += [Cell("predictions", metric, n, drawn, latent=True) for n in pairs]
     # A failed run must leave every metric: NaN compares as False, which accuracies could count.
-    drawn = Effects(video=0.3, utterance=0.3, error=0.3, failure_rate=0.1)
+    drawn = RandomEffects(video=0.3, utterance=0.3, error=0.3, failure_rate=0.1)
     for metric in ("acc2_has0", "f1_non0"):
         cells += [Cell("10 % of runs fail", metric, n, drawn, latent=True) for n in pairs]
     return cells
@@ -137,7 +143,7 @@ def run_cell(cell: Cell, studies: int, rng: np.random.Generator) -> CellResult:
 
 def run_power_cell(
     pairs: int, gap_in_sds: float, studies: int, rng: np.random.Generator
-) -> tuple[Share, Share, float]:
+) -> tuple[Proportion, Proportion, float]:
     """How often a true gap on this test set is found, and how often it should be.
 
     Args:
@@ -150,7 +156,7 @@ def run_power_cell(
         Found by the t interval, found by the sign flip at 5 %, exact power of the t test.
     """
     sd, layout = 0.05, video_layout()
-    effects = Effects(seed=sd, video=0.0, utterance=0.0, error=0.0)
+    effects = RandomEffects(seed=sd, video=0.0, utterance=0.0, error=0.0)
     rules = Rules(margin=0.02)
     by_t: list[bool] = []
     by_flip: list[bool] = []
@@ -165,7 +171,9 @@ def run_power_cell(
     return _share(by_t), _share(by_flip), exact
 
 
-def run_looks_cell(pairs_a_look: int, looks: int, studies: int, rng: np.random.Generator) -> Share:
+def run_looks_cell(
+    pairs_a_look: int, looks: int, studies: int, rng: np.random.Generator
+) -> Proportion:
     """False claims at any of several declared looks, each with more seeds on the same test set.
 
     Args:
@@ -179,7 +187,7 @@ def run_looks_cell(pairs_a_look: int, looks: int, studies: int, rng: np.random.G
     claimed: list[bool] = []
     for _ in range(studies):
         runs, _here = draw_linear_runs(
-            rng, Effects(video=0.05), seeds=pairs_a_look * looks, layout=layout
+            rng, RandomEffects(video=0.05), seeds=pairs_a_look * looks, layout=layout
         )
         seen = (_first(runs, pairs_a_look * (look + 1)) for look in range(looks))
         claimed.append(any(_claims(part, rules) for part in seen))
@@ -210,5 +218,5 @@ def _known(interval: Interval | None) -> Interval:
     return interval
 
 
-def _share(happened: list[bool]) -> Share:
-    return Share(sum(happened), len(happened))
+def _share(happened: list[bool]) -> Proportion:
+    return Proportion(sum(happened), len(happened))

@@ -8,7 +8,7 @@ import numpy as np
 from hscl.config import Config, preset
 from tune.evidence.comparison import compare_study
 from tune.evidence.variance import analyse_variance
-from tune.simulate.runs import Effects
+from tune.simulate.runs import RandomEffects
 from tune.simulate.study import SimulatedRun, simulate
 from tune.simulate.world import Surface, World, flat_surface, hscl_surface, run_study
 from tune.states import Kind, Verdict
@@ -17,8 +17,8 @@ from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
 __all__ = [
+    "Allocation",
     "Regrets",
-    "Split",
     "better_half_sd",
     "null_study_claim",
     "parameters_called",
@@ -33,7 +33,7 @@ _SPACE = {
     "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
 }
 _ENDLESS = 100_000  # trials; the budget ends such a search
-_LUCK = (0.3**2 + 0.5) ** 0.5  # a world's spread between seeds in units of `Effects.seed`
+_LUCK = (0.3**2 + 0.5) ** 0.5  # a world's spread between seeds in units of `RandomEffects.seed`
 
 
 def _seeded(spec: StudySpec, key: int) -> StudySpec:
@@ -67,13 +67,13 @@ def null_study_claim(key: int, sampler: str, scheduler: str, failures: float = 0
         key: Names the world.
         sampler: Of the study.
         scheduler: Of the study.
-        failures: Share of trials that fail.
+        failures: Proportion of trials that fail.
 
     Returns:
         None where it gives no verdict.
     """
     spec = _seeded(_spec(sampler, scheduler), key)
-    world = World(key, flat_surface, Effects(video=0.1, failure_rate=failures))
+    world = World(key, flat_surface, RandomEffects(video=0.1, failure_rate=failures))
     primary = compare_study(spec, run_study(spec, world)[1]).primary
     if primary is None or primary.verdict is None:
         return None
@@ -86,7 +86,8 @@ def parameters_called(
     scheduler: str,
     *,
     trials: int = 32,
-    world: tuple[Surface, Effects] = (hscl_surface, Effects()),
+    surface: Surface = hscl_surface,
+    effects: RandomEffects | None = None,
 ) -> dict[str, bool] | None:
     """Which hyperparameters a whole study says to matter beyond the seed.
 
@@ -95,14 +96,16 @@ def parameters_called(
         sampler: Of the study.
         scheduler: Of the study.
         trials: Configurations in the screen.
-        world: What is true (`hscl_surface`: all but alpha do something), and the luck around it.
+        surface: What is true (`hscl_surface`: all but alpha do something).
+        effects: The luck around it.
 
     Returns:
         The verdict on each; None where nothing is said.
     """
     sizes = {"sampler_trials": trials, "confirm_seeds": 0}
     spec = _seeded(_spec(sampler, scheduler, **sizes), key)
-    found = analyse_variance(spec, run_study(spec, World(key, *world))[1])
+    world = World(key, surface, effects or RandomEffects())
+    found = analyse_variance(spec, run_study(spec, world)[1])
     called = {share.name: share.matters for share in found.shares if share.matters is not None}
     return called or None
 
@@ -120,7 +123,7 @@ def better_half_sd() -> float:
     return float(values[: values.size // 2].std())
 
 
-class Split(NamedTuple):
+class Allocation(NamedTuple):
     """How a study's trainings are shared out; as design and defaults have it.
 
     Attributes:
@@ -152,23 +155,23 @@ class Regrets(NamedTuple):
     epochs: int
 
 
-def regrets(key: int, seed_sd: float, split: Split, sampler: str = "random") -> Regrets:
+def regrets(key: int, seed_sd: float, allocation: Allocation, sampler: str = "random") -> Regrets:
     """What three ways to spend the same epochs lose against the best point of the space.
 
     Args:
         key: Names the world.
         seed_sd: Standard deviation between seeds of one configuration.
-        split: Of the study with race and confirm, whose screen has ASHA.
+        allocation: Of the study with race and confirm, whose screen has ASHA.
         sampler: Of all three.
     """
     # Seeds and single utterances only: what valid itself gets wrong, no budget can mend.
-    effects = Effects(seed=seed_sd / _LUCK, video=0.0, utterance=0.0, error=0.1)
+    effects = RandomEffects(seed=seed_sd / _LUCK, video=0.0, utterance=0.0, error=0.1)
     world = World(key, hscl_surface, effects)
     sizes = {
-        "sampler_trials": split.trials,
-        "race_keep": split.keep,
-        "race_seeds": split.race,
-        "confirm_seeds": split.confirm,
+        "sampler_trials": allocation.trials,
+        "race_keep": allocation.keep,
+        "race_seeds": allocation.race,
+        "confirm_seeds": allocation.confirm,
     }
     spec = _seeded(_spec(sampler, "asha", **sizes), key)
     run, tables = run_study(spec, world)

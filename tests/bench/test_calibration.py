@@ -7,7 +7,7 @@ import pytest
 from calibration import Cell, null_cells, run_cell, run_looks_cell, run_power_cell
 
 from tune.evidence.pair import Rules, compare_pair
-from tune.simulate.runs import Effects, Share
+from tune.simulate.runs import Proportion, RandomEffects
 from tune.stats.intervals import crossed_variance
 
 STUDIES = 300
@@ -18,19 +18,19 @@ FIVE = 5 * math.sqrt(0.05 * 0.95 / STUDIES)
 @pytest.mark.parametrize(
     ("metric", "effects"),
     [
-        ("mae", Effects(video=0.1)),
-        ("mae", Effects(seed=0.1, video=0.0)),
-        ("mae", Effects(seed=0.05, video=0.1, shape="heavy")),
-        ("mae", Effects(video=0.1, failure_rate=0.1)),
-        ("acc2_non0", Effects(video=0.3, utterance=0.3)),
-        ("corr", Effects(video=0.3, utterance=0.3)),
-        ("f1_has0", Effects(video=0.3, utterance=0.3)),
-        ("acc2_has0", Effects(video=0.3, utterance=0.3, failure_rate=0.1)),
-        ("f1_non0", Effects(video=0.3, utterance=0.3, failure_rate=0.1)),
+        ("mae", RandomEffects(video=0.1)),
+        ("mae", RandomEffects(seed=0.1, video=0.0)),
+        ("mae", RandomEffects(seed=0.05, video=0.1, shape="heavy")),
+        ("mae", RandomEffects(video=0.1, failure_rate=0.1)),
+        ("acc2_non0", RandomEffects(video=0.3, utterance=0.3)),
+        ("corr", RandomEffects(video=0.3, utterance=0.3)),
+        ("f1_has0", RandomEffects(video=0.3, utterance=0.3)),
+        ("acc2_has0", RandomEffects(video=0.3, utterance=0.3, failure_rate=0.1)),
+        ("f1_non0", RandomEffects(video=0.3, utterance=0.3, failure_rate=0.1)),
     ],
 )
 def test_null_studies_seldom_claim_and_intervals_hold_the_truth(
-    metric: str, effects: Effects, pairs: int
+    metric: str, effects: RandomEffects, pairs: int
 ) -> None:
     latent = metric != "mae"
     cell = Cell("quick", metric, pairs, effects, latent=latent)
@@ -44,7 +44,7 @@ def test_null_studies_seldom_claim_and_intervals_hold_the_truth(
 def test_utterances_as_the_unit_fall_outside_the_band() -> None:
     """What the code would claim if it took utterances for independent."""
     rng = np.random.default_rng(0)
-    cell = Cell("quick", "mae", 10, Effects(video=0.1))
+    cell = Cell("quick", "mae", 10, RandomEffects(video=0.1))
     claims = 0
     for _ in range(STUDIES):
         runs, _here = cell.draw(rng)
@@ -56,7 +56,7 @@ def test_utterances_as_the_unit_fall_outside_the_band() -> None:
 
 def test_seeds_as_the_only_unit_fall_outside_the_band() -> None:
     rng = np.random.default_rng(1)
-    cell = Cell("quick", "mae", 10, Effects(video=0.1))
+    cell = Cell("quick", "mae", 10, RandomEffects(video=0.1))
     claims = 0
     for _ in range(STUDIES):
         runs, _here = cell.draw(rng)
@@ -79,7 +79,7 @@ def test_declared_looks_share_the_false_claims_and_undeclared_ones_would_not() -
 
 
 def test_failed_runs_leave_some_studies_without_a_verdict() -> None:
-    cell = Cell("quick", "mae", 6, Effects(failure_rate=0.3))
+    cell = Cell("quick", "mae", 6, RandomEffects(failure_rate=0.3))
     found = run_cell(cell, 100, np.random.default_rng(4))
     assert found.silent > 10
     assert found.claims.studies == 100 - found.silent
@@ -96,8 +96,8 @@ def test_the_table_covers_all_kinds_of_studies() -> None:
 
 
 def test_a_share_has_its_binomial_error() -> None:
-    share = Share(5, 100)
+    share = Proportion(5, 100)
     assert share.value == 0.05
     assert share.error == pytest.approx(0.02179, abs=1e-5)
     assert str(share) == "0.050 ± 0.022"
-    assert math.isnan(Share(0, 0).value)
+    assert math.isnan(Proportion(0, 0).value)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from study_calibration import (
-    Split,
+    Allocation,
     _best,
     _spec,
     better_half_sd,
@@ -12,7 +12,7 @@ from study_calibration import (
     regrets,
 )
 
-from tune.simulate.runs import Effects
+from tune.simulate.runs import RandomEffects
 from tune.simulate.world import flat_surface, hscl_surface
 
 
@@ -31,8 +31,8 @@ def test_a_failed_trial_leaves_a_verdict_or_none() -> None:
 
 @pytest.mark.slow
 def test_what_matters_is_called_so_and_what_does_nothing_seldom() -> None:
-    plain = hscl_surface, Effects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
-    called = [parameters_called(key, "random", "none", world=plain) for key in range(12)]
+    quiet = RandomEffects(seed=0.005, video=0.01, utterance=0.02, error=0.1)
+    called = [parameters_called(key, "random", "none", effects=quiet) for key in range(12)]
     known = [one for one in called if one is not None]
     assert len(known) == 12
     assert sum(one["loss.alpha"] for one in known) <= 3
@@ -40,7 +40,7 @@ def test_what_matters_is_called_so_and_what_does_nothing_seldom() -> None:
 
 
 def test_where_nothing_matters_a_study_may_say_so_of_every_parameter() -> None:
-    called = parameters_called(3, "random", "none", world=(flat_surface, Effects()))
+    called = parameters_called(3, "random", "none", surface=flat_surface)
     assert called is not None
     assert set(called) == set(_spec().space)
 
@@ -54,12 +54,12 @@ def test_nothing_can_be_better_than_the_best_point() -> None:
 
 
 def test_regrets_are_never_negative_and_follow_the_key() -> None:
-    one = regrets(1, 0.02, Split(trials=10))
+    one = regrets(1, 0.02, Allocation(trials=10))
     assert min(one) >= 0.0
-    assert one != regrets(2, 0.02, Split(trials=10))
+    assert one != regrets(2, 0.02, Allocation(trials=10))
 
 
 def test_all_three_ways_spend_the_epochs_of_the_study() -> None:
-    small, large = (regrets(1, 0.02, Split(8, 2, race)) for race in (3, 6))
+    small, large = (regrets(1, 0.02, Allocation(8, 2, race)) for race in (3, 6))
     assert 8 + (2 * 10 + 2 * 3) * 9 <= small.epochs <= 8 * 9 + (2 * 10 + 3 * 3) * 9
     assert large.epochs > small.epochs

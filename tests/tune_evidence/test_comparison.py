@@ -12,7 +12,7 @@ from study_factory import Simulated, evidence_of
 from hscl.metrics import METRICS
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.pair import Role
-from tune.simulate.runs import Effects
+from tune.simulate.runs import RandomEffects
 from tune.simulate.world import World, flat_surface, run_study
 from tune.states import Verdict
 from tune.study.spec import StudySpec
@@ -131,7 +131,7 @@ def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
 
 def test_failures_are_counted_and_overrule_a_win() -> None:
     spec = _spec("random", seeds=8)
-    run, tables = run_study(spec, World(3, effects=Effects(video=0.0, seed=0.001)))
+    run, tables = run_study(spec, World(3, effects=RandomEffects(video=0.0, seed=0.001)))
     found = compare_study(spec, tables)
     assert found.primary is not None
     assert found.primary.verdict is Verdict.BETTER
@@ -210,7 +210,7 @@ def test_studies_of_equal_configurations_seldom_claim_a_difference() -> None:
     claims = 0
     for key in range(24):
         spec = _spec("random", seeds=5)
-        world = World(key, flat_surface, Effects(video=0.1))
+        world = World(key, flat_surface, RandomEffects(video=0.1))
         found = compare_study(spec, run_study(spec, world)[1])
         assert found.primary is not None
         claims += found.primary.verdict in {Verdict.BETTER, Verdict.WORSE}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tune.evidence.variance import SEED, VarianceReport, analyse_variance
-from tune.simulate.runs import Effects
+from tune.simulate.runs import RandomEffects
 from tune.simulate.world import World, run_study
 from tune.states import Phase, TrialState
 from tune.study.spec import StudySpec
@@ -48,7 +48,7 @@ def _study(
         del tree["race"], tree["scheduler"], tree["sampler"]["trials"], tree["space"]
         tree["known"] = [{"name": "hot", "loss.temperature": 1.0}]
     spec = parse_spec(tree)
-    effects = Effects(seed=0.02, video=0.01, utterance=0.01, error=0.05)
+    effects = RandomEffects(seed=0.02, video=0.01, utterance=0.01, error=0.05)
     return spec, run_study(spec, World(3, effects=effects))[1]
 
 

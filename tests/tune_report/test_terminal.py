@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tune.evidence.comparison import compare_study
 from tune.report.rows import Compared
-from tune.report.terminal import render_plan, render_studies, render_study
-from tune.simulate.planning import MOSI_SPREAD, plan_seeds_and_videos
+from tune.report.terminal import render_sample_sizes, render_studies, render_study
+from tune.simulate.sample_size import MOSI_SPREAD, Simulation, sample_sizes
 from tune.simulate.world import World, run_study
 from tune.study.toml import parse_spec
 
@@ -86,14 +86,13 @@ def test_studies_side_by_side_show_each_ones_pairs(kind: str) -> None:
     assert text.count("(runs/a)") >= 3
 
 
-def test_a_plan_shows_every_size_with_its_share() -> None:
-    plan = plan_seeds_and_videos(
-        0.05, MOSI_SPREAD, ([6, 10], [31]), studies=20, rng=np.random.default_rng(0)
-    )
+def test_sample_sizes_show_every_size_with_its_share() -> None:
+    simulation = Simulation(20, np.random.default_rng(0))
+    sizes = sample_sizes(0.05, MOSI_SPREAD, [6, 10], [31], simulation=simulation)
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(render_plan(plan))
+    console.print(render_sample_sizes(sizes))
     text = console.export_text()
-    for cell in plan.cells:
+    for cell in sizes.cells:
         assert f"{cell.power:.2f}" in text
         assert str(cell.found) in text
     assert "true difference of 0.05" in text

@@ -5,9 +5,9 @@ from dataclasses import asdict
 import numpy as np
 from synthetic import study
 
-from tune.simulate.detection import detection, detection_words
-from tune.simulate.planning import detectable_with
+from tune.simulate.detection import detection, detection_lines
 from tune.simulate.runs import video_layout
+from tune.simulate.sample_size import detectable_with
 from tune.stats.power import detectable_in_seed_sds
 
 MOSI = np.bincount(video_layout()).tolist()
@@ -15,7 +15,7 @@ MOSI = np.bincount(video_layout()).tolist()
 
 def test_what_seeds_and_test_set_can_show_is_said_beforehand() -> None:
     ten = study(confirm={"seeds": 10})
-    text = "\n".join(detection_words(ten, MOSI))
+    text = "\n".join(detection_lines(ten, MOSI))
     assert (
         f"10 pairs of seeds find a difference of {detectable_in_seed_sds(10):.2f} standard" in text
     )
@@ -24,15 +24,15 @@ def test_what_seeds_and_test_set_can_show_is_said_beforehand() -> None:
         f"these 31 test videos find a true MAE difference of about {found.difference:.3f}" in text
     )
     assert "below that expect 'undecided'; one margin (0.02) needs about" in text
-    assert "2 seeds give no verdict" in "\n".join(detection_words(study(), MOSI))
-    assert "evidence none" in "\n".join(detection_words(study(confirm={"seeds": 0}), None))
+    assert "2 seeds give no verdict" in "\n".join(detection_lines(study(), MOSI))
+    assert "evidence none" in "\n".join(detection_lines(study(confirm={"seeds": 0}), None))
 
 
 def test_a_test_set_of_few_videos_and_another_metric_are_told_apart() -> None:
     ten = {"seeds": 10}
-    few = "\n".join(detection_words(study(confirm=ten), [60, 50, 40]))
+    few = "\n".join(detection_lines(study(confirm=ten), [60, 50, 40]))
     assert "can show nothing: test has 3 videos" in few
-    other = "\n".join(detection_words(study(study={"metric": "corr"}, confirm=ten), MOSI))
+    other = "\n".join(detection_lines(study(study={"metric": "corr"}, confirm=ten), MOSI))
     assert "31 test videos set a limit" in other
     assert "MAE" not in other
 
@@ -42,7 +42,7 @@ def test_each_of_many_comparisons_needs_a_larger_difference() -> None:
     table = study(
         sampler={"kind": "list", "trials": 4}, space={}, known=known, confirm={"seeds": 10}
     )
-    text = detection_words(table, MOSI)[0]
+    text = detection_lines(table, MOSI)[0]
     assert f"{detectable_in_seed_sds(10, 0.05 / 3):.2f} standard deviations" in text
     assert "each of 3 comparisons" in text
 

@@ -5,7 +5,7 @@ import pytest
 
 from tune.evidence.pair import Rules, compare_pair
 from tune.simulate.runs import (
-    Effects,
+    RandomEffects,
     draw_labels,
     draw_latent_runs,
     draw_linear_runs,
@@ -45,7 +45,7 @@ def test_labels_are_like_mosis() -> None:
 
 def test_linear_runs_have_the_true_difference_and_the_spread_asked_for() -> None:
     rng = np.random.default_rng(1)
-    effects = Effects(seed=0.05, video=0.1, utterance=0.1, error=0.3)
+    effects = RandomEffects(seed=0.05, video=0.1, utterance=0.1, error=0.3)
     gaps, errors, seeds = [], [], []
     for _ in range(300):
         runs, here = draw_linear_runs(rng, effects, seeds=6, layout=LAYOUT, gap=0.04)
@@ -68,7 +68,7 @@ def test_latent_runs_differ_in_no_metric_on_average_unless_asked(metric: str) ->
     for _ in range(60):
         for worse_by, gaps in ((0.0, equal), (0.5, harmed)):
             runs = draw_latent_runs(
-                rng, Effects(video=0.1), seeds=5, layout=LAYOUT, worse_by=worse_by
+                rng, RandomEffects(video=0.1), seeds=5, layout=LAYOUT, worse_by=worse_by
             )
             pair = compare_pair(runs, ("a", "b"), metric, RULES)
             gaps.append(float(np.mean(pair.differences)) * (1 if metric == "mae" else -1))
@@ -77,7 +77,7 @@ def test_latent_runs_differ_in_no_metric_on_average_unless_asked(metric: str) ->
 
 
 def test_values_look_like_those_of_real_models() -> None:
-    runs = draw_latent_runs(np.random.default_rng(3), Effects(), seeds=5, layout=LAYOUT)
+    runs = draw_latent_runs(np.random.default_rng(3), RandomEffects(), seeds=5, layout=LAYOUT)
     mae = compare_pair(runs, ("a", "b"), "mae", RULES)
     corr = compare_pair(runs, ("a", "b"), "corr", RULES)
     assert 0.5 < mae.means[0] < 0.9
@@ -87,14 +87,14 @@ def test_values_look_like_those_of_real_models() -> None:
 @pytest.mark.parametrize("shape", ["normal", "heavy", "skewed"])
 def test_every_shape_has_the_standard_deviation_asked_for(shape: str) -> None:
     rng = np.random.default_rng(4)
-    effects = Effects(seed=0.2, video=0.0, utterance=0.0, error=0.0, shape=shape)  # type: ignore[arg-type]
+    effects = RandomEffects(seed=0.2, video=0.0, utterance=0.0, error=0.0, shape=shape)  # type: ignore[arg-type]
     runs, _ = draw_linear_runs(rng, effects, seeds=20_000, layout=np.array([0, 1]))
     pair = np.abs(runs.predictions - runs.labels).mean(axis=2)
     assert np.std(pair[0] - pair[1]) == pytest.approx(0.2, rel=0.15)
 
 
 def test_failed_runs_have_a_state_and_no_predictions() -> None:
-    effects = Effects(failure_rate=0.3)
+    effects = RandomEffects(failure_rate=0.3)
     runs, _ = draw_linear_runs(np.random.default_rng(5), effects, seeds=200, layout=LAYOUT)
     failed = np.isnan(runs.predictions.mean(axis=2))
     assert failed.mean() == pytest.approx(0.3, abs=0.1)
@@ -103,8 +103,8 @@ def test_failed_runs_have_a_state_and_no_predictions() -> None:
 
 
 def test_equal_generators_give_equal_runs() -> None:
-    one = draw_latent_runs(np.random.default_rng(6), Effects(), seeds=3, layout=LAYOUT)
-    same = draw_latent_runs(np.random.default_rng(6), Effects(), seeds=3, layout=LAYOUT)
-    other = draw_latent_runs(np.random.default_rng(7), Effects(), seeds=3, layout=LAYOUT)
+    one = draw_latent_runs(np.random.default_rng(6), RandomEffects(), seeds=3, layout=LAYOUT)
+    same = draw_latent_runs(np.random.default_rng(6), RandomEffects(), seeds=3, layout=LAYOUT)
+    other = draw_latent_runs(np.random.default_rng(7), RandomEffects(), seeds=3, layout=LAYOUT)
     assert np.array_equal(one.predictions, same.predictions)
     assert not np.array_equal(one.predictions, other.predictions)

@@ -6,7 +6,7 @@ import pytest
 
 from hscl.config import preset
 from hscl.metrics import evaluate
-from tune.simulate.runs import Effects
+from tune.simulate.runs import RandomEffects
 from tune.simulate.world import World, flat_surface, hscl_surface, run_study
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
@@ -59,7 +59,7 @@ def test_a_trials_best_report_is_the_metric_of_its_valid_predictions() -> None:
 
 def test_the_mean_error_of_many_runs_is_the_surfaces_value() -> None:
     config = preset("mosi").with_overrides({"loss.temperature": 0.4})
-    effects = Effects(seed=0.02, video=0.02, utterance=0.02)
+    effects = RandomEffects(seed=0.02, video=0.02, utterance=0.02)
     maes = []
     for key in range(20):
         world = World(key, effects=effects)
@@ -90,7 +90,7 @@ def test_alpha_does_nothing_and_temperature_does() -> None:
 
 
 def test_failures_come_at_the_rate_asked_for() -> None:
-    _, tables = run_study(_spec(), World(5, effects=Effects(failure_rate=0.3)))
+    _, tables = run_study(_spec(), World(5, effects=RandomEffects(failure_rate=0.3)))
     states = tables["trials"]["state"].to_pylist()
     assert 0.05 < states.count("failed") / states.count("started") < 0.6
 

@@ -228,27 +228,27 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     """  # noqa: DOC501 - this is what --help prints
     import numpy as np
 
-    from tune.simulate.planning import plan_seeds_and_videos, plan_words
+    from tune.simulate.sample_size import Simulation, sample_size_lines, sample_sizes
     from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
     if not 0.0 < gap <= _LARGEST:
         raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
-    sizes = (_numbers("--seeds", seeds, FEWEST_PAIRS), _numbers("--videos", videos, FEWEST_VIDEOS))
-    plan = plan_seeds_and_videos(
+    studies = options["studies"]
+    sizes = sample_sizes(
         gap,
         _spread(options),
-        sizes,
+        _numbers("--seeds", seeds, FEWEST_PAIRS),
+        _numbers("--videos", videos, FEWEST_VIDEOS),
         looks=options["looks"],
-        studies=options["studies"],
-        rng=np.random.default_rng(0),
+        simulation=Simulation(studies, np.random.default_rng(0)) if studies else None,
     )
     if as_json:
-        click.echo(json.dumps(plan.to_dict(), indent=2))
+        click.echo(json.dumps(sizes.to_dict(), indent=2))
         return
-    from tune.report.terminal import render_plan
+    from tune.report.terminal import render_sample_sizes
 
-    _print(render_plan(plan), None)
-    for line in plan_words(plan):
+    _print(render_sample_sizes(sizes), None)
+    for line in sample_size_lines(sizes):
         click.echo(line)
 
 
@@ -265,7 +265,7 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
 
 def _spread(options: dict[str, Any]) -> "Spread":
     """What varies: from a study, from MOSI, each part overridden where given."""  # noqa: DOC501
-    from tune.simulate.planning import MOSI_SPREAD
+    from tune.simulate.sample_size import MOSI_SPREAD
     from tune.stats.power import Spread
 
     base: Spread | None = MOSI_SPREAD

@@ -42,11 +42,11 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     if options["out"] is None:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
     from tune.engine.driver import SearchOptions
-    from tune.simulate.detection import detection_words
+    from tune.simulate.detection import detection_lines
 
     out, address, warm = options["out"], options["address"], options["warm_start"]
     request = SearchOptions(out=out, address=address, warm_start=warm)
-    opening = detection_words(spec, data.test_lengths(spec))
+    opening = detection_lines(spec, data.test_lengths(spec))
     _run(spec, data, request, opening, as_json=as_json)
 
 
@@ -141,7 +141,7 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     from dataclasses import asdict
 
     from tune.engine.ray_session import check_machine, fit_here
-    from tune.simulate.detection import detection, detection_words
+    from tune.simulate.detection import detection, detection_lines
     from tune.study.size import size_of
     from tune.tables.folder import check_folder
     from tune.tables.storage import open_folder
@@ -163,7 +163,7 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     lines = size_lines(size, timed["seconds_per_epoch"], at_once)
-    click.echo("\n".join([*lines, *detection_words(spec, lengths)]))
+    click.echo("\n".join([*lines, *detection_lines(spec, lengths)]))
 
 
 def _used_seeds(spec: "StudySpec", data: Any, options: dict[str, Any]) -> tuple[int, ...]:

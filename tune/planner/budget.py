@@ -57,8 +57,8 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
         if spent + each * (reserve + longest) > limit:
             need = f"race and confirm need up to {each * reserve:,.4g} {unit}"
             trial = f"one more trial up to {each * longest:,.4g}"
-            spent_words = f"{spent:,.4g} of {limit:,.4g} {unit} are spent"
-            return Room(Answer.NO, spent, f"{spent_words}, {need}, {trial}")
+            spent_text = f"{spent:,.4g} of {limit:,.4g} {unit} are spent"
+            return Room(Answer.NO, spent, f"{spent_text}, {need}, {trial}")
         if spent + each * (reserve + longest + pending) > limit:
             return Room(Answer.LATER)
     return Room(Answer.YES)

@@ -1,4 +1,4 @@
-"""Comparisons and plans as tables for the terminal. What is drawn was computed before."""
+"""Comparisons and sample sizes as tables for the terminal. What is drawn was computed before."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role, Rules
 from tune.evidence.sentences import DIGITS, deciding_text, p_text, pair_lines, verdict_text
 from tune.report.rows import Compared
-from tune.simulate.planning import Plan
+from tune.simulate.sample_size import SampleSizes
 from tune.stats.intervals import Interval
 
-__all__ = ["render_plan", "render_studies", "render_study"]
+__all__ = ["render_sample_sizes", "render_studies", "render_study"]
 
 
 _MOST_ROWS = 42  # six configurations on the seven other metrics; more are no reading matter
@@ -157,17 +157,18 @@ def render_studies(studies: Sequence[Compared]) -> RenderableType:
     return Group(*parts)
 
 
-def render_plan(plan: Plan) -> RenderableType:
+def render_sample_sizes(sizes: SampleSizes) -> RenderableType:
     """What studies of several sizes can show."""
+    found = f"find a true difference of {sizes.gap:g} on videos like these"
     table = Table(
-        title=f"Share of studies that find a true difference of {plan.gap:g} on videos like these",
+        title=f"Share of studies that {found}",
         box=box.SIMPLE,
         title_justify="left",
     )
     heads = ("seeds", "test videos", "computed", "simulated", "false claims", "80 % find from")
     for head in heads:
         table.add_column(head, justify="right")
-    for cell in plan.cells:
+    for cell in sizes.cells:
         table.add_row(
             str(cell.seeds),
             str(cell.videos),
@@ -176,8 +177,8 @@ def render_plan(plan: Plan) -> RenderableType:
             str(cell.claimed or ""),
             f"{cell.detectable:.3f}",
         )
-    spread = plan.spread
+    spread = sizes.spread
     sds = ", ".join(
         f"{name} {getattr(spread, name) ** 0.5:.3g}" for name in ("seed", "video", "error")
     )
-    return Group(table, Text(f"Standard deviations: {sds}; {plan.looks} declared look(s)"))
+    return Group(table, Text(f"Standard deviations: {sds}; {sizes.looks} declared look(s)"))

@@ -1,13 +1,17 @@
 """What a study's seeds and its test set can detect at all, known before anything runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
 from tune.study.size import size_of
 from tune.study.spec import StudySpec
 
-__all__ = ["Detection", "detection", "detection_words"]
+if TYPE_CHECKING:
+    from tune.simulate.sample_size import SeedsAndVideos
+
+__all__ = ["Detection", "detection", "detection_lines"]
 
 _MARGIN = 0.02  # what one would ask for where a study declares none
 
@@ -27,7 +31,7 @@ class Detection:
             as on MOSI; None with too few seeds or videos, or for another metric.
         any_seeds: The same with any number of seeds: the test set's own limit.
         margin: The study's, 0 for none.
-        enough: Seeds and test videos that find one margin (see `planning.Detectable`).
+        enough: Seeds and test videos that find one margin (see `sample_size.Detectable`).
     """
 
     pairs: int
@@ -38,7 +42,7 @@ class Detection:
     difference: float | None = None
     any_seeds: float | None = None
     margin: float = 0.0
-    enough: tuple[int, int] | None = None
+    enough: "SeedsAndVideos | None" = None
 
 
 def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
@@ -53,21 +57,24 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
     # no better one.
     alpha = 0.05 / size.looks / (max(1, size.comparisons) if spec.compares_all else 1)
     videos = None if test_lengths is None else len(test_lengths)
-    sizes = (size.pairs, size.comparisons, alpha, videos)
+    found = Detection(size.pairs, size.comparisons, alpha, videos)
     if size.pairs < FEWEST_PAIRS or not size.comparisons:
-        return Detection(*sizes)
-    seed_sds = detectable_in_seed_sds(size.pairs, alpha)
+        return found
+    found = replace(found, seed_sds=detectable_in_seed_sds(size.pairs, alpha), margin=size.margin)
     if test_lengths is None or len(test_lengths) < FEWEST_VIDEOS or spec.study.metric != "mae":
-        return Detection(*sizes, seed_sds=seed_sds, margin=size.margin)
-    from tune.simulate.planning import detectable_with  # noqa: PLC0415 - statistics, where needed only
+        return found
+    from tune.simulate.sample_size import detectable_with  # noqa: PLC0415 - statistics, where needed only
 
-    found = detectable_with(size.pairs, test_lengths, size.margin or _MARGIN, alpha)
-    return Detection(
-        *sizes, seed_sds, found.difference, found.any_seeds, size.margin, found.enough
+    new_videos = detectable_with(size.pairs, test_lengths, size.margin or _MARGIN, alpha)
+    return replace(
+        found,
+        difference=new_videos.difference,
+        any_seeds=new_videos.any_seeds,
+        enough=new_videos.enough,
     )
 
 
-def detection_words(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
+def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
     """The same in words.
 
     Args:
@@ -125,7 +132,7 @@ def _new_videos(found: Detection) -> list[str]:
             lines.append(f"{below}({found.margin:g}) needs more seeds, with any number of videos")
         else:
             lines.append(
-                f"{below}({found.margin:g}) needs about {found.enough[1]:,} such videos "
-                f"and {found.enough[0]} seeds"
+                f"{below}({found.margin:g}) needs about {found.enough.videos:,} such videos "
+                f"and {found.enough.seeds} seeds"
             )
     return lines

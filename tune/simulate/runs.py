@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tune.evidence.pairing import Runs
 from tune.states import TrialState
 
-__all__ = ["Effects", "Share", "draw_latent_runs", "draw_linear_runs", "video_layout"]
+__all__ = ["Proportion", "RandomEffects", "draw_latent_runs", "draw_linear_runs", "video_layout"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ Shape = Literal["normal", "heavy", "skewed"]
 
 
 @dataclass(frozen=True)
-class Share:
+class Proportion:
     """A share over simulated studies.
 
     Attributes:
@@ -57,7 +57,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Effects:
+class RandomEffects:
     """Standard deviations of the parts of a *difference* between two configurations.
 
     Attributes:
@@ -67,7 +67,7 @@ class Effects:
         error: Of one seed on one utterance, beyond all that.
         shape: Of seed and video parts: normal, heavy tails (t with 3 degrees of freedom), or
             skewed (exponential).
-        failure_rate: Share of runs that fail.
+        failure_rate: Proportion of runs that fail.
     """
 
     seed: float = 0.02
@@ -107,7 +107,7 @@ def _draw(rng: np.random.Generator, shape: Shape, sd: float, size: tuple[int, ..
 
 def draw_linear_runs(
     rng: np.random.Generator,
-    effects: Effects,
+    effects: RandomEffects,
     *,
     seeds: int,
     layout: IntArray,
@@ -153,7 +153,7 @@ def draw_labels(rng: np.random.Generator, layout: IntArray) -> FloatArray:
 
 def draw_latent_runs(
     rng: np.random.Generator,
-    effects: Effects,
+    effects: RandomEffects,
     *,
     seeds: int,
     layout: IntArray,
@@ -188,7 +188,7 @@ def draw_latent_runs(
 
 def _as_runs(
     rng: np.random.Generator,
-    effects: Effects,
+    effects: RandomEffects,
     layout: IntArray,
     labels: FloatArray,
     predictions: FloatArray,

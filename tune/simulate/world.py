@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from hscl.config import Config
 from hscl.metrics import METRIC
-from tune.simulate.runs import Effects, draw_labels, video_layout
+from tune.simulate.runs import RandomEffects, draw_labels, video_layout
 from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
 from tune.states import Phase, TrialState
 from tune.stats.pseudo_values import pseudo_values
@@ -66,7 +66,7 @@ class World:
 
     key: int
     surface: Surface = hscl_surface
-    effects: Effects = field(default_factory=Effects)
+    effects: RandomEffects = field(default_factory=RandomEffects)
     videos: int = 31
     utterances: int = 686
     slow: float = 0.3

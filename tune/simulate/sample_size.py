@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tune.evidence.pair import Rules, compare_pair
 from tune.evidence.verdicts import judge
-from tune.simulate.runs import Effects, Share, draw_linear_runs, video_layout
+from tune.simulate.runs import Proportion, RandomEffects, draw_linear_runs, video_layout
 from tune.states import Verdict
 from tune.stats.power import (
     FEWEST_PAIRS,
@@ -23,11 +23,13 @@ from tune.stats.power import (
 __all__ = [
     "MOSI_SPREAD",
     "Detectable",
-    "Plan",
-    "PlanCell",
+    "SampleSize",
+    "SampleSizes",
+    "SeedsAndVideos",
+    "Simulation",
     "detectable_with",
-    "plan_seeds_and_videos",
-    "plan_words",
+    "sample_size_lines",
+    "sample_sizes",
     "spread_as_on_mosi",
 ]
 
@@ -38,6 +40,18 @@ _PER_VIDEO = 22  # utterances of a video, as in MOSI
 
 
 _ANY_SEEDS = 10**6
+
+
+class SeedsAndVideos(NamedTuple):
+    """A size of a study that is enough.
+
+    Attributes:
+        seeds: Confirm seeds.
+        videos: Test videos.
+    """
+
+    seeds: int
+    videos: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class Detectable:
 
     difference: float
     any_seeds: float
-    enough: tuple[int, int] | None
+    enough: SeedsAndVideos | None
 
 
 def spread_as_on_mosi(lengths: Sequence[int]) -> Spread:
@@ -89,8 +103,8 @@ def detectable_with(
     """
     spread, videos = spread_as_on_mosi(lengths), len(lengths)
     needed = {n: videos_that_decide(margin, spread, n, alpha) for n in (pairs, 2 * pairs)}
-    few = [(n, k) for n, k in needed.items() if k is not None]
-    enough = next((size for size in few if size[1] <= 10 * videos), few[-1] if few else None)
+    few = [SeedsAndVideos(n, k) for n, k in needed.items() if k is not None]
+    enough = next((size for size in few if size.videos <= 10 * videos), few[-1] if few else None)
     return Detectable(
         detectable_difference(spread, pairs, videos, alpha),
         detectable_difference(spread, _ANY_SEEDS, videos, alpha),
@@ -99,8 +113,8 @@ def detectable_with(
 
 
 @dataclass(frozen=True)
-class PlanCell:
-    """A study of so many seeds and videos.
+class SampleSize:
+    """What a study of so many seeds and videos can show.
 
     Attributes:
         seeds: Confirm seeds.
@@ -115,13 +129,13 @@ class PlanCell:
     videos: int
     power: float
     detectable: float
-    found: Share | None
-    claimed: Share | None
+    found: Proportion | None
+    claimed: Proportion | None
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What can be seen.
+class SampleSizes:
+    """What studies of several sizes can show.
 
     Attributes:
         gap: The true difference asked about.
@@ -135,7 +149,7 @@ class Plan:
     gap: float
     spread: Spread
     looks: int
-    cells: tuple[PlanCell, ...]
+    cells: tuple[SampleSize, ...]
     seeds_needed: dict[int, int | None]
     videos_needed: dict[int, int | None]
 
@@ -144,40 +158,56 @@ class Plan:
         return asdict(self)
 
 
-def plan_seeds_and_videos(
+@dataclass(frozen=True)
+class Simulation:
+    """How the computed shares are checked.
+
+    Attributes:
+        studies: Simulated studies a cell, judged by the very code of real ones.
+        rng: The source of all draws.
+    """
+
+    studies: int
+    rng: np.random.Generator
+
+
+def sample_sizes(
     gap: float,
     spread: Spread,
-    sizes: tuple[Sequence[int], Sequence[int]],
+    seeds: Sequence[int],
+    videos: Sequence[int],
     *,
     looks: int = 1,
-    studies: int = 0,
-    rng: np.random.Generator,
-) -> Plan:
+    simulation: Simulation | None = None,
+) -> SampleSizes:
     """Compute, and simulate if asked, what studies of several sizes can show.
 
     Args:
         gap: The true difference asked about, > 0.
         spread: What varies between seeds and videos.
-        sizes: Numbers of confirm seeds (each ≥ 5) and of test videos (each ≥ 8).
+        seeds: Numbers of confirm seeds, each ≥ 5.
+        videos: Numbers of test videos, each ≥ 8.
         looks: Declared looks.
-        studies: Simulated studies a cell, judged by the very code of real ones; 0 for none.
-        rng: The source of all draws.
+        simulation: None: nothing is simulated.
     """
     alpha = 0.05 / looks
-    seeds, videos = sizes
-    cells = [
-        PlanCell(
-            n,
-            k,
-            power_for_new_videos(gap, spread, n, k, alpha),
-            detectable_difference(spread, n, k, alpha),
-            _simulated(gap, spread, (n, k), looks, studies, rng),
-            _simulated(0.0, spread, (n, k), looks, studies, rng),
+    cells = []
+    for size in (SeedsAndVideos(n, k) for n in seeds for k in videos):
+        found = claimed = None
+        if simulation is not None:
+            found = _claims(gap, spread, size, looks, simulation)
+            claimed = _claims(0.0, spread, size, looks, simulation)
+        cells.append(
+            SampleSize(
+                size.seeds,
+                size.videos,
+                power_for_new_videos(gap, spread, size.seeds, size.videos, alpha),
+                detectable_difference(spread, size.seeds, size.videos, alpha),
+                found,
+                claimed,
+            )
         )
-        for n in seeds
-        for k in videos
-    ]
-    return Plan(
+    return SampleSizes(
         gap,
         spread,
         looks,
@@ -187,21 +217,15 @@ def plan_seeds_and_videos(
     )
 
 
-def _simulated(
-    gap: float,
-    spread: Spread,
-    size: tuple[int, int],
-    looks: int,
-    studies: int,
-    rng: np.random.Generator,
-) -> Share | None:
+def _claims(
+    gap: float, spread: Spread, size: SeedsAndVideos, looks: int, simulation: Simulation
+) -> Proportion:
     """Simulated studies that claim a difference."""
-    if not studies:
-        return None
-    layout, rules = video_layout(size[1], _PER_VIDEO * size[1]), Rules(gap or 1.0, looks)
+    layout = video_layout(size.videos, _PER_VIDEO * size.videos)
+    rules = Rules(gap or 1.0, looks)
     lengths = np.bincount(layout)
     evenness = lengths.sum() ** 2 / (lengths**2).sum() / lengths.size
-    effects = Effects(
+    effects = RandomEffects(
         seed=spread.seed**0.5,
         # The spread's video part holds what unequal lengths add to it.
         video=(spread.video * evenness) ** 0.5,
@@ -209,24 +233,26 @@ def _simulated(
         error=(spread.error * _PER_VIDEO) ** 0.5,
     )
     claims = 0
-    for _ in range(studies):
-        runs, _here = draw_linear_runs(rng, effects, seeds=size[0], layout=layout, gap=gap)
+    for _ in range(simulation.studies):
+        runs, _here = draw_linear_runs(
+            simulation.rng, effects, seeds=size.seeds, layout=layout, gap=gap
+        )
         pair = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
         claims += pair.verdict in {Verdict.BETTER, Verdict.WORSE}
-    return Share(claims, studies)
+    return Proportion(claims, simulation.studies)
 
 
-def plan_words(plan: Plan) -> list[str]:
+def sample_size_lines(sizes: SampleSizes) -> list[str]:
     """The answers in sentences."""
-    found = f"find a true difference of {plan.gap:g} for videos like these in 80 % of studies"
+    found = f"find a true difference of {sizes.gap:g} for videos like these in 80 % of studies"
     lines = []
-    for videos, seeds in plan.seeds_needed.items():
+    for videos, seeds in sizes.seeds_needed.items():
         if seeds is None:
             lines.append(f"With {videos} test videos no number of seeds does it.")
         else:
             least = " (the fewest that give a verdict)" if seeds == FEWEST_PAIRS else ""
             lines.append(f"With {videos} test videos about {seeds} seeds{least} {found}.")
-    for seeds, needed in plan.videos_needed.items():
+    for seeds, needed in sizes.videos_needed.items():
         if needed is None:
             lines.append(f"With {seeds} seeds no number of test videos does it.")
         else:

@@ -1,37 +1,37 @@
-"""Plans: what so many seeds and videos can show, computed and simulated alike."""
+"""What so many seeds and videos can show, computed and simulated alike."""
 
 import json
 
 import numpy as np
 import pytest
 
-from tune.simulate.planning import (
+from tune.simulate.runs import RandomEffects, draw_linear_runs, video_layout
+from tune.simulate.sample_size import (
     MOSI_SPREAD,
-    Plan,
+    SampleSizes,
+    Simulation,
     detectable_with,
-    plan_seeds_and_videos,
-    plan_words,
+    sample_size_lines,
+    sample_sizes,
     spread_as_on_mosi,
 )
-from tune.simulate.runs import Effects, draw_linear_runs, video_layout
 from tune.stats.power import Spread, power_for_new_videos
 
 
-def _plan(gap: float, seeds: list[int], videos: list[int], studies: int = 0) -> Plan:
-    return plan_seeds_and_videos(
-        gap, MOSI_SPREAD, (seeds, videos), studies=studies, rng=np.random.default_rng(0)
-    )
+def _sizes(gap: float, seeds: list[int], videos: list[int], studies: int = 0) -> SampleSizes:
+    simulation = Simulation(studies, np.random.default_rng(0)) if studies else None
+    return sample_sizes(gap, MOSI_SPREAD, seeds, videos, simulation=simulation)
 
 
 def test_every_size_has_its_computed_power() -> None:
-    plan = _plan(0.05, [6, 10], [31, 100])
-    assert [(cell.seeds, cell.videos) for cell in plan.cells] == [
+    sizes = _sizes(0.05, [6, 10], [31, 100])
+    assert [(cell.seeds, cell.videos) for cell in sizes.cells] == [
         (6, 31),
         (6, 100),
         (10, 31),
         (10, 100),
     ]
-    for cell in plan.cells:
+    for cell in sizes.cells:
         expected = power_for_new_videos(0.05, MOSI_SPREAD, cell.seeds, cell.videos)
         assert cell.power == expected
         assert power_for_new_videos(
@@ -41,7 +41,7 @@ def test_every_size_has_its_computed_power() -> None:
 
 
 def test_simulated_studies_find_what_was_computed_and_claim_little_else() -> None:
-    cell = _plan(0.06, [10], [31], studies=400).cells[0]
+    cell = _sizes(0.06, [10], [31], studies=400).cells[0]
     assert cell.found is not None
     assert cell.claimed is not None
     assert cell.found.value == pytest.approx(cell.power, abs=5 * cell.found.error + 0.02)
@@ -49,37 +49,33 @@ def test_simulated_studies_find_what_was_computed_and_claim_little_else() -> Non
 
 
 def test_mosis_test_set_cannot_show_two_hundredths_with_any_seeds() -> None:
-    plan = _plan(0.02, [10], [31])
-    assert plan.seeds_needed == {31: None}
-    words = " ".join(plan_words(plan))
+    sizes = _sizes(0.02, [10], [31])
+    assert sizes.seeds_needed == {31: None}
+    words = " ".join(sample_size_lines(sizes))
     assert "With 31 test videos no number of seeds does it." in words
     assert "With 10 seeds" in words
 
 
 def test_enough_of_one_is_named_as_the_fewest_of_the_other() -> None:
-    plan = _plan(0.2, [10], [31])
-    words = plan_words(plan)
+    sizes = _sizes(0.2, [10], [31])
+    words = sample_size_lines(sizes)
     assert "about 5 seeds (the fewest that give a verdict)" in words[0]
     assert "about 8 test videos (the fewest that say anything)" in words[1]
 
 
 def test_seeds_alone_may_hide_a_gap_from_any_number_of_videos() -> None:
-    plan = plan_seeds_and_videos(
-        0.02, Spread(0.2**2, 0.0, 0.01), ([6], [31]), rng=np.random.default_rng(0)
-    )
-    assert "With 6 seeds no number of test videos does it." in plan_words(plan)
+    sizes = sample_sizes(0.02, Spread(0.2**2, 0.0, 0.01), [6], [31])
+    assert "With 6 seeds no number of test videos does it." in sample_size_lines(sizes)
 
 
 def test_more_looks_need_more() -> None:
-    one = _plan(0.06, [10], [31]).cells[0]
-    two = plan_seeds_and_videos(
-        0.06, MOSI_SPREAD, ([10], [31]), looks=2, rng=np.random.default_rng(0)
-    ).cells[0]
+    one = _sizes(0.06, [10], [31]).cells[0]
+    two = sample_sizes(0.06, MOSI_SPREAD, [10], [31], looks=2).cells[0]
     assert two.power < one.power
 
 
-def test_a_plan_goes_into_json() -> None:
-    told = json.loads(json.dumps(_plan(0.05, [6], [31], studies=5).to_dict()))
+def test_it_goes_into_json() -> None:
+    told = json.loads(json.dumps(_sizes(0.05, [6], [31], studies=5).to_dict()))
     assert told["cells"][0]["found"]["studies"] == 5
 
 
@@ -87,7 +83,7 @@ def test_another_test_sets_spread_is_that_of_studies_simulated_on_it() -> None:
     lengths = [5] * 10 + [20] * 10 + [60] * 5
     layout = np.repeat(np.arange(25), lengths)
     expected = spread_as_on_mosi(lengths)
-    effects = Effects(
+    effects = RandomEffects(
         seed=expected.seed**0.5,
         video=(MOSI_SPREAD.video * MOSI_SPREAD.evenness) ** 0.5,
         utterance=0.0,
