@@ -15,6 +15,7 @@ from tune.states import Kind, Verdict
 from tune.study.sections import BudgetSection
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
+from tune.tables.fold import fold
 
 __all__ = [
     "Allocation",
@@ -74,7 +75,8 @@ def null_study_claim(key: int, sampler: str, scheduler: str, failures: float = 0
     """
     spec = _seeded(_spec(sampler, scheduler), key)
     world = World(key, flat_surface, RandomEffects(video=0.1, failure_rate=failures))
-    primary = compare_study(spec, run_study(spec, world)[1]).primary
+    tables = run_study(spec, world)[1]
+    primary = compare_study(fold(spec, tables), tables["predictions"]).primary
     if primary is None or primary.verdict is None:
         return None
     return primary.verdict in {Verdict.BETTER, Verdict.WORSE}
@@ -105,7 +107,7 @@ def parameters_called(
     sizes = {"sampler_trials": trials, "confirm_seeds": 0}
     spec = _seeded(_spec(sampler, scheduler, **sizes), key)
     world = World(key, surface, effects or RandomEffects())
-    found = analyse_variance(spec, run_study(spec, world)[1])
+    found = analyse_variance(fold(spec, run_study(spec, world)[1]))
     called = {share.name: share.matters for share in found.shares if share.matters is not None}
     return called or None
 
@@ -175,7 +177,7 @@ def regrets(key: int, seed_sd: float, allocation: Allocation, sampler: str = "ra
     }
     spec = _seeded(_spec(sampler, "asha", **sizes), key)
     run, tables = run_study(spec, world)
-    comparison = compare_study(spec, tables)
+    comparison = compare_study(run.history, tables["predictions"])
     exported = comparison.winner
     primary = comparison.primary
     if exported is None or (primary is not None and primary.verdict is Verdict.WORSE):

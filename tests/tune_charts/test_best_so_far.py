@@ -15,7 +15,8 @@ STUDY = Simulated(trials=10, until="screen")
 
 @pytest.fixture(scope="module")
 def progress() -> Progress:
-    return progress_of_screen(evidence_of(STUDY).curves, lower_wins=True)
+    evidence = evidence_of(STUDY)
+    return progress_of_screen(evidence.history, evidence.tables["reports"])
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_the_line_never_gets_worse_and_ends_at_the_best_report(
 ) -> None:
     line = next(trace for trace in chart.figure.data if trace.name == "best so far")
     assert list(line.y) == sorted(line.y, reverse=True)
-    values = [value for curve in evidence_of(STUDY).curves for value in curve.values]
+    values = [value for curve in evidence_of(STUDY).trials for value in curve.curve.values()]
     assert line.y[-1] == min(values)
     assert line.x[-1] == len(values)
 

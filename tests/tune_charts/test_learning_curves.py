@@ -17,8 +17,8 @@ STUDY = Simulated(failures=1, trials=10, race_seeds=3, keep=2, confirm_seeds=6)
 @pytest.fixture(scope="module")
 def chart() -> Chart:
     evidence = evidence_of(STUDY)
-    rungs = stopped_at(evidence.curves, rungs_of(evidence.spec))
-    return learning_curves(evidence.curves, evidence.labels, rungs, "mae")
+    rungs = stopped_at(evidence.trials, rungs_of(evidence.spec))
+    return learning_curves(evidence.trials, evidence.labels, rungs, "mae")
 
 
 def test_every_value_of_every_trial_is_drawn_in_its_phase_once(chart: Chart) -> None:
@@ -31,13 +31,16 @@ def test_every_value_of_every_trial_is_drawn_in_its_phase_once(chart: Chart) -> 
             if y is not None
         )
         expected = sorted(
-            value for c in evidence_of(STUDY).curves if c.phase is phase for value in c.best
+            value
+            for c in evidence_of(STUDY).trials
+            if c.phase is phase
+            for value in c.best.values()
         )
         assert drawn == expected
 
 
 def test_rungs_are_lines_with_the_number_that_each_stopped(chart: Chart) -> None:
-    curves = evidence_of(STUDY).curves
+    curves = evidence_of(STUDY).trials
     stopped = [c for c in curves if c.state is TrialState.PRUNED]
     assert [shape.x0 for shape in chart.figure.layout.shapes] == [1, 3]
     counts = [int(a.text) for a in chart.figure.layout.annotations if a.text.isdigit()]
@@ -51,14 +54,14 @@ def test_the_legend_names_each_group_once(chart: Chart) -> None:
 
 
 def test_failures_are_told_in_words_and_marked(chart: Chart) -> None:
-    failed = [c for c in evidence_of(STUDY).curves if c.state is TrialState.FAILED]
+    failed = [c for c in evidence_of(STUDY).trials if c.state is TrialState.FAILED]
     assert f"{len(failed)} failed" in chart.alternative
     marks = [t for t in chart.figure.data if t.name == "failed"]
     assert sum(len(trace.x) for trace in marks) == len(failed)
 
 
 def test_the_table_has_a_row_a_trial_up_to_a_limit(chart: Chart) -> None:
-    curves = evidence_of(STUDY).curves
+    curves = evidence_of(STUDY).trials
     assert len(chart.rows) == len(curves)
     many = learning_curves(curves * 20, evidence_of(STUDY).labels, {}, "mae")
     assert len(many.rows) == 201
@@ -66,7 +69,7 @@ def test_the_table_has_a_row_a_trial_up_to_a_limit(chart: Chart) -> None:
 
 
 def test_a_study_of_one_phase_has_one_panel() -> None:
-    curves = [c for c in evidence_of(STUDY).curves if c.phase is Phase.SCREEN]
+    curves = [c for c in evidence_of(STUDY).trials if c.phase is Phase.SCREEN]
     chart = learning_curves(curves, evidence_of(STUDY).labels, {}, "mae")
     assert {trace.xaxis for trace in chart.figure.data} == {"x"}
     assert not math.isnan(chart.figure.layout.height)
@@ -74,7 +77,7 @@ def test_a_study_of_one_phase_has_one_panel() -> None:
 
 @pytest.mark.parametrize(("metric", "side"), [("mae", 1), ("corr", -1)])
 def test_each_panel_has_the_noise_floor_from_its_best_end_on(metric: str, side: int) -> None:
-    curves = evidence_of(STUDY).curves
+    curves = evidence_of(STUDY).trials
     chart = learning_curves(curves, evidence_of(STUDY).labels, {}, metric, 0.0123)
     stripes = chart.figure.layout.shapes
     assert [(s.xref, s.yref) for s in stripes] == [
@@ -83,7 +86,7 @@ def test_each_panel_has_the_noise_floor_from_its_best_end_on(metric: str, side: 
         ("x3 domain", "y3"),
     ]
     for phase, stripe in zip(Phase, stripes, strict=True):
-        ends = [c.value for c in curves if c.phase is phase and math.isfinite(c.value)]
+        ends = [c.value for c in curves if c.phase is phase and c.value is not None]
         best = min(ends) if side == 1 else max(ends)
         assert sorted((stripe.y0, stripe.y1)) == sorted((best, best + side * 0.0123))
     assert "differ by 0.012 (sd)" in chart.alternative
@@ -91,7 +94,7 @@ def test_each_panel_has_the_noise_floor_from_its_best_end_on(metric: str, side: 
 
 
 def test_an_unknown_noise_floor_is_neither_drawn_nor_told() -> None:
-    chart = learning_curves(evidence_of(STUDY).curves, evidence_of(STUDY).labels, {}, "mae")
+    chart = learning_curves(evidence_of(STUDY).trials, evidence_of(STUDY).labels, {}, "mae")
     assert not chart.figure.layout.shapes
     assert "noise floor" not in chart.caption
     assert "(sd)" not in chart.alternative

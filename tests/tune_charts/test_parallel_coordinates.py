@@ -7,15 +7,15 @@ from tune.charts.axes import Axis, axis_of
 from tune.charts.figures import settings_of
 from tune.charts.parallel_coordinates import parallel_coordinates
 from tune.charts.theme import Chart
-from tune.evidence.curves import TrialCurve
 from tune.states import Phase, TrialState
+from tune.tables.records import TrialRecord
 
 STUDY = Simulated(trials=14, race_seeds=2, keep=2, confirm_seeds=5)
 
 
 @pytest.fixture(scope="module")
-def screen() -> list[TrialCurve]:
-    return [curve for curve in evidence_of(STUDY).curves if curve.phase is Phase.SCREEN]
+def screen() -> list[TrialRecord]:
+    return [curve for curve in evidence_of(STUDY).trials if curve.phase is Phase.SCREEN]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def axes() -> list[Axis]:
 
 
 @pytest.fixture(scope="module")
-def chart(screen: list[TrialCurve], axes: list[Axis]) -> Chart:
+def chart(screen: list[TrialRecord], axes: list[Axis]) -> Chart:
     evidence = evidence_of(STUDY)
     return parallel_coordinates(settings_of(evidence), axes, screen, evidence.labels, "mae")
 
@@ -50,7 +50,7 @@ def _lines(chart: Chart) -> list[list[float]]:
 
 
 def test_each_configuration_is_one_line_through_its_settings(
-    chart: Chart, screen: list[TrialCurve], axes: list[Axis]
+    chart: Chart, screen: list[TrialRecord], axes: list[Axis]
 ) -> None:
     settings = settings_of(evidence_of(STUDY))
     expected = sorted(
@@ -61,7 +61,7 @@ def test_each_configuration_is_one_line_through_its_settings(
 
 
 def test_the_best_complete_trial_ends_on_top_and_nothing_leaves_the_axis(
-    chart: Chart, screen: list[TrialCurve]
+    chart: Chart, screen: list[TrialRecord]
 ) -> None:
     ends = [line[-1] for line in _lines(chart)]
     assert max(ends) == 1.0
@@ -86,7 +86,7 @@ def test_the_table_lists_complete_trials_first_best_first(chart: Chart) -> None:
 
 
 def test_without_a_complete_trial_the_words_say_so(
-    screen: list[TrialCurve], axes: list[Axis]
+    screen: list[TrialRecord], axes: list[Axis]
 ) -> None:
     stopped = [curve for curve in screen if curve.state is TrialState.PRUNED]
     evidence = evidence_of(STUDY)
@@ -95,11 +95,11 @@ def test_without_a_complete_trial_the_words_say_so(
 
 
 def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(
-    screen: list[TrialCurve], axes: list[Axis]
+    screen: list[TrialRecord], axes: list[Axis]
 ) -> None:
     evidence = evidence_of(STUDY)
     told = (settings_of(evidence), axes, screen, evidence.labels, "mae")
-    ends = [curve.value for curve in screen if curve.state is TrialState.DONE]
+    ends = [c.best[c.epoch] for c in screen if c.state is TrialState.DONE]
     half = (max(ends) - min(ends)) / 2
     chart = parallel_coordinates(*told, half)
     (bar,) = [shape for shape in chart.figure.layout.shapes if shape.type == "rect"]

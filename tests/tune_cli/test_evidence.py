@@ -171,7 +171,7 @@ def test_a_folder_that_is_no_study_is_refused(
     (tmp_path / "empty").mkdir()
     assert _run("compare", tmp_path / name) == 2
     said = capsys.readouterr().err
-    assert "must be a study folder" in said
+    assert "must be the folder of a study" in said
     assert "Traceback" not in said
 
 

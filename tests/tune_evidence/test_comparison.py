@@ -17,6 +17,7 @@ from tune.simulate.world import World, flat_surface, run_study
 from tune.states import Verdict
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
+from tune.tables.fold import fold
 
 
 def _spec(kind: str, **confirm: Any) -> StudySpec:
@@ -41,10 +42,14 @@ def _spec(kind: str, **confirm: Any) -> StudySpec:
     return parse_spec(tree)
 
 
+def _compare(spec: StudySpec, tables: dict[str, pa.Table], **more: Any) -> StudyComparison:
+    return compare_study(fold(spec, tables), tables["predictions"], **more)
+
+
 @cache
 def _compared(kind: str = "random", keep: int = 1, world: int = 1) -> StudyComparison:
     spec = _spec(kind, keep=keep)
-    return compare_study(spec, run_study(spec, World(world))[1])
+    return _compare(spec, run_study(spec, World(world))[1])
 
 
 def test_a_search_has_one_primary_pair_and_the_others_corrected() -> None:
@@ -107,7 +112,7 @@ def test_configurations_have_their_scores_by_seed() -> None:
 def test_the_same_tables_give_the_same_answer() -> None:
     spec = _spec("random")
     _, tables = run_study(spec, World(1))
-    assert compare_study(spec, tables) == compare_study(spec, tables)
+    assert _compare(spec, tables) == _compare(spec, tables)
 
 
 def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
@@ -121,18 +126,18 @@ def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
             row["prediction"] = 1e9
     schema = tables["predictions"].schema
     other = running | {"predictions": pa.Table.from_pylist(poisoned, schema=schema)}
-    found = compare_study(spec, running)
+    found = _compare(spec, running)
     assert found.split == "valid"
     assert not found.closed
     assert found.primary is not None
     assert found.primary.verdict is None
-    assert compare_study(spec, other) == found
+    assert _compare(spec, other) == found
 
 
 def test_failures_are_counted_and_overrule_a_win() -> None:
     spec = _spec("random", seeds=8)
     run, tables = run_study(spec, World(3, effects=RandomEffects(video=0.0, seed=0.001)))
-    found = compare_study(spec, tables)
+    found = _compare(spec, tables)
     assert found.primary is not None
     assert found.primary.verdict is Verdict.BETTER
     lost = f"{found.winner}-{found.seeds[0]}"
@@ -141,7 +146,7 @@ def test_failures_are_counted_and_overrule_a_win() -> None:
         if row["trial_id"] == lost and row["state"] == "done":
             row["state"] = "failed"
     trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
-    after = compare_study(spec, tables | {"trials": trials})
+    after = _compare(spec, tables | {"trials": trials})
     assert after.primary is not None
     assert after.primary.verdict is Verdict.UNDECIDED
     assert after.primary.failures == (1, 0)
@@ -175,7 +180,7 @@ def test_without_any_predictions_there_are_configurations_but_no_values(
     )
     tables = dict(evidence.tables)
     tables["predictions"] = tables["predictions"].slice(0, 0)
-    found = compare_study(evidence.spec, tables)
+    found = _compare(evidence.spec, tables)
     pairs = [p for p in (found.primary, *found.others, *found.other_metrics) if p is not None]
     assert pairs
     assert {pair.seeds for pair in pairs} == {()}
@@ -188,7 +193,7 @@ def test_a_study_in_its_screen_compares_nothing_and_says_so() -> None:
     _, tables = run_study(spec, World(1))
     plan = tables["plan"]
     early = plan.filter(pc.less(plan["seq"], 3))
-    found = compare_study(spec, tables | {"plan": early}, problems=["a note"])
+    found = _compare(spec, tables | {"plan": early}, problems=["a note"])
     assert found.configs == ()
     assert found.primary is None
     assert found.others == ()
@@ -211,7 +216,7 @@ def test_studies_of_equal_configurations_seldom_claim_a_difference() -> None:
     for key in range(24):
         spec = _spec("random", seeds=5)
         world = World(key, flat_surface, RandomEffects(video=0.1))
-        found = compare_study(spec, run_study(spec, world)[1])
+        found = _compare(spec, run_study(spec, world)[1])
         assert found.primary is not None
         claims += found.primary.verdict in {Verdict.BETTER, Verdict.WORSE}
     # Nominal .05: more than five of 24 come by chance twice in a thousand times.

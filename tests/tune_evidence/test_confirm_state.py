@@ -12,6 +12,7 @@ from tune.simulate.world import World, run_study
 from tune.states import Phase
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
+from tune.tables.fold import fold
 
 Tables = dict[str, pa.Table]
 
@@ -46,7 +47,7 @@ def _seq(tables: Tables, kind: str, phase: str | None = None) -> int:
 
 def test_a_finished_study_speaks_on_test_about_winner_and_default() -> None:
     spec, tables = _study()
-    state = read_state(spec, tables)
+    state = read_state(fold(spec, tables))
     assert (state.phase, state.split, state.closed) == (Phase.CONFIRM, "test", True)
     assert state.withheld == ""
     assert len(state.seeds) == 5
@@ -59,7 +60,7 @@ def test_a_finished_study_speaks_on_test_about_winner_and_default() -> None:
 def test_one_missing_end_shuts_test_again() -> None:
     spec, tables = _study()
     last = max(tables["trials"]["seq"].to_pylist())
-    state = read_state(spec, _until(tables, last))
+    state = read_state(fold(spec, _until(tables, last)))
     assert (state.split, state.closed) == ("valid", False)
     assert "9 of 10 runs have ended" in state.withheld
     assert any("test stays shut" in note for note in state.notes)
@@ -67,7 +68,7 @@ def test_one_missing_end_shuts_test_again() -> None:
 
 def test_during_the_race_valid_is_shown_and_nothing_is_claimed() -> None:
     spec, tables = _study()
-    state = read_state(spec, _until(tables, _seq(tables, "winner")))
+    state = read_state(fold(spec, _until(tables, _seq(tables, "winner"))))
     assert (state.phase, state.split, state.winner) == (Phase.RACE, "valid", None)
     assert state.primary is None
     assert len(state.seeds) == 3
@@ -77,14 +78,14 @@ def test_during_the_race_valid_is_shown_and_nothing_is_claimed() -> None:
 
 def test_the_screen_has_nothing_to_compare() -> None:
     spec, tables = _study()
-    state = read_state(spec, _until(tables, _seq(tables, "phase_begun", "race")))
+    state = read_state(fold(spec, _until(tables, _seq(tables, "phase_begun", "race"))))
     assert (state.phase, state.members, state.seeds) == (None, (), ())
     assert any("one seed" in note for note in state.notes)
 
 
 def test_without_confirm_seeds_test_stays_closed_for_good() -> None:
     spec, tables = _study(seeds=0)
-    state = read_state(spec, tables)
+    state = read_state(fold(spec, tables))
     assert (state.phase, state.split) == (Phase.RACE, "valid")
     assert state.winner is not None
     assert state.primary == (state.winner, state.reference)
@@ -94,7 +95,7 @@ def test_without_confirm_seeds_test_stays_closed_for_good() -> None:
 
 def test_a_grid_compares_on_valid_and_may_claim() -> None:
     spec, tables = _study("grid")
-    state = read_state(spec, tables)
+    state = read_state(fold(spec, tables))
     assert (state.split, state.closed, state.primary) == ("valid", True, None)
     assert state.withheld == ""
     assert len(state.members) == 3
@@ -121,7 +122,7 @@ def test_a_look_that_was_not_declared_gives_no_verdict(
     declared: int, taken: int, silent: int
 ) -> None:
     spec, tables = _study(looks=declared)
-    state = read_state(spec, _with_look(tables, taken))
+    state = read_state(fold(spec, _with_look(tables, taken)))
     assert state.looks_taken == taken
     assert bool(state.withheld) == silent
     if silent:
@@ -151,8 +152,8 @@ def _with_open_look(tables: Tables, seeds: list[int], ended: int) -> Tables:
 @pytest.mark.parametrize("ended", [0, 3, 9])
 def test_while_a_further_look_runs_the_one_before_it_speaks(ended: int) -> None:
     spec, tables = _study(looks=2)
-    before = read_state(spec, tables)
-    state = read_state(spec, _with_open_look(tables, [71, 72, 73, 74, 75], ended))
+    before = read_state(fold(spec, tables))
+    state = read_state(fold(spec, _with_open_look(tables, [71, 72, 73, 74, 75], ended)))
     assert (state.split, state.closed, state.withheld) == ("test", True, "")
     assert (state.seeds, state.looks_taken) == (before.seeds, 1)
     told = f"Look 2 is open: {ended} of 10 runs have ended"
@@ -164,8 +165,8 @@ def test_while_a_further_look_runs_the_one_before_it_speaks(ended: int) -> None:
 
 def test_a_further_look_that_is_complete_adds_its_seeds() -> None:
     spec, tables = _study(looks=2)
-    state = read_state(spec, _with_open_look(tables, [71, 72], 4))
-    assert state.seeds == (*read_state(spec, tables).seeds, 71, 72)
+    state = read_state(fold(spec, _with_open_look(tables, [71, 72], 4)))
+    assert state.seeds == (*read_state(fold(spec, tables)).seeds, 71, 72)
     assert (state.closed, state.looks_taken) == (True, 2)
     assert not any("is open" in note for note in state.notes)
 
@@ -175,7 +176,7 @@ def test_an_earlier_opening_of_the_test_set_is_told() -> None:
     rows = tables["plan"].to_pylist()
     opened = rows[0] | {"seq": -1, "kind": "test_opened", "note": "by study first"}
     plan = pa.Table.from_pylist([*rows, opened], schema=tables["plan"].schema)
-    notes = read_state(spec, tables | {"plan": plan}).notes
+    notes = read_state(fold(spec, tables | {"plan": plan})).notes
     assert "This test set was opened before: by study first." in notes
 
 
@@ -186,6 +187,6 @@ def test_the_planners_words_make_no_claim() -> None:
         if row["kind"] == "winner":
             row["note"] = "0.7812; the default did better: 0.7701"
     plan = pa.Table.from_pylist(rows, schema=tables["plan"].schema)
-    text = " ".join(read_state(spec, tables | {"plan": plan}).notes)
+    text = " ".join(read_state(fold(spec, tables | {"plan": plan})).notes)
     assert "better" not in text
     assert "the default was ahead: 0.7701" in text

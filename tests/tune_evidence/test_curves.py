@@ -5,15 +5,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import small_study
 
 from tune.evidence.curves import (
-    collapsed_trials,
     labels_of,
     progress_of_screen,
     stopped_at,
-    trial_curves,
 )
 from tune.states import Phase, TrialState
+from tune.tables.fold import fold
+from tune.tables.history import History
 from tune.tables.schemas import to_arrow
 
 
@@ -62,39 +63,57 @@ def reports() -> pa.Table:
     return _arrow("reports", rows)
 
 
+def _folded(trials: pa.Table, reports: pa.Table, metric: str = "mae") -> History:
+    none = {name: _arrow(name, []) for name in ("configs", "plan")}
+    spec = small_study.study(f'[study]\nmetric = "{metric}"')
+    return fold(spec, none | {"trials": trials, "reports": reports})
+
+
+def _labelled(configs: list[dict[str, Any]], plan: list[dict[str, Any]]) -> History:
+    rows = {"configs": configs, "trials": [], "reports": [], "plan": plan}
+    return fold(small_study.study(), {name: _arrow(name, mine) for name, mine in rows.items()})
+
+
 def test_curves_are_ordered_by_epoch_and_keep_the_best_value(
     trials: pa.Table, reports: pa.Table
 ) -> None:
-    curves = {c.trial_id: c for c in trial_curves(trials, reports, "mae", lower_wins=True)}
+    curves = _folded(trials, reports).trials
     assert list(curves) == ["aa-1", "bb-1", "cc-1", "aa-7"]
-    assert curves["aa-1"].epochs == (1, 2, 3)
-    assert math.isnan(curves["aa-1"].values[1])
-    assert curves["aa-1"].best == (1.0, 1.0, 0.8)
+    assert list(curves["aa-1"].curve) == [1, 2, 3]
+    assert math.isnan(curves["aa-1"].curve[2])
+    assert list(curves["aa-1"].best.values()) == [1.0, 1.0, 0.8]
     assert curves["aa-1"].seconds == 6.0
-    assert curves["bb-1"].best == (0.95, 0.9)
+    assert list(curves["bb-1"].best.values()) == [0.95, 0.9]
     assert curves["cc-1"].error == "NaN"
     assert curves["aa-7"].phase is Phase.CONFIRM
-    assert math.isnan(curves["aa-7"].value)
+    assert curves["aa-7"].value is None
 
 
 def test_where_higher_wins_the_best_is_the_highest(trials: pa.Table, reports: pa.Table) -> None:
     renamed = reports.set_column(
         reports.column_names.index("valid_corr"), "valid_corr", reports["valid_mae"]
     )
-    curves = trial_curves(trials, renamed, "corr", lower_wins=False)
-    assert curves[0].best == (1.0, 1.0, 1.0)
+    history = _folded(trials, renamed, "corr")
+    assert list(history.trials["aa-1"].best.values()) == [1.0, 1.0, 1.0]
+    assert progress_of_screen(history, renamed).best == (1.0,) * 6
 
 
 def test_no_reports_give_curves_without_epochs(trials: pa.Table) -> None:
-    curves = trial_curves(trials, _arrow("reports", []), "mae", lower_wins=True)
-    assert all(curve.epochs == () and curve.seconds == 0.0 for curve in curves)
+    none = _arrow("reports", [])
+    history = _folded(trials, none)
+    assert all(not one.curve and one.seconds == 0.0 for one in history.trials.values())
+    assert progress_of_screen(history, none).epochs == ()
+
+
+def test_a_trial_is_collapsed_when_its_last_epoch_is(trials: pa.Table, reports: pa.Table) -> None:
+    history = _folded(trials, reports)
+    assert [one.trial_id for one in history.trials.values() if one.collapsed] == ["cc-1"]
 
 
 def test_progress_counts_epochs_over_trials_in_the_order_of_their_reports(
     trials: pa.Table, reports: pa.Table
 ) -> None:
-    curves = trial_curves(trials, reports, "mae", lower_wins=True)
-    progress = progress_of_screen(curves, lower_wins=True)
+    progress = progress_of_screen(_folded(trials, reports), reports)
     assert progress.epochs == (1, 2, 3, 4, 5, 6)
     assert progress.best == (1.0, 1.0, 0.8, 0.8, 0.8, 0.7)
     assert progress.holder == ("aa", "aa", "aa", "aa", "aa", "cc")
@@ -104,12 +123,8 @@ def test_progress_counts_epochs_over_trials_in_the_order_of_their_reports(
 
 
 def test_rungs_count_the_trials_that_ended_at_them(trials: pa.Table, reports: pa.Table) -> None:
-    curves = trial_curves(trials, reports, "mae", lower_wins=True)
-    assert stopped_at(curves, (1, 2, 4)) == {1: 0, 2: 1, 4: 0}
-
-
-def test_a_trial_is_collapsed_when_its_last_epoch_is(reports: pa.Table) -> None:
-    assert collapsed_trials(reports) == {"cc-1": 1}
+    history = _folded(trials, reports)
+    assert stopped_at(history.trials.values(), (1, 2, 4)) == {1: 0, 2: 1, 4: 0}
 
 
 def _config(number: int, config_id: str, origin: str, name: str | None) -> dict[str, Any]:
@@ -129,7 +144,7 @@ def test_labels_name_the_winner_the_default_and_points_of_a_grid() -> None:
         {"seq": 1, "kind": "finalists", "config_id": "s2"},
         {"seq": 2, "kind": "winner", "config_id": "w4"},
     ]
-    labels = labels_of(_arrow("configs", configs), _arrow("plan", plan))
+    labels = labels_of(_labelled(configs, plan))
     assert {key: (label.text, label.role) for key, label in labels.items()} == {
         "d0": ("default", "default"),
         "k1": ("paper <i>", "known"),
@@ -145,5 +160,5 @@ def test_two_configurations_of_one_name_are_told_apart() -> None:
         _config(0, "aaaa1", "default", "x"),
         *(_config(n, f"{n}bbbb", "known", "x") for n in (1, 2)),
     ]
-    labels = labels_of(_arrow("configs", configs), _arrow("plan", []))
+    labels = labels_of(_labelled(configs, []))
     assert [label.text for label in labels.values()] == ["default", "x [1bbb]", "x [2bbb]"]

@@ -7,7 +7,7 @@ import pytest
 from study_factory import PARTS, Simulated, evidence_of, write_study
 
 from hscl.errors import InputError
-from tune.evidence.gather import Evidence, gather, without_winner
+from tune.evidence.gather import Evidence, gather
 from tune.report.headline import headline_of, lead_of, verdict_of
 from tune.report.limits import limits_of
 from tune.states import Verdict
@@ -91,7 +91,7 @@ def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int
     what = Simulated(trials=3, failures=2, keep=2, confirm_seeds=confirm_seeds)
     evidence = evidence_of(what)
     assert evidence.finished
-    why = without_winner(evidence.tables["plan"])
+    why = evidence.history.without_winner
     assert why is not None
     assert why.startswith("no configuration other than the default completed")
     assert headline_of(evidence) == f"The study is over without a winner: {why}."
@@ -101,7 +101,7 @@ def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int
 def test_a_winner_or_none_yet_is_no_end_without_one() -> None:
     for until in ("race", "end"):
         evidence = evidence_of(Simulated(until=until, trials=8, race_seeds=2, keep=2))
-        assert without_winner(evidence.tables["plan"]) is None
+        assert evidence.history.without_winner is None
 
 
 def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_lost_row_of_the_default_means_no_comparison_but_the_rest(study: Path)
     evidence = _gather(study)
     assert evidence.comparison is None
     assert "row of the default is lost" in evidence.why_not
-    assert len(evidence.curves) == len(TableStore(study).read("trials")) // 2
+    assert len(evidence.trials) == len(TableStore(study).read("trials")) // 2
     assert any(label.text.startswith("lost ") for label in evidence.labels.values())
 
 
@@ -145,11 +145,11 @@ def test_a_lost_row_of_another_configuration_keeps_the_comparison(study: Path) -
 
 @pytest.mark.parametrize("table", ["reports", "trials"])
 def test_other_losses_shorten_the_curves_only(study: Path, table: str) -> None:
-    whole = sum(len(curve.epochs) for curve in _gather(study).curves)
+    whole = sum(len(curve.curve) for curve in _gather(study).trials)
     _cut(_parts(study, table, 10)[4])
     evidence = _gather(study)
     assert [damage.table for damage in evidence.damages] == [table]
-    assert 0 < sum(len(curve.epochs) for curve in evidence.curves) <= whole
+    assert 0 < sum(len(curve.curve) for curve in evidence.trials) <= whole
     assert evidence.comparison is not None
 
 
@@ -214,5 +214,5 @@ def test_a_metric_that_is_missing_everywhere_leaves_the_rest(study: Path) -> Non
     shutil.rmtree(study / "tables/reports")
     TableStore(study).append("reports", [row | {"valid_mae": None} for row in rows])
     evidence = _gather(study)
-    assert all(value != value for curve in evidence.curves for value in curve.values)  # noqa: PLR0124 - NaN
+    assert all(value != value for curve in evidence.trials for value in curve.curve.values())  # noqa: PLR0124 - NaN
     assert evidence.comparison is not None

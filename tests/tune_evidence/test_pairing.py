@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from small_study import study
 
 from tune.evidence.pairing import pair_runs
 from tune.states import TrialState
-from tune.tables.records import last_events
+from tune.tables.fold import fold
+from tune.tables.records import TrialRecord
 from tune.tables.schemas import to_arrow
 
 ITEMS = [("v1", "0"), ("v1", "1"), ("v2", "0"), ("v3", "7")]
@@ -55,9 +57,14 @@ def _study() -> tuple[pa.Table, pa.Table]:
     return to_arrow("trials", events), to_arrow("predictions", rows)
 
 
+def _folded(trials: pa.Table) -> dict[str, TrialRecord]:
+    none = {name: to_arrow(name, []) for name in ("configs", "reports", "plan")}
+    return fold(study(), none | {"trials": trials}).trials
+
+
 def test_every_prediction_stands_where_its_names_say() -> None:
     trials, predictions = _study()
-    runs = pair_runs(last_events(trials), predictions, ["bb", "aa"], [5, 3, 4], "test")
+    runs = pair_runs(_folded(trials), predictions, ["bb", "aa"], [5, 3, 4], "test")
     assert runs.predictions.shape == (2, 3, 4)
     assert runs.utterances == ("v1/0", "v1/1", "v2/0", "v3/7")
     for c, config in enumerate(["bb", "aa"]):
@@ -75,9 +82,9 @@ def test_the_order_of_rows_does_not_matter() -> None:
     trials, predictions = _study()
     shuffle = np.random.default_rng(0).permutation(predictions.num_rows)
     back = pa.array(range(trials.num_rows - 1, -1, -1))
-    one = pair_runs(last_events(trials), predictions, ["aa", "bb"], [3, 4, 5], "test")
+    one = pair_runs(_folded(trials), predictions, ["aa", "bb"], [3, 4, 5], "test")
     other = pair_runs(
-        last_events(trials.take(back)),
+        _folded(trials.take(back)),
         predictions.take(pa.array(shuffle)),
         ["aa", "bb"],
         [3, 4, 5],
@@ -90,7 +97,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def test_splits_stay_apart() -> None:
     trials, predictions = _study()
-    runs = pair_runs(last_events(trials), predictions, ["aa"], [3], "valid")
+    runs = pair_runs(_folded(trials), predictions, ["aa"], [3], "valid")
     assert (runs.predictions == -1.0).all()
 
 
@@ -101,7 +108,7 @@ def test_failed_running_and_unknown_trials_have_no_predictions_but_a_state() -> 
         _event(91, "aa", 4, "started"),
     ]
     trials = pa.concat_tables([trials, to_arrow("trials", more)])
-    outcomes = last_events(trials)
+    outcomes = _folded(trials)
     runs = pair_runs(outcomes, predictions, ["aa", "bb"], [3, 4, 5, 6], "test")
     assert runs.states[0] == (TrialState.FAILED, TrialState.STARTED, TrialState.DONE, None)
     assert list(runs.finished("aa")) == [False, False, True, False]
@@ -118,9 +125,7 @@ def test_a_run_that_lacks_predictions_is_left_out_and_named() -> None:
             for row in predictions.to_pylist()
         ]
     )
-    runs = pair_runs(
-        last_events(trials), predictions.filter(keep), ["aa", "bb"], [3, 4, 5], "test"
-    )
+    runs = pair_runs(_folded(trials), predictions.filter(keep), ["aa", "bb"], [3, 4, 5], "test")
     assert list(runs.finished("aa")) == [True, False, True]
     assert list(runs.finished("bb")) == [True, True, False]
     assert runs.failures("aa") == 0
@@ -138,7 +143,7 @@ def test_without_video_names_each_utterance_is_its_own_and_that_is_said() -> Non
         "utterance",
         pa.array([f"{r['video']}{r['utterance']}" for r in predictions.to_pylist()]),
     )
-    runs = pair_runs(last_events(trials), numbered, ["aa"], [3, 4], "test")
+    runs = pair_runs(_folded(trials), numbered, ["aa"], [3, 4], "test")
     assert not runs.videos_named
     assert runs.video_count == 4
 
@@ -148,7 +153,7 @@ def test_nothing_in_the_tables_gives_an_empty_matrix() -> None:
     runs = pair_runs({}, predictions.slice(0, 0), ["aa", "bb"], [3], "test")
     assert runs.predictions.shape == (2, 1, 0)
     assert runs.video_count == 0
-    lost = pair_runs(last_events(trials), predictions.slice(0, 0), ["aa"], [3], "test")
+    lost = pair_runs(_folded(trials), predictions.slice(0, 0), ["aa"], [3], "test")
     assert lost.problems == ("1 finished runs have no test predictions",)
 
 
@@ -157,6 +162,6 @@ def test_tables_in_several_chunks_read_alike(chunks: int) -> None:
     trials, predictions = _study()
     step = -(-predictions.num_rows // chunks)
     parts = [predictions.slice(i, step) for i in range(0, predictions.num_rows, step)]
-    runs = pair_runs(last_events(trials), pa.concat_tables(parts), ["aa", "bb"], [3, 4, 5], "test")
-    whole = pair_runs(last_events(trials), predictions, ["aa", "bb"], [3, 4, 5], "test")
+    runs = pair_runs(_folded(trials), pa.concat_tables(parts), ["aa", "bb"], [3, 4, 5], "test")
+    whole = pair_runs(_folded(trials), predictions, ["aa", "bb"], [3, 4, 5], "test")
     assert np.array_equal(runs.predictions, whole.predictions)

@@ -16,7 +16,7 @@ from tune.simulate.world import World, run_study
 from tune.states import Phase, TrialState
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec, parse_spec
-from tune.tables.records import last_events
+from tune.tables.fold import fold
 
 Tables = dict[str, pa.Table]
 
@@ -53,15 +53,15 @@ def _study(
 
 
 def _report(*arguments: str) -> VarianceReport:
-    return analyse_variance(*_study(*arguments))
+    return analyse_variance(fold(*_study(*arguments)))
 
 
 def test_the_seeds_spread_is_pooled_within_configurations() -> None:
     spec, tables = _study()
-    found = analyse_variance(spec, tables).seed
+    found = analyse_variance(fold(spec, tables)).seed
     groups: dict[str, list[float]] = {}
     reports = tables["reports"].to_pylist()
-    for trial, outcome in last_events(tables["trials"]).items():
+    for trial, outcome in fold(spec, tables).trials.items():
         if outcome.phase != "screen" and outcome.state is TrialState.DONE:
             best = min(r["valid_mae"] for r in reports if r["trial_id"] == trial)
             groups.setdefault(outcome.config_id, []).append(best)
@@ -132,19 +132,19 @@ def test_a_list_has_the_seeds_spread_only() -> None:
 def test_a_study_that_has_just_begun_says_that_nothing_is_known() -> None:
     spec, tables = _study()
     empty = tables | {name: tables[name].slice(0, 3) for name in ("trials", "reports")}
-    found = analyse_variance(spec, empty)
+    found = analyse_variance(fold(spec, empty))
     assert found.seed is None
     assert found.shares == ()
     assert "Fewer than 10" in found.notes[0]
     none = tables | {name: tables[name].slice(0, 0) for name in ("trials", "reports")}
-    assert analyse_variance(spec, none).shares == ()
+    assert analyse_variance(fold(spec, none)).shares == ()
 
 
 def test_the_same_tables_give_the_same_answer_and_it_goes_into_json() -> None:
     spec, tables = _study()
-    found = analyse_variance(spec, tables)
-    assert found == analyse_variance(spec, tables)
-    other = analyse_variance(spec, tables, np.random.default_rng(1))
+    found = analyse_variance(fold(spec, tables))
+    assert found == analyse_variance(fold(spec, tables))
+    other = analyse_variance(fold(spec, tables), np.random.default_rng(1))
     assert found.shares != other.shares
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["metric"] == "mae"
 
@@ -156,7 +156,7 @@ def test_failed_trials_and_unknown_points_are_left_out() -> None:
         if row["state"] == "done":
             row["state"] = "failed"
     trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
-    found = analyse_variance(spec, tables | {"trials": trials})
+    found = analyse_variance(fold(spec, tables | {"trials": trials}))
     assert found.complete == 30
 
 
@@ -166,10 +166,10 @@ def _with(table: pa.Table, changed: Callable[[dict[str, Any]], dict[str, Any]]) 
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-def _screened(tables: Tables, state: TrialState) -> list[str]:
+def _screened(spec: StudySpec, tables: Tables, state: TrialState) -> list[str]:
     return [
         trial
-        for trial, outcome in last_events(tables["trials"]).items()
+        for trial, outcome in fold(spec, tables).trials.items()
         if outcome.phase is Phase.SCREEN and outcome.state is state
     ]
 
@@ -178,7 +178,7 @@ def _screened(tables: Tables, state: TrialState) -> list[str]:
 def test_a_search_whose_runs_all_end_with_the_same_value_says_so(value: float) -> None:
     spec, tables = _study("random", "none", "acc2_has0")
     level = _with(tables["reports"], lambda row: {"valid_acc2_has0": value})
-    found = analyse_variance(spec, tables | {"reports": level})
+    found = analyse_variance(fold(spec, tables | {"reports": level}))
     assert found.notes == ("Every run ended with the same value.",)
     assert (found.shares, found.responses) == ((), ())
     assert (found.complete, found.stopped) == (40, 0)
@@ -186,24 +186,24 @@ def test_a_search_whose_runs_all_end_with_the_same_value_says_so(value: float) -
 
 def test_one_complete_trial_says_nothing_of_where_stopped_ones_would_have_ended() -> None:
     spec, tables = _study("random", "asha")
-    failed = set(_screened(tables, TrialState.DONE)[1:])
+    failed = set(_screened(spec, tables, TrialState.DONE)[1:])
     trials = _with(
         tables["trials"],
         lambda row: (
             {"state": "failed"} if row["trial_id"] in failed and row["state"] == "done" else {}
         ),
     )
-    found = analyse_variance(spec, tables | {"trials": trials})
+    found = analyse_variance(fold(spec, tables | {"trials": trials}))
     assert found.complete == 1
-    assert found.stopped == len(_screened(tables, TrialState.PRUNED)) > 10
+    assert found.stopped == len(_screened(spec, tables, TrialState.PRUNED)) > 10
     assert found.responses == ()
     assert f"Of {1 + found.stopped} screened trials 1 ran to the end" in found.notes[0]
 
 
 def test_stopped_trials_without_bounds_are_left_out_and_told() -> None:
     spec, tables = _study("tpe", "asha")
-    complete = _screened(tables, TrialState.DONE)
-    epochs = dict.fromkeys(_screened(tables, TrialState.PRUNED), 0)
+    complete = _screened(spec, tables, TrialState.DONE)
+    epochs = dict.fromkeys(_screened(spec, tables, TrialState.PRUNED), 0)
     for row in tables["reports"].to_pylist():
         if row["trial_id"] in epochs:
             epochs[row["trial_id"]] = max(epochs[row["trial_id"]], row["epoch"])
@@ -214,7 +214,7 @@ def test_stopped_trials_without_bounds_are_left_out_and_told() -> None:
             {"valid_mae": None} if row["trial_id"] in complete and row["epoch"] == 1 else {}
         ),
     )
-    found = analyse_variance(spec, tables | {"reports": late})
+    found = analyse_variance(fold(spec, tables | {"reports": late}))
     assert (found.complete, found.stopped) == (len(complete), len(epochs))
     assert all(len(one.observed) == found.complete for one in found.responses)
     assert found.responses
@@ -229,7 +229,7 @@ def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> Non
     point["loss"]["alpha"] = 0.1
     rows = [row | {"config": json.dumps(point)} for row in tables["configs"].to_pylist()]
     configs = pa.Table.from_pylist(rows, schema=tables["configs"].schema)
-    found = analyse_variance(parse_spec(tree), tables | {"configs": configs})
+    found = analyse_variance(fold(parse_spec(tree), tables | {"configs": configs}))
     assert found.complete == 40
     assert found.notes == (
         "No parameter of the space can take a second value: nothing can be compared.",

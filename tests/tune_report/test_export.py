@@ -18,6 +18,7 @@ from tune.evidence.pair import PairComparison
 from tune.report.export import FORMATS, Export, choose, render
 from tune.report.rows import Compared
 from tune.states import Verdict
+from tune.tables.fold import fold
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 
@@ -43,7 +44,7 @@ def _study(case: str) -> tuple[Evidence, Compared]:
 
 def _export(case: str, wanted: str | None = None) -> Export:
     evidence, compared = _study(case)
-    return choose(evidence.spec, evidence.tables, compared, wanted)
+    return choose(evidence.history, evidence.tables, compared, wanted)
 
 
 def _primary(case: str) -> PairComparison:
@@ -84,9 +85,10 @@ def test_a_winner_that_fails_more_often_gives_the_default() -> None:
 
     table = evidence.tables["trials"].from_pylist(trials, schema=evidence.tables["trials"].schema)
     tables = {**evidence.tables, "trials": table}
-    comparison = compare_study(evidence.spec, tables)
+    history = fold(evidence.spec, tables)
+    comparison = compare_study(history, tables["predictions"])
     again = Compared(compared.where, compared.data_digest, comparison, 1)
-    export = choose(evidence.spec, tables, again)
+    export = choose(history, tables, again)
     assert export.evidence["exported"] == "default"
     assert "1 of its runs failed against 0" in export.lines[0]
     assert export.evidence["failures"] == 1
@@ -185,8 +187,8 @@ def test_a_configuration_whose_settings_are_lost_is_refused_and_no_other_is(
     compared = Compared(str(folder), None, evidence.comparison, 0)
     for wanted in (None, winner):
         with pytest.raises(InputError, match=f"{winner} must have its settings .* are lost"):
-            choose(evidence.spec, evidence.tables, compared, wanted)
-    default = choose(evidence.spec, evidence.tables, compared, "0")
+            choose(evidence.history, evidence.tables, compared, wanted)
+    default = choose(evidence.history, evidence.tables, compared, "0")
     assert default.config == _export("better", "0").config
 
 

@@ -21,6 +21,7 @@ from tune.report.rows import (
 )
 from tune.simulate.world import World, run_study
 from tune.study.toml import parse_spec
+from tune.tables.fold import fold
 
 
 @cache
@@ -35,7 +36,9 @@ def _compared() -> Compared:
             "confirm": {"seeds": 6, "keep": 2},
         }
     )
-    return Compared("runs/a", "ab" * 32, compare_study(spec, run_study(spec, World(2))[1]), 3)
+    tables = run_study(spec, World(2))[1]
+    comparison = compare_study(fold(spec, tables), tables["predictions"])
+    return Compared("runs/a", "ab" * 32, comparison, 3)
 
 
 def test_a_row_holds_a_pair_on_a_metric_with_all_its_numbers() -> None:

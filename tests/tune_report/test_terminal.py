@@ -13,6 +13,7 @@ from tune.report.terminal import render_sample_sizes, render_studies, render_stu
 from tune.simulate.sample_size import MOSI_SPREAD, Simulation, sample_sizes
 from tune.simulate.world import World, run_study
 from tune.study.toml import parse_spec
+from tune.tables.fold import fold
 
 
 @cache
@@ -35,7 +36,9 @@ def _compared(kind: str = "random", known: int = 2) -> Compared:
             "confirm": {"seeds": 6, "keep": 2},
         }
     spec = parse_spec(tree)
-    return Compared("runs/a", "ab" * 32, compare_study(spec, run_study(spec, World(2))[1]), 3)
+    tables = run_study(spec, World(2))[1]
+    comparison = compare_study(fold(spec, tables), tables["predictions"])
+    return Compared("runs/a", "ab" * 32, comparison, 3)
 
 
 def _shown(compared: Compared) -> str:

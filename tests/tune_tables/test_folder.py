@@ -57,7 +57,7 @@ def test_a_driver_killed_while_it_froze_the_study_leaves_a_folder_to_begin_in(
 @pytest.mark.parametrize("text", ["not toml = =", "\xff"])
 def test_a_damaged_study_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "study.toml").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"study\.toml must be a study file"):
+    with pytest.raises(InputError, match=r"study\.toml must be a readable study file"):
         frozen_spec(open_folder(tmp_path))
 
 

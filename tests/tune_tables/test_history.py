@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
 
+from tune.planner.phases import Done, next_step
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.tables.history import History
@@ -82,9 +83,25 @@ def test_an_unfinished_trial_is_open_until_its_end_and_keeps_its_attempt() -> No
     assert not history.open
     assert history.open_in(Phase.SCREEN) == 0
     assert history.trials["a-1"].error == "boom"
-    # Nothing that comes late changes an end.
-    history.apply_event(EVENT | {"seq": 3, "state": "done"})
+
+
+def test_a_trials_last_event_is_its_state() -> None:
+    history = History(study())
+    for seq, state in enumerate(("started", "done", "failed")):
+        history.apply_event(EVENT | {"seq": seq, "state": state})
     assert history.trials["a-1"].state is TrialState.FAILED
+    assert not history.open
+    # A start after an end: a person had the study go on.
+    history.apply_event(EVENT | {"seq": 3, "state": "started", "attempt": 2})
+    assert list(history.open) == ["a-1"]
+    assert history.open_in(Phase.SCREEN) == 1
+
+
+def test_reports_of_a_trial_that_no_event_tells_of_say_nothing() -> None:
+    history = History(study())
+    row = {"seq": 1, "trial_id": "a-1", "epoch": 1, "valid_mae": 0.5, "seconds": 2.0}
+    assert not history.apply_report(row)
+    assert (history.trials, history.epochs, history.seconds) == ({}, 0, 0.0)
 
 
 def test_columns_of_inactive_parameters_are_no_parameters() -> None:
@@ -122,3 +139,43 @@ def test_plan_rows_are_found_by_kind_and_phase() -> None:
     assert len(history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE)) == 1
     assert history.plan_rows(Kind.GAVE_UP) == []
     assert history.earlier_seeds == ()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "text"),
+    [
+        ("random", ""),
+        ("random", "race.seeds = 0"),
+        ("random", "confirm.seeds = 0"),
+        ("random", "confirm.looks = 2"),
+        ("random", "sampler.trials = 1\nrace.keep = 1"),
+        ("list", '[[known]]\nname = "flat"\n"loss.high" = false'),
+    ],
+)
+def test_a_study_has_ended_exactly_when_the_planner_has_nothing_more(
+    sampler: str, text: str
+) -> None:
+    for failing in (0.0, 0.3, 1.0):
+        run = SimulatedRun(study(text, sampler=sampler), noisy(failing=failing), slots=2)
+        while True:
+            step, ending = next_step(run.spec, run.history, frozenset()), run.history.ending
+            assert isinstance(step, Done) == (ending is not None)
+            if isinstance(step, Done) and ending is not None:
+                assert (step.note, step.gave_up) == (ending.note, ending.gave_up)
+            if run.done is not None:
+                break
+            run.run(most_reports=1)
+
+
+def test_who_is_confirmed_is_the_default_and_the_finalists() -> None:
+    history = simulate(study("confirm.keep = 2"), noisy()).history
+    default = history.default
+    assert default is not None
+    assert history.confirmed == tuple(history.finalists(Phase.CONFIRM))
+    assert history.confirmed[:2] == (default.config_id, history.winner)
+    assert history.primary == (history.winner, default.config_id)
+    assert len(history.looks) == 1
+    assert all(
+        history.has_ended(one, seed) for one in history.confirmed for seed in history.looks[0]
+    )
+    assert history.without_winner is None

@@ -7,11 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_study import study as small
 from study_factory import Simulated, write_study
 
 from tune.evidence.gather import gather
 from tune.states import TrialState
-from tune.tables.records import last_events
+from tune.study.spec import StudySpec
+from tune.tables.folder import read_study_file
 from tune.tables.salvage import LOST, salvage
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import open_folder
@@ -28,6 +30,10 @@ def study(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "study"))
 
 
+def _spec(study: Path) -> StudySpec:
+    return read_study_file(open_folder(study)).spec
+
+
 def _more_reports(study: Path, trial_id: str) -> Path:
     """A second file of reports, of another trial."""
     rows = TableStore(study).read("reports").slice(0, 3).to_pylist()
@@ -36,7 +42,7 @@ def _more_reports(study: Path, trial_id: str) -> Path:
 
 
 def test_a_sound_study_reads_as_the_table_store_reads_it(study: Path) -> None:
-    saved = salvage(open_folder(study), "mae")
+    saved = salvage(open_folder(study), _spec(study))
     assert saved.damages == ()
     for table in SCHEMAS:
         assert saved.tables[table].equals(TableStore(study).read(table))
@@ -47,7 +53,7 @@ def test_a_cut_file_is_named_and_the_others_are_read(study: Path, keep: int) -> 
     whole = TableStore(study).read("reports")
     file = _more_reports(study, "cut")
     file.write_bytes(file.read_bytes()[:keep])
-    saved = salvage(open_folder(study), "mae")
+    saved = salvage(open_folder(study), _spec(study))
     assert [damage.file for damage in saved.damages] == [file.relative_to(study).as_posix()]
     assert str(saved.damages[0]).endswith(f"{LOST['reports']}.")
     assert saved.tables["reports"].equals(whole)
@@ -58,7 +64,7 @@ def test_damage_inside_a_file_with_a_sound_footer_is_found(study: Path) -> None:
     content = bytearray(file.read_bytes())
     content[4:400] = b"\xff" * 396
     file.write_bytes(content)
-    saved = salvage(open_folder(study), "mae")
+    saved = salvage(open_folder(study), _spec(study))
     assert [damage.table for damage in saved.damages] == ["reports"]
 
 
@@ -70,7 +76,7 @@ def test_files_of_a_later_version_and_foreign_files_are_told_apart(study: Path) 
     )
     pq.write_table(pa.table({"x": [1]}), study / "tables/plan/00000001-00000001.parquet")
     reasons = {
-        damage.table: damage.reason for damage in salvage(open_folder(study), "mae").damages
+        damage.table: damage.reason for damage in salvage(open_folder(study), _spec(study)).damages
     }
     assert "newer hscl" in reasons["trials"]
     assert "foreign" in reasons["plan"]
@@ -81,7 +87,7 @@ def test_a_file_that_was_taken_away_leaves_a_gap_that_is_told(study: Path) -> No
     rows = TableStore(study).read("reports").slice(0, 1).to_pylist()
     TableStore(study).append("reports", [row | {"trial_id": "two"} for row in rows])
     (study / "tables/reports/00000001-00000001.parquet").unlink()
-    saved = salvage(open_folder(study), "mae")
+    saved = salvage(open_folder(study), _spec(study))
     assert [damage.reason for damage in saved.damages] == ["is missing"]
     assert "00000001-00000001" in saved.damages[0].file
 
@@ -92,20 +98,20 @@ def test_an_unreadable_merged_file_gives_way_to_the_files_that_it_was_merged_fro
     _more_reports(study, "one")
     whole = TableStore(study).read("reports")
     (study / "tables/reports/00000000-00000001.parquet").write_bytes(b"PAR1 half-written")
-    saved = salvage(open_folder(study), "mae")
+    saved = salvage(open_folder(study), _spec(study))
     assert len(saved.damages) == 1
     assert saved.tables["reports"].equals(whole)
 
 
 def test_an_empty_folder_has_five_empty_tables(tmp_path: Path) -> None:
-    saved = salvage(open_folder(tmp_path), "mae")
+    saved = salvage(open_folder(tmp_path), small())
     assert {name: len(table) for name, table in saved.tables.items()} == dict.fromkeys(SCHEMAS, 0)
 
 
 def test_reading_a_damaged_study_leaves_every_file_as_it_was(study: Path) -> None:
     _more_reports(study, "cut").write_bytes(b"")
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
-    salvage(open_folder(study), "mae")
+    salvage(open_folder(study), _spec(study))
     assert {path: path.read_bytes() for path in study.rglob("*") if path.is_file()} == before
 
 
@@ -122,8 +128,8 @@ def _nulls(table: pa.Table, name: str) -> pa.Table:
 
 
 def _complete(study: Path) -> list[str]:
-    events = last_events(TableStore(study).read("trials"))
-    return [name for name, event in events.items() if event.state is TrialState.DONE]
+    trials = salvage(open_folder(study), _spec(study)).history.trials
+    return [name for name, trial in trials.items() if trial.state is TrialState.DONE]
 
 
 @pytest.mark.parametrize("how", ["dropped", "nulled"])
@@ -150,23 +156,25 @@ def test_one_trial_without_the_metric_is_named(study: Path) -> None:
         return pa.Table.from_pylist(gone, schema=table.schema)
 
     _rewrite(study, "reports", without)
-    (damage,) = salvage(open_folder(study), "mae").damages
+    (damage,) = salvage(open_folder(study), _spec(study)).damages
     assert f"({name})" in damage.reason
     _rewrite(study, "reports", lambda table: _nulls(table, "valid_corr"))
-    assert len(salvage(open_folder(study), "mae").damages) == 1  # another metric decides nothing
+    assert (
+        len(salvage(open_folder(study), _spec(study)).damages) == 1
+    )  # another metric decides nothing
 
 
 def test_a_constant_prediction_has_no_correlation_and_is_no_damage(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", Simulated(until="screen", metric="corr"))
     _rewrite(study, "reports", lambda table: _nulls(table, "valid_corr"))
-    assert len(salvage(open_folder(study), "corr").damages) == 1
+    assert len(salvage(open_folder(study), _spec(study)).damages) == 1
 
     def collapsed(table: pa.Table) -> pa.Table:
         place = table.schema.get_field_index("collapsed")
         return table.set_column(place, "collapsed", pa.array([True] * len(table)))
 
     _rewrite(study, "reports", collapsed)
-    assert salvage(open_folder(study), "corr").damages == ()
+    assert salvage(open_folder(study), _spec(study)).damages == ()
 
 
 def test_a_split_without_labels_is_damaged(tmp_path: Path) -> None:
@@ -177,5 +185,5 @@ def test_a_split_without_labels_is_damaged(tmp_path: Path) -> None:
         return pa.Table.from_pylist(rows, schema=table.schema)
 
     _rewrite(study, "predictions", without)
-    (damage,) = salvage(open_folder(study), "mae").damages
+    (damage,) = salvage(open_folder(study), _spec(study)).damages
     assert str(damage).startswith("tables/predictions has no label of the test split: no run can")

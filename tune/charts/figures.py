@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hscl.metrics import METRIC
 from tune.charts.axes import Settings, axis_of
 from tune.charts.best_so_far import best_so_far
 from tune.charts.forest import forest
@@ -76,22 +75,21 @@ def _grid(evidence: Evidence) -> list[Chart]:
 
 
 def _search(evidence: Evidence) -> list[Chart]:
-    lower = METRIC[evidence.metric].lower_wins
     found = []
     noise = _seed_sd(evidence)
-    progress = progress_of_screen(evidence.curves, lower_wins=lower)
+    progress = progress_of_screen(evidence.history, evidence.tables["reports"])
     if progress.epochs:
         found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
-    if any(curve.epochs for curve in evidence.curves):
-        stops = stopped_at(evidence.curves, rungs_of(evidence.spec))
+    if any(trial.curve for trial in evidence.trials):
+        stops = stopped_at(evidence.trials, rungs_of(evidence.spec))
         found.append(
-            learning_curves(evidence.curves, evidence.labels, stops, evidence.metric, noise)
+            learning_curves(evidence.trials, evidence.labels, stops, evidence.metric, noise)
         )
     return found
 
 
 def _space(evidence: Evidence) -> list[Chart]:
-    screen = [curve for curve in evidence.curves if curve.phase is Phase.SCREEN]
+    screen = [curve for curve in evidence.trials if curve.phase is Phase.SCREEN]
     complete = [curve for curve in screen if curve.state is TrialState.DONE]
     if not evidence.spec.space or not complete:
         return []

@@ -1,6 +1,5 @@
 """Learning curves: each trial's value against its epochs, with the rungs that stopped some."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,9 @@ import plotly.graph_objects as go
 from hscl.metrics import METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.display import count, listing, number
-from tune.evidence.curves import UNNAMED, Label, TrialCurve
+from tune.evidence.curves import UNNAMED, Label
 from tune.states import Phase, TrialState
+from tune.tables.records import TrialRecord
 
 __all__ = ["learning_curves"]
 
@@ -19,7 +19,7 @@ _IN_FRONT = ("default", "winner")
 
 
 def learning_curves(
-    curves: Sequence[TrialCurve],
+    curves: Sequence[TrialRecord],
     labels: Mapping[str, Label],
     rungs: Mapping[int, int],
     metric: str,
@@ -34,7 +34,7 @@ def learning_curves(
         metric: The study's metric.
         seed_sd: Standard deviation between seeds of one configuration; None: unknown.
     """
-    drawn_curves = [curve for curve in curves if curve.epochs]
+    drawn_curves = [curve for curve in curves if curve.curve]
     phases = [phase for phase in Phase if any(c.phase is phase for c in drawn_curves)]
     height = 56 + 270 * len(phases)
     gap = 78 / height
@@ -50,7 +50,7 @@ def learning_curves(
             "title": {"text": "epoch" if row == len(phases) - 1 else ""},
             "anchor": f"y{suffix}",
             "matches": "x" if row else None,
-            "dtick": _tick_step(max(c.epochs[-1] for c in drawn_curves)),
+            "dtick": _tick_step(max(c.epoch for c in drawn_curves)),
         }
         layout[f"yaxis{suffix}"] = {
             "title": {"text": f"valid {METRIC[metric].name}"},
@@ -94,7 +94,7 @@ def learning_curves(
 
 
 def _panel_traces(
-    own: Sequence[TrialCurve],
+    own: Sequence[TrialRecord],
     labels: Mapping[str, Label],
     metric: str,
     suffix: str,
@@ -103,7 +103,7 @@ def _panel_traces(
     name = METRIC[metric].name
     traces: list[Any] = []
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-    groups: dict[str, list[TrialCurve]] = {}
+    groups: dict[str, list[TrialRecord]] = {}
     for curve in own:
         groups.setdefault(labels.get(curve.config_id, UNNAMED).role, []).append(curve)
     for role in ("other", "known", "finalist", *_IN_FRONT):
@@ -113,12 +113,12 @@ def _panel_traces(
         thin = 1.0 if own[0].phase is Phase.SCREEN else 0.55
         traces.append(
             go.Scatter(
-                x=_joined([curve.epochs for curve in group]),
-                y=_joined([curve.best for curve in group]),
+                x=_joined([list(curve.curve) for curve in group]),
+                y=_joined([list(curve.best.values()) for curve in group]),
                 text=_joined(
                     [
                         [f"{labels.get(c.config_id, UNNAMED).markup}, seed {c.seed}"]
-                        * len(c.epochs)
+                        * len(c.curve)
                         for c in group
                     ]
                 ),
@@ -142,8 +142,8 @@ def _panel_traces(
         outline = {"color": colour, "line": edge}
         traces.append(
             go.Scatter(
-                x=[curve.epochs[-1] for curve in group],
-                y=[curve.value for curve in group],
+                x=[curve.epoch for curve in group],
+                y=[curve.best[curve.epoch] for curve in group],
                 text=[labels.get(curve.config_id, UNNAMED).markup for curve in group],
                 mode="markers",
                 name=words,
@@ -157,10 +157,10 @@ def _panel_traces(
 
 
 def _noise_floor(
-    own: Sequence[TrialCurve], seed_sd: float | None, metric: str, suffix: str
+    own: Sequence[TrialRecord], seed_sd: float | None, metric: str, suffix: str
 ) -> list[dict[str, Any]]:
     """A panel's stripe, from its best value on; none where no trial has a value."""
-    ends = [curve.value for curve in own if math.isfinite(curve.value)]
+    ends = [curve.value for curve in own if curve.value is not None]
     if not seed_sd or not ends:
         return []
     lower = METRIC[metric].lower_wins
@@ -187,7 +187,7 @@ def _tick_step(longest: int) -> int:
     return max(1, round(longest / 10))
 
 
-def _panel_title(phase: Phase, own: Sequence[TrialCurve], top: float) -> dict[str, Any]:
+def _panel_title(phase: Phase, own: Sequence[TrialRecord], top: float) -> dict[str, Any]:
     seeds = {curve.seed for curve in own}
     configs = {curve.config_id for curve in own}
     text = f"<b>{phase}</b>  {count(len(configs), 'configuration')} × {count(len(seeds), 'seed')}"
@@ -236,7 +236,7 @@ def _add_rung(layout: dict[str, Any], epoch: int, stopped: int, suffix: str) -> 
 
 
 def _alternative_text(
-    curves: Sequence[TrialCurve],
+    curves: Sequence[TrialRecord],
     labels: Mapping[str, Label],
     rungs: Mapping[int, int],
     metric: str,
@@ -259,7 +259,8 @@ def _alternative_text(
             ends = [
                 c.value
                 for c in curves
-                if c.phase is phase
+                if c.value is not None
+                and c.phase is phase
                 and c.state is TrialState.DONE
                 and labels.get(c.config_id, UNNAMED).role == role
             ]
@@ -276,15 +277,15 @@ def _alternative_text(
 
 
 def _curve_rows(
-    curves: Sequence[TrialCurve], labels: Mapping[str, Label]
+    curves: Sequence[TrialRecord], labels: Mapping[str, Label]
 ) -> Iterable[tuple[str, ...]]:
     for curve in curves[:_MOST_ROWS]:
         yield (
             curve.trial_id,
             labels.get(curve.config_id, UNNAMED).text,
             str(curve.phase),
-            str(curve.epochs[-1]),
-            number(curve.value),
+            str(curve.epoch),
+            number(curve.best[curve.epoch]),
             str(curve.state),
         )
     if len(curves) > _MOST_ROWS:

@@ -10,8 +10,9 @@ from hscl.metrics import METRIC
 from tune.charts.axes import INACTIVE, Axis, Settings
 from tune.charts.theme import LIGHT, RAMP, Chart, figure, style_of
 from tune.display import count, number, parameter_name, setting
-from tune.evidence.curves import UNNAMED, Label, TrialCurve
+from tune.evidence.curves import UNNAMED, Label
 from tune.states import TrialState
+from tune.tables.records import TrialRecord
 
 __all__ = ["parallel_coordinates"]
 
@@ -22,7 +23,7 @@ _MOST_FAINT = 150
 def parallel_coordinates(
     settings: Settings,
     axes: Sequence[Axis],
-    curves: Sequence[TrialCurve],
+    curves: Sequence[TrialRecord],
     labels: Mapping[str, Label],
     metric: str,
     seed_sd: float | None = None,
@@ -37,7 +38,7 @@ def parallel_coordinates(
         metric: The study's metric.
         seed_sd: Standard deviation between seeds of one configuration; None: unknown.
     """
-    values = {c.config_id: c.value for c in curves if not math.isnan(c.value)}
+    values = {c.config_id: c.value for c in curves if c.value is not None}
     complete = {c.config_id for c in curves if c.state is TrialState.DONE} & values.keys()
     best_first = sorted(
         complete, key=lambda c: values[c] if METRIC[metric].lower_wins else -values[c]

@@ -81,7 +81,6 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     from tune.evidence.gather import gather
     from tune.report.rows import Compared
     from tune.states import Kind, TrialState
-    from tune.tables.records import last_events
     from tune.tables.storage import open_folder
 
     evidence = gather(open_folder(where))
@@ -89,13 +88,12 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
         click.echo(f"hscl: warning: {damage}", err=True)
     if evidence.comparison is None:
         return evidence, None
-    plan = evidence.tables["plan"].to_pylist()
-    outcomes = last_events(evidence.tables["trials"]).values()
+    data = evidence.history.plan_rows(Kind.DATA)
     return evidence, Compared(
         where=where,
-        data_digest=next((row["note"] for row in plan if row["kind"] == Kind.DATA), None),
+        data_digest=data[0]["note"] if data else None,
         comparison=evidence.comparison,
-        failed_trials=sum(trial.state is TrialState.FAILED for trial in outcomes),
+        failed_trials=sum(trial.state is TrialState.FAILED for trial in evidence.trials),
     )
 
 
@@ -164,7 +162,7 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
     evidence, compared = _open(study)
     if compared is None:
         raise InputError(f"{study} must have something to export, but: {evidence.why_not}")
-    chosen = choose(evidence.spec, evidence.tables, compared, wanted)
+    chosen = choose(evidence.history, evidence.tables, compared, wanted)
     if options["only_if_better"] and chosen.verdict is not Verdict.BETTER:
         # Of the pair, not of what would be written: where that is the default, it has none.
         raise RunError(

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tune.states import Kind, TrialState
 from tune.study.spec import StudySpec
-from tune.tables.history import History
+from tune.tables.fold import fold, read_tables
 from tune.tables.schemas import SCHEMAS
 from tune.trial.messages import NODE_LOST
 
@@ -79,13 +79,8 @@ class Recorder:
         self._flushed = time.monotonic()
         self._host = host or platform.node()
         self._clock = clock
-        tables = {name: store.read(name) for name in ("configs", "trials", "plan")}
-        # Of the reports only what a history takes, as there can be a million.
-        taken = ["seq", "stop", "finished", "seconds", f"valid_{spec.study.metric}"]
-        tables["reports"] = store.read("reports", columns=taken)
-        self.history = History.from_rows(
-            spec, *(tables[name].to_pylist() for name in ("configs", "trials", "reports", "plan"))
-        )
+        tables = read_tables(store, spec)
+        self.history = fold(spec, tables)
         precisions = tables["trials"]["precision"].drop_null()
         self.precision: str | None = precisions[-1].as_py() if len(precisions) else None
         numbered = ("trials", "reports", "plan")

@@ -6,7 +6,7 @@ configuration, so its values flatter. A `grid` is made for valid; its configurat
 chosen by it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -21,7 +21,7 @@ from tune.evidence.pairing import Runs, pair_runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Phase, TrialState
 from tune.stats.pseudo_values import pseudo_values, run_scores
-from tune.study.spec import StudySpec
+from tune.tables.history import History
 
 __all__ = ["ConfigSummary", "StudyComparison", "compare_study"]
 
@@ -120,22 +120,20 @@ class StudyComparison:
 
 
 def compare_study(
-    spec: StudySpec, tables: Mapping[str, pa.Table], *, problems: Sequence[str] = ()
+    history: History, predictions: pa.Table, *, problems: Sequence[str] = ()
 ) -> StudyComparison:
-    """Compare a study's configurations from its tables.
+    """Compare a study's configurations.
 
-    The same tables give the same answer: draws are seeded by the study's digest.
+    The same rows give the same answer: draws are seeded by the study's digest.
 
     Args:
-        spec: The study.
-        tables: `configs`, `trials`, `plan` and `predictions`.
+        history: What has happened in the study.
+        predictions: The table of predictions.
         problems: What was found wrong on reading them; shown among the notes.
     """
-    state = read_state(spec, tables)
+    spec, state = history.spec, read_state(history)
     rng = np.random.default_rng(int(spec.digest[:16], 16))
-    runs = pair_runs(
-        state.outcomes, tables["predictions"], state.members, state.seeds, state.split
-    )
+    runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
     rules = Rules(spec.confirm.margin, spec.confirm.looks, state.withheld)
     metric = spec.study.metric
     main, others = _pairs(state)

@@ -3,17 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, takewhile
-from typing import Any
 
-import pyarrow as pa
-
-from tune.states import Kind, Phase, TrialState
+from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
-from tune.tables.records import TrialOutcome, config_label, last_events, trial_id_of
+from tune.tables.history import History
+from tune.tables.records import config_label
 
 __all__ = ["ConfirmState", "read_state"]
-
-_ENDED = {TrialState.DONE, TrialState.PRUNED, TrialState.FAILED}
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,6 @@ class ConfirmState:
         looks_taken: Looks at confirm so far, without one that still runs after complete ones.
         withheld: Why no verdict may be given; empty where one may.
         notes: What a reader has to know.
-        outcomes: Each trial's last event.
         dropped: Left the race early: their missing runs were never to be.
         labels: What output calls each configuration.
         numbers: Each configuration's place in the order of proposal.
@@ -49,111 +44,64 @@ class ConfirmState:
     looks_taken: int
     withheld: str
     notes: tuple[str, ...]
-    outcomes: Mapping[str, TrialOutcome]
     dropped: frozenset[str]
     labels: Mapping[str, str]
     numbers: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The plan's rows in order, by kind."""
-
-    rows: tuple[dict[str, Any], ...]
-
-    def of(self, kind: Kind, phase: Phase | None = None) -> list[dict[str, Any]]:
-        return [
-            row
-            for row in self.rows
-            if row["kind"] == kind and (phase is None or row["phase"] == phase)
-        ]
-
-
-def read_state(spec: StudySpec, tables: Mapping[str, pa.Table]) -> ConfirmState:
+def read_state(history: History) -> ConfirmState:
     """Find out what may be compared.
 
     Args:
-        spec: The study.
-        tables: `configs`, `trials` and `plan`.
+        history: The study's rows.
     """
-    configs = tables["configs"].sort_by("number").select(["config_id", "number", "name"])
-    rows = configs.to_pylist()
-    numbers = {row["config_id"]: int(row["number"]) for row in rows}
-    labels = {
-        row["config_id"]: config_label(row["number"], row["name"], spec.default_label)
-        for row in rows
-    }
-    plan = _Plan(tuple(tables["plan"].sort_by("seq").to_pylist()))
-    outcomes = last_events(tables["trials"])
-    phase, seeds, members = _stage(spec, plan, list(numbers))
-    winner = next((row["config_id"] for row in plan.of(Kind.WINNER)), None)
-    reference = rows[0]["config_id"] if rows else None
-    primary = _primary(spec, plan, winner, reference)
-    if phase is not None and reference is not None:
-        # Both are among the members but where part of the plan is lost.
-        members = tuple(dict.fromkeys((*members, *(primary or ()), reference)))
-    looks = [tuple(row["seeds"]) for row in plan.of(Kind.LOOK)]
-    complete = tuple(takewhile(lambda look: all(_ended(members, look, outcomes)), looks))
+    spec = history.spec
+    phase, seeds, members = _stage(history)
+    looks = history.looks
+    complete = tuple(takewhile(lambda look: all(_ended(history, members, look)), looks))
     closed = phase is Phase.CONFIRM and bool(complete)
     if closed:
         # A look that runs must not take back what the looks before it, with their own share of
         # the false claims, have said.
         seeds = tuple(chain.from_iterable(complete))
-    ended = _ended(members, chain.from_iterable(looks[len(complete) :]), outcomes)
+    ended = _ended(history, members, chain.from_iterable(looks[len(complete) :]))
     progress = f"{sum(ended)} of {len(ended)} runs have ended" if ended else ""
     taken = len(complete) or len(looks)
+    default = history.default
     return ConfirmState(
         phase=phase,
         split="test" if closed and spec.opens_test else "valid",
         closed=closed,
         seeds=seeds,
         members=members,
-        primary=primary,
-        winner=winner,
-        reference=reference,
+        primary=history.primary,
+        winner=history.winner,
+        reference=None if default is None else default.config_id,
         looks_taken=taken,
         withheld=_withheld(spec, phase, taken, "" if closed else progress),
-        notes=tuple(_notes(spec, plan, phase, progress, len(complete))),
-        outcomes=outcomes,
-        dropped=frozenset(row["config_id"] for row in plan.of(Kind.DROPPED)),
-        labels=labels,
-        numbers=numbers,
+        notes=tuple(_notes(history, phase, progress, len(complete))),
+        dropped=frozenset(row["config_id"] for row in history.plan_rows(Kind.DROPPED)),
+        labels={
+            one.config_id: config_label(one.number, one.name, spec.default_label)
+            for one in history.configs.values()
+        },
+        numbers={one.config_id: one.number for one in history.configs.values()},
     )
 
 
-def _ended(
-    members: Iterable[str], seeds: Iterable[int], outcomes: Mapping[str, TrialOutcome]
-) -> list[bool]:
+def _ended(history: History, members: Iterable[str], seeds: Iterable[int]) -> list[bool]:
     """Whether each of these configurations' runs on these seeds has ended."""
-    trials = (trial_id_of(config, seed) for seed in seeds for config in members)
-    return [trial in outcomes and outcomes[trial].state in _ENDED for trial in trials]
+    return [history.has_ended(config, seed) for seed in seeds for config in members]
 
 
-def _stage(
-    spec: StudySpec, plan: _Plan, config_ids: list[str]
-) -> tuple[Phase | None, tuple[int, ...], tuple[str, ...]]:
+def _stage(history: History) -> tuple[Phase | None, tuple[int, ...], tuple[str, ...]]:
     """The last phase whose runs have partners, its seeds so far and its configurations."""
-    looks = plan.of(Kind.LOOK)
-    if looks:
-        seeds = tuple(seed for row in looks for seed in row["seeds"])
-        finalists = [row["config_id"] for row in plan.of(Kind.FINALIST, Phase.CONFIRM)]
-        members = config_ids if spec.compares_all else finalists
-        return Phase.CONFIRM, seeds, tuple(members)
-    race = plan.of(Kind.PHASE_BEGUN, Phase.RACE)
+    if history.looks:
+        return Phase.CONFIRM, tuple(chain.from_iterable(history.looks)), history.confirmed
+    race = history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE)
     if race:
-        entered = [row["config_id"] for row in plan.of(Kind.FINALIST, Phase.RACE)]
-        return Phase.RACE, tuple(race[-1]["seeds"]), tuple(entered)
+        return Phase.RACE, tuple(race[-1]["seeds"]), history.raced
     return None, (), ()
-
-
-def _primary(
-    spec: StudySpec, plan: _Plan, winner: str | None, reference: str | None
-) -> tuple[str, str] | None:
-    for row in plan.of(Kind.PRIMARY):
-        return row["config_id"], row["other_config_id"]
-    if spec.compares_all or winner is None or reference is None:
-        return None
-    return winner, reference
 
 
 def _withheld(spec: StudySpec, phase: Phase | None, looks: int, progress: str) -> str:
@@ -170,9 +118,8 @@ def _withheld(spec: StudySpec, phase: Phase | None, looks: int, progress: str) -
     return ""
 
 
-def _notes(
-    spec: StudySpec, plan: _Plan, phase: Phase | None, progress: str, complete: int
-) -> list[str]:
+def _notes(history: History, phase: Phase | None, progress: str, complete: int) -> list[str]:
+    spec = history.spec
     notes = ["All claims hold for this training and valid split; neither was drawn anew."]
     if phase is None:
         notes.append(
@@ -200,16 +147,17 @@ def _notes(
         notes.append("confirm.seeds = 0: this study never opens test and confirms nothing.")
     notes += [
         f"On choosing the winner: {_neutral(row['note'])}."
-        for row in plan.of(Kind.WINNER)
+        for row in history.plan_rows(Kind.WINNER)
         if row["note"]
     ]
-    first_look = min((row["seq"] for row in plan.of(Kind.LOOK)), default=None)
+    first_look = min((row["seq"] for row in history.plan_rows(Kind.LOOK)), default=None)
     notes += [
         f"This test set was opened before: {row['note']}."
-        for row in plan.of(Kind.TEST_OPENED)
+        for row in history.plan_rows(Kind.TEST_OPENED)
         if first_look is None or row["seq"] < first_look
     ]
-    notes += [f"The study gave up: {row['note']}." for row in plan.of(Kind.GAVE_UP)[-1:]]
+    if history.gave_up is not None:
+        notes.append(f"The study gave up: {history.gave_up}.")
     return notes
 
 

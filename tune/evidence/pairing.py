@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tune.states import TrialState
-from tune.tables.records import TrialOutcome, trial_id_of
+from tune.tables.records import TrialRecord, trial_id_of
 
 __all__ = ["Runs", "pair_runs"]
 
@@ -70,7 +70,7 @@ class Runs:
 
 
 def pair_runs(
-    outcomes: Mapping[str, TrialOutcome],
+    trials: Mapping[str, TrialRecord],
     predictions: pa.Table,
     config_ids: Sequence[str],
     seeds: Sequence[int],
@@ -83,20 +83,15 @@ def pair_runs(
     them is left out and named, because a mean over fewer utterances is another metric.
 
     Args:
-        outcomes: From `last_events`.
+        trials: The study's, by trial_id.
         predictions: The predictions table.
         config_ids: Which configurations, in the order of the result.
         seeds: Which seeds, in the order of the result.
         split: "valid" or "test".
     """
     names = [[trial_id_of(c, s) for s in seeds] for c in config_ids]
-    states = tuple(tuple(_state(outcomes, name) for name in row) for row in names)
-    finished = [
-        name
-        for row in names
-        for name in row
-        if name in outcomes and outcomes[name].state is TrialState.DONE
-    ]
+    states = tuple(tuple(_state(trials, name) for name in row) for row in names)
+    finished = [name for row in names for name in row if _state(trials, name) is TrialState.DONE]
     rows = _rows_of(predictions, finished, split)
     runs = _encode(rows["trial_id"])
     items = _encode(pc.binary_join_element_wise(_text(rows["video"]), rows["utterance"], "/"))
@@ -124,8 +119,8 @@ def pair_runs(
     )
 
 
-def _state(outcomes: Mapping[str, TrialOutcome], name: str) -> TrialState | None:
-    return outcomes[name].state if name in outcomes else None
+def _state(trials: Mapping[str, TrialRecord], name: str) -> TrialState | None:
+    return trials[name].state if name in trials else None
 
 
 def _rows_of(predictions: pa.Table, trials: list[str], split: str) -> pa.Table:

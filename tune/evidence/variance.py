@@ -4,13 +4,13 @@ The seed's part is pooled within configurations over race and confirm. A search'
 read off a surrogate of its screen, a grid's off an exact analysis of variance.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from scipy import special
 
 from hscl.config import Config
@@ -27,7 +27,9 @@ from tune.stats.grid_effects import GridRun, grid_effects
 from tune.stats.surrogate import Basis
 from tune.study.space import Point
 from tune.study.spec import StudySpec
-from tune.tables.records import last_events
+from tune.tables.history import History
+from tune.tables.records import TrialRecord
+from tune.tables.salvage import UNKNOWN
 
 __all__ = ["SEED", "Response", "SeedSpread", "VarianceReport", "VarianceShare", "analyse_variance"]
 
@@ -84,66 +86,36 @@ class VarianceReport:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A trial's best valid values, as losses (less is wanted)."""
-
-    config_id: str
-    phase: Phase
-    seed: int
-    state: TrialState
-    best: dict[int, float]
-
-    @property
-    def end(self) -> float:
-        return self.best[max(self.best)]
-
-
-def analyse_variance(
-    spec: StudySpec, tables: Mapping[str, pa.Table], rng: np.random.Generator | None = None
-) -> VarianceReport:
+def analyse_variance(history: History, rng: np.random.Generator | None = None) -> VarianceReport:
     """Say where the variance is.
 
     Args:
-        spec: The study.
-        tables: `configs`, `trials` and `reports`.
+        history: What has happened in the study.
         rng: The source of all draws; seeded by the study's digest where none is given.
     """
+    spec = history.spec
     rng = np.random.default_rng(int(spec.digest[:16], 16)) if rng is None else rng
-    sign = 1.0 if spec.mode == "min" else -1.0
-    runs = _runs(tables, spec.study.metric, sign)
-    seed = _seed_spread(runs)
+    seed = _seed_spread(history)
     if spec.sampler.kind == "grid":
-        return _of_grid(spec, tables, runs, seed)
+        return _of_grid(history, seed)
     if spec.compares_all:
         note = "A list has no space whose parameters could be compared; see the comparisons."
         return VarianceReport(spec.study.metric, seed, (), (), 0, 0, (note,))
-    return _of_search(spec, tables, runs, seed, rng)
+    return _of_search(history, seed, rng)
 
 
-def _runs(tables: Mapping[str, pa.Table], metric: str, sign: float) -> list[_Run]:
-    """Ended trials with a value, each with its best value up to every epoch."""
-    reports = tables["reports"].select(["trial_id", "epoch", f"valid_{metric}"]).sort_by("epoch")
-    best: dict[str, dict[int, float]] = {}
-    for trial, epoch, value in zip(*(c.to_pylist() for c in reports.columns), strict=True):
-        if value is None or not np.isfinite(value):
-            continue
-        so_far = best.setdefault(trial, {})
-        before = so_far[max(so_far)] if so_far else np.inf
-        so_far[epoch] = min(before, sign * value)
-    return [
-        _Run(outcome.config_id, outcome.phase, outcome.seed, outcome.state, best[trial])
-        for trial, outcome in last_events(tables["trials"]).items()
-        if trial in best and outcome.state in {TrialState.DONE, TrialState.PRUNED}
-    ]
+def _valued(history: History, *states: TrialState) -> list[TrialRecord]:
+    """Trials that ended so and have a value."""
+    trials = history.trials.values()
+    return [trial for trial in trials if trial.state in states and trial.value is not None]
 
 
-def _seed_spread(runs: list[_Run]) -> SeedSpread | None:
+def _seed_spread(history: History) -> SeedSpread | None:
     """Variance within configurations over race and confirm, where no run was stopped."""
     groups: dict[str, list[float]] = {}
-    for run in runs:
-        if run.phase is not Phase.SCREEN and run.state is TrialState.DONE:
-            groups.setdefault(run.config_id, []).append(run.end)
+    for trial in _valued(history, TrialState.DONE):
+        if trial.phase is not Phase.SCREEN:
+            groups.setdefault(trial.config_id, []).append(history.loss(trial))
     several = [np.array(group) for group in groups.values() if len(group) > 1]
     if not several:
         return None
@@ -154,14 +126,12 @@ def _seed_spread(runs: list[_Run]) -> SeedSpread | None:
     return SeedSpread(sd, low, high, freedom, len(several))
 
 
-def _of_grid(
-    spec: StudySpec, tables: Mapping[str, pa.Table], runs: list[_Run], seed: SeedSpread | None
-) -> VarianceReport:
-    points = _points(spec, tables)
+def _of_grid(history: History, seed: SeedSpread | None) -> VarianceReport:
+    spec, points = history.spec, _points(history)
     done = [
-        GridRun(points[run.config_id], run.seed, run.end)
-        for run in runs
-        if run.state is TrialState.DONE and run.config_id in points
+        GridRun(points[trial.config_id], trial.seed, history.loss(trial))
+        for trial in _valued(history, TrialState.DONE)
+        if trial.config_id in points
     ]
     found = grid_effects(spec.searched, done)
     responses = _turned(found.responses, spec)
@@ -171,17 +141,17 @@ def _of_grid(
 
 
 def _of_search(
-    spec: StudySpec,
-    tables: Mapping[str, pa.Table],
-    runs: list[_Run],
-    seed: SeedSpread | None,
-    rng: np.random.Generator,
+    history: History, seed: SeedSpread | None, rng: np.random.Generator
 ) -> VarianceReport:
+    spec, points = history.spec, _points(history)
     metric = spec.study.metric
-    points = _points(spec, tables)
-    screened = [run for run in runs if run.phase is Phase.SCREEN and run.config_id in points]
-    ends = _ends(screened, points)
-    complete = sum(run.state is TrialState.DONE for run in screened)
+    screened = [
+        trial
+        for trial in _valued(history, TrialState.DONE, TrialState.PRUNED)
+        if trial.phase is Phase.SCREEN and trial.config_id in points
+    ]
+    ends = _ends(history, screened, points)
+    complete = sum(trial.state is TrialState.DONE for trial in screened)
     stopped, left_out = len(screened) - complete, len(screened) - len(ends.points)
     floor = seed.sd if seed else 0.0
     same = bool(ends.points) and np.ptp([ends.low, ends.high]) == 0.0 and floor < _NO_SPREAD
@@ -228,44 +198,46 @@ def _why_nothing(spec: StudySpec, screened: int, ends: Ends) -> str:
     return "Every run ended with the same value."
 
 
-def _points(spec: StudySpec, tables: Mapping[str, pa.Table]) -> dict[str, Point]:
-    """Configurations that are points of the space."""
-    rows = tables["configs"].select(["config_id", "config"]).to_pylist()
+def _points(history: History) -> dict[str, Point]:
+    """Configurations that are points of the space; not those whose settings are lost."""
+    space = history.spec.searched
     inside = {
-        row["config_id"]: spec.searched.inside(Config.from_json(row["config"])) for row in rows
+        config.config_id: space.inside(Config.from_json(config.config))
+        for config in history.configs.values()
+        if config.config != UNKNOWN
     }
     return {config_id: point for config_id, point in inside.items() if point is not None}
 
 
-def _ends(runs: list[_Run], points: Mapping[str, Point]) -> Ends:
+def _ends(history: History, screened: list[TrialRecord], points: Mapping[str, Point]) -> Ends:
     """Bounds of each screened trial's value at full budget; without those that have none."""
-    complete = [run for run in runs if run.state is TrialState.DONE]
+    complete = [trial for trial in screened if trial.state is TrialState.DONE]
     known = [
-        (run, bounds)
-        for run in runs
+        (trial, bounds)
+        for trial in screened
         if (
-            bounds := (run.end, run.end)
-            if run.state is TrialState.DONE
-            else _bounds(run, complete)
+            bounds := (history.loss(trial), history.loss(trial))
+            if trial.state is TrialState.DONE
+            else _bounds(history, trial, complete)
         )
     ]
     low, high = (np.array([bounds[side] for _, bounds in known]) for side in (0, 1))
-    done = np.array([run.state is TrialState.DONE for run, _ in known], dtype=np.bool_)
-    return Ends(tuple(points[run.config_id] for run, _ in known), low, high, done)
+    done = np.array([trial.state is TrialState.DONE for trial, _ in known], dtype=np.bool_)
+    return Ends(tuple(points[trial.config_id] for trial, _ in known), low, high, done)
 
 
-def _bounds(stopped: _Run, complete: list[_Run]) -> tuple[float, float] | None:
+def _bounds(
+    history: History, stopped: TrialRecord, complete: list[TrialRecord]
+) -> tuple[float, float] | None:
     """Where a stopped trial would have ended, from what complete trials gained after its stop."""
-    epoch = max(stopped.best)
-    gains = [
-        run.best[max(e for e in run.best if e <= epoch)] - run.end
-        for run in complete
-        if min(run.best) <= epoch
-    ]
+    epoch = max(epoch for epoch, value in stopped.curve.items() if not math.isnan(value))
+    then = [(history.sign * trial.best_at(epoch), history.loss(trial)) for trial in complete]
+    gains = [value - end for value, end in then if not math.isnan(value)]
     if len(gains) < 2:  # one gain has no spread: its bounds would pass for an exact value
         return None
     room = _BEYOND_SEEN * (max(gains) - min(gains))
-    return stopped.end - max(gains) - room, stopped.end - max(min(gains) - room, 0.0)
+    end = history.loss(stopped)
+    return end - max(gains) - room, end - max(min(gains) - room, 0.0)
 
 
 def _turned(responses: tuple[Response, ...], spec: StudySpec) -> tuple[Response, ...]:

@@ -34,14 +34,9 @@ from tune.states import Kind, Phase, TrialState
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 from tune.tables.history import History
-from tune.tables.records import TrialRecord
+from tune.tables.records import FEW_FAILURES, TrialRecord
 
 __all__ = ["Close", "Decide", "Done", "Propose", "Run", "Step", "Wait", "next_look", "next_step"]
-
-FEW = 5
-"""So many failures and not one success, and the study gives up."""
-MANY = 20
-"""So many failures in a row, of at least `FEW` configurations, and the study gives up."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +154,11 @@ def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
     return look_row(spec.seed_plan(history.earlier_seeds), len(taken))
 
 
-def _everything_fails(history: History, few: int = FEW) -> list[dict[str, Any]] | None:
-    failed = history.failures.last
-    hopeless = len(failed) >= few and not history.failures.succeeded
-    broken = len(failed) >= MANY and len({trial.config_id for trial in failed}) >= FEW
-    if not (hopeless or broken):
+def _everything_fails(history: History, few: int = FEW_FAILURES) -> list[dict[str, Any]] | None:
+    if not history.failures.is_hopeless(few):
         return None
-    which = "all of" if hopeless else "the last"
+    failed = history.failures.last
+    which = "the last" if history.failures.succeeded else "all of"
     note = f"{which} {len(failed)} trials failed; the last error: {failed[-1].error}"
     return [plan_row(Kind.GAVE_UP, phase=failed[-1].phase, value=len(failed), note=note)]
 

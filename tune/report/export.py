@@ -16,14 +16,15 @@ from pydantic import ValidationError
 from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
-from tune.evidence.gather import UNKNOWN, without_winner
 from tune.evidence.pair import PairComparison, Rules
 from tune.evidence.sentences import outlook_lines, verdict_text
 from tune.report.rows import Compared
-from tune.states import Kind, Verdict
+from tune.states import Verdict
 from tune.stats.intervals import Interval
 from tune.study.spec import StudySpec
+from tune.tables.history import History
 from tune.tables.records import config_label
+from tune.tables.salvage import UNKNOWN
 
 __all__ = ["FORMATS", "Export", "choose", "render"]
 
@@ -51,13 +52,13 @@ class Export:
 
 
 def choose(
-    spec: StudySpec, tables: Mapping[str, pa.Table], compared: Compared, wanted: str | None = None
+    history: History, tables: Mapping[str, pa.Table], compared: Compared, wanted: str | None = None
 ) -> Export:
     """Decide what to export.
 
     Args:
-        spec: The study.
-        tables: Its tables `configs` and `plan`.
+        history: What has happened in the study.
+        tables: Its table `configs`.
         compared: Its comparison.
         wanted: A configuration's id, the beginning of one, its number or its name; None: the
             winner, or the default where the winner is worse or fails more often.
@@ -66,13 +67,13 @@ def choose(
         InputError: There is no winner (yet), no such configuration, or its settings are lost.
     """  # noqa: DOC502 - raised by the two ways of choosing and on reading the settings
     rows = {row["config_id"]: row for row in tables["configs"].to_pylist()}
-    comparison = compared.comparison
+    spec, comparison = history.spec, compared.comparison
     reference = comparison.reference
     names = _all_names(rows, compared)
     if wanted is not None:
         config_id, exported = _find(wanted, rows, names), "chosen"
     else:
-        config_id, exported = _winner(spec, tables["plan"], compared), "winner"
+        config_id, exported = _winner(history, compared), "winner"
     pair = _pair_with_reference(compared, config_id)
     lines = _lines(spec, compared, config_id, pair, names)
     if wanted is None and reference is not None and _default_instead(pair):
@@ -81,7 +82,7 @@ def choose(
             *lines,
         ]
         config_id, exported = reference, "default"
-    evidence = _evidence(spec, tables, compared, config_id, pair)
+    evidence = _evidence(history, tables, compared, config_id, pair)
     exported_pair = pair if pair is not None and pair.first == config_id else None
     return Export(
         config=_config(rows[config_id]),
@@ -135,7 +136,8 @@ def _find(wanted: str, rows: Mapping[str, Any], names: Mapping[str, str]) -> str
     )
 
 
-def _winner(spec: StudySpec, plan: pa.Table, compared: Compared) -> str:
+def _winner(history: History, compared: Compared) -> str:
+    spec = history.spec
     winner = compared.comparison.winner
     if winner is not None:
         return winner
@@ -144,7 +146,7 @@ def _winner(spec: StudySpec, plan: pa.Table, compared: Compared) -> str:
             f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
             "with the reference and chooses none; say which one: --config ID"
         )
-    why = without_winner(plan)
+    why = history.without_winner
     if why is not None:
         raise InputError(
             f"{compared.where} must have a winner, but is over without one: {why}; say which "
@@ -200,15 +202,14 @@ def _lines(
 
 
 def _evidence(
-    spec: StudySpec,
+    history: History,
     tables: Mapping[str, pa.Table],
     compared: Compared,
     config_id: str,
     pair: PairComparison | None,
 ) -> dict[str, Any]:
-    comparison = compared.comparison
-    plan = tables["plan"].to_pylist()
-    earlier = {s for row in plan if row["kind"] == Kind.WARM_START for s in row["seeds"] or ()}
+    spec, comparison = history.spec, compared.comparison
+    earlier = history.earlier_seeds
     known: dict[str, Any] = {
         "study": spec.study.name,
         "study_digest": spec.digest,

@@ -3,18 +3,16 @@
 The word "better" stands only where a verdict has it.
 """
 
-import math
 from collections import Counter
 
 from hscl.metrics import METRIC
 from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.curves import TrialCurve
-from tune.evidence.gather import Evidence, without_winner
+from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison, Rules
 from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_text
 from tune.report.model import Fact
-from tune.states import Kind, Phase, TrialState, Verdict
+from tune.states import Phase, TrialState, Verdict
 
 __all__ = ["facts_of", "headline_of", "lead_of", "rules_of", "verdict_of"]
 
@@ -32,9 +30,9 @@ def headline_of(evidence: Evidence) -> str:
     compared = evidence.comparison
     if compared is None:
         return evidence.why_not
-    if gave_up := _plan_notes(evidence, Kind.GAVE_UP):
-        return f"The study gave up: {gave_up[-1].rstrip('.')}."
-    if (why := without_winner(evidence.tables["plan"])) is not None:
+    if (why := evidence.history.gave_up) is not None:
+        return f"The study gave up: {why.rstrip('.')}."
+    if (why := evidence.history.without_winner) is not None:
         return f"The study is over without a winner: {why}."
     if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
@@ -89,7 +87,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
                 f"95 %: {number(seed.low, DIGITS)} to {number(seed.high, DIGITS)}",
             )
         )
-    curves = evidence.curves
+    curves = evidence.trials
     states = Counter(curve.state for curve in curves)
     if curves:
         facts.append(
@@ -100,7 +98,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
                 f"{states[TrialState.FAILED]} failed",
             )
         )
-        epochs = sum(len(curve.epochs) for curve in curves)
+        epochs = sum(len(curve.curve) for curve in curves)
         trained = duration_text(sum(curve.seconds for curve in curves))
         facts.append(Fact("Training", trained, count(epochs, "epoch")))
     return tuple(facts)
@@ -175,20 +173,21 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
             f"The search chose {_called(evidence, winner)} by valid {name}; nothing confirms it, "
             "because this study has no confirm seeds."
         )
-    screen = [c for c in evidence.curves if c.phase is Phase.SCREEN]
+    screen = [c for c in evidence.trials if c.phase is Phase.SCREEN]
     if compared.phase is Phase.RACE:
-        race = [c for c in evidence.curves if c.phase is Phase.RACE]
+        race = [c for c in evidence.trials if c.phase is Phase.RACE]
         ended = sum(curve.state is not TrialState.STARTED for curve in race)
         return (
             f"So far: {ended} race runs have ended, of at most "
             f"{count(len(compared.configs), 'configuration')} × "
             f"{count(len(compared.seeds), 'seed')}; the valid split chooses the winner there."
         )
-    best = _best(screen, evidence.metric)
+    valued = [trial for trial in screen if trial.value is not None]
+    best = min(valued, key=evidence.history.loss, default=None)
     ended = sum(curve.state is not TrialState.STARTED for curve in screen)
     planned = evidence.spec.sampler.trials
     told = (
-        f"; the best valid {name} is {number(best.value, DIGITS)} "
+        f"; the best valid {name} is {number(best.best[best.epoch], DIGITS)} "
         f"({_called(evidence, best.config_id)}, one seed)"
         if best
         else ""
@@ -196,24 +195,11 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
     return f"So far: {ended} of {planned} configurations are screened{told}."
 
 
-def _best(screen: list[TrialCurve], metric: str) -> TrialCurve | None:
-    known = [curve for curve in screen if not math.isnan(curve.value)]
-    if not known:
-        return None
-    sign = 1.0 if METRIC[metric].lower_wins else -1.0
-    return min(known, key=lambda curve: sign * curve.value)
-
-
 def _called(evidence: Evidence, config_id: str) -> str:
     label = evidence.labels.get(config_id)
     if label is None:
         return "an unknown configuration"
     return f"the {label.text}" if label.role in {"winner", "default"} else label.text
-
-
-def _plan_notes(evidence: Evidence, kind: Kind) -> list[str]:
-    rows = evidence.tables["plan"].select(["kind", "note"]).to_pylist()
-    return [row["note"] or "" for row in rows if row["kind"] == kind]
 
 
 def _capital(text: str) -> str:

@@ -6,7 +6,7 @@ from hscl.metrics import METRIC, METRICS
 from tune.charts.theme import Chart
 from tune.display import count, interval, number, signed
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.curves import UNNAMED, collapsed_trials
+from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, p_text, pair_lines
@@ -244,8 +244,8 @@ def _wanted(pairs: Sequence[PairComparison]) -> str:
 
 
 def _failures(evidence: Evidence) -> ReportSection:
-    failed = [curve for curve in evidence.curves if curve.state is TrialState.FAILED]
-    collapsed = collapsed_trials(evidence.tables["reports"])
+    failed = [curve for curve in evidence.trials if curve.state is TrialState.FAILED]
+    collapsed = sorted(trial.trial_id for trial in evidence.trials if trial.collapsed)
     points = []
     if not failed:
         points.append("No trial failed.")
@@ -257,7 +257,7 @@ def _failures(evidence: Evidence) -> ReportSection:
             "memory, time); how they ended is what counts."
         )
     if collapsed:
-        names = ", ".join(sorted(collapsed)[:20])
+        names = ", ".join(collapsed[:20])
         points.append(
             f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
             f"does not exist for them): {names}."
@@ -269,12 +269,12 @@ def _failures(evidence: Evidence) -> ReportSection:
                 curve.trial_id,
                 _name(evidence, curve.config_id),
                 str(curve.phase),
-                str(curve.epochs[-1] if curve.epochs else 0),
+                str(curve.epoch),
                 (curve.error or "no reason was written").splitlines()[0],
             )
             for curve in failed
         )
-        caption = f"{count(len(failed), 'trial')} of {len(evidence.curves):,} failed."
+        caption = f"{count(len(failed), 'trial')} of {len(evidence.trials):,} failed."
         heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
         tables = (TextTable(heads, rows, caption=caption, numeric=frozenset({3})),)
     return ReportSection("failures", "Failures", points=tuple(points), tables=tables)

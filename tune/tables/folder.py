@@ -1,6 +1,7 @@
 """A study's folder as a driver enters it: the frozen specification, and whose folder it is."""
 
 import tomllib
+from dataclasses import dataclass
 
 from hscl.errors import InputError
 from hscl.files import is_unfinished
@@ -10,10 +11,47 @@ from tune.study.toml import changed_keys, dump_spec, parse_spec
 from tune.tables.history import History
 from tune.tables.storage import Folder
 
-__all__ = ["STUDY_FILE", "check_data", "check_folder", "freeze", "frozen_spec"]
+__all__ = [
+    "STUDY_FILE",
+    "StudyFile",
+    "check_data",
+    "check_folder",
+    "freeze",
+    "frozen_spec",
+    "read_study_file",
+]
 
 STUDY_FILE = "study.toml"
 _OURS = {"lock.json"}
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """The frozen specification of a folder's study.
+
+    Attributes:
+        text: As it is written.
+        spec: What it says.
+    """
+
+    text: str
+    spec: StudySpec
+
+
+def read_study_file(folder: Folder) -> StudyFile:
+    """The specification that a folder's study began with.
+
+    Raises:
+        InputError: None has begun there, the file is damaged, or another version can't read it.
+    """
+    found = _read(folder)
+    if found is None:
+        there = f"has no {STUDY_FILE}" if folder.exists() else "is not there"
+        raise InputError(
+            f"{folder.uri} must be the folder of a study, but {there}; "
+            "begin one with: hscl search STUDY.toml --data FILE --out DIR"
+        )
+    return found
 
 
 def frozen_spec(folder: Folder) -> StudySpec | None:
@@ -21,16 +59,23 @@ def frozen_spec(folder: Folder) -> StudySpec | None:
 
     Raises:
         InputError: The file is damaged, or another version can't read it.
-    """
+    """  # noqa: DOC502 - from _read
+    found = _read(folder)
+    return None if found is None else found.spec
+
+
+def _read(folder: Folder) -> StudyFile | None:
+    where = f"{folder.uri}/{STUDY_FILE}"
     try:
         text = folder.read(STUDY_FILE).decode()
         tree = tomllib.loads(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        message = f"{folder.uri}/{STUDY_FILE} must be a study file, but: {error}"
-        raise InputError(message) from error
-    return parse_spec(tree, source=f"{folder.uri}/{STUDY_FILE}")
+        raise InputError(
+            f"{where} must be a readable study file, but: {error}; put it back from a copy"
+        ) from error
+    return StudyFile(text, parse_spec(tree, source=where))
 
 
 def check_folder(folder: Folder, spec: StudySpec) -> None:

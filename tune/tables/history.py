@@ -14,7 +14,14 @@ from typing import Any
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.size import rungs_of
 from tune.study.spec import StudySpec
-from tune.tables.records import ConfigRecord, FailureStreak, Observation, TrialRecord
+from tune.tables.records import (
+    ConfigRecord,
+    Ending,
+    FailureStreak,
+    Observation,
+    TrialRecord,
+    TrialReports,
+)
 
 __all__ = ["History"]
 
@@ -38,7 +45,7 @@ class History:
         seconds: Their training time.
         screen_trials: The screen's trials by config_id.
         failures: How trials have been ending lately.
-        gave_up: Why the study stopped itself, unless a person asked again since.
+        gave_up: Why the study stopped itself; None once a person asked again.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -70,7 +77,7 @@ class History:
         reports: Iterable[Row],
         plan: Iterable[Row],
     ) -> "History":
-        """Fold whole tables, merged by `seq`.
+        """Apply every row, merged by `seq`; `tune.tables.fold` does the same to Arrow tables.
 
         Args:
             spec: The study.
@@ -107,9 +114,9 @@ class History:
         self.configs[record.config_id] = record
         self.unstarted[record.config_id] = record
 
-    def apply_event(self, row: Row) -> None:
-        """Take a row of `trials`."""
-        trial_id, state = row["trial_id"], TrialState(row["state"])
+    def begin_trial(self, row: Row) -> TrialRecord:
+        """The trial of a row of `trials`, entered with its first one."""
+        trial_id = row["trial_id"]
         trial = self.trials.get(trial_id)
         if trial is None:
             phase = Phase(row["phase"])
@@ -120,12 +127,20 @@ class History:
             self.unstarted.pop(trial.config_id, None)
             if phase is Phase.SCREEN:
                 self.screen_trials[trial.config_id] = trial
+        return trial
+
+    def apply_event(self, row: Row) -> None:
+        """Take a row of `trials`; a trial's last one is its state."""
+        trial, state = self.begin_trial(row), TrialState(row["state"])
         trial.attempt = row.get("attempt") or trial.attempt
-        if state is TrialState.STARTED or trial.ended:
+        if state is TrialState.STARTED:
+            if trial.ended:
+                self._reopen(trial)
             return
+        if not trial.ended:
+            del self.open[trial.trial_id]
+            self._open_in[trial.phase] -= 1
         trial.state, trial.error = state, row.get("error")
-        del self.open[trial_id]
-        self._open_in[trial.phase] -= 1
         self.failures.add(trial)
         if state is TrialState.DONE:
             self._finish(trial)
@@ -137,18 +152,18 @@ class History:
             row: One epoch of one trial.
 
         Returns:
-            False where that epoch is recorded already (a resumed trial repeats epochs): then
-            nothing changes.
+            False where that epoch is recorded already (a resumed trial repeats epochs), or where
+            no event tells of the trial (part of `trials` is lost): then nothing changes.
         """
-        trial, epoch = self.trials[row["trial_id"]], row["epoch"]
-        if epoch <= trial.epoch:
+        trial, epoch = self.trials.get(row["trial_id"]), row["epoch"]
+        if trial is None or epoch <= trial.epoch:
             return False
         value = row.get(f"valid_{self.spec.study.metric}")
         value = math.nan if value is None or not math.isfinite(value) else float(value)
         before = trial.best.get(trial.epoch, math.nan)
         trial.curve[epoch] = value
         trial.best[epoch] = self.better(before, value)
-        trial.stop = bool(row.get("stop"))
+        trial.stop, trial.collapsed = bool(row.get("stop")), bool(row.get("collapsed"))
         seconds = row.get("seconds") or 0.0
         trial.seconds += seconds
         self.seconds += seconds
@@ -158,6 +173,21 @@ class History:
         if row.get("finished"):
             self._finish(trial)
         return True
+
+    def apply_reports(self, trial_id: str, reports: TrialReports) -> None:
+        """Take all reports of a trial at once, as the first that is heard of them.
+
+        `epochs` and `seconds` of the study are not counted: a sum depends on its order.
+        """
+        trial = self.trials[trial_id]
+        trial.curve, trial.best = dict(reports.curve), dict(reports.best)
+        trial.stop, trial.collapsed = reports.stop, reports.collapsed
+        trial.seconds = reports.seconds
+        for rung in self.rungs:
+            if rung in trial.best:
+                self._enter(rung, trial)
+        if reports.finished:
+            self._finish(trial)
 
     def apply_plan(self, row: Row) -> None:
         """Take a row of `plan`."""
@@ -200,14 +230,91 @@ class History:
         """The trial of a configuration on a seed, if it was ever started."""
         return self._cells.get((config_id, seed))
 
+    def has_ended(self, config_id: str, seed: int) -> bool:
+        """Whether a configuration's trial on a seed has a recorded end."""
+        trial = self.trial_of(config_id, seed)
+        return trial is not None and trial.ended
+
     def open_in(self, phase: Phase) -> int:
         """How many trials of a phase have no recorded end."""
         return self._open_in[phase]
 
+    def finalists(self, phase: Phase) -> list[str]:
+        """The configurations that entered a phase, the default first, then by rank."""
+        return [row["config_id"] for row in self.plan_rows(Kind.FINALIST, phase)]
+
     @property
     def default(self) -> ConfigRecord | None:
         """Configuration 0, once it is recorded."""
-        return next(iter(self.configs.values()), None)
+        first = next(iter(self.configs.values()), None)
+        return first if first is not None and first.number == 0 else None
+
+    @property
+    def winner(self) -> str | None:
+        """The configuration that won the search; None before that, and where none did."""
+        rows = self.plan_rows(Kind.WINNER)
+        return rows[-1]["config_id"] if rows else None
+
+    @property
+    def without_winner(self) -> str | None:
+        """Why a search that is over has no winner; None where it has one, or none yet."""
+        rows = self.plan_rows(Kind.WINNER)
+        if not rows or rows[-1]["config_id"] is not None:
+            return None
+        return str(rows[-1]["note"] or "no reason is recorded").rstrip(".")
+
+    @property
+    def primary(self) -> tuple[str, str] | None:
+        """The pair of the primary comparison: the winner and the default."""
+        for row in self.plan_rows(Kind.PRIMARY):
+            return row["config_id"], row["other_config_id"]
+        if self.spec.compares_all or self.winner is None or self.default is None:
+            return None
+        return self.winner, self.default.config_id
+
+    @property
+    def looks(self) -> tuple[tuple[int, ...], ...]:
+        """The seeds of each look at confirm that was begun."""
+        return tuple(tuple(row["seeds"]) for row in self.plan_rows(Kind.LOOK))
+
+    @property
+    def raced(self) -> tuple[str, ...]:
+        """The configurations that entered the race, the default first."""
+        return self._with_pair(self.finalists(Phase.RACE))
+
+    @property
+    def confirmed(self) -> tuple[str, ...]:
+        """The configurations that confirm runs, the default first."""
+        known = list(self.configs) if self.spec.compares_all else self.finalists(Phase.CONFIRM)
+        return self._with_pair(known)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the study ended; None while there is something left to do."""
+        if self.gave_up is not None:
+            return Ending(self.gave_up, gave_up=True)
+        if (why := self.without_winner) is not None:
+            return Ending(why, gave_up=not self.failures.succeeded)
+        if not self._is_confirmed() or self.failures.is_hopeless(few=1):
+            return None
+        return Ending()
+
+    def _with_pair(self, members: Iterable[str]) -> tuple[str, ...]:
+        """And the primary pair and the default, which are among them unless plan rows are lost."""
+        default = () if self.default is None else (self.default.config_id,)
+        return tuple(dict.fromkeys((*members, *(self.primary or ()), *default)))
+
+    def _is_confirmed(self) -> bool:
+        """Whether every run of every look that was begun has ended."""
+        spec = self.spec
+        if not spec.compares_all and not spec.confirm.takes_place:
+            return self.winner is not None
+        proposed = not spec.compares_all or len(self.configs) >= spec.sampler.trials
+        looks = self.looks
+        if not (looks and proposed) or self.default is None or self._open_in[Phase.CONFIRM]:
+            return False
+        members = self.confirmed
+        return all(self.has_ended(one, seed) for look in looks for seed in look for one in members)
 
     @property
     def earlier_seeds(self) -> tuple[int, ...]:
@@ -222,7 +329,7 @@ class History:
         self._open_in[trial.phase] += 1
 
     def _enter(self, rung: int, trial: TrialRecord) -> None:
-        loss = self.loss(trial)
+        loss = self.sign * trial.best_at(rung)
         known = self.rungs[rung]
         if trial.phase is Phase.SCREEN and trial.trial_id not in known and math.isfinite(loss):
             known[trial.trial_id] = loss

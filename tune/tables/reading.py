@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from hscl.errors import InputError, did_you_mean
 from tune.study.spec import StudySpec
-from tune.tables.folder import STUDY_FILE, frozen_spec
+from tune.tables.fold import fold, read_tables
+from tune.tables.folder import read_study_file
 from tune.tables.history import History
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder, open_folder
@@ -69,14 +70,7 @@ class StudyTables:
     @cached_property
     def history(self) -> History:
         """All rows folded, as they were when this was first asked for."""
-        taken = ["seq", "stop", "finished", "seconds", f"valid_{self.spec.study.metric}"]
-        return History.from_rows(
-            self.spec,
-            self._store.read("configs").to_pylist(),
-            self._store.read("trials").to_pylist(),
-            self._store.read("reports", columns=taken).to_pylist(),
-            self._store.read("plan").to_pylist(),
-        )
+        return fold(self.spec, read_tables(self._store, self.spec))
 
 
 def open_tables(where: str | Path) -> StudyTables:
@@ -90,15 +84,9 @@ def open_tables(where: str | Path) -> StudyTables:
 
     Raises:
         InputError: There is no study.
-    """
+    """  # noqa: DOC502 - from read_study_file
     folder = open_folder(where)
-    spec = frozen_spec(folder)
-    if spec is None:
-        raise InputError(
-            f"{where} must be the folder of a study, but has no {STUDY_FILE}; "
-            "begin one with: hscl search STUDY.toml --data FILE --out DIR"
-        )
-    return StudyTables(folder, spec)
+    return StudyTables(folder, read_study_file(folder).spec)
 
 
 def as_bytes(rows: pa.Table, form: str) -> bytes:

@@ -1,23 +1,29 @@
 """What the tables say about one configuration, one trial, one point of an earlier study."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import pyarrow as pa
 
 from tune.states import Origin, Phase, TrialState
 from tune.study.space import Point, Value
 
 __all__ = [
+    "FEW_FAILURES",
+    "MANY_FAILURES",
     "ConfigRecord",
+    "Ending",
     "FailureStreak",
     "Observation",
-    "TrialOutcome",
     "TrialRecord",
+    "TrialReports",
     "config_label",
-    "last_events",
     "trial_id_of",
 ]
+
+FEW_FAILURES = 5
+"""So many failures and not one success, and the study gives up."""
+MANY_FAILURES = 20
+"""So many failures in a row, of at least `FEW_FAILURES` configurations, and the study gives up."""
 
 
 def config_label(number: int, name: str | None, default: str = "default") -> str:
@@ -59,9 +65,30 @@ class ConfigRecord:
     config: str
 
 
+@dataclass(frozen=True)
+class TrialReports:
+    """All that a trial has reported.
+
+    Attributes:
+        curve: Valid metric by epoch, rising; NaN where it was missing.
+        best: Best valid metric up to each epoch; NaN before the first finite one.
+        stop: The scheduler's decision on its last report.
+        finished: Ended by its own patience or after all epochs.
+        collapsed: Its last epoch predicted one constant.
+        seconds: Training time over all reports.
+    """
+
+    curve: Mapping[int, float]
+    best: Mapping[int, float]
+    stop: bool
+    finished: bool
+    collapsed: bool
+    seconds: float
+
+
 @dataclass
 class TrialRecord:
-    """One configuration on one seed, as far as the tables tell.
+    """One configuration on one seed, as far as the tables tell: the one record that all read.
 
     Attributes:
         trial_id: "<config_id>-<seed>".
@@ -75,6 +102,7 @@ class TrialRecord:
         best: Best valid metric up to each epoch; NaN before the first finite one.
         stop: The scheduler's decision on its last report.
         finished: Ended by its own patience or after all epochs.
+        collapsed: Its last epoch predicted one constant.
         seconds: Training time over all reports.
     """
 
@@ -89,6 +117,7 @@ class TrialRecord:
     best: dict[int, float] = field(default_factory=dict)
     stop: bool = False
     finished: bool = False
+    collapsed: bool = False
     seconds: float = 0.0
 
     @property
@@ -101,6 +130,13 @@ class TrialRecord:
         """Best valid metric so far, or None without a finite one."""
         best = self.best.get(self.epoch, math.nan)
         return None if math.isnan(best) else best
+
+    def best_at(self, epoch: int) -> float:
+        """Best valid metric up to an epoch; NaN before the first finite one."""
+        seen = self.best.get(epoch)
+        if seen is not None:
+            return seen
+        return next((v for e, v in reversed(self.best.items()) if e <= epoch), math.nan)
 
     @property
     def ended(self) -> bool:
@@ -143,49 +179,31 @@ class FailureStreak:
             self.succeeded += 1
             self.last.clear()
 
+    def is_hopeless(self, few: int = FEW_FAILURES) -> bool:
+        """Whether the study has to give up: everything fails, or all of late.
+
+        Args:
+            few: So many failures are enough where nothing has succeeded.
+        """
+        if not self.succeeded and len(self.last) >= few:
+            return True
+        many = len(self.last) >= MANY_FAILURES
+        return many and len({trial.config_id for trial in self.last}) >= FEW_FAILURES
+
 
 @dataclass(frozen=True)
-class TrialOutcome:
-    """What a trial's last event says.
+class Ending:
+    """How a study ended.
 
     Attributes:
-        trial_id: `<config_id>-<seed>`.
-        config_id: Its configuration.
-        phase: Where it ran.
-        seed: Its seed.
-        state: The last event's state.
-        error: The last event's error; None where there is none.
+        note: Why, where that isn't plain.
+        gave_up: It is over because everything failed.
     """
 
-    trial_id: str
-    config_id: str
-    phase: Phase
-    seed: int
-    state: TrialState
-    error: str | None
+    note: str = ""
+    gave_up: bool = False
 
 
 def trial_id_of(config_id: str, seed: int) -> str:
     """The name of one configuration on one seed."""
     return f"{config_id}-{seed}"
-
-
-def last_events(trials: pa.Table) -> dict[str, TrialOutcome]:
-    """Each trial's last event, by `seq`.
-
-    Args:
-        trials: The table of events, in any order.
-    """
-    ordered = trials.sort_by("seq")
-    rows = ordered.select(["trial_id", "config_id", "phase", "seed", "state", "error"])
-    return {
-        row["trial_id"]: TrialOutcome(
-            row["trial_id"],
-            row["config_id"],
-            Phase(row["phase"]),
-            int(row["seed"]),
-            TrialState(row["state"]),
-            row["error"],
-        )
-        for row in rows.to_pylist()
-    }

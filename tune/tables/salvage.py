@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hscl.errors import HsclError
-from tune.states import TrialState
-from tune.tables.records import last_events
+from tune.states import Origin, TrialState
+from tune.study.spec import StudySpec
+from tune.tables.fold import fold
+from tune.tables.history import History
 from tune.tables.schemas import SCHEMAS, check_version
 from tune.tables.storage import Folder
-from tune.tables.store import TableStore
+from tune.tables.store import Part, TableStore
 
-__all__ = ["LOST", "Damage", "Salvaged", "salvage"]
+__all__ = ["LOST", "UNKNOWN", "Damage", "Salvaged", "salvage"]
 
 LOST = {
     "configs": "configurations whose rows were in it appear without name and settings",
@@ -29,6 +31,11 @@ LOST = {
     "plan": "decisions that were in it are unknown, so no verdict is given",
 }
 """What it means when a file of each table is gone."""
+
+UNKNOWN = "{}"
+"""Stands in the table of configurations for settings whose row is lost."""
+
+_PLACEHOLDER = 1_000_000  # numbers of configurations whose rows are lost
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,14 @@ class Salvaged:
     """The tables as far as they can be read.
 
     Attributes:
-        tables: Every table by name; empty where nothing could be read.
+        tables: Every table by name; empty where nothing could be read. A configuration that only
+            other tables know has a row too, with `UNKNOWN` settings.
+        history: What they say has happened.
         damages: What is missing from them.
     """
 
     tables: Mapping[str, pa.Table]
+    history: History
     damages: tuple[Damage, ...]
 
 
@@ -84,12 +94,12 @@ class _Hiding(Folder):
         }
 
 
-def salvage(folder: Folder, metric: str) -> Salvaged:
+def salvage(folder: Folder, spec: StudySpec) -> Salvaged:
     """Read all tables of a study; nothing is written.
 
     Args:
         folder: The study's folder.
-        metric: The study's, without which its reports say little.
+        spec: The study.
 
     Returns:
         The tables, and what could not be read of them.
@@ -106,9 +116,34 @@ def salvage(folder: Folder, metric: str) -> Salvaged:
             seen = _Hiding(folder.filesystem, folder.path, folder.uri, folder.local, hidden)
             tables[table] = TableStore(seen).read(table)
         damages += _gaps(folder, table)
-    damages += _without_metric(tables, metric)
+    tables["configs"] = _with_placeholders(tables)
+    history = fold(spec, tables)
+    damages += _without_metric(history)
     damages += _without_labels(tables["predictions"])
-    return Salvaged(tables, tuple(damages))
+    return Salvaged(tables, history, tuple(damages))
+
+
+def _with_placeholders(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """The configurations, with a nameless row for each that only other tables know."""
+    configs = tables["configs"]
+    known = set(configs["config_id"].to_pylist())
+    named = pc.unique(tables["trials"]["config_id"]).to_pylist()
+    named += [c for c in pc.unique(tables["plan"]["config_id"]).to_pylist() if c is not None]
+    lost = [config_id for config_id in dict.fromkeys(named) if config_id not in known]
+    if not lost:
+        return configs
+    rows = [
+        {
+            "config_id": config_id,
+            "number": _PLACEHOLDER + n,
+            "origin": Origin.SAMPLER.value,
+            "config": UNKNOWN,
+            "hscl_version": "",
+            "name": f"lost {config_id[:6]}",
+        }
+        for n, config_id in enumerate(lost)
+    ]
+    return pa.Table.from_pylist([*configs.to_pylist(), *rows], schema=configs.schema)
 
 
 def _damaged(folder: Folder, table: str) -> list[Damage]:
@@ -133,42 +168,32 @@ def _damaged(folder: Folder, table: str) -> list[Damage]:
 
 def _gaps(folder: Folder, table: str) -> list[Damage]:
     """Appends that no file holds: files are numbered without a gap, so one was taken away."""
-    spans = []
-    for name in folder.files(f"tables/{table}"):
-        first, dash, last = name.removesuffix(".parquet").partition("-")
-        if name.endswith(".parquet") and dash and first.isdigit() and last.isdigit():
-            spans.append((int(first), int(last)))
+    parts = [part for name in folder.files(f"tables/{table}") if (part := Part.named(name))]
     found, next_number = [], 0
-    for begin, end in sorted(spans):
-        if begin > next_number:
-            file = f"tables/{table}/{next_number:08d}-{begin - 1:08d}.parquet"
-            found.append(Damage(table, file, "is missing"))
-        next_number = max(next_number, end + 1)
+    for part in sorted(parts):
+        if part.first > next_number:
+            gone = Part(next_number, part.first - 1)
+            found.append(Damage(table, f"tables/{table}/{gone.name}", "is missing"))
+        next_number = max(next_number, part.last + 1)
     return found
 
 
-def _without_metric(tables: Mapping[str, pa.Table], metric: str) -> list[Damage]:
+def _without_metric(history: History) -> list[Damage]:
     """Trials that ended well and whose epochs are there, but none with the study's metric."""
-    reports, column = tables["reports"], f"valid_{metric}"
-    done = {
-        name
-        for name, outcome in last_events(tables["trials"]).items()
-        if outcome.state is TrialState.DONE
-    }
-    there = pc.fill_null(pc.is_finite(reports[column]), fill_value=False)
+    done = [trial for trial in history.trials.values() if trial.state is TrialState.DONE]
     # A constant prediction has no correlation: there no value is what was measured.
-    known = reports.filter(pc.or_(there, reports["collapsed"]))
-    lost = (done & _trials(reports)) - _trials(known)
+    lost = [
+        trial.trial_id
+        for trial in done
+        if trial.curve and trial.value is None and not trial.collapsed
+    ]
     if not lost:
         return []
+    column = f"valid_{history.spec.study.metric}"
     reason = f"has no {column} for {len(lost)} of {len(done)} complete trials ({min(lost)}"
     reason += ", …)" if len(lost) > 1 else ")"
     gone = "they are missing from curves, from the best so far and from what parameters do"
     return [Damage("reports", "tables/reports", reason, gone)]
-
-
-def _trials(reports: pa.Table) -> set[str]:
-    return set(pc.unique(reports["trial_id"]).to_pylist())
 
 
 def _without_labels(predictions: pa.Table) -> list[Damage]:

@@ -21,7 +21,7 @@ from hscl.files import is_unfinished
 from tune.tables.schemas import KEYS, SCHEMAS, check_version, to_arrow, unify
 from tune.tables.storage import Folder, open_folder
 
-__all__ = ["TableStore"]
+__all__ = ["Part", "TableStore"]
 
 _COMPACT_AT = 500  # files; ten thousand small ones take seconds to read, one takes milliseconds
 _FEW = 100  # rows
@@ -30,22 +30,39 @@ _SMALL = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, order=True)
-class _Part:
-    """A file of a table and the append numbers in it, both ends included."""
+class Part:
+    """A file of a table and the append numbers in it, both ends included.
+
+    Attributes:
+        first: Number of the first append in it.
+        last: Number of the last one.
+        size: In bytes, where it is known.
+    """
 
     first: int
     last: int
     size: int = 0
 
+    @classmethod
+    def named(cls, name: str, size: int = 0) -> "Part | None":
+        """The part of this file name; None where the name is no part's."""
+        first, dash, last = name.removesuffix(".parquet").partition("-")
+        if name.endswith(".parquet") and dash and first.isdigit() and last.isdigit():
+            return cls(int(first), int(last), size)
+        return None
+
     @property
     def name(self) -> str:
+        """Its file's name."""
         return f"{self.first:08d}-{self.last:08d}.parquet"
 
     @property
     def appends(self) -> int:
+        """How many appends are in it."""
         return self.last - self.first + 1
 
-    def covers(self, other: "_Part") -> bool:
+    def covers(self, other: "Part") -> bool:
+        """Whether all of another part is in it, and more."""
         inside = self.first <= other.first and other.last <= self.last
         return inside and (self.first, self.last) != (other.first, other.last)
 
@@ -96,7 +113,7 @@ class TableStore:
             self._next[table] = 1 + max((part.last for part in parts), default=-1)
             self._files[table] = len(parts)
         number = self._next[table]
-        self._write(table, _Part(number, number), data)
+        self._write(table, Part(number, number), data)
         self._next[table] = number + 1
         self._files[table] += 1
         if self._files[table] >= _COMPACT_AT:
@@ -147,28 +164,25 @@ class TableStore:
             merged = parts if whole else _newest(parts)
             if len(merged) > 1:
                 data = self._read_parts(name, merged, None).combine_chunks()
-                self._write(name, _Part(merged[0].first, merged[-1].last), data)
+                self._write(name, Part(merged[0].first, merged[-1].last), data)
                 self._delete_superseded(name)
             self._files[name] = len(self._parts(name))
             self._next[name] = 1 + max((part.last for part in parts), default=-1)
 
-    def _listed(self, table: str) -> list[_Part]:
+    def _listed(self, table: str) -> list[Part]:
         """All whole files of the table, superseded ones too.
 
         Raises:
             RunError: If the storage does not answer.
         """
-        parts = []
         try:
-            for name, size in self._folder.files(table).items():
-                first, dash, last = name.removesuffix(".parquet").partition("-")
-                if name.endswith(".parquet") and dash and first.isdigit() and last.isdigit():
-                    parts.append(_Part(int(first), int(last), size))
+            files = self._folder.files(table)
         except OSError as error:
             raise RunError(f"{self._folder.uri} must be readable, but: {error}") from error
-        return sorted(parts)
+        parts = (Part.named(name, size) for name, size in files.items())
+        return sorted(part for part in parts if part is not None)
 
-    def _parts(self, table: str) -> list[_Part]:
+    def _parts(self, table: str) -> list[Part]:
         """The files that hold the table's rows, in order."""
         return _standing(self._listed(table))
 
@@ -183,7 +197,7 @@ class TableStore:
         except OSError as error:
             raise self._refused(error) from error
 
-    def _write(self, table: str, part: _Part, data: pa.Table) -> None:
+    def _write(self, table: str, part: Part, data: pa.Table) -> None:
         # A few rows gain nothing from packing, and are packed when they are merged.
         options: dict[str, Any] = {"compression": "zstd"}
         if len(data) < _FEW:
@@ -202,7 +216,7 @@ class TableStore:
         )
 
     def _read_parts(
-        self, table: str, parts: Sequence[_Part], columns: Sequence[str] | None
+        self, table: str, parts: Sequence[Part], columns: Sequence[str] | None
     ) -> pa.Table:
         wanted = None if columns is None else list(dict.fromkeys([*columns, *KEYS[table]]))
         pieces = []
@@ -233,22 +247,22 @@ class TableStore:
         return pa.concat_tables(_as_schema(piece, schema) for piece in pieces)
 
 
-def _standing(listed: list[_Part]) -> list[_Part]:
+def _standing(listed: list[Part]) -> list[Part]:
     """Those that no other covers. Ranges are nested or apart, so one look back is enough."""
-    kept: list[_Part] = []
+    kept: list[Part] = []
     for part in sorted(listed, key=lambda part: (part.first, -part.last)):
         if not kept or not kept[-1].covers(part):
             kept.append(part)
     return kept
 
 
-def _newest(parts: list[_Part]) -> list[_Part]:
+def _newest(parts: list[Part]) -> list[Part]:
     """The newest files, up to one that is larger than all newer ones together.
 
     Larger in bytes, or in appends: many small files take far more bytes than their rows, so that
     bytes alone would have the same rows rewritten every time.
     """
-    kept: list[_Part] = []
+    kept: list[Part] = []
     size = appends = 0
     for part in reversed(parts):
         if kept and (part.size > size or part.appends > appends):

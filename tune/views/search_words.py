@@ -1,13 +1,10 @@
 """What `hscl search` says before it starts and after it ended."""
 
-from collections.abc import Mapping
 from typing import Any
-
-import pyarrow as pa
 
 from hscl.errors import HsclError
 from tune.display import duration_text
-from tune.states import Kind, Phase
+from tune.states import Kind, Phase, TrialState
 from tune.study.size import StudySize
 from tune.tables.records import TrialRecord, config_label
 from tune.views.study import Study
@@ -85,7 +82,7 @@ def ending_lines(study: Study) -> list[str]:
             f"         {row['note']}",
         ]
     lines += _comparison(study)
-    failed = [trial for trial in history.trials.values() if trial.error]
+    failed = [trial for trial in history.trials.values() if trial.state is TrialState.FAILED]
     if failed:
         lines.append(_failures(failed))
     nexts = {
@@ -108,12 +105,8 @@ def _comparison(study: Study) -> list[str]:
 
     if not study.history.plan_rows(Kind.PRIMARY):
         return []
-    tables: Mapping[str, pa.Table] = {
-        name: study.table(name, events=True)
-        for name in ("configs", "trials", "plan", "predictions")
-    }
     try:
-        compared = compare_study(study.spec, tables)
+        compared = compare_study(study.history, study.table("predictions"))
         if compared.primary is None:
             return []
         rules = Rules(compared.margin, compared.looks)

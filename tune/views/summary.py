@@ -114,7 +114,6 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         counts = phases.setdefault(trial.phase, _no_trials())
         counts[trial.state] += 1
     total = {str(s): sum(counts[s] for counts in phases.values()) for s in TrialState}
-    winners = [row["config_id"] for row in history.plan_rows(Kind.WINNER)]
     state, note = _state(history)
     left = None if state in {"done", "gave up"} else _epochs_left(history, phases, planned)
     best, default = _standings(history, phase)
@@ -132,7 +131,7 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         configurations=len(history.configs),
         best=best,
         default=default,
-        winner=winners[-1] if winners else None,
+        winner=history.winner,
         last_error=failed[-1].error if failed else None,
         epochs_per_minute=epochs_per_minute,
         eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
@@ -170,14 +169,10 @@ def _no_trials() -> dict[str, int]:
 
 
 def _state(history: History) -> tuple[str, str]:
-    from tune.planner.phases import Done, next_step  # noqa: PLC0415 - scipy, which a driver has anyway
-
-    if not history.plan_rows(Kind.PHASE_BEGUN):
-        return "not begun", ""
-    step = next_step(history.spec, history, frozenset())
-    if isinstance(step, Done):
-        return ("gave up" if step.gave_up else "done"), step.note
-    return "unfinished", ""
+    ending = history.ending
+    if ending is not None:
+        return ("gave up" if ending.gave_up else "done"), ending.note
+    return ("unfinished" if history.plan_rows(Kind.PHASE_BEGUN) else "not begun"), ""
 
 
 def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, Standing | None]:
