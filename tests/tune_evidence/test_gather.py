@@ -1,18 +1,25 @@
 """Gathering what is known of a study: sound, running, damaged, or no study at all."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import small_study
 from study_factory import PARTS, Simulated, evidence_of, write_study
 
+from hscl.config import Config
 from hscl.errors import InputError
 from tune.evidence.gather import Evidence, gather
+from tune.planner.decisions import plan_row
 from tune.report.headline import headline_of, lead_of, verdict_of
 from tune.report.limits import limits_of
-from tune.states import Verdict
+from tune.simulate.study import SimulatedRun, SimulatedTrialError
+from tune.states import Kind, Verdict
+from tune.study.toml import dump_spec
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
+from tune.views.study import open_study
 
 STUDY = Simulated(trials=8, race_seeds=2, keep=2, gap=-0.12, seed=1)
 
@@ -216,3 +223,37 @@ def test_a_metric_that_is_missing_everywhere_leaves_the_rest(study: Path) -> Non
     evidence = _gather(study)
     assert all(value != value for curve in evidence.trials for value in curve.curve.values())  # noqa: PLR0124 - NaN
     assert evidence.comparison is not None
+
+
+def _broken(config: Config, seed: int, epoch: int) -> float:
+    raise SimulatedTrialError("CUDA is not there")
+
+
+def test_a_study_that_gave_up_and_was_finished_later_says_so_everywhere(tmp_path: Path) -> None:
+    """Status, headline and the comparison's notes once told two stories."""
+    run = SimulatedRun(small_study.study(), _broken).run()
+    told = []
+    for _ in range(2):
+        folder = tmp_path / str(len(told))
+        folder.mkdir()
+        (folder / "study.toml").write_text(dump_spec(run.spec))
+        for name, rows in run.tables.items():
+            stamp = (
+                {"time": datetime(2026, 3, 2, tzinfo=UTC)} if name in {"trials", "plan"} else {}
+            )
+            TableStore(folder).append(name, [row | stamp for row in rows])
+        evidence = _gather(folder)
+        assert evidence.comparison is not None
+        notes = " ".join(evidence.comparison.notes)
+        told.append((open_study(folder).status()["state"], headline_of(evidence), notes))
+        assert evidence.finished
+        seq = 1 + max(row["seq"] for name in ("trials", "plan") for row in run.tables[name])
+        run.tables["plan"].append({"seq": seq, "time": None} | plan_row(Kind.RESUMED))
+        run = SimulatedRun(run.spec, small_study.noisy(), tables=run.tables).run()
+    (state, headline, notes), (state_after, headline_after, notes_after) = told
+    assert state == "gave up"
+    assert headline.startswith("The study gave up: all of 5 trials failed")
+    assert "The study gave up" in notes
+    assert state_after == "done"
+    assert headline_after.startswith("No verdict on the winner")  # nothing was predicted here
+    assert "gave up" not in headline_after + notes_after
