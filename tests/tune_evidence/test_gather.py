@@ -232,7 +232,7 @@ def _broken(config: Config, seed: int, epoch: int) -> float:
 def test_a_study_that_gave_up_and_was_finished_later_says_so_everywhere(tmp_path: Path) -> None:
     """Status, headline and the comparison's notes once told two stories."""
     run = SimulatedRun(small_study.study(), _broken).run()
-    told = []
+    told: list[tuple[str, str, str]] = []
     for _ in range(2):
         folder = tmp_path / str(len(told))
         folder.mkdir()
