@@ -73,6 +73,7 @@ class Engine:
         self.failure: BaseException | None = None
         self.ended: Done | None = None
         self._slots = slots
+        self._metric = f"valid_{self.spec.study.metric}"
         self._reasons: dict[str, str] = {}  # why a trial is started again
 
     def next_run(self, tune_id: str) -> Run | None:
@@ -202,12 +203,13 @@ class Engine:
         if epoch > trial.epoch:
             if epoch != trial.epoch + 1:
                 raise RunError(f"{one.trial_id} must report epoch {trial.epoch + 1}, not {epoch}")
-            value = row.get(f"valid_{self.spec.study.metric}")
+            value = row.get(self._metric)
             stop = should_stop(
                 self.spec, self.history, one.trial_id, epoch, value, finished=finished
             )
-            ours = {"trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
-            self.recorder.add_report({**row, **ours})
+            self.recorder.add_report(
+                {**row, "trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
+            )
             if stop:
                 self._end(tune_id, TrialState.PRUNED)
                 return False

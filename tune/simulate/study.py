@@ -70,6 +70,7 @@ class SimulatedRun:
         self._pick: Pick = pick or (lambda _: 0)
         self._store = MemoryStore(tables)
         self._recorder = Recorder(spec, self._store, host=_HOST, clock=lambda: None)
+        self._slots = slots
         self._engine = Engine(self._recorder, lambda: slots)
         self.history = self._engine.history
         self._begun = 0  # trials so far: their numbers are their names for the engine
@@ -113,7 +114,10 @@ class SimulatedRun:
 
     def start_trials(self) -> None:
         """Start what the engine gives until every slot is taken, or it waits or is done."""
-        while (run := self._engine.next_run(str(self._begun))) is not None:
+        while len(self._running) < self._slots:
+            run = self._engine.next_run(str(self._begun))
+            if run is None:
+                return
             config = self.config_of(run.config_id)
             messages = self._train(self.history.trials[run.trial_id], config)
             self._running[run.trial_id] = (str(self._begun), messages)
