@@ -72,6 +72,13 @@ def test_better_stands_only_where_the_verdict_has_it(verdict: Verdict | None) ->
     assert ("worse" in text.lower()) == (verdict is Verdict.WORSE)
 
 
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_the_brief_sentence_is_how_the_whole_one_begins(verdict: Verdict) -> None:
+    brief = verdict_text(CASES[verdict], NAMES, RULES, brief=True)
+    assert verdict_text(CASES[verdict], NAMES, RULES).startswith(brief.removesuffix("."))
+    assert "difference" not in brief
+
+
 def test_the_headline_names_both_sides_the_difference_and_the_interval() -> None:
     text = verdict_text(CASES[Verdict.BETTER], NAMES, RULES)
     assert text.startswith(

@@ -103,6 +103,11 @@ class StudyComparison:
         """What output calls each configuration."""
         return {config.config_id: config.label for config in self.configs}
 
+    @property
+    def rules(self) -> Rules:
+        """What was fixed before the comparison."""
+        return Rules(self.margin, self.looks)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         pairs = {

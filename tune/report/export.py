@@ -16,12 +16,11 @@ from pydantic import ValidationError
 from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
-from tune.evidence.pair import PairComparison, Rules
+from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import outlook_lines, verdict_text
 from tune.report.rows import Compared
 from tune.states import Verdict
 from tune.stats.intervals import Interval
-from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import config_label
 from tune.tables.salvage import UNKNOWN
@@ -67,7 +66,7 @@ def choose(
         InputError: There is no winner (yet), no such configuration, or its settings are lost.
     """  # noqa: DOC502 - raised by the two ways of choosing and on reading the settings
     rows = {row["config_id"]: row for row in tables["configs"].to_pylist()}
-    spec, comparison = history.spec, compared.comparison
+    comparison = compared.comparison
     reference = comparison.reference
     names = _all_names(rows, compared)
     if wanted is not None:
@@ -75,7 +74,7 @@ def choose(
     else:
         config_id, exported = _winner(history, compared), "winner"
     pair = _pair_with_reference(compared, config_id)
-    lines = _lines(spec, compared, config_id, pair, names)
+    lines = _lines(compared, config_id, pair, names)
     if wanted is None and reference is not None and _default_instead(pair):
         lines = [
             f"The default is exported instead of {names[config_id]}: {_why_default(pair)}.",
@@ -180,7 +179,6 @@ def _why_default(pair: PairComparison | None) -> str:
 
 
 def _lines(
-    spec: StudySpec,
     compared: Compared,
     config_id: str,
     pair: PairComparison | None,
@@ -191,7 +189,7 @@ def _lines(
     if pair is None:
         known = "has no paired runs with the default; what is known of it is one seed on valid"
         return [f"NOT CONFIRMED: {names[config_id]} {known}."]
-    rules = Rules(spec.confirm.margin, spec.confirm.looks)
+    rules = compared.comparison.rules
     headline = verdict_text(pair, names, rules)
     if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
         word = "NO VERDICT" if pair.verdict is None else pair.verdict.value.upper()
@@ -226,12 +224,11 @@ def _evidence(
     if pair is None:
         return known | {"verdict": "none"}
     names = comparison.names
-    rules = Rules(spec.confirm.margin, spec.confirm.looks)
     return known | {
         # On `compared` against `against`; where it is "worse", it is the default that is exported.
         "verdict": pair.verdict.value if pair.verdict else "none",
         "below_margin": pair.judgement.below_margin,
-        "statement": verdict_text(pair, names, rules),
+        "statement": verdict_text(pair, names, comparison.rules),
         "compared": names[pair.first],
         "against": names[pair.second],
         "against_config_id": pair.second,

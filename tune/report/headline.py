@@ -9,20 +9,15 @@ from hscl.metrics import METRIC
 from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
-from tune.evidence.pair import PairComparison, Rules
+from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_text
 from tune.report.model import Fact
 from tune.states import Phase, TrialState, Verdict
 
-__all__ = ["facts_of", "headline_of", "lead_of", "rules_of", "verdict_of"]
+__all__ = ["facts_of", "headline_of", "lead_of", "verdict_of"]
 
 
 _MOST_NAMES = 3
-
-
-def rules_of(evidence: Evidence) -> Rules:
-    """What was fixed before the comparison."""
-    return Rules(evidence.spec.confirm.margin, evidence.spec.confirm.looks)
 
 
 def headline_of(evidence: Evidence) -> str:
@@ -39,7 +34,7 @@ def headline_of(evidence: Evidence) -> str:
     if compared.primary is not None and compared.closed:
         pair = compared.primary
         names = {config: _called(evidence, config) for config in (pair.first, pair.second)}
-        return _capital(verdict_text(pair, names, rules_of(evidence), brief=True))
+        return _capital(verdict_text(pair, names, compared.rules, brief=True))
     return _unfinished_headline(evidence, compared)
 
 
@@ -68,7 +63,7 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
         return ()
     lines = [f"{_capital(pair.judgement.reason)}."] if pair.verdict is not None else []
     if pair.judgement.outlook is not None:
-        lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, rules_of(evidence))))
+        lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, compared.rules)))
     return tuple(lines)
 
 

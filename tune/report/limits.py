@@ -6,7 +6,6 @@ from importlib.metadata import version
 from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
 from tune.evidence.sentences import outlook_lines
-from tune.report.headline import rules_of
 from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
@@ -31,7 +30,7 @@ def _limits(evidence: Evidence) -> Iterable[str]:
     yield from compared.notes
     primary = compared.primary
     if primary is not None and primary.judgement.outlook is not None:
-        yield " ".join(outlook_lines(primary.judgement.outlook, primary, rules_of(evidence)))
+        yield " ".join(outlook_lines(primary.judgement.outlook, primary, compared.rules))
     if compared.phase is Phase.CONFIRM:
         yield (
             f"An interval on this {compared.split} set says nothing about other videos, however "

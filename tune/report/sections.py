@@ -10,7 +10,6 @@ from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import DIGITS, p_text, pair_lines
-from tune.report.headline import rules_of
 from tune.report.model import ReportSection, TextTable
 from tune.states import TrialState
 
@@ -80,7 +79,7 @@ def _comparison(
         title = "The grid" if maps else "The ablations"
     details: tuple[str, ...] = ()
     if compared.primary is not None:
-        lines = pair_lines(compared.primary, _short_names(evidence), rules_of(evidence))
+        lines = pair_lines(compared.primary, _short_names(evidence), compared.rules)
         details = ("The primary comparison in full", *lines)
     drawn = [charts["forest"]] if "forest" in charts else []
     return ReportSection(

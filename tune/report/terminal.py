@@ -11,7 +11,7 @@ from rich.text import Text
 from hscl.metrics import METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.pair import PairComparison, Role, Rules
+from tune.evidence.pair import PairComparison, Role
 from tune.evidence.sentences import DIGITS, deciding_text, p_text, pair_lines, verdict_text
 from tune.report.rows import Compared
 from tune.simulate.sample_size import SampleSizes
@@ -26,7 +26,7 @@ _MOST_ROWS = 42  # six configurations on the seven other metrics; more are no re
 def render_study(compared: Compared) -> RenderableType:
     """One study for the terminal: headline, configurations, pairs, other metrics, notes."""
     comparison = compared.comparison
-    rules = Rules(comparison.margin, comparison.looks)
+    rules = comparison.rules
     parts: list[RenderableType] = [Text(f"{comparison.study}: {compared.where}", style="bold")]
     primary = comparison.primary
     if primary is not None:

@@ -99,8 +99,7 @@ def ending_lines(study: Study) -> list[str]:
 
 def _comparison(study: Study) -> list[str]:
     """The primary comparison in words, where confirm has one."""
-    from tune.evidence.comparison import compare_study  # noqa: PLC0415
-    from tune.evidence.pair import Rules  # noqa: PLC0415 - statistics, at the end only
+    from tune.evidence.comparison import compare_study  # noqa: PLC0415 - statistics, at the end only
     from tune.evidence.sentences import verdict_text  # noqa: PLC0415
 
     if not study.history.plan_rows(Kind.PRIMARY):
@@ -109,8 +108,7 @@ def _comparison(study: Study) -> list[str]:
         compared = compare_study(study.history, study.table("predictions"))
         if compared.primary is None:
             return []
-        rules = Rules(compared.margin, compared.looks)
-        return [verdict_text(compared.primary, compared.names, rules)]
+        return [verdict_text(compared.primary, compared.names, compared.rules)]
     except HsclError as error:
         return [str(error)]
 
