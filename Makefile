@@ -1,6 +1,7 @@
 # `make search` runs the main job on embedded data, `make test` is what CI runs.
 PYTHON ?= python3
-VENV := .venv
+# A Python that is named has an environment of its own: `make test PYTHON=python3.13` leaves .venv alone.
+VENV := .venv$(if $(filter file,$(origin PYTHON)),,-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo
@@ -26,8 +27,9 @@ lint: install
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+# Two processes, each with files or groups of its own (tests/conftest.py).
 test: lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # Longer: kills, three machines in network namespaces, a real SLURM (root, iproute2, slurm-wlm).
 slow: install
@@ -37,4 +39,4 @@ bench: install
 	for file in tests/bench/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf .venv .venv-* build dist *.egg-info

@@ -1,5 +1,6 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share; which tests run in one process."""
 
+import gc
 import os
 import signal
 import socket
@@ -28,7 +29,43 @@ if TYPE_CHECKING:  # torch is loaded by the tests that need it
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Two test processes on two cores: numerical libraries, here and in children, take one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
+
+
+_FIRST = ("ray", "head", "test_readme.py", "test_cluster_storage.py")
+"""The groups that take longest: what begins last should be short."""
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests of one group share a process and its fixtures: one Ray, one head serves all."""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    if "shared_ray" in fixtures:
+        return "ray"
+    if "ray_head" in fixtures:
+        return "head"
+    if item.get_closest_marker("hosts") or item.get_closest_marker("slurm"):
+        return "hosts"  # network namespaces and ports of fixed names
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Group tests where they run side by side, the longest groups first."""
+    if not config.getoption("loadgroup", default=False):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    order = {group: number for number, group in enumerate(_FIRST)}
+    items.sort(key=lambda item: order.get(_group(item), len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what the imports have made: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

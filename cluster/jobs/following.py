@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 from ray.job_submission import JobStatus
 
@@ -65,15 +66,15 @@ async def _tail(
     The server sends the output from its beginning: what was seen before is left out.
     """
     position = 0
-    pieces = connection.client.tail_job_logs(job_id)
-    while True:
-        try:
-            # A cable that is pulled says nothing: after a silence the connection is made anew.
-            piece = await asyncio.wait_for(anext(pieces), _SILENCE_S)
-        except Exception:  # noqa: BLE001 - the end, or one of many ways to say that it broke
-            return seen
-        new = piece[max(0, seen - position) :]
-        position += len(piece)
-        if new:
-            write(new)
-            seen = position
+    async with aclosing(connection.client.tail_job_logs(job_id)) as pieces:
+        while True:
+            try:
+                # A cable that is pulled says nothing: after a silence it is connected anew.
+                piece = await asyncio.wait_for(anext(pieces), _SILENCE_S)
+            except Exception:  # noqa: BLE001 - the end, or one of many ways to say that it broke
+                return seen
+            new = piece[max(0, seen - position) :]
+            position += len(piece)
+            if new:
+                write(new)
+                seen = position

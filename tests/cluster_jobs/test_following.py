@@ -1,7 +1,8 @@
 """A job's output comes once, in order, to its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -46,13 +47,14 @@ def test_a_broken_stream_is_taken_up_where_it_broke(
     tail = connection.client.tail_job_logs
     cuts = [1, 3, 2, 5]
 
-    async def cut_short(name: str) -> AsyncIterator[str]:
+    async def cut_short(name: str) -> AsyncGenerator[str]:
         left = cuts.pop(0) if cuts else 10**9
-        async for piece in tail(name):
-            yield piece
-            left -= 1
-            if not left:
-                raise OSError("connection reset by peer")
+        async with aclosing(tail(name)) as stream:
+            async for piece in stream:
+                yield piece
+                left -= 1
+                if not left:
+                    raise OSError("connection reset by peer")
 
     monkeypatch.setattr(connection.client, "tail_job_logs", cut_short)
     monkeypatch.setattr(following, "_PAUSE_S", 0.05)
@@ -69,7 +71,7 @@ def test_a_silent_stream_is_made_anew(
     tail = connection.client.tail_job_logs
     silences = [True]
 
-    async def silent_once(name: str) -> AsyncIterator[str]:
+    async def silent_once(name: str) -> AsyncGenerator[str]:
         if silences:
             silences.pop()
             await asyncio.sleep(3600)

@@ -112,7 +112,8 @@ def test_configurations_have_their_scores_by_seed() -> None:
 def test_the_same_tables_give_the_same_answer() -> None:
     spec = _spec("random")
     _, tables = run_study(spec, World(1))
-    assert _compare(spec, tables) == _compare(spec, tables)
+    # As text: a NaN, what could not be computed, is not equal to itself.
+    assert repr(_compare(spec, tables)) == repr(_compare(spec, tables))
 
 
 def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
@@ -131,7 +132,7 @@ def test_while_confirm_runs_no_test_row_is_looked_at() -> None:
     assert not found.closed
     assert found.primary is not None
     assert found.primary.verdict is None
-    assert _compare(spec, other) == found
+    assert repr(_compare(spec, other)) == repr(found)
 
 
 def test_failures_are_counted_and_overrule_a_win() -> None:
