@@ -30,6 +30,10 @@ class Fate(View):
         self.engine = engine
     def tick(self):
         if self.steps and self.engine.history.epochs >= self.steps[0][0]:
+            # Two that have begun are on two nodes: one of them is on the node that goes.
+            begun = [trial for trial in self.engine.history.open.values() if trial.epoch]
+            if self.steps[0][1] == "lose" and len(begun) < 2:
+                return
             _, what = self.steps.pop(0)
             if what == "lose":
                 self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)

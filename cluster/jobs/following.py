@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import cast
 
 from ray.job_submission import JobStatus
 
@@ -66,7 +67,8 @@ async def _tail(
     The server sends the output from its beginning: what was seen before is left out.
     """
     position = 0
-    async with aclosing(connection.client.tail_job_logs(job_id)) as pieces:
+    stream = cast("AsyncGenerator[str]", connection.client.tail_job_logs(job_id))
+    async with aclosing(stream) as pieces:
         while True:
             try:
                 # A cable that is pulled says nothing: after a silence it is connected anew.

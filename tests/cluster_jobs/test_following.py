@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cluster_head import RayHead
@@ -49,7 +49,7 @@ def test_a_broken_stream_is_taken_up_where_it_broke(
 
     async def cut_short(name: str) -> AsyncGenerator[str]:
         left = cuts.pop(0) if cuts else 10**9
-        async with aclosing(tail(name)) as stream:
+        async with aclosing(cast("AsyncGenerator[str]", tail(name))) as stream:
             async for piece in stream:
                 yield piece
                 left -= 1

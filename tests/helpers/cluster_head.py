@@ -130,13 +130,14 @@ class RayHead:
 
 
 def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Below those that the system gives to whoever connects: nobody takes one in between."""
+    found: set[int] = set()
+    while len(found) < count:
+        with socket.socket() as probe:
+            port = 20_000 + secrets.randbelow(12_000)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                found.add(port)
+    return list(found)
 
 
 def _descendants(process: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Sign flips against enumeration, Holm against a literal loop, equivalence against statsmodels."""
 
+import gc
 import itertools
 import math
 
@@ -80,6 +81,13 @@ def test_sign_flip_says_what_it_needs() -> None:
         sign_flip_p(np.ones(0))
 
 
+@pytest.fixture(scope="module")
+def spared() -> None:
+    """Statsmodels collects garbage in every call: spare it what is there."""
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("spared")
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels_and_of_a_plain_loop(values: list[float]) -> None:
