@@ -17,7 +17,7 @@ from tune.views.study import open_study
 
 pytestmark = pytest.mark.cluster
 SCRIPT = """
-import json, sys
+import json, sys, time
 from ray.cluster_utils import Cluster
 from synthetic import Data, Synthetic, study
 from tune.engine.driver import SearchOptions, View, run_search
@@ -33,6 +33,7 @@ class Fate(View):
             # Two that have begun are on two nodes: one of them is on the node that goes.
             begun = [trial for trial in self.engine.history.open.values() if trial.epoch]
             if self.steps[0][1] == "lose" and len(begun) < 2:
+                time.sleep(1)  # the study waits for its second worker instead of ending before
                 return
             _, what = self.steps.pop(0)
             if what == "lose":
