@@ -70,7 +70,7 @@ def test_tensorboard_files_are_made_where_asked(
     assert len(session_groups(tmp_path / "tb")) == 6
     code, _, err = hscl("tensorboard", f"{bucket}/nothing")
     assert code == 2
-    assert "has no study.toml" in err
+    assert "is not there" in err
 
 
 def test_ready_studies_are_listed_and_shown(hscl: Hscl) -> None:
