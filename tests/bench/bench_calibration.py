@@ -17,7 +17,6 @@ Run: python tests/bench/bench_calibration.py [--studies 2000] [--whole 2000] [--
 """
 
 import argparse
-import gc
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -201,7 +200,6 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.rows:
         chosen.rows.mkdir(parents=True, exist_ok=True)
-    gc.freeze()  # statsmodels' Holm collects at each call: only what came since is looked at
     whole = Whole(chosen.whole, chosen.rows, chosen.jobs)
     for part in chosen.parts.split(","):
         paired = part in {"null", "power", "looks"}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from statsmodels.stats.multitest import multipletests
 
 from tune.states import Verdict
 from tune.stats.intervals import Interval
@@ -17,7 +16,6 @@ __all__ = [
     "holm",
     "probability_of_improvement",
     "sign_flip_p",
-    "smallest_pairs_for_holm",
     "smallest_sign_flip_p",
 ]
 
@@ -80,30 +78,21 @@ def smallest_sign_flip_p(pairs: int) -> float:
     return float(min(1.0, 2.0 ** (1 - pairs)))
 
 
-def smallest_pairs_for_holm(comparisons: int, alpha: float = 0.05) -> int:
-    """The fewest pairs with which all comparisons can pass Holm's correction.
-
-    Args:
-        comparisons: m, how many are tested together, m ≥ 1.
-        alpha: Level for the family.
-    """
-    pairs = 1
-    while smallest_sign_flip_p(pairs) * comparisons >= alpha:
-        pairs += 1
-    return pairs
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for testing several hypotheses together (Holm 1979).
+    """P values corrected for testing several hypotheses together.
+
+    The k-th smallest of m is multiplied by m − k + 1, and none may be below the one before it.
 
     Args:
         p_values: One per hypothesis; NaN stays NaN and does not count.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
     values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
+    stepped = values[order] * np.arange(len(order), 0, -1)
     corrected = np.full(values.shape, np.nan)
-    known = np.isfinite(values)
-    if known.any():
-        corrected[known] = multipletests(values[known], method="holm")[1]
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return [float(p) for p in corrected]
 
 
