@@ -4,8 +4,6 @@
 nodes are, as one line of JSON after a marker, and end.
 """
 
-import contextlib
-import io
 import json
 import logging
 import os
@@ -24,6 +22,7 @@ from hscl.errors import InputError, did_you_mean
 __all__ = ["entry"]
 
 _STUDY = "study.toml"
+_COLUMNS = 120  # of a status; this task has no terminal
 
 
 @click.group()
@@ -123,14 +122,11 @@ def cost(study: Path, data: str) -> None:
 
 def _told(out: str) -> tuple[dict[str, Any], str]:
     """A study's state as plain values, and as `hscl status` prints it."""
-    from tune.cli.reading import status as status_command  # noqa: PLC0415 - only this needs it
+    from tune.views.progress import status_text  # noqa: PLC0415 - only this needs it
     from tune.views.study import open_study  # noqa: PLC0415
 
-    printed = io.StringIO()
-    os.environ["COLUMNS"] = "120"  # this task's own process has no terminal
-    with contextlib.redirect_stdout(printed):
-        status_command.callback(study=out, as_json=False)  # type: ignore[misc]
-    return open_study(out).status(), printed.getvalue().strip()
+    told = open_study(out).read_status()
+    return told.to_dict(), status_text(told, _COLUMNS)
 
 
 def _join() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from study_factory import Simulated, write_study
 
+from cluster.job_entry import _told
 from cluster.jobs.records import ANSWER
 
 
@@ -30,6 +31,19 @@ def test_a_trials_log_is_one_line_of_json(tmp_path: Path) -> None:
     assert done.returncode == 0
     (line,) = done.stdout.splitlines()
     assert json.loads(line.removeprefix(ANSWER)) == "two\nlines and �\n"
+
+
+def test_a_study_is_told_as_hscl_status_tells_it(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    write_study(folder, Simulated())
+    plain, text = _told(str(folder))
+    command = [Path(sys.executable).with_name("hscl"), "status", folder]
+    columns = os.environ | {"COLUMNS": "120"}
+    as_text = subprocess.run(command, capture_output=True, text=True, check=True, env=columns)
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert text == as_text.stdout.strip()
+    assert len(text.splitlines()) > 4
+    assert plain == json.loads(as_json.stdout)
 
 
 def test_a_frozen_study_that_is_not_there_is_named(tmp_path: Path) -> None:

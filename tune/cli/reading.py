@@ -21,27 +21,15 @@ def status(study: str, *, as_json: bool) -> None:
     """
     from tune.views.study import open_study
 
-    opened = open_study(study)
-    told = opened.status()
+    told = open_study(study).read_status()
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(told.to_dict(), indent=2))
         return
     from rich.console import Console
 
-    from tune.views.progress import render
-    from tune.views.summary import events_rate, summarise
+    from tune.views.progress import render_status
 
-    events = opened.table("trials", events=True).to_pylist()
-    summary = summarise(opened.history, events_rate(events, opened.history))
-    console = Console(highlight=False)
-    console.print(
-        f"{summary.study}: {summary.state}" + (f" ({summary.note})" * bool(summary.note))
-    )
-    console.print(render(summary))
-    if told["last_event"] is not None:
-        console.print(f"last event {told['last_event']}")
-    if told["driver"] is not None:
-        console.print("driver     process {pid} on {host} since {since}".format(**told["driver"]))
+    Console(highlight=False).print(render_status(told))
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """A running study in the terminal: a few live lines, or plain ones where it is no terminal."""
 
+import io
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from tune.engine.driver import View
 from tune.engine.engine import Engine
 from tune.states import TrialState
 from tune.tables.storage import Folder
-from tune.views.summary import Summary, summarise
+from tune.views.summary import StudyStatus, Summary, summarise
 
-__all__ = ["SearchProgress", "render", "trial_text"]
+__all__ = ["SearchProgress", "render", "render_status", "status_text", "trial_text"]
 
 _REDRAW_S = 0.5
 _PLAIN_S = 30.0
@@ -116,6 +117,28 @@ def render(summary: Summary) -> RenderableType:
             Text(trial_text(counts), style="dim"),
         )
     return Group(table, *(Text(line) for line in _lines(summary)))
+
+
+def render_status(status: StudyStatus) -> RenderableType:
+    """What `hscl status` shows: the live lines between what the study is and who is at it."""
+    summary, driver = status.summary, status.driver
+    note = f" ({summary.note})" if summary.note else ""
+    parts: list[RenderableType] = [
+        Text(f"{summary.study}: {summary.state}{note}"),
+        render(summary),
+    ]
+    if status.last_event is not None:
+        parts.append(Text(f"last event {status.last_event}"))
+    if driver is not None:
+        parts.append(Text("driver     process {pid} on {host} since {since}".format(**driver)))
+    return Group(*parts)
+
+
+def status_text(status: StudyStatus, width: int) -> str:
+    """What `render_status` shows as plain text, in so many columns."""
+    console = Console(file=io.StringIO(), width=width, highlight=False, record=True)
+    console.print(render_status(status))
+    return console.export_text().strip()
 
 
 def plain_line(summary: Summary) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune.tables.lock import holder_of
 from tune.tables.reading import StudyTables, open_tables
-from tune.views.summary import events_rate, summarise
+from tune.views.summary import StudyStatus, events_rate, summarise
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -35,16 +35,16 @@ class Study(StudyTables):
 
         return figures_of(gather(self.folder), dark=dark)
 
-    def status(self) -> dict[str, Any]:
-        """How the study stands, as plain values; see `tune.views.summary.Summary`.
-
-        `driver` says who holds its lock file (a process that was killed may still stand there),
-        `last_event` when anything was last written, both None where there is nothing.
-        """
+    def read_status(self) -> StudyStatus:
+        """How the study stands, and who is at it."""
         events = self.table("trials", events=True).to_pylist()
         summary = summarise(self.history, events_rate(events, self.history))
         last = events[-1]["time"].isoformat() if events else None
-        return summary.to_dict() | {"last_event": last, "driver": holder_of(self.folder)}
+        return StudyStatus(summary, last, holder_of(self.folder))
+
+    def status(self) -> dict[str, Any]:
+        """The same as plain values; see `tune.views.summary.StudyStatus`."""
+        return self.read_status().to_dict()
 
 
 def open_study(where: str | Path) -> Study:

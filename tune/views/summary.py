@@ -11,7 +11,7 @@ from tune.study.size import size_of
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 
-__all__ = ["Standing", "Summary", "events_rate", "summarise"]
+__all__ = ["Standing", "StudyStatus", "Summary", "events_rate", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,26 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How a study stands, and who is at it.
+
+    Attributes:
+        summary: How it stands.
+        last_event: When anything was last written, in ISO format; None before that.
+        driver: Who holds its lock file (a process that was killed may still stand there).
+    """
+
+    summary: Summary
+    last_event: str | None
+    driver: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the summary's beside the two others."""
+        told = {"last_event": self.last_event, "driver": self.driver}
+        return self.summary.to_dict() | told
 
 
 def summarise(history: History, epochs_per_minute: float | None = None) -> Summary:
