@@ -58,7 +58,7 @@ def status(out: str) -> None:
 
     told, text = None, ""
     if open_folder(out).exists(_STUDY):
-        told, text = _told(out)
+        told, text = _status_of(out)
     _join()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     free = ray.available_resources()  # type: ignore[no-untyped-call]
@@ -120,7 +120,7 @@ def cost(study: Path, data: str) -> None:
     _answer(ray.get(first.remote(spec, data)))
 
 
-def _told(out: str) -> tuple[dict[str, Any], str]:
+def _status_of(out: str) -> tuple[dict[str, Any], str]:
     """A study's state as plain values, and as `hscl status` prints it."""
     from tune.views.progress import status_text  # noqa: PLC0415 - only this needs it
     from tune.views.study import open_study  # noqa: PLC0415

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from study_factory import Simulated, write_study
 
-from cluster.job_entry import _told
+from cluster.job_entry import _status_of
 from cluster.jobs.records import ANSWER
 
 
@@ -36,7 +36,7 @@ def test_a_trials_log_is_one_line_of_json(tmp_path: Path) -> None:
 def test_a_study_is_told_as_hscl_status_tells_it(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     write_study(folder, Simulated())
-    plain, text = _told(str(folder))
+    plain, text = _status_of(str(folder))
     command = [Path(sys.executable).with_name("hscl"), "status", folder]
     columns = os.environ | {"COLUMNS": "120"}
     as_text = subprocess.run(command, capture_output=True, text=True, check=True, env=columns)

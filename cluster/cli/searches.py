@@ -84,14 +84,14 @@ def submit(  # noqa: PLR0913 - one parameter an option
     from cluster.connect.connection import connect, job_address
     from cluster.connect.uris import checked_location
     from cluster.jobs.head_tasks import check_search
-    from cluster.jobs.records import JobSetup, SearchRequest
+    from cluster.jobs.records import JobRequest, JobSetup
     from cluster.jobs.searches import refuse_second, submit_search
     from cluster.jobs.shipping import pack
     from tune.study.toml import load_spec
 
     spec = load_spec(study)
     setup = JobSetup(pack(spec, with_code=ship_code), python, stop_wait)
-    request = SearchRequest(
+    request = JobRequest(
         setup,
         spec.study.name,
         checked_location("--data", data),

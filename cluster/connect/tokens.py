@@ -8,14 +8,13 @@ The token's text never becomes part of a message: `Token` hides it when printed.
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hscl.errors import InputError
 
-__all__ = ["Token", "create_token", "default_path", "find_token", "tighten", "use_token_mode"]
+__all__ = ["Token", "create_token", "default_path", "find_token", "tighten"]
 
 _MODE, _VALUE, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
@@ -132,19 +131,6 @@ def tighten(path: Path) -> bool:
         return False
     path.chmod(0o600)
     return True
-
-
-def use_token_mode() -> None:
-    """Switch this process and its children to Ray's token mode, also when Ray is loaded already.
-
-    Ray reads the mode once; without this a process that imported it earlier would talk to the
-    cluster without its token.
-    """
-    os.environ[_MODE] = "token"
-    raylet = sys.modules.get("ray._raylet")
-    if raylet is not None:
-        raylet.Config.initialize("")
-        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _checked(text: str, source: str) -> Token:

@@ -10,7 +10,7 @@ from tune.study.sections import ResourcesSection
 from tune.study.size import GIB, trials_that_fit
 from tune.study.spec import StudySpec
 
-__all__ = ["Check", "encoders_of", "judge"]
+__all__ = ["Check", "checks_of", "encoders_of"]
 
 _MIN_DISK = 2 * GIB
 _FULL = 0.95  # Ray stops storing objects on a disk that is fuller than this
@@ -48,7 +48,7 @@ def encoders_of(spec: StudySpec) -> list[str]:
     return sorted(names)
 
 
-def judge(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:
+def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:
     """Judge what `probe_cluster` found.
 
     Args:

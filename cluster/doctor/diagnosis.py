@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.connect.connection import Connection
 from cluster.connect.uris import Location
-from cluster.doctor.checks import Check, encoders_of, judge
+from cluster.doctor.checks import Check, checks_of, encoders_of
 from cluster.doctor.cost import Cost, estimate
 from cluster.jobs.head_tasks import ask_head
 from cluster.jobs.records import JobSetup
@@ -45,7 +45,7 @@ def diagnose(
     for name in encoders_of(spec) if spec else ():
         arguments += ["--encoder", name]
     report = ask_head(connection, setup, arguments, _PROBE_S)
-    checks = [*_first_checks(connection), *judge(report, spec), _same_here(report["nodes"])]
+    checks = [*_first_checks(connection), *checks_of(report, spec), _same_here(report["nodes"])]
     if spec is None or data is None or not all(check.ok for check in checks):
         return checks, None
     try:

@@ -13,11 +13,11 @@ from typing import Any
 from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connect.connection import Connection, RefusalError, asked
-from cluster.jobs.records import ACTIVE, ANSWER, JobSetup, SearchRequest
+from cluster.jobs.records import ACTIVE, ANSWER, JobRequest, JobSetup
 from cluster.jobs.searches import start_job
 from hscl.errors import HsclError, InputError, RunError
 
-__all__ = ["Outcome", "ask_head", "check_search", "failure", "run_on_head"]
+__all__ = ["TaskResult", "ask_head", "check_search", "failure", "run_on_head"]
 
 _ERROR = "hscl: error: "
 _END_S = 30.0
@@ -25,7 +25,7 @@ _BEGIN = "Running entrypoint for job "
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """What a task did.
 
     Attributes:
@@ -71,7 +71,7 @@ def ask_head(
 
 def run_on_head(
     connection: Connection, setup: JobSetup, arguments: list[str], timeout_s: float = 300
-) -> Outcome:
+) -> TaskResult:
     """Run `python -m cluster.job_entry` on the head and wait for it.
 
     Args:
@@ -109,10 +109,10 @@ def run_on_head(
         raise RunError(message)
     _, mark, rest = log.rpartition(_BEGIN)
     output = rest.partition("\n")[2] if mark else log
-    return Outcome(details.driver_exit_code or 0, output)
+    return TaskResult(details.driver_exit_code or 0, output)
 
 
-def failure(outcome: Outcome, python: str) -> HsclError | None:
+def failure(outcome: TaskResult, python: str) -> HsclError | None:
     """A task's failure as an error of ours.
 
     Args:
@@ -141,7 +141,7 @@ def failure(outcome: Outcome, python: str) -> HsclError | None:
             )
             return InputError(message)
     _, mark, said = output.rpartition(_ERROR)
-    text = said.strip() if mark else _last_lines(output)
+    text = said.strip() if mark else _tail_text(output)
     kind = InputError if code == 2 else RunError
     return kind(f"on the cluster: {text}")
 
@@ -169,7 +169,7 @@ def _cause(message: str) -> str:
     return lines[-1] if lines else "Ray gives no reason"
 
 
-def _last_lines(output: str) -> str:
+def _tail_text(output: str) -> str:
     lines = [line for line in output.strip().splitlines() if line.strip()]
     return "\n".join(lines[-5:]) or "it ended without a word"
 
@@ -177,7 +177,7 @@ def _last_lines(output: str) -> str:
 _CHECK_S = 600.0  # reading a large data set for the first time
 
 
-def check_search(connection: Connection, request: SearchRequest) -> str:
+def check_search(connection: Connection, request: JobRequest) -> str:
     """Let the head read study and data, as `hscl search --dry-run` does.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.connect.connection import Connection
 from cluster.connect.uris import Location, checked_location
-from cluster.jobs.records import JobSetup, SearchJob, SearchRequest
+from cluster.jobs.records import JobRequest, JobSetup, SearchJob
 from cluster.jobs.searches import find_job, search_jobs
 from cluster.jobs.shipping import pack
 from hscl.errors import InputError
@@ -43,7 +43,7 @@ class KnownStudy:
             raise InputError(message)
         return self.job
 
-    def request(self, data: str | None) -> SearchRequest:
+    def request(self, data: str | None) -> JobRequest:
         """What resumes the search.
 
         Args:
@@ -62,7 +62,7 @@ class KnownStudy:
             raise InputError(message)
         where = checked_location("--data", data)
         name = self.job.name if self.job else self.out.uri.rpartition("/")[2]
-        return SearchRequest(self.setup, name, where, self.out, frozen=self.job is None)
+        return JobRequest(self.setup, name, where, self.out, frozen=self.job is None)
 
 
 def find_study(

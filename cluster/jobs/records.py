@@ -15,9 +15,9 @@ __all__ = [
     "ACTIVE",
     "ANSWER",
     "KIND",
+    "JobRequest",
     "JobSetup",
     "SearchJob",
-    "SearchRequest",
     "job_of",
     "submission_id",
 ]
@@ -45,7 +45,7 @@ class JobSetup:
 
 
 @dataclass(frozen=True)
-class SearchRequest:
+class JobRequest:
     """A search to be submitted.
 
     Attributes:

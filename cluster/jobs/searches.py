@@ -18,9 +18,9 @@ from cluster.connect.uris import Location
 from cluster.jobs.records import (
     ACTIVE,
     KIND,
+    JobRequest,
     JobSetup,
     SearchJob,
-    SearchRequest,
     job_of,
     submission_id,
 )
@@ -93,7 +93,7 @@ def refuse_second(connection: Connection, out: Location) -> list[SearchJob]:
     return jobs
 
 
-def submit_search(connection: Connection, request: SearchRequest) -> str:
+def submit_search(connection: Connection, request: JobRequest) -> str:
     """Start a search as a job of the cluster.
 
     Args:

@@ -4,7 +4,7 @@ A term that is switched off, or whose weight is 0, is not computed: it contribut
 sends no gradient anywhere.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -55,12 +55,6 @@ class LossTerms:
     sim_ta: Tensor
     sim_tv: Tensor
     high: Tensor
-
-    def as_floats(self) -> dict[str, float]:
-        """All values by name, fetched from the device at once."""
-        names = [field.name for field in fields(self)]
-        stacked = torch.stack([getattr(self, name).detach().double() for name in names])
-        return dict(zip(names, map(float, stacked.tolist()), strict=True))
 
 
 def similarity_loss(first: Tensor, second: Tensor) -> Tensor:

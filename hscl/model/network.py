@@ -135,12 +135,6 @@ class HsclNetwork(nn.Module):
         if self.text_encoder is not None:
             yield from self.text_encoder.parameters()
 
-    def other_parameters(self) -> Iterator[nn.Parameter]:
-        """All other parameters."""
-        for name, parameter in self.named_parameters():
-            if not name.startswith("text_encoder."):
-                yield parameter
-
     def forward(self, batch: "Batch") -> ModelOutput:
         """Predict B utterances and project what the contrastive losses compare."""
         text, text_mask, sentence = self._encode_text(batch)

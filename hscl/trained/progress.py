@@ -61,7 +61,7 @@ class TrainingProgress:
         where = f"seed {seed} ({self._plan.seeds.index(seed) + 1} of {len(self._plan.seeds)})"
         self._bars.update(self._all, completed=self._plan.seeds.index(seed))
         self._bars.reset(self._epochs, description=f"seed {seed}", completed=epoch)
-        self._say(f"{where}: " + (f"goes on after epoch {epoch}" if epoch else "begins"))
+        self._print_line(f"{where}: " + (f"goes on after epoch {epoch}" if epoch else "begins"))
 
     def reported(self, seed: int, report: EpochReport) -> None:
         """An epoch of a seed is done."""
@@ -75,7 +75,7 @@ class TrainingProgress:
             note += " (best)" if report.best else f" (best {shown.value_text(self._best)})"
         self._bars.update(self._epochs, completed=report.epoch, note=note)
         epochs = self._plan.config.train.epochs
-        self._say(f"  epoch {report.epoch} of {epochs}: {note}, {report.seconds:.1f} s")
+        self._print_line(f"  epoch {report.epoch} of {epochs}: {note}, {report.seconds:.1f} s")
 
     def finished(self, run: SeedRun) -> None:
         """A seed's model is in place."""
@@ -88,8 +88,8 @@ class TrainingProgress:
         if self._live:
             self._console.print(text, highlight=False)
         else:
-            self._say(text)
+            self._print_line(text)
 
-    def _say(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         if not self._live:
             self._console.print(line, highlight=False, soft_wrap=True)

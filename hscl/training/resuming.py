@@ -27,7 +27,7 @@ from hscl.training.checkpoints import (
 )
 from hscl.training.reports import BestEpoch, EpochReport
 
-__all__ = ["STATE", "best_path", "load_state", "read_best", "save_state"]
+__all__ = ["STATE", "best_path", "load_state", "save_state"]
 
 STATE = "state.safetensors"
 _LAYOUT = 1
@@ -129,28 +129,6 @@ def load_state(
         network.load_state_dict(best.weights if same else _part(tensors, _WEIGHTS))
         _load_optimizer(network, optimizer, _part(tensors, _OPTIMIZER))
     return reports, best
-
-
-def read_best(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The best epoch's weights in a folder, and what they are.
-
-    Args:
-        folder: Where a training was saved; `state.safetensors` may have been removed since.
-
-    Returns:
-        The state dict, and a record with `epoch`, `value` and what the training is.
-
-    Raises:
-        InputError: There is none, or it is damaged.
-    """
-    if (folder / STATE).exists():
-        path = best_path(folder, read_record(folder / STATE)["best"]["epoch"])
-    else:
-        found = sorted(folder.glob("best-*.safetensors"))
-        if not found:
-            raise InputError(f"{folder} must hold a saved training, but has no best epoch")
-        path = found[-1]
-    return read_tensors(path), read_record(path)
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.doctor.checks import Check, encoders_of, judge
+from cluster.doctor.checks import Check, checks_of, encoders_of
 from tune.study.toml import parse_spec
 
 GIB = 2**30
@@ -37,7 +37,7 @@ def _report(*nodes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problems(report: dict[str, Any], **tables: Any) -> list[Check]:
-    checks = judge(report, parse_spec({"space": SPACE} | tables))
+    checks = checks_of(report, parse_spec({"space": SPACE} | tables))
     assert all(check.todo == "" for check in checks if check.ok)
     assert all(check.todo for check in checks if not check.ok)
     return [check for check in checks if not check.ok]
@@ -46,7 +46,7 @@ def _problems(report: dict[str, Any], **tables: Any) -> list[Check]:
 def test_a_sound_cluster_has_no_problem() -> None:
     report = _report()
     assert _problems(report) == []
-    assert len(judge(report)) > 10
+    assert len(checks_of(report)) > 10
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_memory_is_counted_for_the_trials_that_a_search_would_run() -> None:
     node["gpus"] = {"names": ["H100"] * 4}
     report = _report(node)
     assert _problems(report) == []
-    assert all(check.ok for check in judge(report))
+    assert all(check.ok for check in checks_of(report))
     on_cpus = _problems(report, resources={"gpus": 0.0})
     assert [check.found for check in on_cpus] == ["10.0.0.1: 9.0 GiB free for 32 trials at once"]
     # What the line advises helps.

@@ -7,8 +7,8 @@ from cluster_head import RayHead
 
 from cluster.connect.connection import Connection, asked, connect
 from cluster.connect.uris import checked_location
-from cluster.jobs.head_tasks import Outcome, ask_head, check_search, failure, run_on_head
-from cluster.jobs.records import JobSetup, SearchRequest
+from cluster.jobs.head_tasks import TaskResult, ask_head, check_search, failure, run_on_head
+from cluster.jobs.records import JobRequest, JobSetup
 from cluster.jobs.searches import search_jobs
 from cluster.jobs.shipping import pack
 from hscl.errors import InputError, RunError
@@ -101,10 +101,10 @@ def test_a_task_that_takes_too_long_is_stopped(connection: Connection) -> None:
 def test_failures_keep_their_message_and_kind(
     code: int, output: str, kind: type[Exception], words: str
 ) -> None:
-    found = failure(Outcome(code, output), "python")
+    found = failure(TaskResult(code, output), "python")
     assert type(found) is kind
     assert words in str(found)
-    assert failure(Outcome(0, ""), "python") is None
+    assert failure(TaskResult(0, ""), "python") is None
 
 
 pytestmark = pytest.mark.cluster
@@ -114,7 +114,7 @@ SPEC = parse_spec({"space": {"loss.temperature": {"uniform": [0.1, 0.9]}}})
 def test_data_that_the_head_cannot_see_are_named_and_nothing_is_submitted(
     connection: Connection, tmp_path: Path
 ) -> None:
-    request = SearchRequest(
+    request = JobRequest(
         JobSetup(pack(SPEC, with_code=False)),
         "mine",
         checked_location("--data", "/on/the/laptop/only.arrow"),

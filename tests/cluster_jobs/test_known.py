@@ -9,7 +9,7 @@ from cluster_head import RayHead
 from cluster.connect.connection import Connection, connect
 from cluster.connect.uris import Location, checked_location
 from cluster.jobs.known import find_study, status_text
-from cluster.jobs.records import JobSetup, SearchRequest, submission_id
+from cluster.jobs.records import JobRequest, JobSetup, submission_id
 from cluster.jobs.searches import find_job, start_job
 from cluster.jobs.shipping import pack
 from hscl.errors import InputError
@@ -26,7 +26,7 @@ def connection(ray_head: RayHead) -> Connection:
 def _ended(connection: Connection, out: Location) -> str:
     """A search that Ray knows, and that has ended at once."""
     setup = JobSetup(pack("[study]\n", with_code=False), python="true #")
-    request = SearchRequest(setup, "mine", DATA, out)
+    request = JobRequest(setup, "mine", DATA, out)
     metadata = {
         "hscl": "search", "study": "mine", "study_toml": "[study]\n", "data": DATA.uri,
         "out": out.uri, "python": "true #", "ships_code": "no", "stop_wait_s": "7",

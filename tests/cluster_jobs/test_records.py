@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ray.job_submission import JobStatus
 
 from cluster.connect.uris import checked_location
-from cluster.jobs.records import JobSetup, SearchJob, SearchRequest, submission_id
+from cluster.jobs.records import JobRequest, JobSetup, SearchJob, submission_id
 from cluster.jobs.shipping import STUDY_FILE, pack
 
 DATA = checked_location("--data", "/data/mosi.arrow")
@@ -26,11 +26,11 @@ def test_the_next_id_is_free_and_belongs_to_the_place(mine: set[int], other: set
 
 def test_the_entrypoint_survives_a_shell() -> None:
     odd = checked_location("--out", "/runs/it's; rm -rf $HOME")
-    request = SearchRequest(SETUP, "mine", DATA, odd)
+    request = JobRequest(SETUP, "mine", DATA, odd)
     assert request.arguments == [
         *("search", "--study", STUDY_FILE, "--data", DATA.uri, "--out", odd.uri)
     ]
-    again = SearchRequest(SETUP, "mine", DATA, odd, frozen=True)
+    again = JobRequest(SETUP, "mine", DATA, odd, frozen=True)
     assert "--frozen" in again.arguments
     assert "--study" not in again.arguments
 

@@ -10,7 +10,7 @@ from ray.job_submission import JobStatus
 
 from cluster.connect.connection import Connection, asked, connect
 from cluster.connect.uris import checked_location
-from cluster.jobs.records import ACTIVE, JobSetup, SearchRequest, submission_id
+from cluster.jobs.records import ACTIVE, JobRequest, JobSetup, submission_id
 from cluster.jobs.searches import find_job, search_jobs, start_job, stop_job, submit_search
 from cluster.jobs.shipping import pack
 from hscl.errors import InputError
@@ -27,18 +27,18 @@ def connection(ray_head: RayHead) -> Connection:
 
 
 @pytest.fixture
-def request_for(connection: Connection, tmp_path: Path) -> Iterator[SearchRequest]:
+def request_for(connection: Connection, tmp_path: Path) -> Iterator[JobRequest]:
     """A search of its own place that runs until it is stopped."""
     out = checked_location("--out", str(tmp_path / "out"))
     setup = JobSetup(pack("[study]\n", with_code=False), python=WAITS, stop_wait_s=5)
-    yield SearchRequest(setup, "mine", DATA, out)
+    yield JobRequest(setup, "mine", DATA, out)
     for job in search_jobs(connection):
         if job.active and job.out == out.uri:
             stop_job(connection, job)
 
 
 def test_a_search_is_submitted_found_refused_twice_and_stopped(
-    connection: Connection, request_for: SearchRequest
+    connection: Connection, request_for: JobRequest
 ) -> None:
     job_id = submit_search(connection, request_for)
     assert job_id.endswith("-1")
@@ -63,7 +63,7 @@ def test_a_search_is_submitted_found_refused_twice_and_stopped(
 
 
 def test_two_machines_that_submit_at_once_get_one_search(
-    connection: Connection, request_for: SearchRequest
+    connection: Connection, request_for: JobRequest
 ) -> None:
     """The second asks for the id that the first has just got; Ray refuses it."""
     name = submission_id(request_for.out, [])
@@ -76,7 +76,7 @@ def test_two_machines_that_submit_at_once_get_one_search(
 
 
 def test_an_unknown_id_names_what_is_known_and_what_ray_forgets(
-    connection: Connection, request_for: SearchRequest
+    connection: Connection, request_for: JobRequest
 ) -> None:
     job_id = submit_search(connection, request_for)
     with pytest.raises(InputError, match=f"did you mean '{job_id}'.*--out URI instead"):
@@ -84,7 +84,7 @@ def test_an_unknown_id_names_what_is_known_and_what_ray_forgets(
 
 
 def test_a_job_runs_in_token_mode_and_stops_by_sigint(
-    connection: Connection, request_for: SearchRequest, ray_head: RayHead
+    connection: Connection, request_for: JobRequest, ray_head: RayHead
 ) -> None:
     job_id = submit_search(connection, request_for)
     details = asked(connection.client.get_job_info, job_id)

@@ -13,11 +13,11 @@ import torch
 
 from hscl.config import Config
 from hscl.errors import InputError, RunError
-from hscl.training.checkpoints import read_record, write_checkpoint
+from hscl.training.checkpoints import read_record, read_tensors, write_checkpoint
 from hscl.training.loop import Training
 from hscl.training.prepared import TrainingData
 from hscl.training.reports import EpochReport
-from hscl.training.resuming import STATE, read_best
+from hscl.training.resuming import STATE, best_path
 
 MEASURED = ("seconds", "peak_memory")
 
@@ -115,21 +115,19 @@ def test_a_folder_holds_one_state_and_one_best_epoch(
     )
 
 
-def test_the_best_epoch_can_be_read_without_the_state(
+def test_the_best_epoch_stands_in_a_file_of_its_own(
     config: Config, tiny_data: TrainingData, undisturbed: Training, tmp_path: Path
 ) -> None:
     training = Training(config, tiny_data, seed=1)
     for _ in training:
         training.save(tmp_path)
-    for _ in range(2):
-        weights, record = read_best(tmp_path)
-        assert all(torch.equal(w, undisturbed.best.weights[n]) for n, w in weights.items())
-        assert record["epoch"] == undisturbed.best.epoch
-        assert Config.from_json(record["config"]) == config
-        assert (record["seed"], record["metric"]) == (1, "mae")
-        (tmp_path / STATE).unlink(missing_ok=True)
-    with pytest.raises(InputError, match="best epoch"):
-        read_best(tmp_path / "nowhere")
+    best = best_path(tmp_path, read_record(tmp_path / STATE)["best"]["epoch"])
+    weights, record = read_tensors(best), read_record(best)
+    assert weights.keys() == undisturbed.best.weights.keys()
+    assert all(torch.equal(w, undisturbed.best.weights[n]) for n, w in weights.items())
+    assert record["epoch"] == undisturbed.best.epoch
+    assert Config.from_json(record["config"]) == config
+    assert (record["seed"], record["metric"]) == (1, "mae")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_the_default_is_configuration_zero_and_known_points_follow() -> None:
         ("mine", Origin.KNOWN),
         ("known 2", Origin.KNOWN),
     ]
-    assert spec.start_points[0].config == spec.base_config() == spec.base
+    assert spec.start_points[0].config == spec.base
 
 
 def test_the_default_is_called_what_it_is() -> None:

@@ -71,7 +71,8 @@ class RaySession:
         """
         nodes = self._nodes()
         if not any(trials_that_fit(self._resources, node) for node in nodes):
-            wanted, there = (_said(what) for what in (self.per_trial, nodes[0] if nodes else {}))
+            wanted = _amounts_text(self.per_trial)
+            there = _amounts_text(nodes[0] if nodes else {})
             raise InputError(
                 f"a trial must fit on this machine, but takes {wanted} of the {there} that Ray "
                 "finds here; lower it in [resources]"
@@ -103,7 +104,7 @@ class RaySession:
         internal_kv._internal_kv_put(key, b"1")  # noqa: SLF001
 
 
-def _said(resources: Mapping[str, float]) -> str:
+def _amounts_text(resources: Mapping[str, float]) -> str:
     units = {"cpu": "CPUs", "gpu": "GPUs", "memory": "GiB"}
     amounts = {name.lower(): amount for name, amount in resources.items()}
     amounts["memory"] = amounts.get("memory", 0.0) / GIB

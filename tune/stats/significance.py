@@ -16,7 +16,6 @@ __all__ = [
     "holm",
     "probability_of_improvement",
     "sign_flip_p",
-    "smallest_sign_flip_p",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -71,11 +70,6 @@ def _signed_sums(values: FloatArray) -> FloatArray:
     for value in values:
         sums = np.concatenate((sums + value, sums - value))
     return sums
-
-
-def smallest_sign_flip_p(pairs: int) -> float:
-    """The smallest p value that so many pairs can give: 2 / 2ⁿ."""
-    return float(min(1.0, 2.0 ** (1 - pairs)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

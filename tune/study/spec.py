@@ -130,10 +130,6 @@ class StudySpec(Section):
         what = changed[0] if len(changed) == 1 else f"{len(changed)} keys"
         return f"published defaults with {named}, {what} changed"
 
-    def base_config(self) -> Config:
-        """The default configuration, number 0."""
-        return self.base
-
     @cached_property
     def searched(self) -> Space:
         """The space with its conditions and constraints."""

@@ -5,6 +5,7 @@ and thuiar/MMSA `data_loader.py` (padded behind; words and lengths). Which side 
 on is told from its content, not from its layout.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,43 @@ __all__ = ["MMSA_LABELS", "MULT_LABELS", "read_padded"]
 MULT_LABELS = "labels"
 MMSA_LABELS = "regression_labels"
 _MODALITIES = ("audio", "vision")
+
+
+@dataclass(frozen=True)
+class _FileSplit:
+    """One split of a file.
+
+    Attributes:
+        path: The file, for messages.
+        split: Its name.
+        fields: Its content by name.
+        has_clips: Whether the file's ids name video and clip, not the video alone.
+    """
+
+    path: Path
+    split: str
+    fields: dict[str, Any]
+    has_clips: bool
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.path}, split {self.split!r}"
+
+
+@dataclass(frozen=True)
+class _PaddedFrames:
+    """One modality of a split.
+
+    Attributes:
+        values: (utterances, frames, width).
+        runs: Where they are 0.
+        side: Where their padding is.
+    """
+
+    values: Frames
+    runs: ZeroRuns
+    side: Side
 
 
 def read_padded(
@@ -58,11 +96,12 @@ def read_padded(
     has_clips = _ids_have_clips(path, splits)
     return [
         _read_split(
-            (path, split),
-            fields,
-            {name: (features[name][split], runs[name][split], sides[name]) for name in sides},
-            has_clips=has_clips,
-            options=options,
+            _FileSplit(path, split, fields, has_clips),
+            {
+                name: _PaddedFrames(features[name][split], runs[name][split], side)
+                for name, side in sides.items()
+            },
+            options,
         )
         for split, fields in splits.items()
     ]
@@ -94,27 +133,22 @@ def _features(path: Path, splits: dict[str, dict[str, Any]], modality: str) -> d
 
 
 def _read_split(
-    place: tuple[Path, str],
-    fields: dict[str, Any],
-    features: dict[str, tuple[Frames, ZeroRuns, Side]],
-    *,
-    has_clips: bool,
-    options: ReadOptions,
+    one: _FileSplit, features: dict[str, _PaddedFrames], options: ReadOptions
 ) -> Source:
-    path, split = place
-    name = f"{path}, split {split!r}"
+    name, fields = one.name, one.fields
     label_field = MMSA_LABELS if MMSA_LABELS in fields else MULT_LABELS
     ids = _listed(name, "id", fields)
     labels = _labels(name, label_field, fields)
     words = _listed(name, "raw_text", fields) if "raw_text" in fields else None
     sizes = [("id", len(ids)), (label_field, len(labels))]
     sizes += [] if words is None else [("raw_text", len(words))]
-    sizes += [(modality, len(values)) for modality, (values, _, _) in features.items()]
+    sizes += [(modality, len(padded.values)) for modality, padded in features.items()]
     agreed_size(name, sizes)
-    keys, order = _keys(name, ids, has_clips=has_clips)
+    keys, order = _keys(name, ids, has_clips=one.has_clips)
     notes = Notes()
     sequences = {}
-    for modality, (values, runs, side) in features.items():
+    for modality, padded in features.items():
+        runs, side = padded.runs, padded.side
         recorded = _recorded(name, modality, fields, runs)
         if recorded is None and options.lengths == "recorded":
             raise FieldError(
@@ -122,7 +156,7 @@ def _read_split(
                 "use --lengths content",
             )  # fmt: skip
         begin, end = bounds(runs, side, recorded if options.lengths == "recorded" else None)
-        sequences[modality] = Padded(values, begin, end)
+        sequences[modality] = Padded(padded.values, begin, end)
         notes.padding[modality] = side
         notes.full[modality] = int(((end - begin) == runs.rows).sum())
         if recorded is not None:
@@ -131,14 +165,14 @@ def _read_split(
     return Source(
         name=name,
         keys=keys,
-        splits=[split] * len(keys),
+        splits=[one.split] * len(keys),
         labels=[label_of(name, label_field, *pair) for pair in zip(labels, keys, strict=True)],
         words=[None] * len(keys) if words is None else _words(name, words, keys),
         audio=sequences.get("audio"),
         vision=sequences.get("vision"),
         order=order,
         notes=notes,
-        path=path,
+        path=one.path,
     )
 
 
