@@ -37,7 +37,7 @@ def test_a_study_is_told_as_hscl_status_tells_it(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     write_study(folder, Simulated())
     plain, text = _status_of(str(folder))
-    command = [Path(sys.executable).with_name("hscl"), "status", folder]
+    command = [str(Path(sys.executable).with_name("hscl")), "status", str(folder)]
     columns = os.environ | {"COLUMNS": "120"}
     as_text = subprocess.run(command, capture_output=True, text=True, check=True, env=columns)
     as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)

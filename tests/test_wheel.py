@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that the checkout stays clean."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel was built, from a copy so that the checkout stays clean; with its log."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -27,12 +27,26 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, source],
-        check=True,
-        capture_output=True,
-    )
+    with (folder / "log").open("w") as log:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "-w", folder, source],
+            check=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(folder: Path) -> Path:
     return next(folder.glob("hscl_search-*.whl"))
+
+
+def test_nothing_is_warned_of_when_it_is_built(folder: Path) -> None:
+    log = (folder / "log").read_text()
+    assert "tune/report/templates/report.css" in log  # the build's own output is there
+    told = [line for line in log.splitlines() if "importable" in line or "Deprecated" in line]
+    assert told == []
 
 
 def test_the_wheel_holds_every_module_template_and_study(wheel: Path) -> None:
