@@ -62,7 +62,7 @@ def test_one_place_has_one_name(text: str, uri: str | None, scheme: str) -> None
 
 
 @given(st.text(alphabet="abc/. '$", min_size=1, max_size=12))
-def test_copy_lines_survive_a_shell(name: str) -> None:
+def test_the_copying_commands_survive_a_shell(name: str) -> None:
     import shlex
 
     try:
