@@ -102,16 +102,6 @@ def test_a_module_past_300_lines_of_code_gives_its_reason() -> None:
     assert long == set(LONG_FILES)
 
 
-def test_no_public_class_has_the_name_of_another() -> None:
-    names = Counter(
-        node.name
-        for path in _sources()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    )
-    assert [name for name, times in names.items() if times > 1] == []
-
-
 def test_lines_of_code_are_neither_docstrings_nor_comments(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     text = '"""Two\nlines."""\n\n# why\nX = 1\n\n\ndef f():\n    """Doc."""\n    return X\n'
