@@ -18,10 +18,10 @@ from cluster.jobs.records import ANSWER
 from hscl.cli.main import main as run_hscl
 from hscl.cli.main import run_command
 from hscl.errors import InputError, did_you_mean
+from tune.study.toml import STUDY_FILE
 
 __all__ = ["entry"]
 
-_STUDY = "study.toml"
 _COLUMNS = 120  # of a status; this task has no terminal
 
 
@@ -40,7 +40,7 @@ def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bo
     """Run the study as a driver of this cluster."""
     with tempfile.TemporaryDirectory(prefix="hscl-study-") as folder:
         if frozen or study is None:
-            study = Path(folder) / _STUDY
+            study = Path(folder) / STUDY_FILE
             study.write_bytes(_frozen_study(out))
         arguments = ["search", str(study), "--data", data, "--out", out]
         if dry_run:
@@ -57,7 +57,7 @@ def status(out: str) -> None:
     from tune.tables.storage import open_folder  # noqa: PLC0415
 
     told, text = None, ""
-    if open_folder(out).exists(_STUDY):
+    if open_folder(out).exists(STUDY_FILE):
         told, text = _status_of(out)
     _join()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -151,11 +151,11 @@ def _frozen_study(out: str) -> bytes:
 
     folder = open_folder(out)
     try:
-        return folder.read(_STUDY)
+        return folder.read(STUDY_FILE)
     except FileNotFoundError:
         message = (
-            f"{out} must hold a study, but has no {_STUDY}; it appears once the driver has read "
-            "the data: look at `hscl cluster logs`"
+            f"{out} must hold a study, but has no {STUDY_FILE}; it appears once the driver has "
+            "read the data: look at `hscl cluster logs`"
         )
         raise InputError(message) from None
     except OSError as error:

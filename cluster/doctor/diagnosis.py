@@ -9,9 +9,10 @@ from cluster.doctor.checks import Check, checks_of, encoders_of
 from cluster.doctor.cost import Cost, estimate
 from cluster.jobs.head_tasks import ask_head
 from cluster.jobs.records import JobSetup
-from cluster.jobs.shipping import DISTRIBUTION, STUDY_FILE
+from cluster.jobs.shipping import DISTRIBUTION
 from hscl.errors import RunError
 from tune.study.spec import StudySpec
+from tune.study.toml import STUDY_FILE
 
 __all__ = ["diagnose"]
 

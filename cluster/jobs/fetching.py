@@ -7,11 +7,11 @@ from pyarrow import fs
 
 from cluster.connect.uris import Location, copy_text
 from hscl.errors import InputError, RunError
+from tune.study.toml import STUDY_FILE
 from tune.tables.storage import Folder, open_folder
 
 __all__ = ["fetch_study"]
 
-_STUDY = "study.toml"
 _LEFT_OUT = {"lock.json"}  # whoever holds the study there holds nothing here
 _PASSES = 5
 
@@ -36,7 +36,7 @@ def fetch_study(where: Location, folder: Path, head: str, *, checkpoints: bool =
     """
     source = open_folder(where.uri)
     try:
-        found = source.exists(_STUDY)
+        found = source.exists(STUDY_FILE)
     except OSError as error:
         reason = str(error).splitlines()[0]
         message = (
@@ -51,7 +51,7 @@ def fetch_study(where: Location, folder: Path, head: str, *, checkpoints: bool =
                 f"does; copy it:\n{copy_text(where, head, str(folder))}"
             )
         else:
-            message = f"{where.uri} must hold a study, but has no {_STUDY}"
+            message = f"{where.uri} must hold a study, but has no {STUDY_FILE}"
         raise InputError(message)
     try:
         return _copy(source, folder, checkpoints=checkpoints)

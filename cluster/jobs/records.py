@@ -9,7 +9,8 @@ from typing import Any
 from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connect.uris import Location
-from cluster.jobs.shipping import STUDY_FILE, Shipment
+from cluster.jobs.shipping import Shipment
+from tune.study.toml import STUDY_FILE
 
 __all__ = [
     "ACTIVE",

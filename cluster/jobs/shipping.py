@@ -13,11 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
-from tune.study.toml import dump_spec
+from tune.study.toml import STUDY_FILE, dump_spec
 
-__all__ = ["DISTRIBUTION", "STUDY_FILE", "Shipment", "ShippedFile", "pack"]
+__all__ = ["DISTRIBUTION", "Shipment", "ShippedFile", "pack"]
 
-STUDY_FILE = "study.toml"
 _PACKAGES = ("hscl", "tune", "cluster")
 _DATA_FOLDERS = {"studies", "templates"}
 DISTRIBUTION = "hscl-search"

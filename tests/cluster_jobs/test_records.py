@@ -6,7 +6,8 @@ from ray.job_submission import JobStatus
 
 from cluster.connect.uris import checked_location
 from cluster.jobs.records import JobRequest, JobSetup, SearchJob, submission_id
-from cluster.jobs.shipping import STUDY_FILE, pack
+from cluster.jobs.shipping import pack
+from tune.study.toml import STUDY_FILE
 
 DATA = checked_location("--data", "/data/mosi.arrow")
 SETUP = JobSetup(pack("", with_code=False))

@@ -11,10 +11,10 @@ import pytest
 from places import ROOT
 
 from cluster.jobs import shipping
-from cluster.jobs.shipping import STUDY_FILE, pack
+from cluster.jobs.shipping import pack
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
-from tune.study.toml import load_spec, parse_spec
+from tune.study.toml import STUDY_FILE, load_spec, parse_spec
 
 
 def _spec(**base: object) -> StudySpec:

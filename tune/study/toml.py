@@ -23,7 +23,10 @@ from tune.study.sections import (
 from tune.study.spec import KnownPoint, StudySpec
 from tune.study.toml_space import read_rules, read_space
 
-__all__ = ["changed_keys", "dump_spec", "load_spec", "parse_spec"]
+__all__ = ["STUDY_FILE", "changed_keys", "dump_spec", "load_spec", "parse_spec"]
+
+STUDY_FILE = "study.toml"
+"""What a study's folder, and a submitted job's, calls its specification."""
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "study": StudySection,

@@ -7,12 +7,11 @@ from hscl.errors import InputError
 from hscl.files import is_unfinished
 from tune.states import Kind
 from tune.study.spec import StudySpec
-from tune.study.toml import changed_keys, dump_spec, parse_spec
+from tune.study.toml import STUDY_FILE, changed_keys, dump_spec, parse_spec
 from tune.tables.history import History
 from tune.tables.storage import Folder
 
 __all__ = [
-    "STUDY_FILE",
     "StudyFile",
     "check_data",
     "check_folder",
@@ -21,7 +20,6 @@ __all__ = [
     "read_study_file",
 ]
 
-STUDY_FILE = "study.toml"
 _OURS = {"lock.json"}
 
 
