@@ -1,7 +1,8 @@
 """Wrote what lies beside it, with version 3dd15e0, on 2026-11-28. Never run it again.
 
 What it wrote stands for all that people have on their disks. A later version that can't read it
-is at fault; made anew by that version it would prove nothing. It is kept to say how it was done.
+is at fault; made anew by that version it would prove nothing. It is kept to say how it was done:
+in two goes, as waiting for the right moment to kill was mended after `finished` was there.
 
     cd tests/old && HSCL_CACHE=$(mktemp -d) PATH=.../.venv/bin:$PATH python make.py
 """
