@@ -97,6 +97,16 @@ def test_every_folder_of_tests_mirrors_a_folder_of_modules() -> None:
     assert found - mirrored <= {"helpers", "bench", "old", "__pycache__"}
 
 
+def test_no_public_class_has_the_name_of_another() -> None:
+    names = Counter(
+        node.name
+        for path in _sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 def test_a_module_past_300_lines_of_code_gives_its_reason() -> None:
     long = {path.relative_to(ROOT).as_posix() for path in _sources() if _lines_of_code(path) > 300}
     assert long == set(LONG_FILES)
