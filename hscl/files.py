@@ -34,7 +34,12 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
 
     Yields:
         The name to write under, beside the target: only within one file system is a rename atomic.
+
+    Raises:
+        IsADirectoryError: The path is `.` or a root, which nothing can replace.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     _remove(part)
     try:

@@ -222,3 +222,8 @@ def test_the_cache_is_where_the_environment_says_else_in_the_home(
     else:
         monkeypatch.setenv("HSCL_CACHE", given)
     assert cache_folder() == tmp_path / "home/.cache/hscl"
+
+
+def test_a_path_without_a_name_is_refused_as_the_folder_that_it_is() -> None:
+    with pytest.raises(IsADirectoryError), whole_or_nothing(Path()):
+        pass
