@@ -5,6 +5,7 @@ Renew the generated parts with `PYTHONPATH=tests/helpers python tests/test_readm
 
 import ast
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -174,7 +175,9 @@ def test_make_search_ends_with_winner_difference_and_next_steps(tmp_path: Path) 
 
 def test_the_path_of_a_user_runs_as_written(shared: Path, tmp_path: Path) -> None:
     mosi = shared / "data" / "mosi"
-    shutil.copy(mosi / "mosi_data_noalign_10videos.pkl", tmp_path / "mosi_data.pkl")
+    splits = pickle.loads((mosi / "mosi_data_noalign_10videos.pkl").read_bytes())
+    third = {name: {key: v[::3] for key, v in of.items()} for name, of in splits.items()}
+    (tmp_path / "mosi_data.pkl").write_bytes(pickle.dumps(third))  # what takes a third of the time
     shutil.copy(mosi / "MOSI-label.csv", tmp_path)
     study = next(block for _, block in _blocks("toml") if "[study]" in block)
     (tmp_path / "study.toml").write_text(study)
