@@ -18,7 +18,8 @@ from hscl.errors import InputError
 pytestmark = pytest.mark.cluster
 DATA = checked_location("--data", "/data/mosi.arrow")
 # A stand-in for a search that takes long: Python, so that signals end it as they would the driver.
-WAITS = "python -c 'import time; print(\"up\", flush=True); time.sleep(600)' #"
+# The log has the command too, so that the word it prints must not stand in it.
+WAITS = 'python -c \'import time; print("be" "gun", flush=True); time.sleep(600)\' #'
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_search_is_submitted_found_refused_twice_and_stopped(
     with pytest.raises(InputError, match=f"{job_id} does; follow it"):
         submit_search(connection, request_for)
     deadline = time.monotonic() + 60
-    while "up" not in asked(connection.client.get_job_logs, job_id):
+    while "begun" not in asked(connection.client.get_job_logs, job_id):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert stop_job(connection, found) is JobStatus.STOPPED
