@@ -35,7 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
 
 
-_FIRST = ("ray", "head", "test_readme.py", "test_cluster_storage.py")
+_FIRST = ("ray", "head", "test_readme.py", "test_cluster_storage.py", "test_old.py")
 """The groups that take longest: what begins last should be short."""
 
 

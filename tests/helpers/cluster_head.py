@@ -120,13 +120,18 @@ class RayHead:
         )
 
     def _answers(self) -> bool:
-        request = urllib.request.Request(f"{self.address}/api/version")
-        request.add_header("Authorization", f"Bearer {self.token}")
-        try:
-            with urllib.request.urlopen(request, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        """Whether the head and the agent that starts its jobs are there."""
+        agent = f"http://{NODE}:{self._ports[2]}/api/local_raylet_healthz"
+        for address in (f"{self.address}/api/version", agent):
+            request = urllib.request.Request(address)
+            request.add_header("Authorization", f"Bearer {self.token}")
+            try:
+                with urllib.request.urlopen(request, timeout=2) as answer:
+                    if answer.status != 200:
+                        return False
+            except (urllib.error.URLError, OSError):
+                return False
+        return True
 
 
 def _free_ports(count: int) -> list[int]:
