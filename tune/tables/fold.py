@@ -59,6 +59,8 @@ def fold(spec: StudySpec, tables: Mapping[str, pa.Table]) -> History:
         The same history as the driver had after its last append.
     """
     history = History(spec)
+    if not any(map(len, tables.values())):
+        return history  # a new study, of which simulations begin thousands
     for row in tables["configs"].sort_by("number").to_pylist():
         history.apply_config(row)
     events = tables["trials"].select(_EVENT).sort_by("seq").to_pylist()
