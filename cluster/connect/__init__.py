@@ -1,4 +1,4 @@
-"""The way to a Ray cluster: addresses, tokens, URIs without secrets.
+"""The way to a Ray cluster: addresses, tokens, places that every node opens.
 
 Sends no study.
 """
