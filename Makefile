@@ -29,7 +29,7 @@ lint: install
 
 # Two processes, each with files or groups of its own (tests/conftest.py).
 test: lint
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Longer: kills, three machines in network namespaces, a real SLURM (root, iproute2, slurm-wlm).
 slow: install

@@ -1,5 +1,6 @@
 """Fixtures that several test modules share; which tests run in one process."""
 
+import functools
 import gc
 import os
 import signal
@@ -11,7 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -35,31 +36,37 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
 
 
-_FIRST = ("ray", "head", "test_readme.py", "test_cluster_storage.py", "test_old.py")
+_GROUPS = {"shared_ray": "ray", "ray_head": "head", "mark.hosts": "hosts", "mark.slurm": "hosts"}
+"""Test files with one of these words run in one process: one Ray, one head serves them all, and
+machines are network namespaces and ports of fixed names."""
+
+_FIRST = ("ray", "head", *(f"tests/test_{n}.py" for n in ("readme", "cluster_storage", "old")))
 """The groups that take longest: what begins last should be short."""
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests of one group share a process and its fixtures: one Ray, one head serves all."""
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    if "shared_ray" in fixtures:
-        return "ray"
-    if "ray_head" in fixtures:
-        return "head"
-    if item.get_closest_marker("hosts") or item.get_closest_marker("slurm"):
-        return "hosts"  # network namespaces and ports of fixed names
-    return item.path.relative_to(Path(__file__).parent).as_posix()
+@functools.cache
+def _group(file: str) -> str:
+    """The group of a test file, given from the root; by itself where it shares nothing."""
+    text = (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+    return next((group for word, group in _GROUPS.items() if word in text), file)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Group tests where they run side by side, the longest groups first."""
-    if not config.getoption("loadgroup", default=False):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, files of one group stay together (xdist's marks need an older pytest)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: _group(nodeid.split("::", maxsplit=1)[0])
+    return scheduler
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest groups come first."""
     order = {group: number for number, group in enumerate(_FIRST)}
-    items.sort(key=lambda item: order.get(_group(item), len(order)))
+    files = (item.nodeid.split("::", maxsplit=1)[0] for item in items)
+    places = {file: order.get(_group(file), len(order)) for file in files}
+    items.sort(key=lambda item: places[item.nodeid.split("::", maxsplit=1)[0]])
 
 
 def pytest_collection_finish() -> None:
