@@ -111,12 +111,13 @@ def write_folder(folder: Path, config: Config, record: ModelRecord, card: str) -
     """Write everything but the seeds' own folders, each file at once.
 
     Args:
-        folder: The model folder.
+        folder: The model folder; is made where there is none.
         config: The configuration.
         record: What is trained and what is finished.
         card: The model card, Markdown.
     """
     content = {"layout": _LAYOUT, **asdict(record), "summary": record.summary()}
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / CONFIG, dump_config(config))
     write_whole(folder / CARD, card)
     write_whole(folder / METRICS_FILE, json.dumps(_defined(content), indent=2) + "\n")
