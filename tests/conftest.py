@@ -32,6 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Two test processes on two cores: numerical libraries, here and in children, take one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray starts its workers at niceness 15: beside a busy test process they would get next to nothing.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 _MISSING = "the shared folder with real data is missing (set HSCL_SHARED)"
 
