@@ -248,11 +248,10 @@ def _failures(evidence: Evidence) -> ReportSection:
     points = []
     if not failed:
         points.append("No trial failed.")
-    events = evidence.tables["trials"].select(["trial_id", "attempt"]).to_pylist()
-    again = {event["trial_id"] for event in events if event["attempt"] > 1}
+    again = sum(trial.attempt > 1 for trial in evidence.trials)
     if again:
         points.append(
-            f"{count(len(again), 'trial')} ran again after a breakdown (a lost worker or node, "
+            f"{count(again, 'trial')} ran again after a breakdown (a lost worker or node, "
             "memory, time); how they ended is what counts."
         )
     if collapsed:
