@@ -61,8 +61,7 @@ class StudyComparison:
         study: The study's name.
         study_digest: Of its specification.
         metric: The study's metric.
-        margin: The largest difference that counts as none.
-        looks: Declared looks at confirm.
+        rules: What it was judged by.
         looks_taken: Looks so far, without one that still runs after complete ones.
         split: "test", or "valid" where test is closed or may not speak yet.
         phase: Whose runs are compared; None in the screen, where no run has a partner.
@@ -82,8 +81,7 @@ class StudyComparison:
     study: str
     study_digest: str
     metric: str
-    margin: float
-    looks: int
+    rules: Rules
     looks_taken: int
     split: str
     phase: Phase | None
@@ -104,9 +102,14 @@ class StudyComparison:
         return {config.config_id: config.label for config in self.configs}
 
     @property
-    def rules(self) -> Rules:
-        """What was fixed before the comparison."""
-        return Rules(self.margin, self.looks)
+    def margin(self) -> float:
+        """The largest difference that counts as none."""
+        return self.rules.margin
+
+    @property
+    def looks(self) -> int:
+        """Declared looks at confirm."""
+        return self.rules.looks
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -115,7 +118,11 @@ class StudyComparison:
             "others": [pair.to_dict() for pair in self.others],
             "other_metrics": [pair.to_dict() for pair in self.other_metrics],
         }
-        plain = {key: value for key, value in vars(self).items() if key not in pairs}
+        plain: dict[str, Any] = {}
+        for key, value in vars(self).items():
+            if key not in pairs:
+                limits = {"margin": self.margin, "looks": self.looks}
+                plain |= limits if key == "rules" else {key: value}
         plain |= {"configs": [asdict(config) for config in self.configs]}
         plain |= {
             "phase": self.phase.value if self.phase else None,
@@ -161,8 +168,7 @@ def compare_study(
         study=spec.study.name,
         study_digest=spec.digest,
         metric=metric,
-        margin=spec.confirm.margin,
-        looks=spec.confirm.looks,
+        rules=rules,
         looks_taken=state.looks_taken,
         split=state.split,
         phase=state.phase,
