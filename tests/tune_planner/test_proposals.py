@@ -56,7 +56,7 @@ def test_constraints_that_leave_little_are_searched_for() -> None:
 def test_the_rows_of_a_table_are_its_points_in_order() -> None:
     spec = study(space=SMALL, sampler="grid")
     history = History(spec)
-    for number, point in enumerate(spec.table_points):
+    for number, point in enumerate(spec.compared_points):
         row = propose(spec, history, number).config
         assert row is not None
         history.apply_config(row)

@@ -44,14 +44,14 @@ def test_a_grid_holds_the_default_known_points_and_every_point_once() -> None:
         '"loss.high" = { choice = [true, false] }'
     )
     spec = study('[[known]]\n"loss.low" = false', space=space, sampler="grid")
-    found = [(p.origin, p.config.loss.low, p.config.loss.high) for p in spec.table_points]
+    found = [(p.origin, p.config.loss.low, p.config.loss.high) for p in spec.compared_points]
     assert found == [
         (Origin.DEFAULT, True, True),
         (Origin.KNOWN, False, True),
         (Origin.SAMPLER, True, False),
         (Origin.SAMPLER, False, False),
     ]
-    assert spec.table_points[2].name == "loss.low = True, loss.high = False"
+    assert spec.compared_points[2].name == "loss.low = True, loss.high = False"
 
 
 def test_resources_can_be_resolved_without_changing_the_study() -> None:

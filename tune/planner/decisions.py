@@ -89,7 +89,7 @@ def race_members(history: History) -> list[str]:
 
 
 def round_rows(history: History, members: Sequence[str], seeds: Sequence[int]) -> list[Row]:
-    """Who leaves after the last of these seeds, and that it was judged."""
+    """Who leaves after the last of these seeds, and that it is decided."""
     losses = {config_id: _losses(history, config_id, seeds) for config_id in members}
     ended = end_round(losses, _default(history).config_id)
     rows = [

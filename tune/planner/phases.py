@@ -29,7 +29,7 @@ from tune.planner.decisions import (
     race_members,
     round_rows,
 )
-from tune.planner.race import FIRST_JUDGED
+from tune.planner.race import FIRST_DECIDING
 from tune.states import Kind, Phase, TrialState
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
@@ -117,7 +117,7 @@ def next_step(  # noqa: PLR0911 - one return a phase
     if not history.plan_rows(Kind.PHASE_BEGUN):
         return Decide(begin_study(spec, seeds))
     if spec.compares_all:
-        return _table(spec, history)
+        return _compare_all(spec, history)
     if history.plan_rows(Kind.WINNER):
         return _confirm(history)
     if history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE):
@@ -206,7 +206,7 @@ def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
     remaining = race_members(history)
     rounds = history.plan_rows(Kind.ROUND)
     # Rounds 1 to 3 decide nothing before they are all there, so they may run side by side.
-    current = max(FIRST_JUDGED, int(rounds[-1]["value"]) + 1 if rounds else 0)
+    current = max(FIRST_DECIDING, int(rounds[-1]["value"]) + 1 if rounds else 0)
     if len(remaining) > 1:
         missing = _first_missing(history, remaining, seeds.race[:current], Phase.RACE)
         if missing is not None:
@@ -226,7 +226,7 @@ def _confirm(history: History) -> Step:
     return _all_looks(history, members)
 
 
-def _table(spec: StudySpec, history: History) -> Step:
+def _compare_all(spec: StudySpec, history: History) -> Step:
     first_seed = history.plan_rows(Kind.LOOK)[0]["seeds"][0]
     for config_id in history.unstarted:
         return _run(config_id, Phase.CONFIRM, first_seed)

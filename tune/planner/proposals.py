@@ -44,7 +44,7 @@ def propose(spec: StudySpec, history: History, number: int) -> Proposal:
     Returns:
         A row to append to `configs`, or rows to append to `plan`.
     """
-    given = spec.table_points if spec.compares_all else spec.start_points
+    given = spec.compared_points if spec.compares_all else spec.start_points
     if number < len(given):
         return Proposal(config_row(spec, given[number], number))
     # Only here, because Optuna takes a while to import and `list` and `grid` never need it.

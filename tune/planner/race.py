@@ -1,7 +1,7 @@
 """The race: a few configurations on several seeds; the clearly worse leave.
 
-Seeds are rounds. A round is judged when every remaining configuration has ended on its seed and on
-all seeds before it, so that who leaves does not depend on who arrived first.
+Seeds are rounds. A round is decided when every remaining configuration has ended on its seed and
+on all seeds before it, so that who leaves does not depend on who arrived first.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from scipy import special
 
 __all__ = [
-    "FIRST_JUDGED",
+    "FIRST_DECIDING",
     "Dropped",
     "Losses",
     "RoundEnd",
@@ -21,7 +21,7 @@ __all__ = [
     "standing",
 ]
 
-FIRST_JUDGED = 3
+FIRST_DECIDING = 3
 """Nobody leaves before the third seed."""
 
 LEVEL = 0.05
@@ -122,7 +122,7 @@ def paired_p(losses: Sequence[float | None], leader: Sequence[float | None]) -> 
     pairs = zip(losses, leader, strict=True)
     differences = [a - b for a, b in pairs if a is not None and b is not None]
     count = len(differences)
-    if count < FIRST_JUDGED:
+    if count < FIRST_DECIDING:
         return math.nan
     mean = math.fsum(differences) / count
     variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)

@@ -17,11 +17,11 @@ _LARGEST_GRID = 10_000
 
 
 def find_mistakes(spec: StudySpec, complete: set[str]) -> list[str]:
-    """What is wrong with a specification whose tables are each right by themselves.
+    """What is wrong with a specification whose sections are each right by themselves.
 
     Args:
-        spec: A draft; tables not in `complete` are missing from it.
-        complete: The names of the tables that could be read.
+        spec: A draft; sections not in `complete` are missing from it.
+        complete: The names of the sections that could be read.
 
     Returns:
         One line a mistake.

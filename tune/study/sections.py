@@ -1,4 +1,4 @@
-"""The tables of a study file that hold plain settings, with their defaults."""
+"""The sections of a study file that hold plain settings, with their defaults."""
 
 from typing import Annotated, Any, Literal
 
@@ -51,7 +51,7 @@ Keep = Annotated[int | Literal["all"], BeforeValidator(_keep)]
 
 
 class Section(FrozenTree):
-    """One table of a study file."""
+    """One section of a study file."""
 
 
 class StudySection(Section):

@@ -63,11 +63,11 @@ def plan_seeds(
             shared evenly by the looks.
     """  # noqa: DOC502 - raised by _check
     given = (seeds if isinstance(seeds, int) else tuple(seeds) for seeds in (race, confirm))
-    return _planned(study_seed, *given, looks, tuple(avoid))
+    return _all_seeds(study_seed, *given, looks, tuple(avoid))
 
 
 @lru_cache(maxsize=64)  # the planner asks at every step
-def _planned(
+def _all_seeds(
     study_seed: int,
     race: int | tuple[int, ...],
     confirm: int | tuple[int, ...],

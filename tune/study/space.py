@@ -76,9 +76,9 @@ class Distribution:
         return min(max(drawn, low), high)
 
     def to_toml(self) -> dict[str, Any]:
-        """The table that a study file holds for it."""
-        table: dict[str, Any] = {self.kind: list(self.values)}
-        return table | ({"when": dict(self.when)} if self.when else {})
+        """The section that a study file holds for it."""
+        section: dict[str, Any] = {self.kind: list(self.values)}
+        return section | ({"when": dict(self.when)} if self.when else {})
 
 
 class Space:

@@ -78,7 +78,7 @@ class StudySpec(Section):
     resources: ResourcesSection
 
     def tree(self) -> dict[str, Any]:
-        """The nested tables of a study file that says the same, nothing left to defaults."""
+        """The nested sections of a study file that says the same, nothing left to defaults."""
         tree: dict[str, Any] = {
             "study": self.study.model_dump(),
             "base": {"preset": self.preset} | self.base.dotted(),
@@ -145,7 +145,7 @@ class StudySpec(Section):
         return (StartPoint("default", Origin.DEFAULT, self.base), *known)
 
     @cached_property
-    def table_points(self) -> tuple[StartPoint, ...]:
+    def compared_points(self) -> tuple[StartPoint, ...]:
         """All configurations of a `list` or `grid`, in order: each runs on every confirm seed."""
         if self.sampler.kind != "grid":
             return self.start_points

@@ -64,13 +64,13 @@ def parse_spec(
     folder: Path | None = None,
     name: str = "study",
 ) -> StudySpec:
-    """As `load_spec`, from nested tables.
+    """As `load_spec`, from nested sections.
 
     Args:
-        tree: The file's tables.
+        tree: The file's sections.
         source: How messages call it.
         folder: Where a preset that is a relative path is looked for.
-        name: The study's name if the tables give none.
+        name: The study's name if the sections give none.
 
     Returns:
         The specification, every default filled in.
@@ -143,7 +143,7 @@ class _Reader:
         if self.mistakes:
             return None
         if draft.compares_all:
-            trials = len(draft.table_points)
+            trials = len(draft.compared_points)
             sampler = draft.sampler.model_copy(update={"trials": trials})
             return draft.model_copy(update={"sampler": sampler})
         return draft

@@ -200,7 +200,7 @@ def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, 
     default = history.default
     if default is None or phase is None:
         return None, None
-    # A table has one phase; else the race says more than the screen, and confirm is no choice.
+    # List and grid have one phase; else the race says more than the screen; confirm is no choice.
     order = [Phase.CONFIRM] if history.spec.compares_all else [Phase.RACE, Phase.SCREEN]
     for source in order:
         found = [s for c in history.configs.values() if (s := _standing(history, c, source))]
