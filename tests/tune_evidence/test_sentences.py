@@ -134,6 +134,8 @@ def test_no_verdict_is_said_with_its_reason() -> None:
     text = verdict_text(CASES[None], NAMES, RULES)
     assert text.startswith("No verdict on configuration 7 against published defaults")
     assert "only 2 of 10 seeds have both results" in text
+    line = pair_lines(CASES[None], NAMES, RULES)[-1]
+    assert line.startswith("Verdict: no verdict; only 2 of 10 seeds have both results")
 
 
 def test_the_seeds_deviation_is_pooled_over_configurations_that_have_one() -> None:

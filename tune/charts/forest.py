@@ -12,7 +12,7 @@ from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, seed_deviation, seed_lines
+from tune.evidence.sentences import DIGITS, seed_deviation, seed_lines, verdict_label
 from tune.stats.intervals import Interval
 
 __all__ = ["forest", "pair_title"]
@@ -200,7 +200,7 @@ def _row_titles(
     return [
         {
             # The verdict first: on a phone a long name runs out of the picture.
-            "text": f"<b>{_verdict(pair)}</b>  {_escaped(pair_title(pair, labels))}",
+            "text": f"<b>{verdict_label(pair)}</b>  {_escaped(pair_title(pair, labels))}",
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
@@ -248,10 +248,6 @@ def _range(pairs: Sequence[PairComparison], margin: float) -> list[float]:
     return [low - room, high + room]
 
 
-def _verdict(pair: PairComparison) -> str:
-    return "no verdict" if pair.verdict is None else str(pair.verdict)
-
-
 def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     name = pair_title(pair, labels)
     if pair.this_test_set is None:
@@ -267,7 +263,7 @@ def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
         f"{name}: {METRIC[pair.metric].name} {where}, difference "
         f"{signed(_difference(pair), DIGITS)} over {count(len(pair.seeds), 'seed')}; interval "
         f"on this {pair.split} set {here}, {new}. "
-        f"Verdict: {_verdict(pair)}."
+        f"Verdict: {verdict_label(pair)}."
     )
 
 
@@ -281,7 +277,7 @@ def _row(pair: PairComparison, labels: Mapping[str, Label]) -> tuple[str, ...]:
         f"{len(pair.seeds)} of {pair.planned}",
         signed(_difference(pair), DIGITS),
         *ends,
-        _verdict(pair),
+        verdict_label(pair),
         ", ".join(
             f"{seed}: {signed(d, DIGITS)}"
             for seed, d in zip(pair.seeds, pair.differences, strict=True)

@@ -19,6 +19,7 @@ __all__ = [
     "pair_lines",
     "seed_deviation",
     "seed_lines",
+    "verdict_label",
     "verdict_text",
 ]
 
@@ -54,6 +55,11 @@ def seed_lines(sd: float | None, split: str) -> list[str]:
     if not sd:
         return []
     return [f"Seeds of one configuration differ by {number(sd, DIGITS)} (sd, {split} set)."]
+
+
+def verdict_label(pair: PairComparison) -> str:
+    """The verdict in a word, for badges, cells and lines; "no verdict" where none may be given."""
+    return "no verdict" if pair.verdict is None else str(pair.verdict)
 
 
 def verdict_text(
@@ -123,7 +129,7 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
         lines.append(f"Two-level bootstrap, decides nothing: {interval_text(pair.bootstrap)}")
     if any(pair.failures) or any(pair.missing):
         lines.append(_failures(pair, names))
-    verdict = pair.verdict.value if pair.verdict else "none"
+    verdict = verdict_label(pair)
     if told.below_margin:
         verdict += f", by less than the margin of {rules.margin:g}"
     lines.append(f"Verdict: {verdict}; {told.reason}")

@@ -17,7 +17,7 @@ from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import outlook_lines, verdict_text
+from tune.evidence.sentences import outlook_lines, verdict_label, verdict_text
 from tune.report.rows import Compared
 from tune.states import Verdict
 from tune.stats.intervals import Interval
@@ -192,8 +192,7 @@ def _lines(
     rules = compared.comparison.rules
     headline = verdict_text(pair, names, rules)
     if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
-        word = "NO VERDICT" if pair.verdict is None else pair.verdict.value.upper()
-        headline = f"{word}, not an improvement that was shown. {headline}"
+        headline = f"{verdict_label(pair).upper()}, not an improvement that was shown. {headline}"
     outlook = pair.judgement.outlook
     more = outlook_lines(outlook, pair, rules) if outlook else []
     return [headline, *more]

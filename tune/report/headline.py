@@ -10,7 +10,7 @@ from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_text
+from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_label, verdict_text
 from tune.report.model import Fact
 from tune.states import Phase, TrialState, Verdict
 
@@ -49,8 +49,8 @@ def verdict_of(evidence: Evidence) -> tuple[str, str]:
     if pair is None:
         return "", "none"
     if pair.verdict is None:
-        return "no verdict", "none"
-    return f"{pair.verdict} on videos like these", str(pair.verdict)
+        return verdict_label(pair), "none"
+    return f"{verdict_label(pair)} on videos like these", str(pair.verdict)
 
 
 def lead_of(evidence: Evidence) -> tuple[str, ...]:

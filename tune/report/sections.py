@@ -9,7 +9,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, p_text, pair_lines
+from tune.evidence.sentences import DIGITS, p_text, pair_lines, verdict_label
 from tune.report.model import ReportSection, TextTable
 from tune.states import TrialState
 
@@ -142,7 +142,7 @@ def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> TextTab
                 signed(pair.means[0] - pair.means[1], DIGITS),
                 *_both(pair),
                 p_text(pair.judgement.p_holm).removeprefix("p ").removeprefix("= ") or "–",
-                str(pair.verdict or "none"),
+                verdict_label(pair),
             )
             for pair in pairs
         ),
@@ -162,7 +162,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         tail: tuple[str, ...] = ("reference", "", "", "")
         if pair is not None:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
-            tail = (difference, *_both(pair), str(pair.verdict or "none"))
+            tail = (difference, *_both(pair), verdict_label(pair))
         rows.append((_name(evidence, one.config_id), spread, str(one.failed), *tail))
     return TextTable(
         (

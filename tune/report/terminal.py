@@ -12,7 +12,14 @@ from hscl.metrics import METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
-from tune.evidence.sentences import DIGITS, deciding_text, p_text, pair_lines, verdict_text
+from tune.evidence.sentences import (
+    DIGITS,
+    deciding_text,
+    p_text,
+    pair_lines,
+    verdict_label,
+    verdict_text,
+)
 from tune.report.rows import Compared
 from tune.simulate.sample_size import SampleSizes
 from tune.stats.intervals import Interval
@@ -122,9 +129,7 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _verdict(pair: PairComparison) -> str:
-    if pair.verdict is None:
-        return "none"
-    return f"{pair.verdict}{', below the margin' if pair.judgement.below_margin else ''}"
+    return verdict_label(pair) + ", below the margin" * pair.judgement.below_margin
 
 
 def render_studies(studies: Sequence[Compared]) -> RenderableType:
