@@ -75,7 +75,7 @@ def test_nothing_beside_the_packages_travels_by_accident(
     package = tmp_path / "hscl"
     for name in (
         "__init__.py",
-        "cli.py",
+        "config.py",
         "py.typed",
         ".env",
         "secrets.env",
@@ -97,7 +97,7 @@ def test_nothing_beside_the_packages_travels_by_accident(
     sent = _sent_from(package, monkeypatch)
     assert sent == {
         "hscl/__init__.py",
-        "hscl/cli.py",
+        "hscl/config.py",
         "hscl/py.typed",
         "hscl/model/__init__.py",
     }

@@ -87,7 +87,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             + (" The bar on top is the noise floor: ± one seed's deviation." if noise else "")
         ),
         alternative=" ".join(
-            [*(_sentence(pair, labels) for pair in pairs), *seed_lines(noise, split)]
+            [*(_text(pair, labels) for pair in pairs), *seed_lines(noise, split)]
         ),
         figure=drawn,
         columns=(
@@ -248,7 +248,7 @@ def _range(pairs: Sequence[PairComparison], margin: float) -> list[float]:
     return [low - room, high + room]
 
 
-def _sentence(pair: PairComparison, labels: Mapping[str, Label]) -> str:
+def _text(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     name = pair_title(pair, labels)
     if pair.this_test_set is None:
         return f"{name}: {count(len(pair.seeds), 'complete pair')}, nothing to compare yet."

@@ -104,7 +104,7 @@ def _run(
 
     from tune.engine.driver import run_search
     from tune.views.progress import SearchProgress
-    from tune.views.search_words import ending_lines
+    from tune.views.search_text import ending_lines
     from tune.views.study import open_study
     from tune.views.tensorboard import TensorBoard
 
@@ -146,7 +146,7 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     from tune.tables.folder import check_folder
     from tune.tables.storage import open_folder
     from tune.trial.first_steps import time_first_steps
-    from tune.views.search_words import size_lines
+    from tune.views.search_text import size_lines
 
     if options["out"] is not None:
         check_folder(open_folder(options["out"]), spec)

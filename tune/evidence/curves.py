@@ -34,7 +34,7 @@ class Label:
     Attributes:
         text: Such as "default", a known point's name, "configuration 7", or "winner
             (configuration 17)".
-        role: winner, default, finalist, known or other; see `charts_theme.style_of`.
+        role: winner, default, finalist, known or other; see `tune.charts.theme.style_of`.
     """
 
     text: str

@@ -98,7 +98,7 @@ class TableStore:
 
         Args:
             table: The table's name.
-            rows: See `table_schemas.to_arrow`. No rows: nothing happens.
+            rows: See `tune.tables.schemas.to_arrow`. No rows: nothing happens.
 
         Raises:
             RunError: If the disk is full or read-only, or the storage is gone.

@@ -7,7 +7,7 @@ from study_factory import Simulated, write_study
 from synthetic import study
 
 from tune.study.size import size_of
-from tune.views.search_words import ending_lines, size_lines
+from tune.views.search_text import ending_lines, size_lines
 from tune.views.study import open_study
 
 
