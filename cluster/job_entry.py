@@ -41,7 +41,7 @@ def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bo
     with tempfile.TemporaryDirectory(prefix="hscl-study-") as folder:
         if frozen or study is None:
             study = Path(folder) / STUDY_FILE
-            study.write_bytes(_frozen_study(out))
+            study.write_text(_frozen_text(out), encoding="utf-8")
         arguments = ["search", str(study), "--data", data, "--out", out]
         if dry_run:
             run_hscl([*arguments, "--dry-run"])
@@ -141,26 +141,23 @@ def _address() -> str:
     return os.environ.get("RAY_ADDRESS", "auto")
 
 
-def _frozen_study(out: str) -> bytes:
+def _frozen_text(out: str) -> str:
     """The study file in an output.
 
     Raises:
-        InputError: There is no study.
+        InputError: There is no study, or its file can't be read.
     """
-    from tune.tables.storage import open_folder  # noqa: PLC0415 - pyarrow's file systems
+    from tune.tables.folder import frozen_spec, read_study_file  # noqa: PLC0415 - pyarrow's file systems
+    from tune.tables.storage import open_folder  # noqa: PLC0415
 
     folder = open_folder(out)
-    try:
-        return folder.read(STUDY_FILE)
-    except FileNotFoundError:
+    if frozen_spec(folder) is None:
         message = (
             f"{out} must hold a study, but has no {STUDY_FILE}; it appears once the driver has "
             "read the data: look at `hscl cluster logs`"
         )
-        raise InputError(message) from None
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{out} must be readable on the head, but: {reason}") from None
+        raise InputError(message)
+    return read_study_file(folder).text
 
 
 def _answer(value: Any) -> None:

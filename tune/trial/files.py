@@ -113,8 +113,7 @@ class TrialFiles:
     def _download(self, name: str, path: Path) -> None:
         if self._remote is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self._remote.read(name))
+        self._remote.copy_to(name, path)
         if path.parent == self.checkpoint:
             stat = path.stat()
             self._uploaded[path.name] = (stat.st_size, stat.st_mtime_ns)
