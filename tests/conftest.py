@@ -294,12 +294,12 @@ def tiny_model(
     """A folder that `hscl train` made of `encoder_config` and `tiny_file`, seeds 11 and 12."""
     from hscl.data.dataset import Dataset
     from hscl.trained.progress import TrainingProgress
-    from hscl.trained.train import plan_final, train_final
+    from hscl.trained.train import prepare_final, train_final
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    plan = plan_final(encoder_config, Dataset.open(tiny_file), [11, 12])
-    with TrainingProgress(plan) as progress:
-        train_final(plan, folder, progress)
+    final = prepare_final(encoder_config, Dataset.open(tiny_file), [11, 12])
+    with TrainingProgress(final) as progress:
+        train_final(final, folder, progress)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""What a search needs and the cluster lacks: judged from what the nodes said, one line a check."""
+"""What a search needs and the cluster lacks, by what the nodes said; one line a check."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ def encoders_of(spec: StudySpec) -> list[str]:
 
 
 def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:
-    """Judge what `probe_cluster` found.
+    """Check what `probe_cluster` found.
 
     Args:
         report: Its result.

@@ -56,10 +56,10 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
 
     from hscl.data.dataset import Dataset
     from hscl.trained.progress import TrainingProgress
-    from hscl.trained.train import plan_final, train_final
+    from hscl.trained.train import prepare_final, train_final
 
     fit: Literal["train", "train+valid"] = options["fit"]
-    plan = plan_final(
+    final = prepare_final(
         configuration,
         Dataset.open(data),
         seeds,
@@ -67,8 +67,8 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
         fit=fit,
         epochs=options["epochs"],
     )
-    with TrainingProgress(plan) as progress:
-        record = train_final(plan, Path(out), progress)
+    with TrainingProgress(final) as progress:
+        record = train_final(final, Path(out), progress)
     click.echo(f"{len(record.runs)} models in {out}; the model card is {Path(out) / 'README.md'}")
 
 

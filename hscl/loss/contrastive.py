@@ -2,9 +2,9 @@
 
 Notable choices:
 
-- One plan per batch. What SupCR needs to know of the labels (`LabelOrder`) is worked out once
+- One order per batch. What SupCR needs to know of the labels (`LabelOrder`) is worked out once
   over the N utterances and serves every loss and every view: the views of an utterance share its
-  label, so the plan is N × N, never M × M.
+  label, so the order is N × N, never M × M.
 - The gradient of SupCR with respect to the logits has a closed form, found together with the value
   by two scans; autograd sees one node that keeps one M × M matrix.
 - Everything happens in log space and at least float32, under autocast too, so that no temperature
@@ -58,7 +58,7 @@ class LabelOrder:
                 so near-ties that chain do not merge into one group.
 
         Returns:
-            The plan, on the labels' device.
+            The order, on the labels' device.
         """
         with torch.no_grad():
             y = labels.detach().reshape(-1).double()
@@ -107,7 +107,7 @@ def supcr_loss_of_views(views: Tensor, order: LabelOrder, temperature: float) ->
 
     Args:
         views: (V, N, p), not normalised.
-        order: The plan of the N labels.
+        order: Of the N labels.
         temperature: τ > 0.
 
     Returns:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hscl.metrics import METRIC
 from hscl.trained.record import SeedRun
-from hscl.trained.train import FinalPlan
+from hscl.trained.train import FinalTraining
 from hscl.training.reports import EpochReport
 
 __all__ = ["TrainingProgress"]
@@ -19,12 +19,12 @@ class TrainingProgress:
     """Listens to a final training and shows it on standard error.
 
     Args:
-        plan: What is trained.
+        final: What is trained.
         console: Where to; None is standard error.
     """
 
-    def __init__(self, plan: FinalPlan, console: Console | None = None) -> None:
-        self._plan = plan
+    def __init__(self, final: FinalTraining, console: Console | None = None) -> None:
+        self._final = final
         self._console = console or Console(stderr=True)
         self._best = math.nan
         self._live = self._console.is_terminal
@@ -37,8 +37,8 @@ class TrainingProgress:
             console=self._console,
             disable=not self._live,
         )
-        epochs = plan.config.train.epochs
-        self._all = self._bars.add_task("seeds", total=len(plan.seeds), note="")
+        epochs = final.config.train.epochs
+        self._all = self._bars.add_task("seeds", total=len(final.seeds), note="")
         self._epochs = self._bars.add_task("epochs", total=epochs, note="")
 
     def __enter__(self) -> Self:
@@ -58,15 +58,15 @@ class TrainingProgress:
     def began(self, seed: int, epoch: int) -> None:
         """A seed begins, or goes on after an epoch."""
         self._best = math.nan
-        where = f"seed {seed} ({self._plan.seeds.index(seed) + 1} of {len(self._plan.seeds)})"
-        self._bars.update(self._all, completed=self._plan.seeds.index(seed))
+        where = f"seed {seed} ({self._final.seeds.index(seed) + 1} of {len(self._final.seeds)})"
+        self._bars.update(self._all, completed=self._final.seeds.index(seed))
         self._bars.reset(self._epochs, description=f"seed {seed}", completed=epoch)
         self._print_line(f"{where}: " + (f"goes on after epoch {epoch}" if epoch else "begins"))
 
     def reported(self, seed: int, report: EpochReport) -> None:
         """An epoch of a seed is done."""
         note = f"loss {report.losses['total']:.3f}"
-        metric = self._plan.metric
+        metric = self._final.metric
         if metric in report.valid:
             value = report.valid[metric]
             self._best = value if report.best else self._best
@@ -74,14 +74,14 @@ class TrainingProgress:
             note += f", valid {shown.name} {shown.value_text(value)}"
             note += " (best)" if report.best else f" (best {shown.value_text(self._best)})"
         self._bars.update(self._epochs, completed=report.epoch, note=note)
-        epochs = self._plan.config.train.epochs
+        epochs = self._final.config.train.epochs
         self._print_line(f"  epoch {report.epoch} of {epochs}: {note}, {report.seconds:.1f} s")
 
     def finished(self, run: SeedRun) -> None:
         """A seed's model is in place."""
-        self._bars.update(self._all, completed=self._plan.seeds.index(run.seed) + 1)
+        self._bars.update(self._all, completed=self._final.seeds.index(run.seed) + 1)
         text = f"seed {run.seed}: epoch {run.epoch}"
-        metric = self._plan.metric
+        metric = self._final.metric
         if metric in run.valid:
             shown = METRIC[metric]
             text += f", valid {shown.name} {shown.value_text(run.valid[metric])}"

@@ -28,7 +28,7 @@ from hscl.training.prepared import TrainingData, merge_for_fit, prepare
 from hscl.training.reports import EpochReport
 from hscl.training.resuming import STATE
 
-__all__ = ["FinalPlan", "Listener", "check_seeds", "plan_final", "train_final"]
+__all__ = ["FinalTraining", "Listener", "check_seeds", "prepare_final", "train_final"]
 
 _STATES = ".training"
 # Checkpoints may take up to this share of the time.
@@ -49,7 +49,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class FinalPlan:
+class FinalTraining:
     """What is to be trained.
 
     Attributes:
@@ -91,7 +91,7 @@ def check_seeds(seeds: Sequence[int], study: Collection[int]) -> tuple[int, ...]
     return tuple(seeds)
 
 
-def plan_final(
+def prepare_final(
     config: Config,
     dataset: Dataset,
     seeds: Sequence[int],
@@ -99,7 +99,7 @@ def plan_final(
     metric: str = "mae",
     fit: Literal["train", "train+valid"] = "train",
     epochs: int | None = None,
-) -> FinalPlan:
+) -> FinalTraining:
     """Prepare a final training; nothing is written but the cache of frozen text features.
 
     Args:
@@ -111,7 +111,7 @@ def plan_final(
         epochs: Replaces `train.epochs`; the learning-rate schedule follows.
 
     Returns:
-        The plan.
+        What to train, with its data.
 
     Raises:
         InputError: The data do not fit the configuration, or the options do not fit together.
@@ -132,15 +132,15 @@ def plan_final(
     if epochs is not None:
         config = config.with_overrides({"train.epochs": epochs})
         data = merge_for_fit(data)
-    return FinalPlan(config, data, tuple(seeds), metric, fit)
+    return FinalTraining(config, data, tuple(seeds), metric, fit)
 
 
-def train_final(plan: FinalPlan, out: Path, listener: Listener) -> ModelRecord:
+def train_final(final: FinalTraining, out: Path, listener: Listener) -> ModelRecord:
     """Train every seed that is not finished yet.
 
     Args:
-        plan: What to train.
-        out: The model folder: new, empty, or begun by the same plan.
+        final: What to train.
+        out: The model folder: new, empty, or begun by the same training.
         listener: Is told how it gets on.
 
     Returns:
@@ -150,26 +150,27 @@ def train_final(plan: FinalPlan, out: Path, listener: Listener) -> ModelRecord:
         InputError: The folder holds something else, or another process trains into it.
         NonFiniteError: A seed failed; the finished ones are kept.
     """  # noqa: DOC502 - raised by the steps
-    new = _record_of(plan)
+    new = _record_of(final)
     record = _continued(out, new)
-    Training(plan.config, plan.data, seed=plan.seeds[0], metric=plan.metric)  # can it be built?
+    # Can it be built?
+    Training(final.config, final.data, seed=final.seeds[0], metric=final.metric)
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         record = _continued(out, new)  # as another process may have finished meanwhile
         remove_unfinished(out)
-        write_folder(out, plan.config, record, model_card(plan.config, record))
-        for seed in plan.seeds:
+        write_folder(out, final.config, record, model_card(final.config, record))
+        for seed in final.seeds:
             if any(run.seed == seed for run in record.runs) and seed_folder(out, seed).is_dir():
                 continue
-            record = record.with_run(_train_seed(plan, seed, out, listener))
-            write_folder(out, plan.config, record, model_card(plan.config, record))
+            record = record.with_run(_train_seed(final, seed, out, listener))
+            write_folder(out, final.config, record, model_card(final.config, record))
             shutil.rmtree(out / _STATES / f"seed-{seed}", ignore_errors=True)
         shutil.rmtree(out / _STATES, ignore_errors=True)
     return record
 
 
-def _train_seed(plan: FinalPlan, seed: int, out: Path, listener: Listener) -> SeedRun:
-    training = Training(plan.config, plan.data, seed=seed, metric=plan.metric)
+def _train_seed(final: FinalTraining, seed: int, out: Path, listener: Listener) -> SeedRun:
+    training = Training(final.config, final.data, seed=seed, metric=final.metric)
     states = out / _STATES / f"seed-{seed}"
     if (states / STATE).exists():
         training.restore(states)
@@ -193,19 +194,19 @@ def _train_seed(plan: FinalPlan, seed: int, out: Path, listener: Listener) -> Se
     return run
 
 
-def _record_of(plan: FinalPlan) -> ModelRecord:
-    sizes = {plan.fit: len(plan.data.train)}
-    if plan.data.valid is not None:
-        sizes["valid"] = len(plan.data.valid)
+def _record_of(final: FinalTraining) -> ModelRecord:
+    sizes = {final.fit: len(final.data.train)}
+    if final.data.valid is not None:
+        sizes["valid"] = len(final.data.valid)
     return ModelRecord(
-        config_id=plan.config.config_id,
-        digest=plan.data.digest,
-        fit=plan.fit,
-        metric=plan.metric,
-        seeds=list(plan.seeds),
-        widths=dict(vars(plan.data.widths)),
+        config_id=final.config.config_id,
+        digest=final.data.digest,
+        fit=final.fit,
+        metric=final.metric,
+        seeds=list(final.seeds),
+        widths=dict(vars(final.data.widths)),
         splits=sizes,
-        missing=count_missing(plan.data.train, plan.config),
+        missing=count_missing(final.data.train, final.config),
         versions={
             "python": platform.python_version(),
             "hscl": version("hscl-search"),
@@ -215,7 +216,7 @@ def _record_of(plan: FinalPlan) -> ModelRecord:
 
 
 def _continued(out: Path, new: ModelRecord) -> ModelRecord:
-    # The record to go on from: the folder's, where it is of the same plan, else the new one.
+    # The record to go on from: the folder's, where it is of the same training, else the new one.
     if not out.exists():
         return new
     if not out.is_dir() or (not (out / METRICS_FILE).exists() and any(out.iterdir())):

@@ -13,7 +13,7 @@ from hscl.data.dataset import Dataset
 from hscl.errors import InputError
 from hscl.trained.folder import load_seed, seed_folder, write_seed
 from hscl.trained.record import ModelRecord, read_folder
-from hscl.trained.train import FinalPlan
+from hscl.trained.train import FinalTraining
 from hscl.training.evaluation import Feed, predict
 from hscl.training.loop import Training
 from hscl.training.prepared import TrainingData, prepare
@@ -21,14 +21,14 @@ from hscl.training.prepared import TrainingData, prepare
 CPU = torch.device("cpu")
 
 
-def _record(plan: FinalPlan) -> ModelRecord:
+def _record(final: FinalTraining) -> ModelRecord:
     return ModelRecord(
-        config_id=plan.config.config_id,
-        digest=plan.data.digest,
+        config_id=final.config.config_id,
+        digest=final.data.digest,
         fit="train",
         metric="mae",
         seeds=[5, 6],
-        widths=dict(vars(plan.data.widths)),
+        widths=dict(vars(final.data.widths)),
         splits={},
         missing={},
         versions={},
@@ -61,7 +61,7 @@ def test_a_model_read_back_predicts_the_same_where_its_encoder_is_not(
     write_seed(tmp_path / "model", training)
     assert data.valid is not None
     expected = training.predict(data.valid)
-    record = _record(FinalPlan(config, data, (5,), "mae", "train"))
+    record = _record(FinalTraining(config, data, (5,), "mae", "train"))
 
     shutil.rmtree(here)  # another machine
     moved = (tmp_path / "model").rename(tmp_path / "moved")

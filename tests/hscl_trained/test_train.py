@@ -19,7 +19,7 @@ from hscl.data.dataset import Dataset
 from hscl.errors import InputError
 from hscl.seeding import final_seeds
 from hscl.trained.record import ModelRecord, SeedRun, read_folder
-from hscl.trained.train import FinalPlan, check_seeds, plan_final, train_final
+from hscl.trained.train import FinalTraining, check_seeds, prepare_final, train_final
 from hscl.training.checkpoints import read_tensors
 from hscl.training.loop import NonFiniteError, Training
 from hscl.training.prepared import TrainingData
@@ -47,8 +47,8 @@ class Notes:
 
 
 @pytest.fixture
-def plan(encoder_config: Config, tiny_file: Path) -> FinalPlan:
-    return plan_final(encoder_config, Dataset.open(tiny_file), [11, 12])
+def final(encoder_config: Config, tiny_file: Path) -> FinalTraining:
+    return prepare_final(encoder_config, Dataset.open(tiny_file), [11, 12])
 
 
 def _weights(folder: Path, seed: int) -> dict[str, torch.Tensor]:
@@ -100,30 +100,30 @@ def test_a_finished_folder_holds_what_the_readme_says(tiny_model: Path) -> None:
     assert len(metrics["runs"][0]["reports"]) == 3
 
 
-def test_each_seed_is_the_training_of_that_seed(tiny_model: Path, plan: FinalPlan) -> None:
-    training = Training(plan.config, plan.data, seed=12)
+def test_each_seed_is_the_training_of_that_seed(tiny_model: Path, final: FinalTraining) -> None:
+    training = Training(final.config, final.data, seed=12)
     assert len(list(training)) == 3
     weights = _weights(tiny_model, 12)
     assert all(torch.equal(w, weights[name]) for name, w in training.best.weights.items())
 
 
-def test_a_training_that_is_done_is_not_done_again(tiny_model: Path, plan: FinalPlan) -> None:
+def test_a_training_that_is_done_is_not_done_again(tiny_model: Path, final: FinalTraining) -> None:
     before = (tiny_model / "metrics.json").read_text()
     notes = Notes()
-    train_final(plan, tiny_model, notes)
+    train_final(final, tiny_model, notes)
     assert notes.starts == []
     assert (tiny_model / "metrics.json").read_text() == before
 
 
 @pytest.mark.parametrize("stop_at", [(11, 1), (11, 2), (12, 2)])
 def test_an_interrupted_training_goes_on_where_it_was(
-    tiny_model: Path, plan: FinalPlan, tmp_path: Path, stop_at: tuple[int, int]
+    tiny_model: Path, final: FinalTraining, tmp_path: Path, stop_at: tuple[int, int]
 ) -> None:
     out = tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
-        train_final(plan, out, Notes(stop_at))
+        train_final(final, out, Notes(stop_at))
     notes = Notes()
-    record = train_final(plan, out, notes)
+    record = train_final(final, out, notes)
     assert [run.seed for run in record.runs] == [11, 12]
     # The epoch whose report was interrupted had not been saved; the one before was.
     assert notes.starts[0] == (stop_at[0], stop_at[1] - 1)
@@ -136,15 +136,15 @@ import sys
 from pathlib import Path
 from hscl.config_toml import load_config
 from hscl.data.dataset import Dataset
-from hscl.trained.train import plan_final, train_final
+from hscl.trained.train import prepare_final, train_final
 
 class Told:
     def began(self, seed, epoch): print("began", seed, epoch, flush=True)
     def reported(self, seed, report): print("epoch", seed, report.epoch, flush=True)
     def finished(self, run): print("finished", run.seed, flush=True)
 
-plan = plan_final(load_config(sys.argv[1]), Dataset.open(sys.argv[2]), [11, 12])
-train_final(plan, Path(sys.argv[3]), Told())
+final = prepare_final(load_config(sys.argv[1]), Dataset.open(sys.argv[2]), [11, 12])
+train_final(final, Path(sys.argv[3]), Told())
 """
 
 
@@ -176,57 +176,57 @@ def test_a_training_killed_ends_like_one_that_was_not(
     assert {path.name for path in out.iterdir()} == {path.name for path in tiny_model.iterdir()}
 
 
-def test_two_trainings_into_one_folder_do_not_mix(plan: FinalPlan, tmp_path: Path) -> None:
+def test_two_trainings_into_one_folder_do_not_mix(final: FinalTraining, tmp_path: Path) -> None:
     out = tmp_path / "m"
     out.mkdir()
     held = os.open(out, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(InputError, match="only one hscl train"):
-        train_final(plan, out, Notes())
+        train_final(final, out, Notes())
     assert not list(out.iterdir())
     os.close(held)
-    assert len(train_final(plan, out, Notes()).runs) == 2
+    assert len(train_final(final, out, Notes()).runs) == 2
 
 
 def test_a_seed_that_was_in_place_before_it_was_recorded_is_made_again(
-    tiny_model: Path, plan: FinalPlan, tmp_path: Path
+    tiny_model: Path, final: FinalTraining, tmp_path: Path
 ) -> None:
     """Killed between the two writes."""
     out = tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
-        train_final(plan, out, Notes((12, 1)))
+        train_final(final, out, Notes((12, 1)))
     config, record = read_folder(out)
     from hscl.trained.record import write_folder
 
     write_folder(out, config, replace(record, runs=[]), "")
-    train_final(plan, out, Notes())
+    train_final(final, out, Notes())
     _assert_same_models(out, tiny_model)
 
 
 def test_seeds_can_be_added_but_not_left_out(
-    tiny_model: Path, plan: FinalPlan, tmp_path: Path
+    tiny_model: Path, final: FinalTraining, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
-    train_final(replace(plan, seeds=(12,)), out, Notes())
+    train_final(replace(final, seeds=(12,)), out, Notes())
     notes = Notes()
-    record = train_final(plan, out, notes)
+    record = train_final(final, out, notes)
     assert notes.starts == [(11, 0)]
     assert [run.seed for run in record.runs] == [11, 12]
     _assert_same_models(out, tiny_model)
     with pytest.raises(InputError, match=r"seeds \[11, 12\] there, \[11\] now"):
-        train_final(replace(plan, seeds=(11,)), out, Notes())
+        train_final(replace(final, seeds=(11,)), out, Notes())
 
 
-def _other_config(plan: FinalPlan) -> FinalPlan:
-    return replace(plan, config=plan.config.with_overrides({"loss.alpha": 0.9}))
+def _other_config(final: FinalTraining) -> FinalTraining:
+    return replace(final, config=final.config.with_overrides({"loss.alpha": 0.9}))
 
 
-def _other_data(plan: FinalPlan) -> FinalPlan:
-    return replace(plan, data=replace(plan.data, digest="e" * 64))
+def _other_data(final: FinalTraining) -> FinalTraining:
+    return replace(final, data=replace(final.data, digest="e" * 64))
 
 
-def _other_metric(plan: FinalPlan) -> FinalPlan:
-    return replace(plan, metric="corr")
+def _other_metric(final: FinalTraining) -> FinalTraining:
+    return replace(final, metric="corr")
 
 
 @pytest.mark.parametrize(
@@ -238,24 +238,29 @@ def _other_metric(plan: FinalPlan) -> FinalPlan:
     ],
 )
 def test_a_folder_of_another_training_is_left_alone(
-    tiny_model: Path, plan: FinalPlan, change: Callable[[FinalPlan], FinalPlan], what: str
+    tiny_model: Path,
+    final: FinalTraining,
+    change: Callable[[FinalTraining], FinalTraining],
+    what: str,
 ) -> None:
     before = {p: p.stat().st_mtime_ns for p in tiny_model.rglob("*")}
     with pytest.raises(InputError, match=what):
-        train_final(change(plan), tiny_model, Notes())
+        train_final(change(final), tiny_model, Notes())
     assert {p: p.stat().st_mtime_ns for p in tiny_model.rglob("*")} == before
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(plan: FinalPlan, tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_else_is_left_alone(
+    final: FinalTraining, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.tex").write_text("important")
     for out in (tmp_path, tmp_path / "thesis.tex"):
         with pytest.raises(InputError, match="something else"):
-            train_final(plan, out, Notes())
+            train_final(final, out, Notes())
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_what_cannot_be_built_leaves_no_folder(plan: FinalPlan, tmp_path: Path) -> None:
-    wrong = replace(plan, config=plan.config.with_overrides({"model.vision.heads": 3}))
+def test_what_cannot_be_built_leaves_no_folder(final: FinalTraining, tmp_path: Path) -> None:
+    wrong = replace(final, config=final.config.with_overrides({"model.vision.heads": 3}))
     with pytest.raises(InputError, match=r"model\.vision\.heads"):
         train_final(wrong, tmp_path / "m", Notes())
     assert not (tmp_path / "m").exists()
@@ -265,8 +270,8 @@ def test_for_deployment_train_and_valid_are_learned_together(
     encoder_config: Config, tiny_file: Path, tmp_path: Path
 ) -> None:
     dataset = Dataset.open(tiny_file)
-    plan = plan_final(encoder_config, dataset, [11], fit="train+valid", epochs=2)
-    record = train_final(plan, tmp_path / "m", Notes())
+    final = prepare_final(encoder_config, dataset, [11], fit="train+valid", epochs=2)
+    record = train_final(final, tmp_path / "m", Notes())
     sizes = dataset.split_sizes()
     assert record.splits == {"train+valid": sizes["train"] + sizes["valid"]}
     assert [(run.epoch, run.valid) for run in record.runs] == [(2, {})]
@@ -274,7 +279,7 @@ def test_for_deployment_train_and_valid_are_learned_together(
     assert config.train.epochs == 2
     assert again.fit == "train+valid"
     with pytest.raises(InputError, match=r"fit train\+valid there, train now"):
-        train_final(plan_final(config, dataset, [11]), tmp_path / "m", Notes())
+        train_final(prepare_final(config, dataset, [11]), tmp_path / "m", Notes())
 
 
 @pytest.mark.parametrize(
@@ -289,11 +294,11 @@ def test_options_that_do_not_fit_together_are_refused(
     encoder_config: Config, tiny_file: Path, options: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(InputError, match=what):
-        plan_final(encoder_config, Dataset.open(tiny_file), [1], **options)
+        prepare_final(encoder_config, Dataset.open(tiny_file), [1], **options)
 
 
 def test_a_seed_that_fails_is_named_and_the_others_are_kept(
-    plan: FinalPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    final: FinalTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = Training._step
 
@@ -305,7 +310,7 @@ def test_a_seed_that_fails_is_named_and_the_others_are_kept(
 
     monkeypatch.setattr(Training, "_step", broken)
     with pytest.raises(NonFiniteError, match=r"seed 12: the loss .* epoch 1, step 2"):
-        train_final(plan, tmp_path / "m", Notes())
+        train_final(final, tmp_path / "m", Notes())
     record: ModelRecord = read_folder(tmp_path / "m")[1]
     assert [run.seed for run in record.runs] == [11]
 
@@ -322,5 +327,7 @@ def test_what_training_lacked_is_recorded(
     config = tiny_config.with_overrides(
         {"model.text.encoder": encoder_config.model.text.encoder, "train.epochs": 1}
     )
-    record = train_final(FinalPlan(config, data, (3,), "mae", "train"), tmp_path / "m", Notes())
+    record = train_final(
+        FinalTraining(config, data, (3,), "mae", "train"), tmp_path / "m", Notes()
+    )
     assert record.missing == count_missing(tiny_data.train, tiny_config)

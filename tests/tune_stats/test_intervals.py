@@ -15,7 +15,7 @@ from tune.stats.intervals import (
     student_interval,
     t_interval,
     two_level_bootstrap,
-    video_table,
+    video_cells,
 )
 
 
@@ -67,20 +67,20 @@ def test_equal_differences_give_an_interval_without_width() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
-def test_mean_of_the_video_table_is_the_mean_over_utterances(seed: int) -> None:
+def test_mean_of_the_video_cells_is_the_mean_over_utterances(seed: int) -> None:
     d, videos = _differences(seed)
-    assert video_table(d, videos).mean() == pytest.approx(d.mean(), abs=1e-12)
+    assert video_cells(d, videos).mean() == pytest.approx(d.mean(), abs=1e-12)
 
 
-def test_video_table_is_the_ratio_mean_linearised_term_by_term() -> None:
+def test_video_cells_is_the_ratio_mean_linearised_term_by_term() -> None:
     d, videos = _differences(3)
-    table = video_table(d, videos)
+    cells = video_cells(d, videos)
     k, total = 4, d.shape[1]
     for s in range(d.shape[0]):
         for v in range(k):
             members = [d[s, u] for u in range(total) if videos[u] == v]
             expected = (k / total) * (sum(members) - d.mean() * len(members)) + d.mean()
-            assert table[s, v] == pytest.approx(expected, abs=1e-12)
+            assert cells[s, v] == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,7 +88,7 @@ def test_video_table_is_the_ratio_mean_linearised_term_by_term() -> None:
 def test_mean_squares_are_those_of_a_literal_analysis_of_variance(seed: int, n: int) -> None:
     d, videos = _differences(seed, n)
     crossed = crossed_variance(d, videos)
-    expected = _literal_mean_squares(video_table(d, videos))
+    expected = _literal_mean_squares(video_cells(d, videos))
     mine = (crossed.ms_seed, crossed.ms_video, crossed.ms_error)
     assert mine == pytest.approx(expected, rel=1e-9)
 

@@ -88,7 +88,7 @@ def best_so_far(
         caption=(
             f"The screen trained {count(progress.epochs[-1], 'epoch')} "
             f"({duration_text(progress.seconds)} of training), one seed each. The best of many "
-            "single seeds flatters itself: race and confirm judge it on fresh ones."
+            "single seeds flatters itself: race and confirm compare it on fresh ones."
             + (
                 " The stripe is the noise floor: within one seed's deviation of the best, "
                 f"{number(seed_sd)}, single trainings can't be told apart."

@@ -26,7 +26,7 @@ __all__ = [
 DIGITS = 4
 """Decimals of metrics and differences."""
 
-_MOST_SEEDS = 200  # more seeds than these are no plan
+_MOST_SEEDS = 200  # more seeds than these nobody trains
 
 
 def p_text(p: float | None) -> str:

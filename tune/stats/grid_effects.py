@@ -1,4 +1,4 @@
-"""A grid study's shares and response curves: its table of values, analysed exactly."""
+"""A grid study's shares and response curves: its cells, analysed exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def grid_effects(space: Space, runs: Sequence[GridRun]) -> GridEffects:
         for name, distribution in space.parameters.items()
         if len(options := distribution.options() or ()) > 1
     }
-    values, left_out = _table(levels, runs)
+    values, left_out = _cells(levels, runs)
     if not levels or values.shape[-1] < 2:
         note = "The grid is not whole on two or more seeds (yet): no shares are given."
         return GridEffects((), (), (note,))
@@ -82,7 +82,7 @@ def grid_effects(space: Space, runs: Sequence[GridRun]) -> GridEffects:
     return GridEffects(shares, tuple(responses), tuple(notes))
 
 
-def _table(levels: dict[str, Sequence[Value]], runs: Sequence[GridRun]) -> tuple[FloatArray, int]:
+def _cells(levels: dict[str, Sequence[Value]], runs: Sequence[GridRun]) -> tuple[FloatArray, int]:
     """(L₁, …, L_k, S) of the seeds on which every cell has a value, and how many others."""
     seeds = sorted({run.seed for run in runs})
     shape = tuple(len(options) for options in levels.values())

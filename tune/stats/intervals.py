@@ -2,7 +2,7 @@
 
 Two questions are kept apart. *On this test set* only seeds vary, and Student's t over the seeds'
 means answers. *On videos like these* seeds and videos vary: the utterances of one video are alike,
-so that the columns of the table are videos, never utterances.
+so that the columns are videos, never utterances.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ __all__ = [
     "student_interval",
     "t_interval",
     "two_level_bootstrap",
-    "video_table",
+    "video_cells",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -115,8 +115,8 @@ class CrossedVariance:
 
     Attributes:
         mean: Mean difference over seeds and utterances.
-        seeds: n, rows of the table.
-        videos: K, columns of the table.
+        seeds: n, rows.
+        videos: K, columns.
         ms_seed: Mean square between seeds, n − 1 degrees of freedom.
         ms_video: Mean square between videos, K − 1 degrees of freedom.
         ms_error: Residual mean square, (n − 1)(K − 1) degrees of freedom.
@@ -177,8 +177,8 @@ class CrossedVariance:
         return student_interval(self.mean, self.standard_error, self.degrees_of_freedom, level)
 
 
-def video_table(differences: FloatArray, videos: IntArray) -> FloatArray:
-    """Per-utterance differences as a table of seeds × videos whose mean is the overall mean.
+def video_cells(differences: FloatArray, videos: IntArray) -> FloatArray:
+    """Per-utterance differences as cells, seeds × videos, whose mean is the overall mean.
 
     Args:
         differences: (n, U) difference of seed s on utterance u.
@@ -192,8 +192,8 @@ def video_table(differences: FloatArray, videos: IntArray) -> FloatArray:
     counts = np.bincount(videos)
     sums = _video_sums(values, videos, counts)
     mean = values.mean()
-    table: FloatArray = (counts.size / values.shape[1]) * (sums - mean * counts) + mean
-    return table
+    cells: FloatArray = (counts.size / values.shape[1]) * (sums - mean * counts) + mean
+    return cells
 
 
 def _video_sums(values: FloatArray, videos: IntArray, counts: IntArray) -> FloatArray:
@@ -214,14 +214,14 @@ def crossed_variance(differences: FloatArray, videos: IntArray) -> CrossedVarian
     Raises:
         ValueError: Fewer than two seeds or two videos.
     """
-    table = video_table(differences, videos)
-    n, k = table.shape
+    cells = video_cells(differences, videos)
+    n, k = cells.shape
     if n < 2 or k < 2:
         raise ValueError(f"seeds × videos need two or more of each, got {n} × {k}")
-    mean = table.mean()
-    rows = table.mean(axis=1)
-    columns = table.mean(axis=0)
-    residual = table - rows[:, None] - columns[None, :] + mean
+    mean = cells.mean()
+    rows = cells.mean(axis=1)
+    columns = cells.mean(axis=0)
+    residual = cells - rows[:, None] - columns[None, :] + mean
     return CrossedVariance(
         mean=float(mean),
         seeds=n,
