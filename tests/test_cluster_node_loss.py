@@ -64,6 +64,7 @@ def _run(out: Path, steps: list[tuple[int, str]]) -> dict[str, list[dict[str, An
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(

@@ -103,6 +103,7 @@ class RayHead:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.folder),
             "RAY_AUTH_MODE": "token" if self.authenticated else "disabled",
+            "RAY_worker_niceness": "0",
             "OMP_NUM_THREADS": "1",
             **changed,
         }

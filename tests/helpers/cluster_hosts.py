@@ -103,6 +103,7 @@ class Hosts:
             "LANG": "C.UTF-8",
             "RAY_AUTH_MODE": "token",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
             **self._extra,
