@@ -11,7 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["METRIC", "METRICS", "Metric", "evaluate"]
+__all__ = ["CHART_DIGITS", "DIGITS", "METRIC", "METRICS", "Metric", "evaluate"]
+
+DIGITS = 4
+"""Decimals of unscaled metrics and of their differences, in sentences and tables."""
+
+CHART_DIGITS = 3
+"""Decimals of unscaled metrics beside a chart's pointer."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,14 @@ class Metric:
         return self.mode == "min"
 
     @property
+    def wanted(self) -> str:
+        """Which values are wanted: "lower" or "higher"."""
+        return "lower" if self.lower_wins else "higher"
+
+    @property
     def direction(self) -> str:
         """What every axis says: "lower is better" or "higher is better"."""
-        return "lower is better" if self.lower_wins else "higher is better"
+        return f"{self.wanted} is better"
 
     @property
     def head(self) -> str:
@@ -55,6 +66,10 @@ class Metric:
     def digits(self) -> int:
         """Decimals of a value for people, after scaling."""
         return 1 if self.percent else 3
+
+    def worsened(self, value: float, by: float) -> float:
+        """A value moved by an amount to the side that is worse."""
+        return value + by if self.lower_wins else value - by
 
     def value_text(self, value: float) -> str:
         """A value for people: shares in percent; a dash where there is none."""

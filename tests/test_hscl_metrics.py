@@ -97,6 +97,11 @@ def test_only_the_error_should_fall() -> None:
     assert {METRIC[name].direction for name in METRICS[1:]} == {"higher is better"}
 
 
+def test_the_worse_side_is_up_for_errors_and_down_for_all_else() -> None:
+    assert METRIC["mae"].worsened(0.5, 0.25) == 0.75
+    assert METRIC["corr"].worsened(0.5, 0.25) == 0.25
+
+
 def test_every_metric_has_a_name_and_a_form_for_people() -> None:
     assert METRIC["mae"].name == "MAE"
     assert METRIC["acc2_has0"].name == "Acc-2 (Has0)"

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hscl.metrics import METRIC
+from hscl.metrics import CHART_DIGITS, METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe
 from tune.display import count, duration_text, number
 from tune.evidence.curves import UNNAMED, Label, Progress
@@ -27,6 +27,7 @@ def best_so_far(
         seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
     """
     name = METRIC[metric].name
+    hovered = f"{name} %{{y:.{CHART_DIGITS}f}}"
     ends = [end for end in progress.ends if not math.isnan(end[1])]
     traces: list[Any] = []
     for state, symbol, words in (
@@ -42,7 +43,7 @@ def best_so_far(
                 name=words,
                 marker={"symbol": symbol, "color": LIGHT.faint, "size": 7},
                 text=[labels.get(end[2], UNNAMED).markup for end in group],
-                hovertemplate=f"%{{text}}, {words}<br>{name} %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"%{{text}}, {words}<br>{hovered}<extra></extra>",
             )
         )
     traces.append(
@@ -53,7 +54,7 @@ def best_so_far(
             name="best so far",
             line={"color": LIGHT.winner, "width": 2.6, "shape": "hv"},
             text=[labels.get(holder, UNNAMED).markup for holder in progress.holder],
-            hovertemplate=f"%{{text}}<br>{name} %{{y:.3f}}, epoch %{{x}}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>{hovered}, epoch %{{x}}<extra></extra>",
         )
     )
     gains = _gains(progress)
@@ -113,7 +114,7 @@ def best_so_far(
 def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[str, Any]]:
     if seed_sd is None:
         return []
-    ends = sorted((best, best + (seed_sd if METRIC[metric].lower_wins else -seed_sd)))
+    ends = sorted((best, METRIC[metric].worsened(best, seed_sd)))
     return [noise_stripe(*ends)]
 
 

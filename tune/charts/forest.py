@@ -7,12 +7,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, seed_deviation, seed_lines, verdict_label
+from tune.evidence.sentences import seed_deviation, seed_lines, verdict_label
 from tune.stats.intervals import Interval
 
 __all__ = ["forest", "pair_title"]
@@ -130,7 +130,7 @@ def _seeds(pairs: Sequence[PairComparison]) -> Any:
             "color": LIGHT.muted,
             "line": {"width": 1.4},
         },
-        hovertemplate="seed %{customdata}: %{x:+.4f}<extra></extra>",
+        hovertemplate=f"seed %{{customdata}}: %{{x:+.{DIGITS}f}}<extra></extra>",
     )
 
 
@@ -169,7 +169,7 @@ def _bars(drawn: Sequence[tuple[int, Interval | None]], lane: str, name: str, lo
             "color": look.colour,
             "line": {"width": 1.5, "color": LIGHT.page},
         },
-        hovertemplate=f"{name}<br>%{{x:+.4f}} (%{{customdata}})<extra></extra>",
+        hovertemplate=f"{name}<br>%{{x:+.{DIGITS}f}} (%{{customdata}})<extra></extra>",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from tune.charts.axes import Settings
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import listing, number, parameter_name, setting
@@ -131,7 +131,7 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                 showscale=False,
                 hovertemplate=(
                     f"{parameter_name(x_name)} %{{x}}, {parameter_name(y_name)} %{{y}}<br>"
-                    f"{METRIC[metric].name} %{{z:.4f}}<extra></extra>"
+                    f"{METRIC[metric].name} %{{z:.{DIGITS}f}}<extra></extra>"
                 ),
             ),
             *_texts(values, words, columns, rows, low_is_dark=low_is_dark),

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hscl.metrics import METRIC
+from hscl.metrics import CHART_DIGITS, METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.display import count, listing, number
 from tune.evidence.curves import UNNAMED, Label
@@ -100,7 +100,7 @@ def _panel_traces(
     suffix: str,
 ) -> list[Any]:
     """One trace a role, its curves separated by gaps: a thousand trials stay a few objects."""
-    name = METRIC[metric].name
+    hovered = f"{METRIC[metric].name} %{{y:.{CHART_DIGITS}f}}"
     traces: list[Any] = []
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     groups: dict[str, list[TrialRecord]] = {}
@@ -128,7 +128,7 @@ def _panel_traces(
                 line={"color": style.colour, "dash": style.dash, "width": style.width * thin},
                 marker={"symbol": style.symbol, "size": 5 if thin < 1 else 6},
                 opacity=1.0 if front else 0.75,
-                hovertemplate=f"%{{text}}<br>epoch %{{x}}, {name} %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"%{{text}}<br>epoch %{{x}}, {hovered}<extra></extra>",
                 **axes,
             )
         )
@@ -163,9 +163,8 @@ def _noise_floor(
     ends = [curve.value for curve in own if curve.value is not None]
     if not seed_sd or not ends:
         return []
-    lower = METRIC[metric].lower_wins
-    best = min(ends) if lower else max(ends)
-    stripe = noise_stripe(*sorted((best, best + (seed_sd if lower else -seed_sd))))
+    best = min(ends) if METRIC[metric].lower_wins else max(ends)
+    stripe = noise_stripe(*sorted((best, METRIC[metric].worsened(best, seed_sd))))
     return [stripe | {"xref": f"x{suffix} domain", "yref": f"y{suffix}"}]
 
 

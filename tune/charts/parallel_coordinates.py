@@ -175,7 +175,7 @@ def _rule(i: int) -> dict[str, Any]:
 
 def _noise_bar(i: int, ends: tuple[float, float], noise: float, metric: str) -> dict[str, Any]:
     """From the best value down the metric's axis; it ends with the axis."""
-    foot = _height(ends[0] + (noise if METRIC[metric].lower_wins else -noise), ends, metric)
+    foot = _height(METRIC[metric].worsened(ends[0], noise), ends, metric)
     box = {"x0": i - 0.03, "x1": i + 0.03, "y0": foot, "y1": 1.0}
     return {"type": "rect", "fillcolor": LIGHT.warm, "opacity": 0.5, "line": {"width": 0}} | box
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hscl.metrics import METRIC
+from hscl.metrics import CHART_DIGITS, METRIC
 from tune.charts.axes import Settings
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
 from tune.display import number, parameter_name, setting
@@ -81,7 +81,7 @@ def _response(one: Response, frame: _Frame) -> Chart:
                 mode="markers",
                 name="trials",
                 marker={"symbol": "circle-open", "size": 5, "color": LIGHT.faint},
-                hovertemplate=f"%{{x}}: {name} %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"%{{x}}: {name} %{{y:.{CHART_DIGITS}f}}<extra></extra>",
             ),
             *_marks(one, frame),
         ],
@@ -121,7 +121,7 @@ def _response(one: Response, frame: _Frame) -> Chart:
 
 
 def _floor(best: float, seed_sd: float, metric: str) -> dict[str, Any]:
-    ends = sorted((best, best + (seed_sd if METRIC[metric].lower_wins else -seed_sd)))
+    ends = sorted((best, METRIC[metric].worsened(best, seed_sd)))
     return noise_stripe(*ends)
 
 
@@ -156,7 +156,7 @@ def _band(x: Sequence[Value], one: Response) -> list[Any]:
             mode="lines",
             name="expected",
             line={"color": LIGHT.winner, "width": 2.4},
-            hovertemplate="%{x:.3~g}: %{y:.3f}<extra></extra>",
+            hovertemplate=f"%{{x:.3~g}}: %{{y:.{CHART_DIGITS}f}}<extra></extra>",
         ),
     ]
 
@@ -178,7 +178,7 @@ def _bars(x: Sequence[Value], one: Response) -> list[Any]:
                 "thickness": 2,
                 "width": 6,
             },
-            hovertemplate="%{x}: %{y:.3f}<extra></extra>",
+            hovertemplate=f"%{{x}}: %{{y:.{CHART_DIGITS}f}}<extra></extra>",
         )
     ]
 

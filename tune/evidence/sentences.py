@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from tune.display import number, signed
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
@@ -11,7 +11,6 @@ from tune.stats.intervals import Interval
 from tune.stats.significance import EXACT_PAIRS
 
 __all__ = [
-    "DIGITS",
     "deciding_text",
     "interval_text",
     "outlook_lines",
@@ -22,9 +21,6 @@ __all__ = [
     "verdict_label",
     "verdict_text",
 ]
-
-DIGITS = 4
-"""Decimals of metrics and differences."""
 
 _MOST_SEEDS = 200  # more seeds than these nobody trains
 
@@ -100,8 +96,8 @@ def verdict_text(
 
 def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
     """All sentences on a pair: both questions labelled, failures, what would decide it."""
-    wanted = "lower" if pair.lower_wins else "higher"
-    what = f"{METRIC[pair.metric].name}, where {wanted} is wanted"
+    metric = METRIC[pair.metric]
+    what = f"{metric.name}, where {metric.wanted} is wanted"
     seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
     told = pair.judgement
     lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]

@@ -5,12 +5,12 @@ The word "better" stands only where a verdict has it.
 
 from collections import Counter
 
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, outlook_lines, p_text, verdict_label, verdict_text
+from tune.evidence.sentences import outlook_lines, p_text, verdict_label, verdict_text
 from tune.report.model import Fact
 from tune.states import Phase, TrialState, Verdict
 

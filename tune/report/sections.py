@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import DIGITS, METRIC, METRICS
 from tune.charts.theme import Chart
-from tune.display import count, interval, number, signed
+from tune.display import count, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import DIGITS, p_text, pair_lines, verdict_label
+from tune.evidence.sentences import p_text, pair_lines, verdict_label
 from tune.report.model import ReportSection, TextTable
 from tune.states import TrialState
 
@@ -239,7 +239,8 @@ def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Tex
 
 
 def _wanted(pairs: Sequence[PairComparison]) -> str:
-    return "higher is better" + ", except for MAE" * any(pair.lower_wins for pair in pairs)
+    lower = dict.fromkeys(METRIC[pair.metric].name for pair in pairs if pair.lower_wins)
+    return "higher is better" + (f", except for {listing([*lower])}" if lower else "")
 
 
 def _failures(evidence: Evidence) -> ReportSection:

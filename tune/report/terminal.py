@@ -8,12 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
 from tune.evidence.sentences import (
-    DIGITS,
     deciding_text,
     p_text,
     pair_lines,

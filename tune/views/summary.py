@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from hscl.metrics import DIGITS
 from tune.states import Kind, Phase, TrialState
 from tune.study.size import size_of
 from tune.tables.history import History
@@ -39,8 +40,8 @@ class Standing:
     def value_text(self) -> str:
         """Such as `0.7421 ± 0.0080 (4 seeds)`."""
         if self.spread is None:
-            return f"{self.value:.4f} (one seed)"
-        return f"{self.value:.4f} ± {self.spread:.4f} ({self.seeds} seeds)"
+            return f"{self.value:.{DIGITS}f} (one seed)"
+        return f"{self.value:.{DIGITS}f} ± {self.spread:.{DIGITS}f} ({self.seeds} seeds)"
 
 
 @dataclass(frozen=True)
