@@ -41,13 +41,6 @@ class Ragged:
         object.__setattr__(self, "blocks", blocks)
         object.__setattr__(self, "offsets", offsets)
 
-    @classmethod
-    def from_rows(cls, rows: list[npt.NDArray[Any]]) -> Self:
-        """Put separate sequences, at least one, behind each other (copies them)."""
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return cls(np.concatenate(rows), offsets)
-
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

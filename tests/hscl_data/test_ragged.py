@@ -1,6 +1,10 @@
 """Sequences of unequal length behind each other, in one array or several."""
 
+import itertools
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +12,15 @@ from hypothesis import strategies as st
 from hscl.data.ragged import Ragged
 
 
+def _of_rows(rows: list[npt.NDArray[Any]]) -> Ragged:
+    ends = list(itertools.accumulate(len(row) for row in rows))
+    return Ragged(np.concatenate(rows), np.array([0, *ends], dtype=np.int64))
+
+
 def _ragged(lengths: list[int], cuts: list[int] | None = None) -> tuple[Ragged, list[list[int]]]:
     """Known rows; a block ends before each row in `cuts`."""
     rows = [[100 * i + k for k in range(n)] for i, n in enumerate(lengths)]
-    ragged = Ragged.from_rows([np.array(row, dtype=np.int64) for row in rows])
+    ragged = _of_rows([np.array(row, dtype=np.int64) for row in rows])
     blocks = np.split(ragged.values, ragged.offsets[sorted(cuts or [])])
     return Ragged(blocks, ragged.offsets), rows
 
@@ -35,7 +44,7 @@ def test_taking_rows_is_like_indexing_a_list_of_lists(
 def test_frames_keep_their_width() -> None:
     rows = [np.ones((2, 3)), np.zeros((0, 3)), np.full((1, 3), 7.0)]
 
-    ragged = Ragged.from_rows(rows)
+    ragged = _of_rows(rows)
 
     assert len(ragged) == 3
     assert ragged.lengths.tolist() == [2, 0, 1]

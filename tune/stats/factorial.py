@@ -23,15 +23,13 @@ class FactorEffect:
 
     Attributes:
         axes: The one or two factors, by their place.
-        sum_of_squares: Over all cells and seeds.
-        degrees_of_freedom: Of the sum of squares.
+        degrees_of_freedom: Of its sum of squares.
         component: Variance that it adds to a training at a random cell; never negative.
         p: F test against the residual.
         chance: `component` at the 95th percentile where the factor does nothing.
     """
 
     axes: tuple[int, ...]
-    sum_of_squares: float
     degrees_of_freedom: int
     component: float
     p: float
@@ -45,17 +43,13 @@ class FactorialAnalysis:
     Attributes:
         effects: Main effects, then interactions of two.
         seed_component: Variance between seeds within a cell, the blocks' part included.
-        seed_degrees_of_freedom: Of `seed_component`.
         residual: Mean square of cells × seeds.
-        residual_degrees_of_freedom: Of `residual`.
         marginal_means: For each factor its levels' means.
     """
 
     effects: tuple[FactorEffect, ...]
     seed_component: float
-    seed_degrees_of_freedom: int
     residual: float
-    residual_degrees_of_freedom: int
     marginal_means: tuple[FloatArray, ...]
 
 
@@ -93,9 +87,7 @@ def analyse_grid(values: FloatArray) -> FactorialAnalysis:
     return FactorialAnalysis(
         effects=tuple(effects),
         seed_component=within / (cells * (seeds - 1)),
-        seed_degrees_of_freedom=cells * (seeds - 1),
         residual=residual,
-        residual_degrees_of_freedom=residual_freedom,
         marginal_means=tuple(
             values.mean(axis=tuple(a for a in range(values.ndim) if a != axis))
             for axis in range(factors)
@@ -120,4 +112,4 @@ def _effect(
     p = float(special.fdtrc(freedom, residual_freedom, ratio)) if np.isfinite(ratio) else 0.0
     largest = float(special.fdtri(freedom, residual_freedom, 0.95))
     chance = max(largest - 1.0, 0.0) * freedom * residual / total
-    return FactorEffect(axes, squares, freedom, component, p, chance)
+    return FactorEffect(axes, freedom, component, p, chance)
