@@ -43,8 +43,9 @@ from synthetic import Data, Synthetic, study
 
 from tune.engine.driver import SearchOptions, run_search
 from tune.engine.ray_session import ray_session
-from tune.planner.phases import Done, next_step
+from tune.planner.phases import next_step
 from tune.study.spec import StudySpec
+from tune.tables.records import Ending
 from tune.trial.data import HsclData
 from tune.views.study import Study, open_study
 
@@ -174,7 +175,7 @@ class Killing:
             return True
         assert driver.returncode in {0, -signal.SIGKILL}, f"exit {driver.returncode} of {out.name}"
         opened = open_study(out)
-        if isinstance(next_step(opened.spec, opened.history, frozenset()), Done):
+        if isinstance(next_step(opened.spec, opened.history, frozenset()), Ending):
             return False  # killed or not, it had nothing left to do
         self.kills["driver"] += 1
         return True

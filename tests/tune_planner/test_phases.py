@@ -7,12 +7,13 @@ from small_study import noisy, study
 
 from hscl.config import Config
 from hscl.errors import InputError
-from tune.planner.phases import Close, Decide, Done, Propose, Run, Step, Wait, next_look, next_step
+from tune.planner.phases import Close, Decide, Propose, Run, Step, Wait, next_look, next_step
 from tune.planner.proposals import propose
 from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
 from tune.states import Kind, Phase, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.history import History
+from tune.tables.records import Ending
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -241,7 +242,7 @@ def test_without_a_race_the_best_complete_screen_trial_wins() -> None:
 
 def test_without_confirm_seeds_the_study_ends_with_its_winner() -> None:
     run = simulate(study("confirm.seeds = 0"), noisy())
-    assert run.done == Done()
+    assert run.done == Ending()
     assert run.history.plan_rows(Kind.WINNER)[0]["config_id"] is not None
     assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.RACE}
 
@@ -322,7 +323,7 @@ def test_failures_among_successes_go_on_unless_many_follow_each_other() -> None:
     hand.run(0.5)
     for _ in range(19):
         hand.run(None)
-    assert not any(isinstance(hand.step(), kind) for kind in (Decide, Done))
+    assert not any(isinstance(hand.step(), kind) for kind in (Decide, Ending))
     hand.run(0.5)
     for _ in range(20):
         hand.run(None)
@@ -331,7 +332,7 @@ def test_failures_among_successes_go_on_unless_many_follow_each_other() -> None:
     assert step.rows[0]["kind"] == "gave_up"
     assert "the last 20 trials failed; the last error: boom" in step.rows[0]["note"]
     hand.apply(step)
-    assert hand.step() == Done(step.rows[0]["note"], gave_up=True)
+    assert hand.step() == Ending(step.rows[0]["note"], gave_up=True)
 
 
 def test_one_bad_configuration_does_not_end_a_table() -> None:
@@ -342,7 +343,7 @@ def test_one_bad_configuration_does_not_end_a_table() -> None:
 
     text = 'confirm.seeds = 30\n[[known]]\n"loss.alpha" = 0.3'
     run = simulate(study(text, sampler="list"), objective)
-    assert run.done == Done()
+    assert run.done == Ending()
     assert sum(t.state is TrialState.FAILED for t in run.history.trials.values()) == 30
 
 
@@ -358,7 +359,7 @@ def test_a_stopped_study_waits_for_what_still_runs() -> None:
     hand.apply(hand.step())
     assert hand.step() == Wait()
     hand.event(runs[5], "failed", "boom")
-    assert isinstance(hand.step(), Done)
+    assert isinstance(hand.step(), Ending)
     assert next_step(hand.spec, hand.history, NOTHING) == hand.step()
 
 
@@ -385,7 +386,7 @@ def test_where_all_of_a_few_fail_the_study_gives_up_and_tries_them_again(
     row = {"kind": "resumed", "phase": None, "note": "again", "seq": 10**6, "seeds": None}
     tables = run.tables | {"plan": [*run.tables["plan"], row]}
     repaired = SimulatedRun(spec, noisy(), tables=tables).run()
-    assert repaired.done == Done()
+    assert repaired.done == Ending()
     assert not any(t.state is TrialState.FAILED for t in repaired.history.trials.values())
 
 

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
 
-from tune.planner.phases import Done, next_step
+from tune.planner.phases import Wait, next_step
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.tables.history import History
+from tune.tables.records import Ending
 
 EVENT: dict[str, Any] = {
     "trial_id": "a-1",
@@ -141,6 +142,10 @@ def test_plan_rows_are_found_by_kind_and_phase() -> None:
     assert history.earlier_seeds == ()
 
 
+def _ends(event: dict[str, Any]) -> bool:
+    return event["state"] != "started"
+
+
 @pytest.mark.parametrize(
     ("sampler", "text"),
     [
@@ -159,9 +164,20 @@ def test_a_study_has_ended_exactly_when_the_planner_has_nothing_more(
         run = SimulatedRun(study(text, sampler=sampler), noisy(failing=failing), slots=2)
         while True:
             step, ending = next_step(run.spec, run.history, frozenset()), run.history.ending
-            assert isinstance(step, Done) == (ending is not None)
-            if isinstance(step, Done) and ending is not None:
-                assert (step.note, step.gave_up) == (ending.note, ending.gave_up)
+            assert isinstance(step, Ending) == (ending is not None)
+            if ending is None:  # with nothing in hand, there is something to do
+                assert not isinstance(step, Wait)
+            else:
+                assert step == ending
+                ended = {trial["trial_id"] for trial in run.tables["trials"] if _ends(trial)}
+                begun = {trial["trial_id"] for trial in run.tables["trials"]}
+                look = [row for row in run.tables["plan"] if row["kind"] == "look"]
+                seeds = look[0]["seeds"] if look else []
+                confirmed = [t for t in run.tables["trials"] if t["phase"] == "confirm"]
+                cells = {(t["config_id"], t["seed"]) for t in confirmed if _ends(t)}
+                many = len({t["config_id"] for t in confirmed})
+                assert ending.gave_up or ended == begun
+                assert ending.gave_up or len(cells) == many * len(seeds)
             if run.done is not None:
                 break
             run.run(most_reports=1)

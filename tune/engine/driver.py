@@ -13,13 +13,14 @@ from tune.engine.janitor import Janitor
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
-from tune.planner.phases import Done, Run, next_look
+from tune.planner.phases import Run, next_look
 from tune.planner.warm_start import warm_start_rows
 from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
 from tune.tables.folder import check_data, check_folder, freeze
 from tune.tables.history import History
 from tune.tables.lock import StudyLock
+from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
 from tune.trial.data import StudyData
@@ -76,7 +77,7 @@ class SearchOutcome:
 
     history: History
     interrupted: bool
-    done: Done | None
+    done: Ending | None
 
 
 def run_search(

@@ -17,9 +17,10 @@ from hscl.errors import RunError
 from tune.engine.recorder import Recorder
 from tune.planner.asha import should_stop
 from tune.planner.decisions import plan_row
-from tune.planner.phases import Close, Decide, Done, Propose, Run, next_step
+from tune.planner.phases import Close, Decide, Propose, Run, next_step
 from tune.planner.proposals import propose
 from tune.states import Kind, Phase, TrialState
+from tune.tables.records import Ending
 from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
 
 __all__ = ["Engine", "Live"]
@@ -71,7 +72,7 @@ class Engine:
         self.live: dict[str, Live] = {}
         self.stopping = False
         self.failure: BaseException | None = None
-        self.ended: Done | None = None
+        self.ended: Ending | None = None
         self._slots = slots
         self._metric = f"valid_{self.spec.study.metric}"
         self._reasons: dict[str, str] = {}  # why a trial is started again
@@ -93,7 +94,7 @@ class Engine:
                     self._close(trial_id, state)
                 case Run():
                     return self._begin(tune_id, step)
-                case Done():
+                case Ending():
                     self.ended = step
                 case _:
                     return None

@@ -156,8 +156,9 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
         for row in history.plan_rows(Kind.TEST_OPENED)
         if first_look is None or row["seq"] < first_look
     ]
-    if history.gave_up is not None:
-        notes.append(f"The study gave up: {history.gave_up}.")
+    ending = history.ending
+    if ending is not None and ending.gave_up:
+        notes.append(f"The study gave up: {ending.note}.")
     return notes
 
 

@@ -34,9 +34,9 @@ from tune.states import Kind, Phase, TrialState
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 from tune.tables.history import History
-from tune.tables.records import FEW_FAILURES, TrialRecord
+from tune.tables.records import FEW_FAILURES, Ending, TrialRecord
 
-__all__ = ["Close", "Decide", "Done", "Propose", "Run", "Step", "Wait", "next_look", "next_step"]
+__all__ = ["Close", "Decide", "Propose", "Run", "Step", "Wait", "next_look", "next_step"]
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,7 @@ class Wait:
     """Nothing to start until a running trial reports or ends."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """The study is over.
-
-    Attributes:
-        note: Why, where that isn't plain.
-        gave_up: It is over because everything failed.
-    """
-
-    note: str = ""
-    gave_up: bool = False
-
-
-Step = Propose | Run | Close | Decide | Wait | Done
+Step = Propose | Run | Close | Decide | Wait | Ending
 
 
 def next_step(  # noqa: PLR0911 - one return a phase
@@ -104,10 +91,11 @@ def next_step(  # noqa: PLR0911 - one return a phase
         running: Trials that the caller has in its hands: started and not yet ended.
 
     Returns:
-        One step. Calling again with nothing changed returns the same step.
+        One step; an `Ending` where the study is over. Calling again with nothing changed returns
+        the same step.
     """
-    if history.gave_up is not None:
-        return Wait() if running else Done(history.gave_up, gave_up=True)
+    if (ending := history.ending) is not None:
+        return Wait() if running and ending.gave_up else ending
     if (rows := _everything_fails(history)) is not None:
         return Decide(rows)
     for trial in history.open.values():
@@ -119,7 +107,7 @@ def next_step(  # noqa: PLR0911 - one return a phase
     if spec.compares_all:
         return _compare_all(spec, history)
     if history.plan_rows(Kind.WINNER):
-        return _confirm(history)
+        return _all_looks(history)
     if history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE):
         return _race(spec, history, seeds)
     return _screen(spec, history, seeds)
@@ -138,9 +126,8 @@ def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
     Raises:
         InputError: Confirm has not begun or is not complete, or no declared look is left.
     """
-    taken = history.plan_rows(Kind.LOOK)
-    over = isinstance(next_step(spec, history, frozenset()), Done)
-    if not taken or not over or history.gave_up is not None:
+    taken, ending = history.plan_rows(Kind.LOOK), history.ending
+    if not taken or ending is None or ending.gave_up:
         raise InputError(
             "a further look needs a study whose confirm is complete, but this one's is not; "
             "run hscl search"
@@ -218,32 +205,24 @@ def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
     return Decide(begin_confirm(spec, history, seeds))
 
 
-def _confirm(history: History) -> Step:
-    winner = history.plan_rows(Kind.WINNER)[-1]
-    if winner["config_id"] is None:
-        return Done(winner["note"], gave_up=not history.failures.succeeded)
-    members = [row["config_id"] for row in history.plan_rows(Kind.FINALIST, Phase.CONFIRM)]
-    return _all_looks(history, members)
-
-
 def _compare_all(spec: StudySpec, history: History) -> Step:
     first_seed = history.plan_rows(Kind.LOOK)[0]["seeds"][0]
     for config_id in history.unstarted:
         return _run(config_id, Phase.CONFIRM, first_seed)
     if len(history.configs) < spec.sampler.trials:
         return Propose(len(history.configs))
-    return _all_looks(history, list(history.configs))
+    return _all_looks(history)
 
 
-def _all_looks(history: History, members: Sequence[str]) -> Step:
-    seeds = [seed for row in history.plan_rows(Kind.LOOK) for seed in row["seeds"]]
-    missing = _first_missing(history, members, seeds, Phase.CONFIRM)
+def _all_looks(history: History) -> Step:
+    """What confirm still lacks: the study is not over."""
+    seeds = [seed for look in history.looks for seed in look]
+    missing = _first_missing(history, history.confirmed, seeds, Phase.CONFIRM)
     if missing is not None:
         return missing
-    if history.open_in(Phase.CONFIRM):
-        return Wait()
-    rows = _everything_fails(history, few=1)
-    return Done() if rows is None else Decide(rows)
+    # With every run ended, only a confirm of which all failed has anything left to do.
+    rows = None if history.open_in(Phase.CONFIRM) else _everything_fails(history, few=1)
+    return Wait() if rows is None else Decide(rows)
 
 
 def _first_missing(

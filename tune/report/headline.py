@@ -25,10 +25,10 @@ def headline_of(evidence: Evidence) -> str:
     compared = evidence.comparison
     if compared is None:
         return evidence.why_not
-    if (why := evidence.history.gave_up) is not None:
-        return f"The study gave up: {why.rstrip('.')}."
-    if (why := evidence.history.without_winner) is not None:
-        return f"The study is over without a winner: {why}."
+    ending = evidence.history.ending
+    if ending is not None and ending.note:
+        how = "gave up" if ending.gave_up else "is over without a winner"
+        return f"The study {how}: {ending.note.rstrip('.')}."
     if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
     if compared.primary is not None and compared.closed:

@@ -14,10 +14,9 @@ from hscl.config import Config
 from hscl.errors import HsclError
 from tune.engine.engine import Engine
 from tune.engine.recorder import Recorder
-from tune.planner.phases import Done
 from tune.study.spec import StudySpec
 from tune.tables.memory import MemoryStore
-from tune.tables.records import TrialRecord
+from tune.tables.records import Ending, TrialRecord
 from tune.trial.messages import Message, MessageKind
 
 __all__ = ["Objective", "SimulatedRun", "SimulatedTrialError", "Tables", "simulate"]
@@ -84,7 +83,7 @@ class SimulatedRun:
         return {name: self._store.tables[name] for name in _TABLES}
 
     @property
-    def done(self) -> Done | None:
+    def done(self) -> Ending | None:
         """How the study ended; None as long as it goes on."""
         return self._engine.ended
 
