@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import optuna
 import pytest
+from fold_by_rows import fold_by_rows
 from optuna.trial import TrialState, create_trial
 from small_study import noisy, shuffled, study
 
@@ -112,7 +113,7 @@ def test_suggestions_are_those_of_a_study_to_which_every_trial_was_added_anew(
         compared += 1
     assert compared >= 2
     tables = run.tables
-    again = History.from_rows(spec, *(tables[n] for n in ("configs", "trials", "reports", "plan")))
+    again = fold_by_rows(spec, *(tables[n] for n in ("configs", "trials", "reports", "plan")))
     assert repr(told_trials(spec, run.history)) == repr(told_trials(spec, again))
 
 

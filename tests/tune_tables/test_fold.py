@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from fold_by_rows import fold_by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
@@ -64,7 +65,7 @@ def test_missing_values_and_uneven_seconds_fold_as_they_are_applied(metric: str)
         row["collapsed"] = n % 5 == 0
         if n % 3 == 0:
             row[f"valid_{metric}"] = (None, math.nan, -math.inf)[n % 9 // 3]
-    again = History.from_rows(run.spec, **run.tables)
+    again = fold_by_rows(run.spec, **run.tables)
     assert told(fold(run.spec, arrow_of(run))) == told(again)
 
 

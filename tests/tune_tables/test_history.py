@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+from fold_by_rows import fold_by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
@@ -43,7 +44,7 @@ def state_of(history: History) -> dict[str, Any]:
 def test_folding_whole_tables_gives_what_the_driver_had(seed: int, slots: int, most: int) -> None:
     run = SimulatedRun(study(), noisy(seed, failing=0.1), slots=slots, pick=shuffled(seed))
     run.run(most_reports=most)
-    folded = History.from_rows(run.spec, **run.tables)
+    folded = fold_by_rows(run.spec, **run.tables)
     assert state_of(folded) == state_of(run.history)
 
 

@@ -68,38 +68,6 @@ class History:
         self._cells: dict[tuple[str, int], TrialRecord] = {}
         self._open_in: Counter[Phase] = Counter()
 
-    @classmethod
-    def from_rows(
-        cls,
-        spec: StudySpec,
-        configs: Iterable[Row],
-        trials: Iterable[Row],
-        reports: Iterable[Row],
-        plan: Iterable[Row],
-    ) -> "History":
-        """Apply every row, merged by `seq`; `tune.tables.fold` does the same to Arrow tables.
-
-        Args:
-            spec: The study.
-            configs: Rows of the `configs` table.
-            trials: Rows of the `trials` table.
-            reports: Rows of the `reports` table.
-            plan: Rows of the `plan` table.
-
-        Returns:
-            The same history as the driver had after its last append.
-        """
-        history = cls(spec)
-        for row in sorted(configs, key=lambda row: row["number"]):
-            history.apply_config(row)
-        events = [(row["seq"], 0, row) for row in trials]
-        events += [(row["seq"], 1, row) for row in reports]
-        events += [(row["seq"], 2, row) for row in plan]
-        apply = (history.apply_event, history.apply_report, history.apply_plan)
-        for _, table, row in sorted(events, key=lambda item: item[:2]):
-            apply[table](row)
-        return history
-
     def apply_config(self, row: Row) -> None:
         """Take a row of `configs`; its keys with a dot are the searched parameters."""
         params = {name: row[name] for name in row if "." in name and row[name] is not None}
