@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tune.states import Kind, Origin, Phase, TrialState
+from tune.tables.fold import metric_values
 from tune.tables.history import History
 from tune.tables.records import TrialRecord, config_label
 
@@ -115,19 +116,16 @@ def progress_of_screen(history: History, reports: pa.Table) -> Progress:
     names = pa.array([trial.trial_id for trial in screen], type=pa.string())
     ordered = reports.filter(pc.is_in(reports["trial_id"], value_set=names)).sort_by("seq")
     numbers = pc.index_in(ordered["trial_id"], value_set=names).to_numpy()
-    column = ordered[f"valid_{history.spec.study.metric}"]
-    losses = history.sign * column.to_numpy().astype(np.float64)
-    losses[~np.isfinite(losses)] = np.nan
-    best = np.fmin.accumulate(losses) if losses.size else losses
-    before = np.concatenate([[np.inf], np.nan_to_num(best[:-1], nan=np.inf)])
+    best = history.best_so_far(metric_values(ordered, history.spec))
+    before = np.concatenate([[np.nan], best])[: best.size]
     # Who gained last holds the best; a NaN gains nothing.
-    gained = np.where(losses < before[: losses.size], np.arange(losses.size), -1)
-    holder = np.maximum.accumulate(gained) if losses.size else gained
+    gained = np.where(np.isfinite(best) & (best != before), np.arange(best.size), -1)
+    holder = np.maximum.accumulate(gained)
     at_end = {int(number): n for n, number in enumerate(numbers, 1)}
     ended = {TrialState.DONE, TrialState.PRUNED}
     return Progress(
-        epochs=tuple(range(1, losses.size + 1)),
-        best=tuple((history.sign * best).tolist()),
+        epochs=tuple(range(1, best.size + 1)),
+        best=tuple(best.tolist()),
         holder=tuple(screen[numbers[n]].config_id if n >= 0 else "" for n in holder.tolist()),
         ends=tuple(
             (at_end[n], trial.best[trial.epoch], trial.config_id, trial.state)

@@ -142,9 +142,9 @@ class SimulatedRun:
     def _train(self, trial: TrialRecord, config: Config) -> Iterator[Message]:
         """What a worker sends of one trial, from the first epoch that the tables lack."""
         report, metric = MessageKind.REPORT, f"valid_{self.spec.study.metric}"
-        epoch, best_epoch, best = trial.epoch, 0, math.nan
+        epoch, best_epoch, best, better = trial.epoch, 0, math.nan, self.history.better
         for earlier, value in trial.curve.items():
-            if self._improves(value, best):
+            if better(best, value) != best:
                 best_epoch, best = earlier, value
         while not trial.finished:
             epoch += 1
@@ -157,7 +157,7 @@ class SimulatedRun:
                 error = f"non-finite metric at epoch {epoch}"
                 yield Message(MessageKind.FAILED, _HOST, error=error)
                 return
-            if self._improves(value, best):
+            if better(best, value) != best:
                 best_epoch, best = epoch, value
             # Training ends by itself: all epochs, or patience without a new best.
             over = epoch >= config.train.epochs or epoch - best_epoch >= config.train.patience
@@ -172,10 +172,6 @@ class SimulatedRun:
             }
             yield Message(report, _HOST, None, row)
         yield Message(MessageKind.DONE, _HOST)
-
-    def _improves(self, value: float, best: float) -> bool:
-        """Whether a value is better than the best so far; the first one is."""
-        return math.isnan(best) or self.history.sign * (value - best) < 0.0
 
 
 def simulate(

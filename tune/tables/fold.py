@@ -14,7 +14,7 @@ from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import TrialReports
 
-__all__ = ["Readable", "fold", "read_tables"]
+__all__ = ["Readable", "fold", "metric_values", "read_tables"]
 
 _EVENT = ["seq", "trial_id", "config_id", "phase", "seed", "attempt", "state", "error"]
 
@@ -76,6 +76,12 @@ def fold(spec: StudySpec, tables: Mapping[str, pa.Table]) -> History:
     return history
 
 
+def metric_values(reports: pa.Table, spec: StudySpec) -> npt.NDArray[np.float64]:
+    """The study's valid metric in each report (R,); NaN where it is no finite number."""
+    values = _floats(reports[f"valid_{spec.study.metric}"])
+    return np.where(np.isfinite(values), values, np.nan)
+
+
 def _report_columns(spec: StudySpec) -> list[str]:
     return ["seq", "stop", "finished", "collapsed", "seconds", f"valid_{spec.study.metric}"]
 
@@ -97,21 +103,20 @@ def _by_trial(reports: pa.Table, history: History) -> Iterator[tuple[int, TrialR
     number, epoch = (reports[name].to_numpy() for name in ("number", "epoch"))
     order = np.lexsort((epoch, number))
     number, epoch = number[order], epoch[order]
-    values = _floats(reports[f"valid_{history.spec.study.metric}"])[order]
-    values[~np.isfinite(values)] = np.nan
+    values = metric_values(reports, history.spec)[order]
     seconds = _floats(reports["seconds"].fill_null(0.0))[order]
     stop, finished, collapsed = (
         reports[name].to_numpy()[order] for name in ("stop", "finished", "collapsed")
     )
-    running_best = np.fmin.accumulate if history.sign > 0 else np.fmax.accumulate
     bounds = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
     for begin, end in itertools.pairwise(bounds if len(number) else []):
         epochs = epoch[begin:end].tolist()
+        best = history.best_so_far(values[begin:end]).tolist()
         yield (
             int(number[begin]),
             TrialReports(
                 curve=dict(zip(epochs, values[begin:end].tolist(), strict=True)),
-                best=dict(zip(epochs, running_best(values[begin:end]).tolist(), strict=True)),
+                best=dict(zip(epochs, best, strict=True)),
                 stop=bool(stop[end - 1]),
                 finished=bool(finished[begin:end].any()),
                 collapsed=bool(collapsed[end - 1]),

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.size import rungs_of
 from tune.study.spec import StudySpec
@@ -51,6 +54,7 @@ class History:
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self.sign = 1.0 if spec.mode == "min" else -1.0
+        self._best = np.fmin if spec.mode == "min" else np.fmax
         self.configs: dict[str, ConfigRecord] = {}
         self.trials: dict[str, TrialRecord] = {}
         self.open: dict[str, TrialRecord] = {}
@@ -177,9 +181,12 @@ class History:
 
     def better(self, one: float, other: float) -> float:
         """The better of two values of the metric; NaN loses."""
-        if math.isnan(one) or math.isnan(other):
-            return other if math.isnan(one) else one
-        return min(one, other) if self.sign > 0 else max(one, other)
+        return float(self._best(one, other))
+
+    def best_so_far(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The best of the values (R,) up to each of them; NaN before the first number."""
+        best: npt.NDArray[np.float64] = self._best.accumulate(values)
+        return best
 
     def loss(self, trial: TrialRecord) -> float:
         """A trial's value as a loss; infinite without a finite value."""
