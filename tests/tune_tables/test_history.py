@@ -144,7 +144,7 @@ def test_plan_rows_are_found_by_kind_and_phase() -> None:
 
 
 def _ends(event: dict[str, Any]) -> bool:
-    return event["state"] != "started"
+    return bool(event["state"] != "started")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,14 @@ def test_a_study_has_ended_exactly_when_the_planner_has_nothing_more(
             if run.done is not None:
                 break
             run.run(most_reports=1)
+
+
+def test_a_screen_that_its_budget_ended_plans_no_more_than_it_ran() -> None:
+    open_end = simulate(study("confirm.looks = 2"), noisy()).history
+    assert open_end.planned[Phase.SCREEN] == open_end.spec.sampler.trials
+    history = simulate(study("budget.epochs = 200\nsampler.trials = 40"), noisy()).history
+    assert history.plan_rows(Kind.BUDGET_REACHED)
+    assert history.planned[Phase.SCREEN] == len(history.screen_trials) < 40
 
 
 def test_who_is_confirmed_is_the_default_and_the_finalists() -> None:

@@ -180,7 +180,7 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
     valued = [trial for trial in screen if trial.value is not None]
     best = min(valued, key=evidence.history.loss, default=None)
     ended = sum(curve.state is not TrialState.STARTED for curve in screen)
-    planned = evidence.spec.sampler.trials
+    planned = evidence.history.planned[Phase.SCREEN]
     told = (
         f"; the best valid {name} is {number(best.best[best.epoch], DIGITS)} "
         f"({_called(evidence, best.config_id)}, one seed)"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune.states import Kind, Origin, Phase, TrialState
-from tune.study.size import rungs_of
+from tune.study.size import rungs_of, size_of
 from tune.study.spec import StudySpec
 from tune.tables.records import (
     ConfigRecord,
@@ -262,6 +262,17 @@ class History:
         """The configurations that confirm runs, the default first."""
         known = list(self.configs) if self.spec.compares_all else self.finalists(Phase.CONFIRM)
         return self._with_pair(known)
+
+    @property
+    def planned(self) -> dict[Phase, int]:
+        """Trainings that each phase has at most, as far as is decided by now."""
+        size = size_of(self.spec, self.earlier_seeds)
+        planned = {part.phase: part.trainings for part in size.phases}
+        if self.plan_rows(Kind.BUDGET_REACHED) or self.plan_rows(Kind.SPACE_EXHAUSTED):
+            planned[Phase.SCREEN] = len(self.screen_trials)
+        if Phase.CONFIRM in planned:
+            planned[Phase.CONFIRM] *= max(1, len(self.looks))
+        return planned
 
     @property
     def ending(self) -> Ending | None:

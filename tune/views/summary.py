@@ -8,7 +8,6 @@ from typing import Any
 
 from hscl.metrics import DIGITS
 from tune.states import Kind, Phase, TrialState
-from tune.study.size import size_of
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 
@@ -122,14 +121,7 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
     spec = history.spec
     begun = history.plan_rows(Kind.PHASE_BEGUN)
     phase = Phase(begun[-1]["phase"]) if begun else None
-    size = size_of(spec, history.earlier_seeds)
-    looks = max(1, len(history.plan_rows(Kind.LOOK)))
-    planned = {
-        str(part.phase): part.trainings * (looks if part.phase is Phase.CONFIRM else 1)
-        for part in size.phases
-    }
-    if history.plan_rows(Kind.BUDGET_REACHED) or history.plan_rows(Kind.SPACE_EXHAUSTED):
-        planned[Phase.SCREEN] = len(history.screen_trials)
+    planned = {str(name): most for name, most in history.planned.items()}
     phases: dict[str, dict[str, int]] = {name: _no_trials() for name in planned}
     for trial in history.trials.values():
         counts = phases.setdefault(trial.phase, _no_trials())
