@@ -10,6 +10,7 @@ import click
 
 from hscl.errors import InputError, RunError
 from hscl.files import write_whole
+from tune.cli.output import write_output
 
 if TYPE_CHECKING:
     from tune.evidence.gather import Evidence
@@ -58,7 +59,7 @@ def compare(
         click.echo(f"hscl: warning: {warning}", err=True)
     if form:
         rows = [row for pair in opened for row in _rows(*pair)]
-        _write(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
+        write_output(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
         return
     if as_json:
         told = [
@@ -66,7 +67,7 @@ def compare(
             for evidence, one in opened
         ]
         whole = told[0] if len(told) == 1 else {"studies": told}
-        _write((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), out)
+        write_output((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), out)
         return
     for evidence, one in opened:
         if one is None:
@@ -108,17 +109,6 @@ def _rows(evidence: "Evidence", compared: "Compared | None") -> list[dict[str, A
     return rows
 
 
-def _write(content: bytes, out: Path | None) -> None:
-    if out is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"--out must be a file that can be written, but: {error}") from error
-
-
 def _print(shown: Any, out: Path | None) -> None:
     from rich.console import Console
 
@@ -128,7 +118,7 @@ def _print(shown: Any, out: Path | None) -> None:
         return
     console = Console(width=_PIPE_WIDTH, highlight=False, file=io.StringIO(), record=True)
     console.print(shown)
-    _write(console.export_text().encode(), out)
+    write_output(console.export_text().encode(), out)
 
 
 @click.command()

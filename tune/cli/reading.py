@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hscl.errors import InputError, RunError
+from tune.cli.output import write_output
 
 __all__ = ["status", "studies", "table", "tensorboard"]
 
@@ -59,14 +60,7 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
     rows = open_study(study).table(name, events=events)
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
-    content = as_bytes(rows, form)
-    if out is None:
-        sys.stdout.buffer.write(content)
-        return
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"--out must be a file that can be written, but: {error}") from error
+    write_output(as_bytes(rows, form), out)
 
 
 @click.command()
