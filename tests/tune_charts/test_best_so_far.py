@@ -7,7 +7,7 @@ from study_factory import Simulated, evidence_of
 
 from tune.charts.best_so_far import best_so_far
 from tune.charts.theme import Chart
-from tune.evidence.curves import Progress, progress_of_screen
+from tune.evidence.curves import Progress, TrialEnd, progress_of_screen
 from tune.states import TrialState
 
 STUDY = Simulated(trials=10, until="screen")
@@ -49,7 +49,7 @@ def test_stopped_and_complete_trials_have_marks_of_their_own(chart: Chart) -> No
 def test_the_default_is_a_line_and_is_said_to_be_missing_where_it_is(progress: Progress) -> None:
     labels = evidence_of(STUDY).labels
     default = next(c for c, label in labels.items() if label.role == "default")
-    ends = tuple(end for end in progress.ends if end[2] != default)
+    ends = tuple(end for end in progress.ends if end.config_id != default)
     without = Progress(progress.epochs, progress.best, progress.holder, ends, progress.seconds)
     chart = best_so_far(without, labels, "mae")
     assert "no finished trial" in chart.alternative
@@ -60,7 +60,8 @@ def test_the_default_is_a_line_and_is_said_to_be_missing_where_it_is(progress: P
 def test_the_noise_floor_lies_on_the_worse_side_of_the_best(
     metric: str, ends: tuple[float, float]
 ) -> None:
-    progress = Progress((1, 2), (0.6, 0.5), ("a", "a"), ((2, 0.5, "a", TrialState.DONE),), 1.0)
+    end = TrialEnd(2, 0.5, "a", TrialState.DONE)
+    progress = Progress((1, 2), (0.6, 0.5), ("a", "a"), (end,), 1.0)
     chart = best_so_far(progress, {}, metric, 0.02)
     (stripe,) = chart.figure.layout.shapes
     assert (stripe.y0, stripe.y1) == pytest.approx(ends)
@@ -69,7 +70,8 @@ def test_the_noise_floor_lies_on_the_worse_side_of_the_best(
 
 
 def test_values_that_are_undefined_are_passed_over() -> None:
-    progress = Progress((1, 2), (math.nan, 0.5), ("", "a"), ((2, 0.5, "a", TrialState.DONE),), 1.0)
+    end = TrialEnd(2, 0.5, "a", TrialState.DONE)
+    progress = Progress((1, 2), (math.nan, 0.5), ("", "a"), (end,), 1.0)
     chart = best_so_far(progress, {}, "corr")
     assert "0.500" in chart.alternative
     assert "higher is better" in chart.figure.layout.yaxis.title.text

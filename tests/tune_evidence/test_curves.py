@@ -8,6 +8,7 @@ import pytest
 import small_study
 
 from tune.evidence.curves import (
+    TrialEnd,
     labels_of,
     progress_of_screen,
     stopped_at,
@@ -118,7 +119,10 @@ def test_progress_counts_epochs_over_trials_in_the_order_of_their_reports(
     assert progress.best == (1.0, 1.0, 0.8, 0.8, 0.8, 0.7)
     assert progress.holder == ("aa", "aa", "aa", "aa", "aa", "cc")
     # The failed trial has no end on the map: it is no result.
-    assert progress.ends == ((3, 0.8, "aa", TrialState.DONE), (5, 0.9, "bb", TrialState.PRUNED))
+    assert progress.ends == (
+        TrialEnd(3, 0.8, "aa", TrialState.DONE),
+        TrialEnd(5, 0.9, "bb", TrialState.PRUNED),
+    )
     assert progress.seconds == 12.0
 
 

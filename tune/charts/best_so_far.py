@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 from hscl.metrics import CHART_DIGITS, METRIC
 from tune.charts.theme import LIGHT, Chart, figure, noise_stripe
 from tune.display import count, duration_text, number
-from tune.evidence.curves import UNNAMED, Label, Progress
+from tune.evidence.curves import UNNAMED, Label, Progress, TrialEnd
 from tune.states import TrialState
 
 __all__ = ["best_so_far"]
@@ -28,21 +29,21 @@ def best_so_far(
     """
     name = METRIC[metric].name
     hovered = f"{name} %{{y:.{CHART_DIGITS}f}}"
-    ends = [end for end in progress.ends if not math.isnan(end[1])]
+    ends = [end for end in progress.ends if not math.isnan(end.value)]
     traces: list[Any] = []
     for state, symbol, words in (
         (TrialState.PRUNED, "line-ew-open", "stopped early"),
         (TrialState.DONE, "circle-open", "complete trial"),
     ):
-        group = [end for end in ends if end[3] is state]
+        group = [end for end in ends if end.state is state]
         traces.append(
             go.Scatter(
-                x=[end[0] for end in group],
-                y=[end[1] for end in group],
+                x=[end.epochs for end in group],
+                y=[end.value for end in group],
                 mode="markers",
                 name=words,
                 marker={"symbol": symbol, "color": LIGHT.faint, "size": 7},
-                text=[labels.get(end[2], UNNAMED).markup for end in group],
+                text=[labels.get(end.config_id, UNNAMED).markup for end in group],
                 hovertemplate=f"%{{text}}, {words}<br>{hovered}<extra></extra>",
             )
         )
@@ -58,13 +59,13 @@ def best_so_far(
         )
     )
     gains = _gains(progress)
-    default = [end for end in ends if labels.get(end[2], UNNAMED).role == "default"]
+    default = [end for end in ends if labels.get(end.config_id, UNNAMED).role == "default"]
     if default:
-        how = "stopped early" if default[0][3] is TrialState.PRUNED else "complete"
+        how = "stopped early" if default[0].state is TrialState.PRUNED else "complete"
         traces.append(
             go.Scatter(
                 x=[progress.epochs[0], progress.epochs[-1]],
-                y=[default[0][1], default[0][1]],
+                y=[default[0].value, default[0].value],
                 mode="lines",
                 name=f"default ({how})",
                 line={"color": LIGHT.ink, "width": 2, "dash": "dash"},
@@ -81,7 +82,7 @@ def best_so_far(
         },
         yaxis={"title": {"text": f"valid {name} ({METRIC[metric].direction})"}},
     )
-    _clip_axis(drawn, [end[1] for end in ends] + list(progress.best), metric)
+    _clip_axis(drawn, [end.value for end in ends] + list(progress.best), metric)
     first, last = gains[0], gains[-1]
     return Chart(
         name="best-so-far",
@@ -98,15 +99,15 @@ def best_so_far(
             )
         ),
         alternative=(
-            f"The best valid {name} went from {number(first[1])} at epoch {first[0]} to "
-            f"{number(last[1])} at epoch {last[0]} of {progress.epochs[-1]}, in "
+            f"The best valid {name} went from {number(first.value)} at epoch {first.epochs} to "
+            f"{number(last.value)} at epoch {last.epochs} of {progress.epochs[-1]}, in "
             f"{count(len(gains) - 1, 'step')}. {_default_text(default, name)}"
         ),
         figure=drawn,
         columns=("Epochs trained", f"Best valid {name}", "Configuration"),
         rows=tuple(
-            (f"{epoch:,}", number(value), labels.get(holder, UNNAMED).text)
-            for epoch, value, holder in gains
+            (f"{one.epochs:,}", number(one.value), labels.get(one.holder, UNNAMED).text)
+            for one in gains
         ),
     )
 
@@ -118,19 +119,29 @@ def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[s
     return [noise_stripe(*ends)]
 
 
-def _default_text(default: Sequence[tuple[int, float, str, TrialState]], name: str) -> str:
+def _default_text(default: Sequence[TrialEnd], name: str) -> str:
     if not default:
         return "The default has no finished trial in the screen."
-    how = "was stopped early at" if default[0][3] is TrialState.PRUNED else "reached"
-    return f"The default {how} {name} {number(default[0][1])} on the same seed."
+    how = "was stopped early at" if default[0].state is TrialState.PRUNED else "reached"
+    return f"The default {how} {name} {number(default[0].value)} on the same seed."
 
 
-def _gains(progress: Progress) -> list[tuple[int, float, str]]:
+@dataclass(frozen=True)
+class _Gain:
+    """A report that improved the best value, by which configuration, at which cost."""
+
+    epochs: int
+    value: float
+    holder: str
+
+
+def _gains(progress: Progress) -> list[_Gain]:
     """The reports that improved the best value."""
-    gains: list[tuple[int, float, str]] = []
-    for epoch, value, holder in zip(progress.epochs, progress.best, progress.holder, strict=True):
-        if not gains or (value != gains[-1][1] and not math.isnan(value)):
-            gains.append((epoch, value, holder))
+    gains: list[_Gain] = []
+    reports = zip(progress.epochs, progress.best, progress.holder, strict=True)
+    for one in (_Gain(*report) for report in reports):
+        if not gains or (one.value != gains[-1].value and not math.isnan(one.value)):
+            gains.append(one)
     return gains
 
 

@@ -113,8 +113,12 @@ def _response(one: Response, frame: _Frame) -> Chart:
         figure=drawn,
         columns=(title, f"Expected {name}", "One new training falls between"),
         rows=tuple(
-            (setting(value), number(mean), f"{number(low)} and {number(high)}")
-            for value, mean, low, high in _thinned(one)
+            (
+                setting(one.values[n]),
+                number(one.mean[n]),
+                f"{number(one.low[n])} and {number(one.high[n])}",
+            )
+            for n in _thinned(len(one.values))
         ),
         half=True,
     )
@@ -207,8 +211,8 @@ def _marks(one: Response, frame: _Frame) -> list[Any]:
     return marks
 
 
-def _thinned(one: Response, most: int = 9) -> list[tuple[Value, float, float, float]]:
-    rows = list(zip(one.values, one.mean, one.low, one.high, strict=True))
-    if len(rows) <= most:
-        return rows
-    return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
+def _thinned(count: int, most: int = 9) -> list[int]:
+    """At most so many of the indices from 0 on, evenly spread, both ends included."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]

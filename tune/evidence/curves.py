@@ -22,6 +22,7 @@ __all__ = [
     "UNNAMED",
     "Label",
     "Progress",
+    "TrialEnd",
     "labels_of",
     "progress_of_screen",
     "stopped_at",
@@ -87,6 +88,23 @@ def labels_of(history: History) -> dict[str, Label]:
 
 
 @dataclass(frozen=True)
+class TrialEnd:
+    """A trial of the screen that has ended with a result.
+
+    Attributes:
+        epochs: Trained so far, over all trials of the screen, when it ended.
+        value: Its best valid value.
+        config_id: Its configuration.
+        state: DONE or PRUNED.
+    """
+
+    epochs: int
+    value: float
+    config_id: str
+    state: TrialState
+
+
+@dataclass(frozen=True)
 class Progress:
     """The best value of the screen against what it has cost.
 
@@ -94,14 +112,14 @@ class Progress:
         epochs: (R,) epochs trained so far, over all trials of the screen, at each report.
         best: (R,) best valid value so far.
         holder: (R,) the configuration that has it.
-        ends: For each ended trial: (epochs trained when it ended, its value, config_id, state).
+        ends: Of the trials that ended with a result.
         seconds: Training time of all of it.
     """
 
     epochs: tuple[int, ...]
     best: tuple[float, ...]
     holder: tuple[str, ...]
-    ends: tuple[tuple[int, float, str, TrialState], ...]
+    ends: tuple[TrialEnd, ...]
     seconds: float
 
 
@@ -128,7 +146,7 @@ def progress_of_screen(history: History, reports: pa.Table) -> Progress:
         best=tuple(best.tolist()),
         holder=tuple(screen[numbers[n]].config_id if n >= 0 else "" for n in holder.tolist()),
         ends=tuple(
-            (at_end[n], trial.best[trial.epoch], trial.config_id, trial.state)
+            TrialEnd(at_end[n], trial.best[trial.epoch], trial.config_id, trial.state)
             for n, trial in enumerate(screen)
             if n in at_end and trial.state in ended
         ),
