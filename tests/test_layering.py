@@ -78,7 +78,7 @@ def test_help_loads_neither_torch_nor_ray(arguments: list[str]) -> None:
 
 
 def test_whole_studies_are_simulated_without_ray() -> None:
-    modules = ("detection", "runs", "sample_size", "study", "world")
+    modules = ("detection", "runs", "sample_size", "study")
     loaded = _loaded_after("\n".join(f"import tune.simulate.{name}" for name in modules))
     assert "pyarrow" in loaded
     assert loaded & {"ray", "optuna", "torch"} == set()

@@ -36,9 +36,9 @@ from study_calibration import (
     parameters_called,
     regrets,
 )
+from world import flat_surface
 
 from tune.simulate.runs import Proportion, RandomEffects
-from tune.simulate.world import flat_surface
 
 PARTS = ("null", "power", "looks", "studies", "nothing", "regret")
 

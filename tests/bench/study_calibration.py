@@ -4,13 +4,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from world import Surface, World, flat_surface, hscl_surface, run_study
 
 from hscl.config import Config, preset
 from tune.evidence.comparison import compare_study
 from tune.evidence.variance import analyse_variance
 from tune.simulate.runs import RandomEffects
 from tune.simulate.study import SimulatedRun, simulate
-from tune.simulate.world import Surface, World, flat_surface, hscl_surface, run_study
 from tune.states import Kind, Verdict
 from tune.study.sections import BudgetSection
 from tune.study.spec import StudySpec

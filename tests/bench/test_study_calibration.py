@@ -11,9 +11,9 @@ from study_calibration import (
     parameters_called,
     regrets,
 )
+from world import flat_surface, hscl_surface
 
 from tune.simulate.runs import RandomEffects
-from tune.simulate.world import flat_surface, hscl_surface
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from study_factory import Simulated, evidence_of
+from world import World, flat_surface, run_study
 
 from hscl.metrics import METRICS
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.pair import Role
 from tune.simulate.runs import RandomEffects
-from tune.simulate.world import World, flat_surface, run_study
 from tune.states import Verdict
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from world import World, run_study
 
 from tune.evidence.confirm_state import read_state
-from tune.simulate.world import World, run_study
 from tune.states import Phase
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from world import World, run_study
 
 from tune.evidence.variance import SEED, VarianceReport, analyse_variance
 from tune.simulate.runs import RandomEffects
-from tune.simulate.world import World, run_study
 from tune.states import Phase, TrialState
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec, parse_spec

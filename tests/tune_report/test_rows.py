@@ -8,6 +8,7 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from world import World, run_study
 
 from hscl.errors import InputError
 from tune.evidence.comparison import compare_study
@@ -19,7 +20,6 @@ from tune.report.rows import (
     check_alike,
     pair_rows,
 )
-from tune.simulate.world import World, run_study
 from tune.study.toml import parse_spec
 from tune.tables.fold import fold
 

@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import pytest
 from rich.console import Console
+from world import World, run_study
 
 from tune.evidence.comparison import compare_study
 from tune.report.rows import Compared
 from tune.report.terminal import render_sample_sizes, render_studies, render_study
 from tune.simulate.sample_size import MOSI_SPREAD, Simulation, sample_sizes
-from tune.simulate.world import World, run_study
 from tune.study.toml import parse_spec
 from tune.tables.fold import fold
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from world import World, flat_surface, hscl_surface, run_study
 
 from hscl.config import preset
 from hscl.metrics import evaluate
 from tune.simulate.runs import RandomEffects
-from tune.simulate.world import World, flat_surface, hscl_surface, run_study
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
