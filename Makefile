@@ -27,9 +27,10 @@ lint: install
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Two processes, each with files or groups of its own (tests/conftest.py).
+# Three processes on two cores, as tests of clusters wait most of the time; each has files or groups
+# of its own (tests/conftest.py).
 test: lint
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # Longer: kills, three machines in network namespaces, a real SLURM (root, iproute2, slurm-wlm).
 slow: install

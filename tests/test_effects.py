@@ -1,6 +1,8 @@
 """Every configuration value changes something that can be seen; `run.` changes nothing."""
 
+import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +75,14 @@ def base(encoder_config: Config) -> Config:
     return encoder_config.with_overrides({"loss.omega1": 0.5, "train.epochs": 3})
 
 
+Seen = Callable[[Config], str]
+
+
 @pytest.fixture(scope="module")
-def data(base: Config, tiny_file: Any) -> TrainingData:
-    return prepare(Dataset.open(tiny_file), base)
+def seen(base: Config, tiny_file: Any) -> Seen:
+    """What a configuration shows on the base's data; most tests share one, which trains once."""
+    data = prepare(Dataset.open(tiny_file), base)
+    return functools.cache(lambda config: _seen(config, data))
 
 
 def _seen(config: Config, data: TrainingData) -> str:
@@ -88,7 +95,7 @@ def _seen(config: Config, data: TrainingData) -> str:
 @pytest.mark.parametrize("name", _keys())
 def test_every_value_changes_something(
     base: Config,
-    data: TrainingData,
+    seen: Seen,
     tiny_file: Any,
     tmp_path: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -101,15 +108,18 @@ def test_every_value_changes_something(
         value = _louder(Path(before.model.text.encoder), tmp_path / "encoder")
     after = before.with_overrides({name: value})
     assert after.config_id != before.config_id
-    prepared = prepare(Dataset.open(tiny_file), after) if "model.text" in name else data
-    assert _seen(after, prepared) != _seen(before, data)
+    if "model.text" in name:
+        prepared = prepare(Dataset.open(tiny_file), after)
+        assert _seen(after, prepared) != seen(before)
+    else:
+        assert seen(after) != seen(before)
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("run.device", "auto"), ("run.threads", 1), ("run.precision", "fp32")]
 )
 def test_how_it_is_executed_changes_nothing(
-    base: Config, data: TrainingData, name: str, value: Any
+    base: Config, seen: Seen, name: str, value: Any
 ) -> None:
     """Micro-batches and compilation change rounding; `auto` may mean another device."""
     if name == "run.device":
@@ -119,4 +129,4 @@ def test_how_it_is_executed_changes_nothing(
             pytest.skip("a GPU rounds differently")
     config = base.with_overrides({name: value})
     assert config.config_id == base.config_id
-    assert _seen(config, data) == _seen(base, data)
+    assert seen(config) == seen(base)
