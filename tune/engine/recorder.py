@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tune.states import Kind, TrialState
 from tune.study.spec import StudySpec
-from tune.tables.fold import fold, read_tables
+from tune.tables.fold import Readable, fold, read_tables
 from tune.tables.schemas import SCHEMAS
 from tune.trial.messages import NODE_LOST
 
@@ -30,7 +30,7 @@ the ends that it was made on. (A decision is flushed before any start that follo
 _FLUSH_S = 0.2
 
 
-class Store(Protocol):
+class Store(Readable, Protocol):
     """Where rows are kept: `tune.tables.store` on disk, `tune.tables.memory` for simulations."""
 
     def check(self) -> None:
@@ -38,9 +38,6 @@ class Store(Protocol):
 
     def append(self, table: str, rows: Sequence[Row]) -> None:
         """Add rows of a table; when this returns they are durable."""
-
-    def read(self, table: str, *, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows of a table, in the order in which they were appended."""
 
 
 def _utc_now() -> datetime | None:
