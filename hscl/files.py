@@ -26,8 +26,9 @@ _HELD = {errno.EWOULDBLOCK, errno.EACCES}
 def whole_or_nothing(path: Path) -> Iterator[Path]:
     """Let a block write a file or a folder, and put it in place once it is whole.
 
-    A kill at any moment leaves what stood there before or the new one. An error of the block, of
-    the disk or of the rename passes through, with nothing left behind.
+    A kill at any moment leaves what stood there before or the new one (between an old folder's
+    removal and the new one's rename: neither). An error of the block, of the disk or of the rename
+    passes through, with nothing left behind.
 
     Args:
         path: Where it will stand; replaces what is there. Its folder exists.
