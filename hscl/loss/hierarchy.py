@@ -18,7 +18,8 @@ from hscl.loss.contrastive import (
     supcr_loss,
     supcr_loss_of_views,
 )
-from hscl.model.network import ModelOutput
+from hscl.model.contract import float32
+from hscl.model.network import HsclOutput
 
 __all__ = [
     "LabelOrder",
@@ -67,7 +68,7 @@ def similarity_loss(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         A scalar ≥ 0; 0 where N = 0.
     """
-    return (_wide(first) - _wide(second)).square().sum() / max(len(first), 1)
+    return (float32(first) - float32(second)).square().sum() / max(len(first), 1)
 
 
 def released_similarity_loss(first: Tensor, second: Tensor) -> Tensor:
@@ -82,11 +83,11 @@ def released_similarity_loss(first: Tensor, second: Tensor) -> Tensor:
 
     Source: github.com/Turdidae810/HSCL, src/modules/loss.py, class Similarity.
     """
-    distances: Tensor = torch.linalg.vector_norm(_wide(first) - _wide(second), dim=1)
+    distances: Tensor = torch.linalg.vector_norm(float32(first) - float32(second), dim=1)
     return distances.sum() / max(len(first), 1)
 
 
-def hierarchical_loss(output: ModelOutput, labels: Tensor, loss: LossConfig) -> LossTerms:
+def hierarchical_loss(output: HsclOutput, labels: Tensor, loss: LossConfig) -> LossTerms:
     """All terms of the loss for one batch.
 
     An utterance without audio leaves the text-audio pair and the high level, one without vision
@@ -103,7 +104,7 @@ def hierarchical_loss(output: ModelOutput, labels: Tensor, loss: LossConfig) -> 
         The terms, in float32 or better.
     """
     labels = labels.to(output.prediction.device)
-    task = (_wide(output.prediction) - labels).abs().mean()
+    task = (float32(output.prediction) - labels).abs().mean()
     batch = _ContrastiveBatch(output, labels, loss)
     zero = task.new_zeros(())
     low_on = loss.omega1 > 0 and loss.low
@@ -128,7 +129,7 @@ class _ContrastiveBatch:
     All terms whose rows are complete share one `LabelOrder`; it is made when first needed.
     """
 
-    def __init__(self, output: ModelOutput, labels: Tensor, loss: LossConfig) -> None:
+    def __init__(self, output: HsclOutput, labels: Tensor, loss: LossConfig) -> None:
         self._output, self._labels, self._loss = output, labels, loss
         present = {
             "audio": output.has_text & output.has_audio,
@@ -189,14 +190,9 @@ class _ContrastiveBatch:
         return supcr_loss_of_views(views, self._orders[key], loss.temperature)
 
     def _zero(self) -> Tensor:
-        return _wide(self._output.prediction).new_zeros(())
+        return float32(self._output.prediction).new_zeros(())
 
 
 def _all_of(present: Tensor, view: Tensor | None) -> Tensor:
     """Who has the view; where the model lacks it, nobody is left out for that."""
     return torch.ones_like(present) if view is None else present
-
-
-def _wide(values: Tensor) -> Tensor:
-    """At least float32: losses are not computed in half precision."""
-    return values if values.dtype == torch.float64 else values.float()

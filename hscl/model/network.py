@@ -1,4 +1,4 @@
-"""Batch -> `ModelOutput`: the HSCL network.
+"""Batch -> `HsclOutput`: the HSCL network.
 
 Notable choices, beside the paper's:
 
@@ -12,7 +12,6 @@ Notable choices, beside the paper's:
   and its padding attended to, self-attention's result missing from the cross-attention's residual.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,23 +19,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hscl.config import HeadConfig, ModelConfig
-from hscl.errors import InputError
 from hscl.model.batch import Batch, Widths
+from hscl.model.contract import ModelOutput, SentimentModel
 from hscl.model.fusion import FusionBlock
 from hscl.model.sequence_encoder import SequenceEncoder
 
-__all__ = ["HsclNetwork", "ModelOutput"]
+__all__ = ["HsclNetwork", "HsclOutput"]
 
 # What the released code draws CLS vectors with, and what learned ones start from.
 _CLS_STD = {"audio": 1.0, "vision": 0.2}
 
 
 @dataclass(frozen=True)
-class ModelOutput:
+class HsclOutput(ModelOutput):
     """What the network says about B utterances. A part that the model lacks is None.
 
     Attributes:
-        prediction: (B,) sentiment, unbounded.
         text: (B, p) projection R̂_t, ≥ 0 as all projections are.
         audio: (B, p) projection R̂_a.
         vision: (B, p) projection R̂_v.
@@ -47,7 +45,6 @@ class ModelOutput:
         has_vision: (B,) bool, likewise.
     """
 
-    prediction: Tensor
     text: Tensor | None
     audio: Tensor | None
     vision: Tensor | None
@@ -58,7 +55,7 @@ class ModelOutput:
     has_vision: Tensor
 
 
-class HsclNetwork(nn.Module):
+class HsclNetwork(SentimentModel):
     """Text encoder, sequence encoders, projections, fusion blocks and prediction MLP.
 
     Source: HSCL (MMM 2024), ŷ = MLP(½(R_at ⊕ R_vt)) with ⊕ the element-wise sum.
@@ -78,32 +75,15 @@ class HsclNetwork(nn.Module):
         Raises:
             InputError: A modality is asked for that the data lacks, text is not among them, or a
                 number of heads does not divide its width.
-        """
-        super().__init__()
-        names = config.modalities.split("+")
-        if "text" not in names:
-            raise InputError(
-                "model.modalities must contain text, which is the query of every fusion block, "
-                f"but got {config.modalities!r}"
-            )
-        self.config = config
-        self.widths = widths
-        self.text_encoder = text_encoder
-        self.no_words = nn.Parameter(torch.zeros(widths.text))
+        """  # noqa: DOC502 - raised by the parts
+        super().__init__(config, widths, text_encoder)
         self.encoders = nn.ModuleDict()
         self.fusions = nn.ModuleDict()
         self.projections = nn.ModuleDict()
         self.fused_projections = nn.ModuleDict()
         released = config.form == "released"
-        for name in names:
-            if name == "text":
-                continue
-            width: int | None = getattr(widths, name)
-            if width is None:
-                raise InputError(
-                    f"model.modalities is {config.modalities!r}, but the data set has no {name}; "
-                    f"leave {name} out"
-                )
+        for name in self.modalities[1:]:
+            width = self.width(name)
             encoder = SequenceEncoder(
                 getattr(config, name),
                 width,
@@ -130,12 +110,7 @@ class HsclNetwork(nn.Module):
         _xavier(layers)
         return layers
 
-    def text_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the fine-tuned text encoder, which have their own learning rate."""
-        if self.text_encoder is not None:
-            yield from self.text_encoder.parameters()
-
-    def forward(self, batch: "Batch") -> ModelOutput:
+    def forward(self, batch: Batch) -> HsclOutput:
         """Predict B utterances and project what the contrastive losses compare."""
         text, text_mask, sentence = self._encode_text(batch)
         has_text = batch.text_lengths > 0
@@ -143,7 +118,7 @@ class HsclNetwork(nn.Module):
         projected: dict[str, Tensor] = {}
         fused: dict[str, Tensor] = {}
         for name, encoder in self.encoders.items():
-            frames, lengths = self._frames(batch, name)
+            frames, lengths = self.frames(batch, name)
             present[name] = lengths > 0
             encoded, mask = encoder(frames, lengths)
             projected[name] = self.projections[name](encoded[:, 0])
@@ -153,7 +128,7 @@ class HsclNetwork(nn.Module):
         fused_projected = {
             name: self.fused_projections[name](value) for name, value in fused.items()
         }
-        return ModelOutput(
+        return HsclOutput(
             prediction=self.head(_summary(sentence, fused, present)).squeeze(-1),
             text=projected.get("text"),
             audio=projected.get("audio"),
@@ -165,38 +140,16 @@ class HsclNetwork(nn.Module):
             has_vision=present["vision"],
         )
 
-    def _encode_text(self, batch: "Batch") -> tuple[Tensor, Tensor | None, Tensor]:
+    def _encode_text(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """E_t (B, L, d_t), the mask for the fusion's self-attention (B, L) or None, and R_t."""
         tokens = batch.text
         released = self.config.form == "released"
         if released:
             missing = max(self.config.text.max_tokens - tokens.shape[1], 0)
             tokens = functional.pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
-        # The first place is open in every row: where words are missing, `no_words` stands there.
-        lengths = batch.text_lengths.clamp(min=1)
-        mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        if self.text_encoder is not None:
-            text = self.text_encoder(tokens, lengths, padding=released)
-        else:
-            text = tokens
-        wordless = (batch.text_lengths == 0)[:, None, None]
-        text = torch.where(wordless, self.no_words.to(text.dtype), text)
-        if self.config.text.pooling == "mean":
-            share = mask.to(text.dtype) / mask.sum(dim=1, keepdim=True)
-            sentence = (share.to(text.dtype)[:, None, :] @ text).squeeze(1)
-        else:
-            sentence = text[:, 0]
-        return text, None if released else mask, sentence
-
-    def _frames(self, batch: "Batch", name: str) -> tuple[Tensor, Tensor]:
-        """Frames (B, L, d) and lengths (B,); none at all where the batch lacks the modality."""
-        frames: Tensor | None = getattr(batch, name)
-        lengths: Tensor | None = getattr(batch, f"{name}_lengths")
-        if frames is None or lengths is None:
-            count = len(batch.text_lengths)
-            frames = self.no_words.new_zeros(count, 0, getattr(self.widths, name))
-            lengths = torch.zeros_like(batch.text_lengths)
-        return frames, lengths
+        text, lengths = self.encode_text(tokens, batch.text_lengths, padding=released)
+        mask = torch.arange(text.shape[1], device=text.device) < lengths[:, None]
+        return text, None if released else mask, self.sentence(text, lengths)
 
 
 def _summary(sentence: Tensor, fused: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:

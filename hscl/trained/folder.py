@@ -21,8 +21,9 @@ import numpy as np
 from hscl.config import Config
 from hscl.errors import InputError
 from hscl.files import whole_or_nothing, write_whole
+from hscl.kinds.registry import build_model
 from hscl.model.batch import Widths
-from hscl.model.network import HsclNetwork
+from hscl.model.contract import SentimentModel
 from hscl.model.text_encoder import (
     TextEncoder,
     load_text_encoder,
@@ -57,7 +58,7 @@ class SeedModel:
 
     seed: int
     config: Config
-    network: HsclNetwork
+    network: SentimentModel
     scalers: dict[str, Scaler]
 
 
@@ -128,7 +129,7 @@ def load_seed(
         with torch_stream(seed, "unused"):  # what is drawn here is overwritten
             text = own.model.text
             encoder = load_text_encoder(text, pretrained=False) if text.finetune else None
-            network = HsclNetwork(own.model, Widths(**record.widths), encoder)  # type: ignore[arg-type]
+            network = build_model(own, Widths(**record.widths), encoder)  # type: ignore[arg-type]
         network.load_state_dict(read_tensors(place / _WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{place} is damaged ({error}); train this seed again") from None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hscl.config import Config
 from hscl.model.batch import Batch
-from hscl.model.network import ModelOutput
+from hscl.model.contract import ModelOutput
 from hscl.seeding import torch_stream
 from hscl.training.batches import Absent, collate, evaluation_batches
 from hscl.training.prepared import PreparedSplit

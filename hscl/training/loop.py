@@ -7,7 +7,6 @@ be stopped after any epoch, saved, and continued in another process as if nothin
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from hscl import metrics
 from hscl.config import Config
 from hscl.errors import InputError, RunError, did_you_mean
-from hscl.loss.hierarchy import LossTerms
+from hscl.kinds.registry import build_model
 from hscl.model.batch import Batch
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.contract import ModelOutput
 from hscl.model.text_encoder import load_text_encoder
 from hscl.seeding import numpy_stream, torch_stream
 from hscl.training.batches import Absent, draw_absent, training_batches
@@ -45,8 +44,6 @@ from hscl.training.reports import BestEpoch, EpochReport
 from hscl.training.resuming import load_state, save_state
 
 __all__ = ["BestEpoch", "EpochReport", "NonFiniteError", "Training"]
-
-TERMS = tuple(field.name for field in fields(LossTerms))
 
 
 class NonFiniteError(RunError):
@@ -84,13 +81,14 @@ class Training:
         with torch_stream(seed, "weights"):
             text = config.model.text
             encoder = load_text_encoder(text) if text.finetune else None
-            network = HsclNetwork(config.model, data.widths, encoder)
+            network = build_model(config, data.widths, encoder)
         self.network = network.to(self.device)
         # Batches differ in length, which would otherwise compile anew for every shape.
         self._forward = (
             torch.compile(self.network, dynamic=True) if config.run.compile else self.network
         )
         self._optimizer = build_optimizer(self.network, config.train)
+        self.network.begin(torch.from_numpy(_labels(data.train)).to(self.device))
 
     def __iter__(self) -> Iterator[EpochReport]:
         """Train, one epoch each time the next report is asked for.
@@ -223,20 +221,20 @@ class Training:
             numpy_stream(self.seed, "order", epoch),
         )
         hiding = numpy_stream(self.seed, "modality_dropout", epoch)
-        totals = np.zeros(len(TERMS))
+        totals: dict[str, float] = {}
         self.network.train()
         for step, rows in enumerate(batches):
             absent = draw_absent(len(rows), train.modality_dropout, hiding)
             done = (epoch - 1) * len(batches) + step
             set_learning_rates(self._optimizer, learning_rate_factor(train, done, len(batches)))
-            totals += self._step(rows, absent, f"epoch {epoch}, step {step + 1}") * len(rows)
-        means = totals / len(split)
-        return dict(zip(TERMS, means.tolist(), strict=True)), len(batches)
+            for name, value in self._step(rows, absent, epoch, step).items():
+                totals[name] = totals.get(name, 0.0) + value * len(rows)
+        return {name: total / len(split) for name, total in totals.items()}, len(batches)
 
     def _step(
-        self, rows: NDArray[np.int64], absent: Absent | None, where: str
-    ) -> NDArray[np.float64]:
-        # One update of the weights; the loss terms before it, in the order of TERMS.
+        self, rows: NDArray[np.int64], absent: Absent | None, epoch: int, step: int
+    ) -> dict[str, float]:
+        # One update of the weights; the loss terms before it.
         size = self.config.run.micro_batch or len(rows)
         cuts = [slice(start, start + size) for start in range(0, len(rows), size)]
         parts = [
@@ -244,20 +242,24 @@ class Training:
             for cut in cuts
         ]
         self._optimizer.zero_grad(set_to_none=True)
-        terms = backward(self._compute, parts, self.config.loss)
+        done = backward(self._compute, parts, self.network.loss)
         norm = clip_gradients(self.network, self.config.train.clip)
         # One transfer from the device a step, and nothing is updated by what is not finite.
-        named = [getattr(terms, name) for name in TERMS]
-        *values, length = torch.stack([t.detach().float() for t in (*named, norm)]).tolist()
-        bad = [n for n, v in zip(TERMS, values, strict=True) if not math.isfinite(v)]
+        scalars = [term.detach().float() for term in (*done.terms.values(), norm)]
+        *values, length = torch.stack(scalars).tolist()
+        terms = dict(zip(done.terms, values, strict=True))
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad or not math.isfinite(length):
             what = f"the loss ({', '.join(bad)})" if bad else "the gradient"
             raise NonFiniteError(
-                f"every loss and gradient must be finite, but {what} is not in {where}; "
-                "a lower learning rate, a higher temperature or train.clip may help"
+                f"every loss and gradient must be finite, but {what} is not in "
+                f"epoch {epoch}, step {step + 1}; "
+                "a lower learning rate, a higher temperature (HSCL) or train.clip may help"
             )
         self._optimizer.step()
-        return np.array(values)
+        with torch.no_grad():
+            self.network.end_step(done.output, done.targets, epoch)
+        return terms
 
     def _validate(self, epoch: int) -> tuple[dict[str, float], bool]:
         # All metrics on valid, and whether the model predicts the same for everyone.
@@ -297,3 +299,9 @@ class Training:
     def _is_last(self, epoch: int) -> bool:
         waited = epoch - self.best.epoch >= self.config.train.patience
         return waited or epoch >= self.config.train.epochs
+
+
+def _labels(split: PreparedSplit) -> NDArray[np.float32]:
+    if split.labels is None:
+        raise InputError("training utterances must have labels")
+    return split.labels.astype(np.float32)

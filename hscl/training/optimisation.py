@@ -1,23 +1,46 @@
 """The optimizer with its two learning rates, their schedule, and the gradient of a large batch."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from hscl.config import LossConfig, TrainConfig
-from hscl.loss.hierarchy import LossTerms, hierarchical_loss
+from hscl.config import TrainConfig
 from hscl.model.batch import Batch
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.contract import ModelOutput, SentimentModel, Targets
 
-__all__ = ["Forward", "backward", "build_optimizer", "learning_rate_factor", "set_learning_rates"]
+__all__ = [
+    "Done",
+    "Forward",
+    "Loss",
+    "backward",
+    "build_optimizer",
+    "learning_rate_factor",
+    "set_learning_rates",
+]
 
 Forward = Callable[[Batch], ModelOutput]
+Loss = Callable[[ModelOutput, Targets], Mapping[str, torch.Tensor]]
 
 
-def build_optimizer(network: HsclNetwork, train: TrainConfig) -> torch.optim.Adam:
+@dataclass(frozen=True)
+class Done:
+    """What a backward pass leaves of a whole batch, still on the device.
+
+    Attributes:
+        terms: The loss and its parts, scalars by name.
+        output: What the model said, without a graph.
+        targets: What it should have said.
+    """
+
+    terms: Mapping[str, torch.Tensor]
+    output: ModelOutput
+    targets: Targets
+
+
+def build_optimizer(network: SentimentModel, train: TrainConfig) -> torch.optim.Adam:
     """Adam or AdamW over two groups, the text encoder's parameters and all others.
 
     Every parameter is decayed, biases and norms too, as in the released code (solver.py:70-78).
@@ -72,32 +95,36 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["full_lr"] * factor
 
 
-def backward(forward: Forward, parts: Sequence[Batch], loss: LossConfig) -> LossTerms:
+def backward(forward: Forward, parts: Sequence[Batch], loss: Loss) -> Done:
     """Add the gradient of one batch's loss to the parameters, however many parts it comes in.
 
-    A contrastive loss compares every utterance of the batch with every other, so the losses of
-    parts don't add up to the loss of the whole. With several parts the representations of all are
-    computed without a graph first; the loss of the whole batch gives the gradient at them; then
-    each part is computed again, with the same dropout, and takes its share backwards. Memory is
-    that of one part, the gradient that of the batch.
+    A loss may compare every utterance of the batch with every other, so the losses of parts don't
+    add up to the loss of the whole. With several parts the representations of all are computed
+    without a graph first; the loss of the whole batch gives the gradient at them; then each part
+    is computed again, with the same dropout, and takes its share backwards. Memory is that of one
+    part, the gradient that of the batch.
 
     Source: Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"
     (RepL4NLP 2021, GradCache).
 
     Args:
-        forward: The network in training mode, on the device of the parts.
+        forward: The model in training mode, on the device of the parts.
         parts: The batch, in the order of its rows; each part with labels.
-        loss: Weights and forms of the loss terms.
+        loss: Of a whole batch's output.
 
     Returns:
-        The loss terms of the whole batch, still on the device.
+        The loss terms of the whole batch, and the output that they are of.
     """
-    labels = torch.cat([_labels(part) for part in parts])
+    targets = Targets(
+        rows=torch.cat([part.rows for part in parts]),
+        labels=torch.cat([_labels(part) for part in parts]),
+    )
     if len(parts) == 1:
-        terms = hierarchical_loss(_float32(forward(parts[0])), labels, loss)
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        return terms
-    device = labels.device
+        output = _float32(forward(parts[0]))
+        terms = loss(output, targets)
+        terms["total"].backward()  # type: ignore[no-untyped-call]
+        return Done(terms, _detached(output), targets)
+    device = targets.labels.device
     states = []
     outputs = []
     with torch.no_grad():
@@ -106,8 +133,8 @@ def backward(forward: Forward, parts: Sequence[Batch], loss: LossConfig) -> Loss
             outputs.append(_float32(forward(part)))
     whole = _joined(outputs)
     leaves = {name: tensor.requires_grad_() for name, tensor in _representations(whole).items()}
-    terms = hierarchical_loss(whole, labels, loss)
-    terms.total.backward()  # type: ignore[no-untyped-call]
+    terms = loss(whole, targets)
+    terms["total"].backward()  # type: ignore[no-untyped-call]
     gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
     start = 0
     for part, state in zip(parts, states, strict=True):
@@ -119,7 +146,7 @@ def backward(forward: Forward, parts: Sequence[Batch], loss: LossConfig) -> Loss
             [gradient[start:stop] for gradient in gradients.values()],
         )
         start = stop
-    return terms
+    return Done(terms, _detached(whole), targets)
 
 
 def _labels(batch: Batch) -> torch.Tensor:
@@ -139,18 +166,22 @@ def _float32(output: ModelOutput) -> ModelOutput:
     """The same output with float32 representations, whatever autocast made of them."""
     if all(tensor.dtype == torch.float32 for tensor in _representations(output).values()):
         return output
-    named: dict[str, Any] = {f.name: getattr(output, f.name) for f in fields(output)}
-    named |= {n: t.float() for n, t in _representations(output).items()}
-    return ModelOutput(**named)
+    changes: dict[str, Any] = {n: t.float() for n, t in _representations(output).items()}
+    return replace(output, **changes)
+
+
+def _detached(output: ModelOutput) -> ModelOutput:
+    changes: dict[str, Any] = {n: t.detach() for n, t in _representations(output).items()}
+    return replace(output, **changes)
 
 
 def _joined(outputs: Sequence[ModelOutput]) -> ModelOutput:
     """One output over the utterances of several."""
     joined: dict[str, Any] = {}
-    for field in fields(ModelOutput):
+    for field in fields(outputs[0]):
         values = [getattr(output, field.name) for output in outputs]
         joined[field.name] = None if values[0] is None else torch.cat(values)
-    return ModelOutput(**joined)
+    return replace(outputs[0], **joined)
 
 
 def _random_state(device: torch.device) -> torch.Tensor:

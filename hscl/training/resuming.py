@@ -2,7 +2,8 @@
 
 Two files, both safetensors with plain values in their header:
 
-    state.safetensors         weights, optimizer, every report so far, what the training is
+    state.safetensors         weights, optimizer, the model's memory, every report so far, what
+                              the training is
     best-<epoch>.safetensors  the best epoch's weights, named by `state.safetensors`
 
 The best epoch is written first and the state names it, so that a kill between the two leaves
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from hscl.errors import InputError
 from hscl.files import remove_unfinished
+from hscl.model.contract import SentimentModel
 from hscl.training.checkpoints import (
     read_record,
     read_tensors,
@@ -33,6 +34,7 @@ STATE = "state.safetensors"
 _LAYOUT = 1
 _WEIGHTS = "weights/"
 _OPTIMIZER = "optimizer/"
+_MEMORY = "memory/"
 
 
 def best_path(folder: Path, epoch: int) -> Path:
@@ -43,7 +45,7 @@ def best_path(folder: Path, epoch: int) -> Path:
 def save_state(
     folder: Path,
     about: Mapping[str, Any],
-    network: nn.Module,
+    network: SentimentModel,
     optimizer: torch.optim.Optimizer,
     reports: Sequence[EpochReport],
     best: BestEpoch,
@@ -53,7 +55,7 @@ def save_state(
     Args:
         folder: Made where it is missing; holds one training.
         about: What the training is (configuration, seed, data, metric); JSON-able.
-        network: Its current weights are saved.
+        network: Its current weights and its memory are saved.
         optimizer: Its moments are saved.
         reports: Every epoch so far, at least one.
         best: The best of them.
@@ -69,6 +71,7 @@ def save_state(
     tensors: dict[str, torch.Tensor] = {}
     if not reports[-1].finished:  # nothing goes on from a finished training
         tensors |= _optimizer_tensors(network, optimizer)
+        tensors |= {_MEMORY + name: tensor for name, tensor in network.memory().items()}
         if best.epoch != epoch:  # else the two are the same, and written once
             tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
     record = {
@@ -88,7 +91,7 @@ def save_state(
 def load_state(
     folder: Path,
     identity: Mapping[str, Any],
-    network: nn.Module,
+    network: SentimentModel,
     optimizer: torch.optim.Optimizer,
 ) -> tuple[list[EpochReport], BestEpoch]:
     """Read what `save_state` wrote, into the network and the optimizer.
@@ -96,7 +99,7 @@ def load_state(
     Args:
         folder: Where it was saved.
         identity: What makes the training that goes on the one that was saved.
-        network: Takes the weights.
+        network: Takes the weights and the memory.
         optimizer: Takes the moments.
 
     Returns:
@@ -128,6 +131,9 @@ def load_state(
         same = epoch == len(reports)
         network.load_state_dict(best.weights if same else _part(tensors, _WEIGHTS))
         _load_optimizer(network, optimizer, _part(tensors, _OPTIMIZER))
+        remembered = _part(tensors, _MEMORY)
+        for name, tensor in network.memory().items():
+            tensor.copy_(remembered[name])
     return reports, best
 
 
@@ -136,7 +142,7 @@ def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.T
 
 
 def _optimizer_tensors(
-    network: nn.Module, optimizer: torch.optim.Optimizer
+    network: SentimentModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     """The optimizer's state as "optimizer/<moment>/<parameter>"."""
     return {
@@ -147,7 +153,7 @@ def _optimizer_tensors(
 
 
 def _load_optimizer(
-    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+    network: SentimentModel, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """Give the moments back; the groups with their rates come from the configuration."""
     names = {id(parameter): name for name, parameter in network.named_parameters()}

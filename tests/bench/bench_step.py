@@ -26,7 +26,7 @@ from hscl.data.splits import open_inputs
 from hscl.loss.hierarchy import hierarchical_loss, similarity_loss
 from hscl.model import length_groups
 from hscl.model.batch import Batch, Widths
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.network import HsclNetwork, HsclOutput
 from hscl.model.text_encoder import TextEncoder, tokenize
 from hscl.training.batches import collate
 from hscl.training.prepared import PreparedSplit
@@ -65,7 +65,7 @@ def padded_to_maximum(batch: Batch) -> Batch:
     return replace(batch, **{name: longer(name) for name in MAXIMUM})
 
 
-def dense_loss(output: ModelOutput, labels: Tensor, config: Config) -> Tensor:
+def dense_loss(output: HsclOutput, labels: Tensor, config: Config) -> Tensor:
     """The total loss with three (M, M, M) SupCR losses."""
     parts = [output.text, output.audio, output.vision, output.fused_audio, output.fused_vision]
     text, audio, vision, fused_audio, fused_vision = (p for p in parts if p is not None)

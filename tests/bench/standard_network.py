@@ -13,7 +13,7 @@ from transformers import BertModel
 
 from hscl.config import Config, SequenceConfig
 from hscl.model.batch import Batch
-from hscl.model.network import ModelOutput
+from hscl.model.network import HsclOutput
 from hscl.model.sequence_encoder import sinusoidal_positions
 
 
@@ -93,7 +93,7 @@ class StandardNetwork(nn.Module):
             nn.Linear(128, 1),
         )
 
-    def forward(self, batch: Batch) -> ModelOutput:
+    def forward(self, batch: Batch) -> HsclOutput:
         text_padded = _padded(batch.text, batch.text_lengths)
         text = self.bert(input_ids=batch.text, attention_mask=~text_padded).last_hidden_state
         projected, fused = {"text": self.projections["text"](text[:, 0])}, {}
@@ -104,7 +104,7 @@ class StandardNetwork(nn.Module):
             projected[name] = self.projections[name](encoded[:, 0])
             fused[name] = self.fusions[name](text, text_padded, encoded, padded)
         everyone = torch.ones(len(batch), dtype=torch.bool)
-        return ModelOutput(
+        return HsclOutput(
             prediction=self.head(0.5 * (fused["audio"] + fused["vision"])).squeeze(-1),
             **projected,
             fused_audio=self.fused_projections["audio"](fused["audio"]),

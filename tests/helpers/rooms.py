@@ -1,7 +1,7 @@
 """The rooms of the house in their order; README draws it, test_layering holds it."""
 
 ORDER = {
-    "hscl": ("", "data", "model", "loss", "training", "trained", "cli"),
+    "hscl": ("", "data", "model", "loss", "kinds", "training", "trained", "cli"),
     "tune": (
         "",
         "study",

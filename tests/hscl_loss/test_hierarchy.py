@@ -12,7 +12,7 @@ from torch import Tensor
 from hscl.config import LossConfig
 from hscl.loss.contrastive import ntxent_loss, released_supcr_loss, supcon_loss, supcr_loss
 from hscl.loss.hierarchy import hierarchical_loss, released_similarity_loss, similarity_loss
-from hscl.model.network import ModelOutput
+from hscl.model.network import HsclOutput
 
 PARTS = ("text", "audio", "vision", "fused_audio", "fused_vision")
 LABELS = torch.tensor([0.4, -1.0, 0.4, 2.6, -3.0], dtype=torch.float64)
@@ -20,12 +20,12 @@ LABELS = torch.tensor([0.4, -1.0, 0.4, 2.6, -3.0], dtype=torch.float64)
 
 def _output(
     *, has_text: str = "11111", has_audio: str = "11111", has_vision: str = "11111"
-) -> ModelOutput:
+) -> HsclOutput:
     """Random projections of five utterances; who has what as a row of digits."""
     generator = torch.Generator().manual_seed(0)
     parts = torch.rand(6, 5, 4, dtype=torch.float64, generator=generator)
     leaves = [part.clone().requires_grad_() for part in parts]
-    return ModelOutput(
+    return HsclOutput(
         prediction=parts[5, :, 0].clone().requires_grad_(),
         **dict(zip(PARTS, leaves, strict=False)),
         has_text=torch.tensor([c == "1" for c in has_text]),
@@ -34,18 +34,18 @@ def _output(
     )
 
 
-def _part(output: ModelOutput, name: str) -> Tensor:
+def _part(output: HsclOutput, name: str) -> Tensor:
     part: Tensor | None = getattr(output, name)
     assert part is not None
     return part
 
 
-def _pair(output: ModelOutput, first: str, second: str, rows: list[int]) -> Tensor:
+def _pair(output: HsclOutput, first: str, second: str, rows: list[int]) -> Tensor:
     """(2·rows, p): both views one after the other."""
     return torch.cat([_part(output, first)[rows], _part(output, second)[rows]])
 
 
-def _gradients(output: ModelOutput, loss: LossConfig) -> dict[str, Tensor | None]:
+def _gradients(output: HsclOutput, loss: LossConfig) -> dict[str, Tensor | None]:
     hierarchical_loss(output, LABELS, loss).total.backward()  # type: ignore[no-untyped-call]
     return {name: _part(output, name).grad for name in PARTS}
 

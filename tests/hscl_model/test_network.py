@@ -13,7 +13,7 @@ from hscl.data.splits import Split
 from hscl.errors import InputError
 from hscl.loss.hierarchy import hierarchical_loss
 from hscl.model.batch import Batch, Widths
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.network import HsclNetwork, HsclOutput
 from hscl.model.text_encoder import load_text_encoder, tokenize
 from hscl.training.text_features import frozen_features
 
@@ -76,11 +76,11 @@ def _doubled(batch: Batch) -> Batch:
     return replace(batch, **doubles)
 
 
-def _tensors(output: ModelOutput) -> dict[str, Tensor]:
+def _tensors(output: HsclOutput) -> dict[str, Tensor]:
     return {k: v for k, v in vars(output).items() if isinstance(v, Tensor)}
 
 
-def _assert_same(first: ModelOutput, second: ModelOutput) -> None:
+def _assert_same(first: HsclOutput, second: HsclOutput) -> None:
     for name, value in _tensors(first).items():
         torch.testing.assert_close(getattr(second, name), value, rtol=1e-4, atol=1e-6)
 
@@ -158,7 +158,7 @@ def test_prediction_is_the_mlp_of_half_the_sum_of_both_fused_representations() -
     assert torch.equal(sentence, text[:, 0])
     fused = []
     for name in ("audio", "vision"):
-        frames, lengths = network._frames(batch, name)
+        frames, lengths = network.frames(batch, name)
         encoded, frame_mask = network.encoders[name](frames, lengths)
         fused.append(network.fusions[name](sentence, text, mask, encoded, frame_mask))
     expected = network.head(0.5 * (fused[0] + fused[1])).squeeze(-1)

@@ -6,7 +6,7 @@ import torch
 
 from hscl.config import Config
 from hscl.model.batch import Batch
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.network import HsclNetwork, HsclOutput
 from hscl.training.evaluation import Feed, is_collapsed, predict
 from hscl.training.prepared import TrainingData
 
@@ -41,10 +41,10 @@ def test_batches_are_as_large_as_asked_for(
 ) -> None:
     sizes = []
 
-    def watched(batch: Batch) -> ModelOutput:
+    def watched(batch: Batch) -> HsclOutput:
         sizes.append(len(batch))
         assert torch.is_inference_mode_enabled()
-        output: ModelOutput = network(batch)
+        output: HsclOutput = network(batch)
         return output
 
     feed = Feed.of(tiny_config, tiny_data.scalers, CPU)

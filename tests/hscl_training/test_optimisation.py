@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from hscl.config import Config, TrainConfig
-from hscl.loss.hierarchy import LossTerms, hierarchical_loss
+from hscl.config import Config, LossConfig, TrainConfig
+from hscl.loss.hierarchy import hierarchical_loss
 from hscl.model.batch import Batch
-from hscl.model.network import HsclNetwork, ModelOutput
+from hscl.model.contract import ModelOutput, Targets
+from hscl.model.network import HsclNetwork, HsclOutput
 from hscl.training.batches import collate
 from hscl.training.optimisation import (
+    Loss,
     backward,
     build_optimizer,
     clip_gradients,
@@ -34,6 +36,14 @@ def network(tiny_config: Config, tiny_data: TrainingData) -> Iterator[HsclNetwor
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield HsclNetwork(tiny_config.model, tiny_data.widths, None)
+
+
+def _of(config: LossConfig) -> Loss:
+    def loss(output: ModelOutput, targets: Targets) -> Mapping[str, torch.Tensor]:
+        assert isinstance(output, HsclOutput)
+        return vars(hierarchical_loss(output, targets.labels, config))
+
+    return loss
 
 
 def _parts(data: TrainingData, cuts: list[int]) -> list[Batch]:
@@ -57,12 +67,12 @@ def _assert_equal(first: Gradients, second: Gradients) -> None:
         torch.testing.assert_close(gradient, second[name], rtol=0, atol=1e-5, msg=name)
 
 
-def _literal(outputs: list[ModelOutput]) -> ModelOutput:
+def _literal(outputs: list[HsclOutput]) -> HsclOutput:
     joined: dict[str, Any] = {}
-    for field in fields(ModelOutput):
+    for field in fields(HsclOutput):
         values = [getattr(o, field.name) for o in outputs]
         joined[field.name] = None if values[0] is None else torch.cat(values)
-    return ModelOutput(**joined)
+    return HsclOutput(**joined)
 
 
 @pytest.mark.parametrize("labels", ["supcr", "supcon", "none"])
@@ -74,31 +84,38 @@ def test_parts_give_the_gradient_of_the_whole_batch(
     cuts: list[int],
     labels: str,
 ) -> None:
-    loss = tiny_config.with_overrides(
-        {"loss.labels": labels, "loss.omega1": 1.0, "loss.omega2": 1.0}
-    ).loss
+    loss = _of(
+        tiny_config.with_overrides(
+            {"loss.labels": labels, "loss.omega1": 1.0, "loss.omega2": 1.0}
+        ).loss
+    )
     network.eval()  # without dropout the two ways must agree entirely
     whole = backward(network, _parts(tiny_data, [20]), loss)
     expected = _gradients(network)
     network.zero_grad()
-    terms = backward(network, _parts(tiny_data, cuts), loss)
+    parts = backward(network, _parts(tiny_data, cuts), loss)
     _assert_equal(expected, _gradients(network))
-    assert floats(terms) == pytest.approx(floats(whole), abs=1e-5)
+    assert floats(parts.terms) == pytest.approx(floats(whole.terms), abs=1e-5)
+    for done in (whole, parts):
+        assert done.targets.rows.tolist() == list(range(20))
+        assert not done.output.prediction.requires_grad
+    torch.testing.assert_close(parts.output.prediction, whole.output.prediction)
 
 
 def test_parts_give_the_whole_gradient_with_dropout_on(
     tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
 ) -> None:
     """Against one graph over all parts, each drawing the same dropout."""
-    loss = replace_weights(tiny_config).loss
+    loss = _of(replace_weights(tiny_config).loss)
     parts = _parts(tiny_data, [7, 7, 6])
     labels = torch.cat([part.labels for part in parts if part.labels is not None])
+    targets = Targets(torch.arange(20), labels)
     network.train()
     with torch.random.fork_rng():
         torch.manual_seed(5)
         output = _literal([network(part) for part in parts])
-        terms = hierarchical_loss(output, labels, loss)
-        terms.total.backward()  # type: ignore[no-untyped-call]
+        terms = loss(output, targets)
+        terms["total"].backward()  # type: ignore[no-untyped-call]
         after = torch.get_rng_state()
         expected = _gradients(network)
         network.zero_grad()
@@ -106,11 +123,11 @@ def test_parts_give_the_whole_gradient_with_dropout_on(
         again = backward(network, parts, loss)
         assert torch.equal(after, torch.get_rng_state())  # random numbers are drawn once
     _assert_equal(expected, _gradients(network))
-    assert floats(again) == pytest.approx(floats(terms), abs=1e-6)
+    assert floats(again.terms) == pytest.approx(floats(terms), abs=1e-6)
 
 
-def floats(terms: LossTerms) -> dict[str, float]:
-    return {name: value.item() for name, value in vars(terms).items()}
+def floats(terms: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    return {name: value.item() for name, value in terms.items()}
 
 
 def replace_weights(config: Config) -> Config:
@@ -122,14 +139,14 @@ def test_the_sum_of_the_parts_own_losses_would_be_wrong(
     tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
 ) -> None:
     """What plain gradient accumulation computes differs: the test above can fail."""
-    loss = replace_weights(tiny_config).loss
+    loss = _of(replace_weights(tiny_config).loss)
     network.eval()
     backward(network, _parts(tiny_data, [20]), loss)
     expected = _gradients(network)
     network.zero_grad()
     for part in _parts(tiny_data, [10, 10]):
-        terms = backward(network, [part], loss)
-        assert torch.isfinite(terms.total)
+        done = backward(network, [part], loss)
+        assert torch.isfinite(done.terms["total"])
     plain = {name: g / 2 for name, g in _gradients(network).items()}
     assert max((plain[n] - expected[n]).abs().max().item() for n in plain) > 1e-3
 
@@ -137,7 +154,7 @@ def test_the_sum_of_the_parts_own_losses_would_be_wrong(
 def test_trimming_a_batch_changes_no_gradient(
     tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
 ) -> None:
-    loss = replace_weights(tiny_config).loss
+    loss = _of(replace_weights(tiny_config).loss)
     (batch,) = _parts(tiny_data, [20])
 
     def longer(tensor: torch.Tensor | None) -> torch.Tensor:
@@ -164,7 +181,7 @@ def test_a_batch_without_labels_is_a_mistake_of_the_caller(
 ) -> None:
     (batch,) = _parts(tiny_data, [3])
     with pytest.raises(ValueError, match="labels"):
-        backward(network, [replace(batch, labels=None)], tiny_config.loss)
+        backward(network, [replace(batch, labels=None)], _of(tiny_config.loss))
 
 
 def test_the_text_encoder_has_its_own_learning_rate(
@@ -193,7 +210,7 @@ def test_a_step_is_that_of_the_textbook(
     ).train
     optimizer = build_optimizer(network, train)
     before = copy.deepcopy(dict(network.named_parameters()))
-    backward(network, _parts(tiny_data, [20]), tiny_config.loss)
+    backward(network, _parts(tiny_data, [20]), _of(tiny_config.loss))
     gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
     optimizer.step()
     for name, gradient in gradients.items():
@@ -245,7 +262,7 @@ def test_the_constant_schedule_is_constant() -> None:
 def test_gradients_are_clipped_to_a_global_norm(
     tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
 ) -> None:
-    backward(network, _parts(tiny_data, [20]), tiny_config.loss)
+    backward(network, _parts(tiny_data, [20]), _of(tiny_config.loss))
     before = _gradients(network)
     norm = torch.sqrt(sum((g.square().sum() for g in before.values()), torch.zeros(())))
     returned = clip_gradients(network, 0.0)

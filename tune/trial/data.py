@@ -103,8 +103,8 @@ class HsclData:
             )
 
     def _check_networks(self, spec: StudySpec) -> None:
+        from hscl.kinds.registry import build_model  # noqa: PLC0415
         from hscl.model.batch import Widths  # noqa: PLC0415
-        from hscl.model.network import HsclNetwork  # noqa: PLC0415
         from hscl.model.text_encoder import text_width  # noqa: PLC0415
 
         configs = [point.config for point in spec.start_points]
@@ -120,7 +120,7 @@ class HsclData:
                 audio=self._dataset.audio_width,
                 vision=self._dataset.vision_width,
             )
-            HsclNetwork(config.model, widths, None)
+            build_model(config, widths)
 
 
 def local_copy(where: str) -> Path:

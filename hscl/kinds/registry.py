@@ -1,0 +1,37 @@
+"""`model.kind` -> the model that it names."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from hscl.config import Config
+from hscl.kinds.hierarchical import HsclModel
+from hscl.model.batch import Widths
+from hscl.model.contract import SentimentModel
+
+__all__ = ["build_model"]
+
+_KINDS: dict[str, Callable[[Config, Widths, nn.Module | None], SentimentModel]] = {
+    "hscl": HsclModel,
+}
+
+
+def build_model(
+    config: Config, widths: Widths, text_encoder: nn.Module | None = None
+) -> SentimentModel:
+    """Make the model of a configuration; initial values come from torch's global generator.
+
+    Args:
+        config: Its `model.kind`, and what that kind reads.
+        widths: Sizes of the inputs.
+        text_encoder: A `hscl.model.text_encoder.TextEncoder`; None where batches bring frozen
+            features instead of token ids.
+
+    Returns:
+        The model, on the CPU, in training mode.
+
+    Raises:
+        InputError: The configuration does not fit the data, such as a modality that is not there
+            or a number of heads that does not divide its width.
+    """  # noqa: DOC502 - raised by the kinds
+    return _KINDS["hscl"](config, widths, text_encoder)
