@@ -1,0 +1,96 @@
+"""Who searches a world with a total of epochs: the product's own planner, or one of its rivals.
+
+The arm "default" is the product as shipped, told only the space and the total. Words after it
+change sections of its study file: "default confirm.seeds=4 sampler.kind=random".
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+from regret_rivals import RIVALS, Search
+from regret_worlds import World
+
+from tune.simulate.study import SimulatedRun, simulate
+from tune.states import Phase, TrialState
+from tune.stats.intervals import t_interval
+
+__all__ = ["exported", "is_product", "search"]
+
+
+def is_product(arm: str) -> bool:
+    """Whether an arm is the product's planner, with or without changes."""
+    return arm.split(maxsplit=1)[0] == "default"
+
+
+def search(arm: str, world: World, total: int, *, slots: int = 1) -> Search:
+    """Let an arm search a world.
+
+    Args:
+        arm: Of `RIVALS`, or "default" and what to change in it.
+        world: Where it searches.
+        total: Epochs in all, whatever for.
+        slots: Trials at once; rivals have one.
+
+    Raises:
+        ValueError: There is no such arm.
+    """
+    if is_product(arm):
+        return _product(arm, world, total, slots)
+    if arm not in RIVALS:
+        raise ValueError(f"an arm must be default or one of {', '.join(RIVALS)}, but got {arm!r}")
+    return RIVALS[arm](world, total)
+
+
+def _product(arm: str, world: World, total: int, slots: int) -> Search:
+    tables: dict[str, dict[str, Any]] = {
+        "study": {"seed": world.key},
+        "budget": {"epochs": total},
+    }
+    for change in arm.split()[1:]:
+        name, _, value = change.partition("=")
+        section, _, key = name.partition(".")
+        tables.setdefault(section, {})[key] = _read(value)
+    run = simulate(world.study(**tables), world.objective, slots=slots)
+    history = run.history
+    own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
+    trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]
+    complete = {t.config_id for t in trained if t.state is TrialState.DONE}
+    kept = set(history.finalists(Phase.RACE)) or complete
+    if history.default is not None:  # it takes part until the end, whether stopped or not
+        complete.add(history.default.config_id)
+        kept.add(history.default.config_id)
+    return Search(
+        exported=own[exported(world, run)],
+        proposed={own[trial.config_id] for trial in trained},
+        complete={own[config_id] for config_id in complete | kept},
+        kept={own[config_id] for config_id in kept},
+        epochs=history.epochs,
+    )
+
+
+def exported(world: World, run: SimulatedRun) -> str:
+    """What `hscl export` gives: the winner, or the default where confirm says "worse"."""
+    history = run.history
+    assert history.default is not None
+    default = history.default.config_id
+    if history.winner is None:
+        return default
+    config_ids = (history.winner, default)
+    of_winner, of_default = (world.values_of(run.config_of(one)) for one in config_ids)
+    differences = [
+        world.test(of_winner, seed) - world.test(of_default, seed)
+        for look in history.looks
+        for seed in look
+    ]
+    if len(differences) > 1 and t_interval(np.array(differences)).low > 0.0:
+        return default
+    return history.winner
+
+
+def _read(text: str) -> Any:
+    """A value as in JSON; anything else is a text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

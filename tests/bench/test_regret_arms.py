@@ -1,0 +1,127 @@
+"""Arms spend what they may and no more, and export what their rule says."""
+
+import numpy as np
+import pytest
+from regret_arms import exported, search
+from regret_rivals import RIVALS, _Rival, _SpentError
+from regret_surfaces import KINDS
+from regret_tables import PARTS, Setting, ratio, summarise
+from regret_worlds import World
+
+from tune.simulate.study import simulate
+
+ARMS = (*RIVALS, "default", "default sampler.kind=random confirm.seeds=3")
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_no_arm_spends_more_than_the_total_and_its_losses_add_up(arm: str) -> None:
+    world = World("mixed", 1, epochs=5)
+    found = search(arm, world, 163)
+    assert found.epochs <= 163
+    if arm.startswith("optuna") and "rerun" not in arm:
+        assert found.epochs == 163
+    losses = found.losses(world)
+    assert losses["regret"] == world.regret(found.exported)
+    assert sum(losses[part] for part in PARTS) == pytest.approx(losses["regret"])
+    assert min(losses.values()) >= -1e-12
+    assert world.default in found.proposed
+    assert found.exported in found.kept <= found.complete <= found.proposed
+
+
+@pytest.mark.parametrize("arm", ["optuna", "optuna-cmaes", "random"])
+def test_without_noise_nothing_is_lost_by_picking(arm: str) -> None:
+    world = World("bowl-2", 2, noise=0.0)
+    losses = search(arm, world, 180).losses(world)
+    assert losses["wrong_pick"] == 0.0
+    assert losses["regret"] < world.regret(world.default)
+
+
+def test_arms_repeat_themselves_and_differ_by_world() -> None:
+    for arm in ("optuna", "default", "random"):
+        first, again, other = (search(arm, World("bowl-5", k, epochs=3), 99) for k in (1, 1, 2))
+        assert first == again
+        assert first.proposed != other.proposed
+
+
+def test_a_training_that_the_total_cuts_short_is_not_complete() -> None:
+    rival = _Rival(World("bowl-2", 1), 12)
+    rival.train(rival.world.default)
+    with pytest.raises(_SpentError):
+        rival.train(rival.world.default, 2)
+    assert rival.begun.epochs == 12
+
+
+def test_rerunning_lets_the_mean_of_three_runs_decide() -> None:
+    world = World("bowl-2", 3, noise=4.0)
+    found = search("random-rerun4", world, 40 * 9)
+    single = search("random", world, (40 - 8) * 9)
+
+    def value(values: tuple[object, ...], seed: int) -> float:
+        return min(world.report(values, seed, epoch) for epoch in range(1, 10))  # type: ignore[arg-type]
+
+    best = sorted(single.complete, key=lambda values: value(values, 1))[:4]
+    assert found.kept == set(best)
+    means = [np.mean([value(values, seed) for seed in (1, 2, 3)]) for values in best]
+    assert found.exported == best[int(np.argmin(means))]
+    assert found.epochs == 40 * 9
+
+
+def test_the_default_is_exported_only_where_confirm_says_worse() -> None:
+    seen = set()
+    for key in range(12):
+        world = World("slow", key, noise=4.0)
+        spec = world.study(study={"seed": key}, budget={"epochs": 250}, confirm={"seeds": 5})
+        run = simulate(spec, world.objective)
+        history = run.history
+        assert history.winner is not None
+        assert history.default is not None
+        pair = [
+            world.values_of(run.config_of(one))
+            for one in (history.winner, history.default.config_id)
+        ]
+        gaps = [world.test(pair[0], s) - world.test(pair[1], s) for s in history.looks[0]]
+        worse = np.mean(gaps) - 2.776 * np.std(gaps, ddof=1) / 5**0.5 > 0.0  # t, 4 df, 97.5 %
+        assert (exported(world, run) != history.winner) == worse
+        seen.add(bool(worse))
+    assert False in seen
+
+
+def test_an_unknown_arm_is_named() -> None:
+    with pytest.raises(ValueError, match=r"optuna-cmaes.*got 'tpe'"):
+        search("tpe", World("bowl-2", 1), 9)
+
+
+def test_a_ratios_error_is_that_of_a_paired_jackknife() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.exponential(1.0, 80)
+    values = 0.7 * reference + rng.exponential(0.3, 80)
+    share, error = ratio(values, reference)
+    left = [
+        np.delete(values, i).mean() / np.delete(reference, i).mean() for i in range(values.size)
+    ]
+    jackknife = (79 / 80 * np.sum((np.array(left) - np.mean(left)) ** 2)) ** 0.5
+    assert share == pytest.approx(values.mean() / reference.mean())
+    assert error == pytest.approx(jackknife, rel=0.05)
+
+
+def test_a_table_has_a_row_a_cell_and_one_over_all_kinds() -> None:
+    setting, kinds = Setting(epochs=3, trainings=8, noise=1.0, slots=1), list(KINDS)[:2]
+    rows = []
+    for kind in kinds:
+        for key in range(3):
+            world = World(kind, key, 1.0, 3)
+            for arm in ("optuna", "random"):
+                losses = search(arm, world, 24).losses(world)
+                rows.append({"arm": arm, "kind": kind, "key": key, "spent": 24, "seconds": 0.0})
+                rows[-1] |= losses
+    cells = summarise(rows, setting, ["optuna", "random"])
+    assert [(cell["arm"], cell["kind"]) for cell in cells] == [
+        (arm, kind) for arm in ("optuna", "random") for kind in (*kinds, "all")
+    ]
+    assert {cell["ratio"] for cell in cells[:3]} == {1.0}
+    one, two, whole = cells[3:]
+    assert whole["ratio"] == pytest.approx((one["ratio"] + two["ratio"]) / 2)
+    assert whole["se"] == pytest.approx((one["se"] ** 2 + two["se"] ** 2) ** 0.5 / 2)
+    assert whole["worlds"] == 6
+    wanted = {"arm", "kind", "epochs", "trainings", "noise", "worlds", "regret", "ratio", "se"}
+    assert wanted <= whole.keys()
