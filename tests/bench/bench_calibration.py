@@ -7,7 +7,6 @@ Every figure is a share over that many studies, with its binomial standard error
     looks     false claims at any of several declared looks
     studies   whole null studies through the planner: screen, race, confirm
     nothing   a hyperparameter that does nothing, and those that do something, called mattering
-    regret    what `hscl export` gives against the best single-seed trial at the same budget
 
 A whole study takes 0.05 to 1 s of CPU. With --rows their answers are kept, one line a study, and
 the same command goes on where it was stopped.
@@ -29,18 +28,14 @@ from typing import Any
 import numpy as np
 from calibration import null_cells, run_cell, run_looks_cell, run_power_cell
 from study_calibration import (
-    Allocation,
-    Regrets,
-    better_half_sd,
     null_study_claim,
     parameters_called,
-    regrets,
 )
 from world import flat_surface
 
 from tune.simulate.runs import Proportion, RandomEffects
 
-PARTS = ("null", "power", "looks", "studies", "nothing", "regret")
+PARTS = ("null", "power", "looks", "studies", "nothing")
 
 
 def null(studies: int, rng: np.random.Generator) -> None:
@@ -157,36 +152,6 @@ def nothing(whole: Whole) -> None:
         ]
         told.append(f"any {Proportion(sum(any(called.values()) for called in known), len(known))}")
         print(f"{world}, {sampler}, {scheduler}, {len(known)} studies: {', '.join(told)}")
-
-
-def regret(whole: Whole) -> None:
-    """Mean regret of export against single-seed search."""
-    sd = better_half_sd()
-    print(f"sd of true values among the better half of the space: {sd:.4f}")
-    for share, allocation in (
-        (1.0, Allocation(512, 12, 24)),
-        (0.25, Allocation(64, 4, 4)),
-        (1.0, Allocation()),
-        (0.25, Allocation()),
-    ):
-        name = "-".join(map(str, allocation))
-        ask = partial(regrets, seed_sd=share * sd, allocation=allocation)
-        found = whole.answers(f"regret-random-{share}-{name}", ask)
-        means = Regrets(*np.mean(np.array(found), axis=0))
-        print(
-            f"seed sd {share:g} × that, {allocation}, {len(found)} studies of {means.epochs:.0f} "
-            f"epochs: regret of export {means.exported:.4f}"
-        )
-        values = np.array(found)
-        for column, how in ((1, "full length"), (2, "early stopping")):
-            ratio = means.exported / means[column]
-            # Of a ratio of two means over the same worlds, by the delta method.
-            spread = (values[:, 0] - ratio * values[:, column]).std(ddof=1)
-            print(
-                f"    best single-seed trial, {how}: {means[column]:.4f}, ratio {ratio:.2f} ± "
-                f"{spread / means[column] / len(found) ** 0.5:.2f}",
-                flush=True,
-            )
 
 
 def main() -> None:

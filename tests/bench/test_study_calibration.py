@@ -1,17 +1,8 @@
 """Whole simulated studies judged: quick versions of the benchmark's cells."""
 
-import numpy as np
 import pytest
-from study_calibration import (
-    Allocation,
-    _best,
-    _spec,
-    better_half_sd,
-    null_study_claim,
-    parameters_called,
-    regrets,
-)
-from world import flat_surface, hscl_surface
+from study_calibration import _spec, null_study_claim, parameters_called
+from world import flat_surface
 
 from tune.simulate.runs import RandomEffects
 
@@ -43,23 +34,3 @@ def test_where_nothing_matters_a_study_may_say_so_of_every_parameter() -> None:
     called = parameters_called(3, "random", "none", surface=flat_surface)
     assert called is not None
     assert set(called) == set(_spec().space)
-
-
-def test_nothing_can_be_better_than_the_best_point() -> None:
-    space, rng = _spec().searched, np.random.default_rng(0)
-    values = [hscl_surface(space.to_config(space.draw(rng))) for _ in range(300)]
-    assert min(values) > hscl_surface(_best())
-    below = sorted(values)[:150]
-    assert better_half_sd() == pytest.approx(np.std(below), rel=0.25)
-
-
-def test_regrets_are_never_negative_and_follow_the_key() -> None:
-    one = regrets(1, 0.02, Allocation(trials=10))
-    assert min(one) >= 0.0
-    assert one != regrets(2, 0.02, Allocation(trials=10))
-
-
-def test_all_three_ways_spend_the_epochs_of_the_study() -> None:
-    small, large = (regrets(1, 0.02, Allocation(8, 2, race)) for race in (3, 6))
-    assert 8 + (2 * 10 + 2 * 3) * 9 <= small.epochs <= 8 * 9 + (2 * 10 + 3 * 3) * 9
-    assert large.epochs > small.epochs
