@@ -2,7 +2,7 @@
 
     python tests/bench/bench_regret.py [--worlds 8] [--epochs 9] [--trainings 50] [--noise 1]
         [--json FILE] [--kinds …] [--arms …] [--jobs 1] [--first-world 10000] [--slots 1]
-        [--known FILE]
+        [--known FILE] [--recorded [--totals 150 300 600]]
 
 Every arm (`regret_arms`, `regret_rivals`) searches the same worlds (`regret_worlds`) with the same
 total of epochs, trainings × epochs, all that it does included (the product's confirm too). Regret
@@ -20,6 +20,9 @@ was proposed, but never trained to the end), not kept (something better was comp
 be exported any more), wrong pick.
 
 --known keeps the rivals' searches, one line a world, and doesn't repeat what the file has.
+
+--recorded replays real trainings instead (`regret_recorded`): what the table of runs says of seeds
+and configurations, then the test MAE of what each arm exports, over --worlds replays (200).
 """
 
 import os
@@ -31,8 +34,9 @@ import itertools
 import json
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,24 +44,24 @@ from typing import Any
 import regret_rivals
 import regret_surfaces
 import regret_worlds
-from regret_arms import is_product, search
+from regret_arms import is_product, search, study_of
 from regret_rivals import RIVALS
 from regret_surfaces import KINDS
 from regret_tables import Row, Setting, show, summarise
 from regret_worlds import World
 
+from hscl.errors import InputError
+
+Over = Callable[..., Iterable[Any]]
+
 ARMS = ("default", "optuna", "random", "default-alone")
 
 
-def search_world(
-    place: tuple[str, int], setting: Setting, arms: Sequence[str]
-) -> list[dict[str, Any]]:
+def search_world(setting: Setting, place: tuple[str, int], arms: Sequence[str]) -> list[Row]:
     """What each arm finds in one world, as rows."""
     kind, key = place
-    rows = []
-    world = None
+    rows, world = [], World(kind, key, setting.noise, setting.epochs)
     for arm in arms:
-        world = world or World(kind, key, setting.noise, setting.epochs)
         began = time.process_time()
         total = setting.trainings * setting.epochs
         found = search(arm, world, total, slots=setting.slots)
@@ -102,35 +106,32 @@ def _name(row: Row) -> tuple[Any, ...]:
 
 
 def search_all(
-    places: list[tuple[str, int]], setting: Setting, arms: Sequence[str], known: Known, jobs: int
+    places: list[tuple[str, int]], setting: Setting, arms: Sequence[str], known: Known, over: Over
 ) -> list[Row]:
-    """Every arm in every world of one setting."""
-    rows, missing = [], []
+    """Every arm in every world of one setting; `over` maps, here or in other processes."""
+    rows, todo, absent = [], [], []
     for place in places:
         found = {arm: known.find(place, setting, arm) for arm in arms}
         rows += [row for row in found.values() if row is not None]
-        missing.append((place, [arm for arm, row in found.items() if row is None]))
-    todo = [(place, absent) for place, absent in missing if absent]
-    for made in _in_processes(todo, setting, jobs):
+        if missing := [arm for arm, row in found.items() if row is None]:
+            todo.append(place)
+            absent.append(missing)
+    for made in over(partial(search_world, setting), todo, absent):
         known.add(made)
         rows += made
     return rows
 
 
-def _in_processes(
-    todo: list[tuple[tuple[str, int], list[str]]], setting: Setting, jobs: int
-) -> Iterator[list[Row]]:
-    places, arms = [place for place, _ in todo], [absent for _, absent in todo]
-    ask = partial(_search_world_in, setting)
-    if jobs == 1:
-        yield from map(ask, places, arms)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(ask, places, arms)
-
-
-def _search_world_in(setting: Setting, place: tuple[str, int], arms: list[str]) -> list[Row]:
-    return search_world(place, setting, arms)
+def can_search(arm: str, setting: Setting, kind: str) -> bool:
+    """Whether an arm can do anything with the total; says why where it can't."""
+    try:
+        if is_product(arm):
+            world = World(kind, 0, setting.noise, setting.epochs)
+            study_of(arm, world, setting.trainings * setting.epochs)
+    except InputError as why:
+        print(f"{arm} is left out at {setting.trainings} trainings: {why}")
+        return False
+    return True
 
 
 def main() -> None:
@@ -138,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--worlds", type=int, default=8, help="worlds a kind")
+    parser.add_argument("--worlds", type=int, help="worlds a kind (8), or replays (200)")
     parser.add_argument("--epochs", type=int, nargs="+", default=[9], help="of a training")
     parser.add_argument("--trainings", type=int, nargs="+", default=[50], help="the total")
     parser.add_argument("--noise", type=float, nargs="+", default=[1.0], help="in units")
@@ -149,19 +150,47 @@ def main() -> None:
     parser.add_argument("--first-world", type=int, default=10_000, help="key of the first")
     parser.add_argument("--slots", type=int, default=1, help="the product's trials at once")
     parser.add_argument("--known", type=Path, help="rivals' searches of earlier calls")
+    parser.add_argument("--recorded", action="store_true", help="replay real trainings")
+    parser.add_argument("--totals", type=int, nargs="+", default=[150, 300, 600], help="epochs")
     asked = parser.parse_args()
-    keys = range(asked.first_world, asked.first_world + asked.worlds)
+    began = time.perf_counter()
+    cells = []
+    with ExitStack() as stack:
+        pool = None if asked.jobs == 1 else stack.enter_context(ProcessPoolExecutor(asked.jobs))
+        over = map if pool is None else pool.map
+        for table in _recorded(asked, over) if asked.recorded else _simulated(asked, over):
+            cells += table
+            if asked.json is not None:
+                asked.json.write_text(json.dumps(cells, indent=1) + "\n")
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+
+def _simulated(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
+    keys = range(asked.first_world, asked.first_world + (asked.worlds or 8))
     places = [(kind, key) for kind in asked.kinds for key in keys]
-    known, cells, began = Known(asked.known), [], time.perf_counter()
+    known = Known(asked.known)
     for numbers in itertools.product(asked.epochs, asked.trainings, asked.noise):
         setting = Setting(*numbers, asked.slots)
-        rows = search_all(places, setting, asked.arms, known, asked.jobs)
-        table = summarise(rows, setting, asked.arms)
+        arms = [arm for arm in asked.arms if can_search(arm, setting, asked.kinds[0])]
+        rows = search_all(places, setting, arms, known, over)
+        table = summarise(rows, setting, arms)
         show(table)
-        cells += table
-        if asked.json is not None:
-            asked.json.write_text(json.dumps(cells, indent=1) + "\n")
-    print(f"\n{time.perf_counter() - began:.0f} s")
+        yield table
+
+
+def _recorded(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
+    import regret_recorded  # only here: its table's recorder imports torch
+
+    for name, value in regret_recorded.facts(regret_recorded.read_recorded()).items():
+        print(f"{name:<60}{value:.4f}")
+    keys = range(asked.first_world, asked.first_world + (asked.worlds or 200))
+    for total in asked.totals:
+        rows, missing = regret_recorded.replays(
+            asked.arms, total, keys, slots=asked.slots, over=over
+        )
+        regret_recorded.show(rows)
+        print("\n".join(missing))
+        yield rows
 
 
 if __name__ == "__main__":

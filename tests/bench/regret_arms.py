@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from regret_rivals import RIVALS, Search
-from regret_worlds import World
+from regret_worlds import Searched
 
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Phase, TrialState
 from tune.stats.intervals import t_interval
+from tune.study.spec import StudySpec
 
-__all__ = ["exported", "is_product", "search"]
+__all__ = ["exported", "is_product", "search", "study_of"]
 
 
 def is_product(arm: str) -> bool:
@@ -23,7 +24,7 @@ def is_product(arm: str) -> bool:
     return arm.split(maxsplit=1)[0] == "default"
 
 
-def search(arm: str, world: World, total: int, *, slots: int = 1) -> Search:
+def search(arm: str, world: Searched, total: int, *, slots: int = 1) -> Search:
     """Let an arm search a world.
 
     Args:
@@ -42,7 +43,17 @@ def search(arm: str, world: World, total: int, *, slots: int = 1) -> Search:
     return RIVALS[arm](world, total)
 
 
-def _product(arm: str, world: World, total: int, slots: int) -> Search:
+def study_of(arm: str, world: Searched, total: int) -> StudySpec:
+    """The product's study of a world.
+
+    Args:
+        arm: "default" and what to change in it.
+        world: Where it searches.
+        total: Epochs in all.
+
+    Raises:
+        InputError: There is no such study; its total may be too small for its phases.
+    """
     tables: dict[str, dict[str, Any]] = {
         "study": {"seed": world.key},
         "budget": {"epochs": total},
@@ -51,7 +62,11 @@ def _product(arm: str, world: World, total: int, slots: int) -> Search:
         name, _, value = change.partition("=")
         section, _, key = name.partition(".")
         tables.setdefault(section, {})[key] = _read(value)
-    run = simulate(world.study(**tables), world.objective, slots=slots)
+    return world.study(**tables)
+
+
+def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
+    run = simulate(study_of(arm, world, total), world.objective, slots=slots)
     history = run.history
     own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
     trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]
@@ -66,10 +81,11 @@ def _product(arm: str, world: World, total: int, slots: int) -> Search:
         complete={own[config_id] for config_id in complete | kept},
         kept={own[config_id] for config_id in kept},
         epochs=history.epochs,
+        confirmed=frozenset(seed for look in history.looks for seed in look),
     )
 
 
-def exported(world: World, run: SimulatedRun) -> str:
+def exported(world: Searched, run: SimulatedRun) -> str:
     """What `hscl export` gives: the winner, or the default where confirm says "worse"."""
     history = run.history
     assert history.default is not None

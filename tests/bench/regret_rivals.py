@@ -24,7 +24,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
-from regret_worlds import Values, World
+from regret_worlds import Searched, Values, World
 
 __all__ = ["RIVALS", "Search"]
 
@@ -48,6 +48,7 @@ class Search:
         complete: Those of them with a complete training.
         kept: Those that it could still export when it chose.
         epochs: Spent in all.
+        confirmed: Seeds whose runs chose nothing.
     """
 
     exported: Values
@@ -55,6 +56,7 @@ class Search:
     complete: set[Values] = field(default_factory=set)
     kept: set[Values] = field(default_factory=set)
     epochs: int = 0
+    confirmed: frozenset[int] = frozenset()
 
     def losses(self, world: World) -> dict[str, float]:
         """Regret in units, and its parts, which add up to it."""
@@ -75,7 +77,7 @@ class Search:
 class _Rival:
     """One search on one seed, within the total."""
 
-    def __init__(self, world: World, total: int) -> None:
+    def __init__(self, world: Searched, total: int) -> None:
         self.world, self.left = world, total
         self.begun = Search(world.default)
         self.values: dict[Values, float] = {}
@@ -127,11 +129,11 @@ class _Rival:
         return self.ended(min(means, key=lambda values: means[values]))
 
 
-def _rerun_epochs(world: World, count: int) -> int:
+def _rerun_epochs(world: Searched, count: int) -> int:
     return count * len(_RERUN_SEEDS) * world.epochs
 
 
-def _seeded(world: World, maker: Callable[[int], BaseSampler]) -> BaseSampler:
+def _seeded(world: Searched, maker: Callable[[int], BaseSampler]) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return maker(world.key)
@@ -161,7 +163,7 @@ def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
         study.tell(asked, best if state is optuna.trial.TrialState.COMPLETE else None, state)
 
 
-def _suggested(world: World, asked: optuna.Trial) -> dict[str, Any]:
+def _suggested(world: Searched, asked: optuna.Trial) -> dict[str, Any]:
     point: dict[str, Any] = {}
     space = world.spec.searched
     for name in space.ordered:
@@ -180,7 +182,7 @@ def _suggested(world: World, asked: optuna.Trial) -> dict[str, Any]:
     return point
 
 
-def _tpe(world: World) -> BaseSampler:
+def _tpe(world: Searched) -> BaseSampler:
     return _seeded(world, lambda seed: TPESampler(multivariate=True, seed=seed))
 
 
@@ -188,26 +190,26 @@ def _halving() -> BasePruner:
     return SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
 
 
-def _plain(world: World, total: int) -> Search:
+def _plain(world: Searched, total: int) -> Search:
     rival = _Rival(world, total)
     _optuna(rival, _tpe(world), _halving())
     return rival.ended()
 
 
-def _median(world: World, total: int) -> Search:
+def _median(world: Searched, total: int) -> Search:
     rival = _Rival(world, total)
     _optuna(rival, _tpe(world), MedianPruner())
     return rival.ended()
 
 
-def _cmaes(world: World, total: int) -> Search:
+def _cmaes(world: Searched, total: int) -> Search:
     rival = _Rival(world, total)
     sampler = _seeded(world, lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False))
     _optuna(rival, sampler, NopPruner())
     return rival.ended()
 
 
-def _rerun5(world: World, total: int) -> Search:
+def _rerun5(world: Searched, total: int) -> Search:
     later = _rerun_epochs(world, 5)
     rival = _Rival(world, total - later)
     _optuna(rival, _tpe(world), _halving())
@@ -215,7 +217,7 @@ def _rerun5(world: World, total: int) -> Search:
     return rival.rerun(5)
 
 
-def _at_random(world: World, total: int) -> _Rival:
+def _at_random(world: Searched, total: int) -> _Rival:
     rival, rng = _Rival(world, total), np.random.default_rng([world.key, 1])
     values = world.default
     while rival.left >= world.epochs:
@@ -224,23 +226,23 @@ def _at_random(world: World, total: int) -> _Rival:
     return rival
 
 
-def _random(world: World, total: int) -> Search:
+def _random(world: Searched, total: int) -> Search:
     return _at_random(world, total).ended()
 
 
-def _random_rerun4(world: World, total: int) -> Search:
+def _random_rerun4(world: Searched, total: int) -> Search:
     later = _rerun_epochs(world, 4)
     rival = _at_random(world, total - later)
     rival.left += later
     return rival.rerun(4)
 
 
-def _default_alone(world: World, total: int) -> Search:
+def _default_alone(world: Searched, total: int) -> Search:
     own = {world.default}
     return Search(world.default, own, own, own)
 
 
-RIVALS: dict[str, Callable[[World, int], Search]] = {
+RIVALS: dict[str, Callable[[Searched, int], Search]] = {
     "optuna": _plain,
     "optuna-median": _median,
     "optuna-cmaes": _cmaes,

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
-__all__ = ["UNIT", "Values", "World"]
+__all__ = ["PATIENCE", "UNIT", "Searched", "Values", "World"]
 
 FloatArray = npt.NDArray[np.float64]
 Values = tuple[Value | None, ...]
@@ -39,7 +39,44 @@ _COLLAPSED = (
 _SHARED = 0.15  # of the variance between seeds: what a seed does to every configuration alike
 _POINTS = 4_096  # points that tell what the space holds
 _START, _PACE = 0.5, 0.9  # what is left to learn before the first epoch; its rate of decay
-_PATIENCE = 1_000
+PATIENCE = 1_000
+"""No training ends before its last epoch by itself."""
+
+
+class Searched(Protocol):
+    """What arms may know of a world.
+
+    Attributes:
+        key: Seeds what an arm draws.
+        epochs: Length of a training.
+        default: Where the default lies.
+    """
+
+    key: int
+    epochs: int
+    default: Values
+
+    @property
+    def spec(self) -> StudySpec:
+        """A study with defaults, for its space and distributions."""
+
+    def study(self, **sections: Mapping[str, Any]) -> StudySpec:
+        """A study of this world, with further tables of the study file."""
+
+    def values_of(self, config: Config) -> Values:
+        """What is searched in a configuration."""
+
+    def values_in(self, point: Mapping[str, Value]) -> Values:
+        """The same of a point of the space."""
+
+    def report(self, values: Values, seed: int, epoch: int) -> float:
+        """Valid metric of a run after an epoch, from 1."""
+
+    def objective(self, config: Config, seed: int, epoch: int) -> float:
+        """The same as `tune.simulate.study.simulate` asks for it."""
+
+    def test(self, values: Values, seed: int) -> float:
+        """Test metric of a run, as confirm sees it."""
 
 
 class World:
@@ -125,7 +162,7 @@ class World:
     @property
     def base(self) -> dict[str, Any]:
         """The `[base]` table: where the default lies, and the length of a training."""
-        base: dict[str, Any] = {"train.epochs": self.epochs, "train.patience": _PATIENCE}
+        base: dict[str, Any] = {"train.epochs": self.epochs, "train.patience": PATIENCE}
         named = zip(self._names, self.default, strict=True)
         return base | {name: value for name, value in named if value is not None}
 
