@@ -66,6 +66,13 @@ class Kind(StrEnum):
     """Planner. The primary comparison: `config_id` against `other_config_id`, margin `value`."""
     LOOK = "look"
     """Planner and `hscl confirm`. Look number `value` at confirm, on `seeds`."""
+    LOOK_PLANNED = "look_planned"
+    """Planner, all before the first look. `seeds` that it adds, its level `value`; the size so far
+    in `note`."""
+    LOOKS_ORDERED = "looks_ordered"
+    """`hscl confirm`. A person ordered further seeds: looks go on up to `value` pairs in all."""
+    CONFIRM_ENDED = "confirm_ended"
+    """Driver, after a look. What was ordered can change no answer: `value` trainings are saved."""
     GAVE_UP = "gave_up"
     """Planner. Everything fails; `note` has the last error. Nothing more is started."""
     RESUMED = "resumed"

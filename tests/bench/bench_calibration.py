@@ -4,7 +4,7 @@ Every figure is a share over that many studies, with its binomial standard error
 
     null      false "better" or "worse", and how often both intervals hold the truth
     power     a true gap on this test set: found by t and by sign flip, beside the exact power
-    looks     false claims at any of several declared looks
+    looks     sequential confirms: claims, coverage where they end, power, trainings saved
     studies   whole null studies through the planner: screen, race, confirm
     nothing   a hyperparameter that does nothing, and those that do something, called mattering
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from calibration import null_cells, run_cell, run_looks_cell, run_power_cell
+from calibration import confirm_cells, null_cells, run_cell, run_confirm_cell, run_power_cell
 from study_calibration import (
     null_study_claim,
     parameters_called,
@@ -65,10 +65,25 @@ def power(studies: int, rng: np.random.Generator) -> None:
 
 
 def looks(studies: int, rng: np.random.Generator) -> None:
-    """Several declared looks."""
-    for each, count in ((10, 1), (5, 2), (5, 4)):
-        share = run_looks_cell(each, count, studies, rng)
-        print(f"{count} looks of {each} pairs each: false claims {share}", flush=True)
+    """Sequential confirms, by world, gap and seeds; errors of the shares are at most .011."""
+    print(
+        "claims and equivalents: where confirm ended / at any look / at one look at the end\n"
+        f"{'world':<28}{'seeds':>5}{'margins':>8}  {'claims':<18}{'equivalent':<18}"
+        f"{'holds, Q2':<15}{'holds, Q1':<15}{'out of reach':<13}{'lost':<7}saved"
+    )
+    for cell in confirm_cells():
+        found = run_confirm_cell(cell, studies, rng)
+        claims = (found.claims, found.any_claim, found.fixed)
+        equal = (found.equivalent, found.any_equivalent, found.fixed_equivalent)
+        several = (" / ".join(f"{s.value:.3f}"[1:] for s in shares) for shares in (claims, equal))
+        columns = [f"{text:<18}" for text in several]
+        columns += [f"{share!s:<15}" for share in (found.new_videos, found.this_test_set)]
+        saved = 1.0 - found.pairs / (cell.seeds * cell.orders)
+        print(
+            f"{cell.name:<28}{cell.seeds:>5}{cell.gap:>8g}  {''.join(columns)}"
+            f"{found.out_of_reach.value:<13.3f}{found.lost.value:<7.3f}{saved:.0%}",
+            flush=True,
+        )
 
 
 @dataclass(frozen=True)

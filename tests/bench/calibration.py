@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tune.evidence.pair import Rules, compare_pair
+from tune.evidence.ending import Prospect, prospect_of
+from tune.evidence.pair import PairComparison, Rules, compare_pair
 from tune.evidence.pairing import Runs
 from tune.evidence.verdicts import judge
 from tune.simulate.runs import (
@@ -20,16 +21,26 @@ from tune.simulate.runs import (
 )
 from tune.states import Verdict
 from tune.stats.intervals import Interval
+from tune.stats.looks import Look, plan_looks
 from tune.stats.power import power_on_this_test_set
 
 __all__ = [
     "Cell",
     "CellResult",
+    "ConfirmCell",
+    "ConfirmResult",
+    "confirm_cells",
     "null_cells",
     "run_cell",
-    "run_looks_cell",
+    "run_confirm_cell",
     "run_power_cell",
 ]
+
+_MARGIN = 0.02
+_CONFIRM_SHARES = (
+    *("claims", "equivalent", "any_claim", "any_equivalent", "fixed", "fixed_equivalent"),
+    *("new_videos", "this_test_set", "out_of_reach", "lost"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def run_cell(cell: Cell, studies: int, rng: np.random.Generator) -> CellResult:
         studies: How many.
         rng: The source of all draws.
     """
-    rules = Rules(margin=0.02)
+    rules = Rules(_MARGIN)
     verdicts: list[Verdict | None] = []
     held_new: list[bool] = []
     held_here: list[bool] = []
@@ -157,7 +168,7 @@ def run_power_cell(
     """
     sd, layout = 0.05, video_layout()
     effects = RandomEffects(seed=sd, video=0.0, utterance=0.0, error=0.0)
-    rules = Rules(margin=0.02)
+    rules = Rules(_MARGIN)
     by_t: list[bool] = []
     by_flip: list[bool] = []
     for _ in range(studies):
@@ -171,45 +182,136 @@ def run_power_cell(
     return _share(by_t), _share(by_flip), exact
 
 
-def run_looks_cell(
-    pairs_a_look: int, looks: int, studies: int, rng: np.random.Generator
-) -> Proportion:
-    """False claims at any of several declared looks, each with more seeds on the same test set.
+@dataclass(frozen=True)
+class ConfirmCell:
+    """A kind of study whose confirm is looked at several times.
+
+    Attributes:
+        name: What varies.
+        effects: The same in numbers.
+        seeds: `confirm.seeds`.
+        gap: True difference for new videos, in margins.
+        orders: `confirm.looks`; all are ordered, whatever the first ones said.
+    """
+
+    name: str
+    effects: RandomEffects
+    seeds: int
+    gap: float
+    orders: int = 1
+
+
+@dataclass(frozen=True)
+class ConfirmResult:
+    """What sequential confirms of one kind showed, and one look at the end on the same draws.
+
+    Attributes:
+        cell: The kind of study.
+        claims: "better" or "worse" where confirm ended.
+        equivalent: "equivalent" where it ended.
+        any_claim: "better" or "worse" at any look, had it never ended early.
+        any_equivalent: "equivalent" at any look.
+        fixed: "better" or "worse" at one look at the end, at 5 %.
+        fixed_equivalent: "equivalent" there.
+        new_videos: The crossed interval shown at the end holds the true difference.
+        this_test_set: So does the t interval on the drawn test set.
+        out_of_reach: Ended early without a verdict.
+        lost: Of all studies: ended so, though a later look would have given a verdict.
+        pairs: Pairs of trainings spent in the mean, of seeds × orders.
+    """
+
+    cell: ConfirmCell
+    claims: Proportion
+    equivalent: Proportion
+    any_claim: Proportion
+    any_equivalent: Proportion
+    fixed: Proportion
+    fixed_equivalent: Proportion
+    new_videos: Proportion
+    this_test_set: Proportion
+    out_of_reach: Proportion
+    lost: Proportion
+    pairs: float
+
+
+def confirm_cells(seeds: tuple[int, ...] = (6, 10, 20)) -> list[ConfirmCell]:
+    """Where only seeds vary (looks differ most), as on MOSI, and where videos hide everything."""
+    worlds = {
+        "seeds alone": RandomEffects(seed=0.02, video=0.0, utterance=0.0, error=0.1),
+        "as on MOSI": RandomEffects(seed=0.02, video=0.11, utterance=0.0, error=0.3),
+        "large video effects": RandomEffects(seed=0.02, video=0.3, utterance=0.0, error=0.3),
+    }
+    cells = [
+        ConfirmCell(name, effects, count, gap)
+        for name, effects in worlds.items()
+        for count in seeds
+        for gap in (0.0, 0.5, 1.0, 2.0, 3.0)
+    ]
+    alone = worlds["seeds alone"]
+    return cells + [ConfirmCell("seeds alone, ordered twice", alone, 10, g, 2) for g in (0.0, 1.0)]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """One look at a simulated confirm: what was said, and whether confirm ends with it."""
+
+    pair: PairComparison
+    ends: Prospect
+
+    @property
+    def claims(self) -> bool:
+        return self.pair.verdict in {Verdict.BETTER, Verdict.WORSE}
+
+    @property
+    def equal(self) -> bool:
+        return self.pair.verdict is Verdict.EQUIVALENT
+
+
+def run_confirm_cell(cell: ConfirmCell, studies: int, rng: np.random.Generator) -> ConfirmResult:
+    """Take all looks of many confirms of one kind.
 
     Args:
-        pairs_a_look: Confirm seeds that each look adds.
-        looks: Declared looks.
+        cell: The kind.
         studies: How many.
         rng: The source of all draws.
     """
-    rules = Rules(margin=0.02, looks=looks)
-    layout = video_layout()
-    claimed: list[bool] = []
+    layout, gap = video_layout(), cell.gap * _MARGIN
+    planned = plan_looks(cell.seeds, cell.orders)
+    found: dict[str, list[bool]] = {name: [] for name in _CONFIRM_SHARES}
+    spent = []
     for _ in range(studies):
-        runs, _here = draw_linear_runs(
-            rng, RandomEffects(video=0.05), seeds=pairs_a_look * looks, layout=layout
-        )
-        seen = (_first(runs, pairs_a_look * (look + 1)) for look in range(looks))
-        claimed.append(any(_claims(part, rules) for part in seen))
-    return _share(claimed)
+        total = cell.seeds * cell.orders
+        runs, here = draw_linear_runs(rng, cell.effects, seeds=total, layout=layout, gap=gap)
+        taken = [_take_look(runs, planned, index) for index in range(len(planned))]
+        over = (one for one in taken if cell.orders == 1 and one.ends is not Prospect.OPEN)
+        end = next(over, taken[-1])
+        fixed = judge(taken[-1].pair, Rules(_MARGIN)).verdict
+        out_of_reach = end is not taken[-1] and end.pair.verdict is Verdict.UNDECIDED
+        new, this = (_known(i) for i in (end.pair.new_videos, end.pair.this_test_set))
+        told = {
+            "claims": end.claims,
+            "equivalent": end.equal,
+            "any_claim": any(one.claims for one in taken),
+            "any_equivalent": any(one.equal for one in taken),
+            "fixed": fixed in {Verdict.BETTER, Verdict.WORSE},
+            "fixed_equivalent": fixed is Verdict.EQUIVALENT,
+            "new_videos": not new.excludes(gap),
+            "this_test_set": not this.excludes(here),
+            "out_of_reach": out_of_reach,
+            "lost": out_of_reach and any(one.claims or one.equal for one in taken),
+        }
+        for name, happened in told.items():
+            found[name].append(happened)
+        spent.append(end.pair.planned)
+    shares = {name: _share(happened) for name, happened in found.items()}
+    return ConfirmResult(cell=cell, pairs=float(np.mean(spent)), **shares)
 
 
-def _first(runs: Runs, seeds: int) -> Runs:
-    return Runs(
-        split=runs.split,
-        config_ids=runs.config_ids,
-        seeds=runs.seeds[:seeds],
-        utterances=runs.utterances,
-        videos=runs.videos,
-        labels=runs.labels,
-        predictions=runs.predictions[:, :seeds],
-        states=tuple(row[:seeds] for row in runs.states),
-    )
-
-
-def _claims(runs: Runs, rules: Rules) -> bool:
-    judgement = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
-    return judgement.verdict in {Verdict.BETTER, Verdict.WORSE}
+def _take_look(runs: Runs, planned: tuple[Look, ...], index: int) -> _Taken:
+    rules = Rules(_MARGIN, planned[index].level)
+    estimate = compare_pair(runs.first(planned[index].pairs), ("a", "b"), "mae", rules)
+    pair = PairComparison.of(estimate, judge(estimate, rules))
+    return _Taken(pair, prospect_of(pair, rules, planned[index + 1 :]))
 
 
 def _known(interval: Interval | None) -> Interval:

@@ -4,7 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from calibration import Cell, null_cells, run_cell, run_looks_cell, run_power_cell
+from calibration import (
+    Cell,
+    ConfirmCell,
+    confirm_cells,
+    null_cells,
+    run_cell,
+    run_confirm_cell,
+    run_power_cell,
+)
 
 from tune.evidence.pair import Rules, compare_pair
 from tune.simulate.runs import Proportion, RandomEffects
@@ -73,9 +81,38 @@ def test_the_power_on_this_test_set_is_the_exact_one() -> None:
     assert by_flip.value == pytest.approx(exact, abs=5 * by_flip.error)
 
 
-def test_declared_looks_share_the_false_claims_and_undeclared_ones_would_not() -> None:
-    share = run_looks_cell(5, 2, STUDIES, np.random.default_rng(3))
-    assert share.value <= 0.05 + FIVE
+@pytest.mark.parametrize("orders", [1, 2])
+def test_all_looks_together_claim_no_more_than_one_and_intervals_hold_where_they_end(
+    orders: int,
+) -> None:
+    effects = RandomEffects(seed=0.02, video=0.0, utterance=0.0, error=0.1)
+    cell = ConfirmCell("quick", effects, {1: 10, 2: 6}[orders], 0.0, orders)
+    found = run_confirm_cell(cell, STUDIES, np.random.default_rng(3))
+    assert found.any_claim.value <= 0.05 + FIVE
+    assert found.claims.value <= found.any_claim.value
+    assert min(found.new_videos.value, found.this_test_set.value) >= 0.95 - FIVE
+
+
+def test_a_large_gap_ends_confirm_early_with_the_verdict_of_one_look_at_the_end() -> None:
+    effects = RandomEffects(seed=0.01, video=0.02, utterance=0.0, error=0.1)
+    found = run_confirm_cell(ConfirmCell("quick", effects, 10, 4.0), 50, np.random.default_rng(4))
+    assert found.claims.value == found.fixed.value == 1.0
+    assert found.pairs < 7.0
+    assert found.lost.value == 0.0
+
+
+def test_at_one_margin_no_look_calls_a_pair_equivalent_too_often() -> None:
+    effects = RandomEffects(seed=0.005, video=0.01, utterance=0.0, error=0.1)
+    cell = ConfirmCell("quick", effects, 10, 1.0)
+    found = run_confirm_cell(cell, STUDIES, np.random.default_rng(5))
+    assert found.any_equivalent.value <= 0.05 + FIVE
+
+
+def test_the_table_of_confirms_covers_seeds_and_gaps() -> None:
+    cells = confirm_cells()
+    assert {cell.seeds for cell in cells} == {6, 10, 20}
+    assert {cell.gap for cell in cells} == {0.0, 0.5, 1.0, 2.0, 3.0}
+    assert {cell.orders for cell in cells} == {1, 2}
 
 
 def test_failed_runs_leave_some_studies_without_a_verdict() -> None:

@@ -143,7 +143,7 @@ def test_swapping_the_sides_turns_every_number_around() -> None:
 
 
 def test_more_looks_widen_the_intervals() -> None:
-    pair = compare_pair(make_runs(), ("aa", "bb"), "mae", Rules(margin=0.02, looks=2))
+    pair = compare_pair(make_runs(), ("aa", "bb"), "mae", Rules(margin=0.02, alpha=0.025))
     assert pair.new_videos is not None
     assert pair.new_videos_narrow is not None
     assert pair.new_videos.level == pytest.approx(0.975)

@@ -21,9 +21,10 @@ from tune.evidence.pairing import Runs, pair_runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Phase, TrialState
 from tune.stats.pseudo_values import pseudo_values, run_scores
+from tune.study.spec import StudySpec
 from tune.tables.history import History
 
-__all__ = ["ConfigSummary", "StudyComparison", "compare_study"]
+__all__ = ["ConfigSummary", "StudyComparison", "compare_study", "judge_finalists"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class StudyComparison:
         study_digest: Of its specification.
         metric: The study's metric.
         rules: What it was judged by.
+        looks: Looks that were planned before the first.
         looks_taken: Looks so far, without one that still runs after complete ones.
         split: "test", or "valid" where test is closed or may not speak yet.
         phase: Whose runs are compared; None in the screen, where no run has a partner.
@@ -82,6 +84,7 @@ class StudyComparison:
     study_digest: str
     metric: str
     rules: Rules
+    looks: int
     looks_taken: int
     split: str
     phase: Phase | None
@@ -107,9 +110,9 @@ class StudyComparison:
         return self.rules.margin
 
     @property
-    def looks(self) -> int:
-        """Declared looks at confirm."""
-        return self.rules.looks
+    def level(self) -> float:
+        """Of this look: a difference is claimed where p is below it."""
+        return self.rules.alpha
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -121,7 +124,7 @@ class StudyComparison:
         plain: dict[str, Any] = {}
         for key, value in vars(self).items():
             if key not in pairs:
-                limits = {"margin": self.margin, "looks": self.looks}
+                limits = {"margin": self.margin, "level": self.level}
                 plain |= limits if key == "rules" else {key: value}
         plain |= {"configs": [asdict(config) for config in self.configs]}
         plain |= {
@@ -146,14 +149,9 @@ def compare_study(
     spec, state = history.spec, read_state(history)
     rng = np.random.default_rng(int(spec.digest[:16], 16))
     runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
-    rules = Rules(spec.confirm.margin, spec.confirm.looks, state.withheld)
-    metric = spec.study.metric
+    rules, metric = state.rules(spec.confirm.margin), spec.study.metric
+    primary, secondary = _judge_all(spec, state, runs, rng)
     main, others = _pairs(state)
-    primary = None
-    if main is not None:
-        primary = _judged(compare_pair(runs, main, metric, rules, rng=rng), rules)
-    role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
-    secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
     # A table for a paper has all metrics of every finalist, each against the default.
     finalists = [pair for pair in others if pair[1] == state.reference]
     shown = [main, *finalists] if main is not None else others if spec.compares_all else []
@@ -163,12 +161,12 @@ def compare_study(
         for other in METRICS
         if other != metric
     ]
-    together = zip(secondary, judge_together(secondary, rules), strict=True)
     return StudyComparison(
         study=spec.study.name,
         study_digest=spec.digest,
         metric=metric,
         rules=rules,
+        looks=state.looks,
         looks_taken=state.looks_taken,
         split=state.split,
         phase=state.phase,
@@ -179,10 +177,40 @@ def compare_study(
         winner=state.winner,
         configs=tuple(_summary(config, state, runs, metric) for config in state.members),
         primary=primary,
-        others=tuple(PairComparison.of(pair, judgement) for pair, judgement in together),
+        others=secondary,
         other_metrics=tuple(metrics),
         notes=(*state.notes, *_about_videos(runs), *problems, *runs.problems),
     )
+
+
+def judge_finalists(
+    history: History, predictions: pa.Table, state: ConfirmState
+) -> tuple[PairComparison, ...]:
+    """All verdicts of a study alone, the primary one first where there is one.
+
+    Args:
+        history: What has happened in the study.
+        predictions: The table of predictions.
+        state: Of that history.
+    """
+    runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
+    primary, others = _judge_all(history.spec, state, runs, None)
+    return others if primary is None else (primary, *others)
+
+
+def _judge_all(
+    spec: StudySpec, state: ConfirmState, runs: Runs, rng: np.random.Generator | None
+) -> tuple[PairComparison | None, tuple[PairComparison, ...]]:
+    """The primary pair by itself, all others together."""
+    rules, metric = state.rules(spec.confirm.margin), spec.study.metric
+    main, others = _pairs(state)
+    primary = None
+    if main is not None:
+        primary = _judged(compare_pair(runs, main, metric, rules, rng=rng), rules)
+    role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
+    secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
+    together = zip(secondary, judge_together(secondary, rules), strict=True)
+    return primary, tuple(PairComparison.of(pair, judgement) for pair, judgement in together)
 
 
 def _judged(pair: PairEstimate, rules: Rules) -> PairComparison:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, takewhile
+from itertools import accumulate, chain, takewhile
 
+from tune.display import listing
+from tune.evidence.pair import Rules
 from tune.states import Kind, Phase
-from tune.study.spec import StudySpec
+from tune.stats.looks import FALSE_CLAIMS
 from tune.tables.history import History
 from tune.tables.records import config_label
 
@@ -25,7 +27,9 @@ class ConfirmState:
         primary: Winner and default, or the race's leader and default so far.
         winner: As the plan has it.
         reference: Configuration 0; None before it was proposed.
+        looks: Looks that were planned before the first.
         looks_taken: Looks at confirm so far, without one that still runs after complete ones.
+        level: Of the last of these; 0.05 before the first.
         withheld: Why no verdict may be given; empty where one may.
         notes: What a reader has to know.
         dropped: Left the race early: their missing runs were never to be.
@@ -41,12 +45,22 @@ class ConfirmState:
     primary: tuple[str, str] | None
     winner: str | None
     reference: str | None
+    looks: int
     looks_taken: int
+    level: float
     withheld: str
     notes: tuple[str, ...]
     dropped: frozenset[str]
     labels: Mapping[str, str]
     numbers: Mapping[str, int]
+
+    def rules(self, margin: float) -> Rules:
+        """What pairs are judged by now.
+
+        Args:
+            margin: The largest difference that counts as none.
+        """
+        return Rules(margin, self.level, self.withheld)
 
 
 def read_state(history: History) -> ConfirmState:
@@ -67,7 +81,7 @@ def read_state(history: History) -> ConfirmState:
     ended = _ended(history, members, chain.from_iterable(looks[len(complete) :]))
     progress = f"{sum(ended)} of {len(ended)} runs have ended" if ended else ""
     taken = len(complete) or len(looks)
-    default = history.default
+    default, planned = history.default, history.planned_looks
     return ConfirmState(
         phase=phase,
         split="test" if closed and spec.opens_test else "valid",
@@ -77,8 +91,10 @@ def read_state(history: History) -> ConfirmState:
         primary=history.primary,
         winner=history.winner,
         reference=None if default is None else default.config_id,
+        looks=len(planned) or spec.confirm.looks,
         looks_taken=taken,
-        withheld=_withheld(spec, phase, taken, "" if closed else progress),
+        level=_level(history, taken),
+        withheld=_withheld(history, phase, taken, "" if closed else progress),
         notes=tuple(_notes(history, phase, progress, len(complete))),
         dropped=frozenset(row["config_id"] for row in history.plan_rows(Kind.DROPPED)),
         labels={
@@ -104,15 +120,25 @@ def _stage(history: History) -> tuple[Phase | None, tuple[int, ...], tuple[str, 
     return None, (), ()
 
 
-def _withheld(spec: StudySpec, phase: Phase | None, looks: int, progress: str) -> str:
+def _level(history: History, taken: int) -> float:
+    """The level of the last look."""
+    planned, looks = history.planned_looks, history.spec.confirm.looks
+    if planned and taken <= len(planned):
+        return planned[max(taken, 1) - 1].level
+    # Before 0.2 looks had no levels of their own: equal shares were planned.
+    return FALSE_CLAIMS / looks if history.looks else FALSE_CLAIMS
+
+
+def _withheld(history: History, phase: Phase | None, looks: int, progress: str) -> str:
     """Why no verdict may be given on any pair."""
     if phase is not Phase.CONFIRM:
         return "these seeds choose the winner, and the valid split chose the epochs"
     if progress:
         return f"confirm is not over: {progress}"
-    if looks > spec.confirm.looks:
+    declared = history.spec.confirm.looks
+    if looks > (len(history.planned_looks) or declared):
         return (
-            f"look {looks} was not declared (confirm.looks = {spec.confirm.looks}), and the "
+            f"look {looks} was not declared (confirm.looks = {declared}), and the "
             "declared ones have used up all the false claims allowed"
         )
     return ""
@@ -143,6 +169,7 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
             f"Look {complete + 1} is open: {progress}; until all have, what is said rests on the "
             "seeds before it."
         )
+    notes += _about_looks(history, complete)
     if not (spec.compares_all or spec.confirm.takes_place):
         notes.append("confirm.seeds = 0: this study never opens test and confirms nothing.")
     notes += [
@@ -159,6 +186,26 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
     ending = history.ending
     if ending is not None and ending.gave_up:
         notes.append(f"The study gave up: {ending.note}.")
+    return notes
+
+
+def _about_looks(history: History, complete: int) -> list[str]:
+    """How often confirm is looked at, and why it ended early where it did."""
+    notes, planned = [], history.planned_looks
+    if history.looks and len(planned) > 1:
+        pairs = [str(n) for n in accumulate(len(look.seeds) for look in planned)]
+        notes.append(
+            f"Confirm is looked at after {listing(pairs)} pairs, as planned before the first "
+            f"look; {complete} so far. Each has a level of its own, and together they claim "
+            "falsely in at most 5 % of studies."
+        )
+    elif history.looks and history.spec.confirm.looks > 1:
+        notes.append(
+            f"{history.spec.confirm.looks} looks were declared and {complete} taken; each has "
+            "its share of the 5 % of false claims."
+        )
+    if history.ended_early is not None:
+        notes.append(f"Confirm ended early: {history.ended_early}.")
     return notes
 
 

@@ -47,18 +47,13 @@ class Rules:
 
     Attributes:
         margin: The largest difference that still counts as none, in the metric's units.
-        looks: How many times the comparison may be made, declared beforehand.
+        alpha: The level of this look: a difference is claimed where p is below it.
         withheld: Why no verdict may be given at all; empty where one may.
     """
 
     margin: float
-    looks: int = 1
+    alpha: float = 0.05
     withheld: str = ""
-
-    @property
-    def alpha(self) -> float:
-        """Share of false claims that each look may make."""
-        return 0.05 / self.looks
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,8 @@ class Outlook:
     Attributes:
         power: Share of studies of this size that find a true difference of one margin.
         detectable: The true difference that 80 % of studies of this size find.
-        pairs: Fewest seeds that find it in 80 % on these videos; None where no number does.
+        pairs: Confirm seeds, as few as do, with which a study on these videos finds it in 80 %;
+            None where no number does.
         videos: Fewest videos that find it in 80 %, with `videos_pairs` seeds; None where none.
         videos_pairs: The seeds that `videos` goes with: as many as there are, or twice.
     """

@@ -6,7 +6,7 @@ whose predictions are lost are told apart.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,15 @@ class Runs:
     def video_count(self) -> int:
         """K, the number of videos."""
         return int(self.videos.max()) + 1 if self.videos.size else 0
+
+    def first(self, seeds: int) -> "Runs":
+        """The same with so many of the first seeds only."""
+        return replace(
+            self,
+            seeds=self.seeds[:seeds],
+            predictions=self.predictions[:, :seeds],
+            states=tuple(row[:seeds] for row in self.states),
+        )
 
     def index(self, config_id: str) -> int:
         """Row of a configuration."""

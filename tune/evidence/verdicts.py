@@ -8,12 +8,12 @@ import numpy as np
 from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
+from tune.stats.looks import seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
     Spread,
     detectable_difference,
-    pairs_that_decide,
     power_for_new_videos,
     videos_that_decide,
 )
@@ -144,7 +144,7 @@ def _outlook(spread: Spread, pairs: int, videos: int, rules: Rules) -> Outlook:
     return Outlook(
         power=power_for_new_videos(rules.margin, spread, pairs, videos, rules.alpha),
         detectable=detectable_difference(spread, pairs, videos, rules.alpha),
-        pairs=pairs_that_decide(rules.margin, spread, videos, rules.alpha),
+        pairs=seeds_that_decide(rules.margin, spread, videos),
         videos=enough_videos,
         videos_pairs=with_pairs,
     )

@@ -46,11 +46,6 @@ def _limits(evidence: Evidence) -> Iterable[str]:
                 f"{count(len(compared.seeds), 'confirm seed')}: below {FEWEST_PAIRS} complete "
                 "pairs, no verdict is given."
             )
-        if compared.looks > 1:
-            yield (
-                f"{compared.looks} looks were declared and {compared.looks_taken} taken; each has "
-                "its share of the 5 % of false claims."
-            )
     if not spec.compares_all:
         yield (
             "The screen ran each configuration on one and the same seed. Its figures show where "

@@ -10,12 +10,12 @@ from tune.evidence.pair import Rules, compare_pair
 from tune.evidence.verdicts import judge
 from tune.simulate.runs import Proportion, RandomEffects, draw_linear_runs, video_layout
 from tune.states import Verdict
+from tune.stats.looks import look_after, plan_looks, seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
     Spread,
     detectable_difference,
-    pairs_that_decide,
     power_for_new_videos,
     videos_that_decide,
 )
@@ -99,7 +99,7 @@ def detectable_with(
         pairs: Confirm seeds, ≥ 2.
         lengths: Utterances of each test video, two videos or more.
         margin: > 0.
-        alpha: 0.05 divided by the number of declared looks.
+        alpha: The level of the last look.
     """
     spread, videos = spread_as_on_mosi(lengths), len(lengths)
     needed = {n: videos_that_decide(margin, spread, n, alpha) for n in (pairs, 2 * pairs)}
@@ -119,9 +119,9 @@ class SampleSize:
     Attributes:
         seeds: Confirm seeds.
         videos: Test videos.
-        power: Computed share of studies that find the gap for new videos.
+        power: Computed share of studies whose last look finds the gap for new videos.
         detectable: The gap that 80 % of such studies find.
-        found: Simulated studies that find it; None where none were simulated.
+        found: Simulated studies that find it at any look; None where none were simulated.
         claimed: Simulated studies without any gap that claim one; None where none were simulated.
     """
 
@@ -140,7 +140,7 @@ class SampleSizes:
     Attributes:
         gap: The true difference asked about.
         spread: What varies.
-        looks: Declared looks.
+        looks: How often so many seeds may be ordered.
         cells: Every number of seeds with every number of videos.
         seeds_needed: For each number of videos the fewest seeds; None where none suffices.
         videos_needed: For each number of seeds the fewest videos; None where none suffices.
@@ -187,12 +187,12 @@ def sample_sizes(
         spread: What varies between seeds and videos.
         seeds: Numbers of confirm seeds, each ≥ 5.
         videos: Numbers of test videos, each ≥ 8.
-        looks: Declared looks.
+        looks: How often so many seeds may be ordered (`confirm.looks`).
         simulation: None: nothing is simulated.
     """
-    alpha = 0.05 / looks
     cells = []
     for size in (SeedsAndVideos(n, k) for n in seeds for k in videos):
+        alpha = look_after(size.seeds, size.seeds, looks).level
         found = claimed = None
         if simulation is not None:
             found = _claims(gap, spread, size, looks, simulation)
@@ -212,17 +212,17 @@ def sample_sizes(
         spread,
         looks,
         tuple(cells),
-        {k: pairs_that_decide(gap, spread, k, alpha) for k in videos},
-        {n: videos_that_decide(gap, spread, n, alpha) for n in seeds},
+        {k: seeds_that_decide(gap, spread, k, looks) for k in videos},
+        {n: videos_that_decide(gap, spread, n, look_after(n, n, looks).level) for n in seeds},
     )
 
 
 def _claims(
     gap: float, spread: Spread, size: SeedsAndVideos, looks: int, simulation: Simulation
 ) -> Proportion:
-    """Simulated studies that claim a difference."""
+    """Simulated studies that claim a difference at a look of the first order."""
     layout = video_layout(size.videos, _PER_VIDEO * size.videos)
-    rules = Rules(gap or 1.0, looks)
+    planned = [look for look in plan_looks(size.seeds, looks) if look.pairs <= size.seeds]
     lengths = np.bincount(layout)
     evenness = lengths.sum() ** 2 / (lengths**2).sum() / lengths.size
     effects = RandomEffects(
@@ -237,8 +237,12 @@ def _claims(
         runs, _here = draw_linear_runs(
             simulation.rng, effects, seeds=size.seeds, layout=layout, gap=gap
         )
-        pair = judge(compare_pair(runs, ("a", "b"), "mae", rules), rules)
-        claims += pair.verdict in {Verdict.BETTER, Verdict.WORSE}
+        seen = (
+            judge(compare_pair(runs.first(look.pairs), ("a", "b"), "mae", rules), rules)
+            for look in planned
+            for rules in [Rules(gap or 1.0, look.level)]
+        )
+        claims += any(pair.verdict in {Verdict.BETTER, Verdict.WORSE} for pair in seen)
     return Proportion(claims, simulation.studies)
 
 

@@ -112,7 +112,7 @@ def power_for_new_videos(
         spread: The variance components.
         pairs: n ≥ 2.
         videos: K ≥ 2.
-        alpha: 0.05 divided by the number of declared looks.
+        alpha: The level of the look: 0.05 where it is the only one.
     """
     crossed = spread.expected(pairs, videos)
     if crossed.standard_error == 0.0:

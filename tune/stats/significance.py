@@ -119,7 +119,7 @@ def find_verdict(
         p: P value of no difference, corrected where several pairs are judged.
         equivalence: P value of a difference of the margin or more, corrected likewise.
         lower_wins: True where smaller values of the metric are wanted.
-        alpha: 0.05 divided by the number of declared looks.
+        alpha: The level of the look: 0.05 where it is the only one.
 
     Returns:
         The verdict, and whether the difference is smaller than the margin for sure.

@@ -22,6 +22,7 @@ from tune.tables.records import (
     Ending,
     FailureStreak,
     Observation,
+    PlannedLook,
     TrialRecord,
     TrialReports,
 )
@@ -253,6 +254,26 @@ class History:
         return tuple(tuple(row["seeds"]) for row in self.plan_rows(Kind.LOOK))
 
     @property
+    def planned_looks(self) -> tuple[PlannedLook, ...]:
+        """All looks at confirm as fixed before the first; none in studies from before 0.2."""
+        rows = self.plan_rows(Kind.LOOK_PLANNED)
+        return tuple(PlannedLook(tuple(row["seeds"]), row["value"]) for row in rows)
+
+    @property
+    def ordered_pairs(self) -> int:
+        """Pairs of seeds up to which confirm looks by itself, as declared or ordered since."""
+        rows = self.plan_rows(Kind.LOOKS_ORDERED)
+        return int(rows[-1]["value"]) if rows else self.spec.confirm.seeds_a_look
+
+    @property
+    def ended_early(self) -> str | None:
+        """Why confirm ended before all seeds ordered had run; None where it did not."""
+        rows = self.plan_rows(Kind.CONFIRM_ENDED)
+        if not rows or rows[-1]["seq"] < self.plan_rows(Kind.LOOK)[-1]["seq"]:
+            return None
+        return str(rows[-1]["note"])
+
+    @property
     def raced(self) -> tuple[str, ...]:
         """The configurations that entered the race, the default first."""
         return self._with_pair(self.finalists(Phase.RACE))
@@ -271,7 +292,10 @@ class History:
         if self.plan_rows(Kind.BUDGET_REACHED) or self.plan_rows(Kind.SPACE_EXHAUSTED):
             planned[Phase.SCREEN] = len(self.screen_trials)
         if Phase.CONFIRM in planned:
-            planned[Phase.CONFIRM] *= max(1, len(self.looks))
+            each = planned[Phase.CONFIRM] // self.spec.confirm.seeds_a_look
+            begun = sum(map(len, self.looks))
+            more = begun if self.ended_early else max(begun, self.ordered_pairs)
+            planned[Phase.CONFIRM] = each * more
         return planned
 
     @property
@@ -300,7 +324,10 @@ class History:
         if not (looks and proposed) or self.default is None or self._open_in[Phase.CONFIRM]:
             return False
         members = self.confirmed
-        return all(self.has_ended(one, seed) for look in looks for seed in look for one in members)
+        begun = [seed for look in looks for seed in look]
+        if self.planned_looks and len(begun) < self.ordered_pairs and self.ended_early is None:
+            return False
+        return all(self.has_ended(one, seed) for seed in begun for one in members)
 
     @property
     def earlier_seeds(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tune.states import Origin, Phase, TrialState
 from tune.study.space import Point, Value
@@ -14,6 +15,7 @@ __all__ = [
     "Ending",
     "FailureStreak",
     "Observation",
+    "PlannedLook",
     "TrialRecord",
     "TrialReports",
     "config_label",
@@ -189,6 +191,18 @@ class FailureStreak:
             return True
         many = len(self.last) >= MANY_FAILURES
         return many and len({trial.config_id for trial in self.last}) >= FEW_FAILURES
+
+
+class PlannedLook(NamedTuple):
+    """A look at confirm, fixed before the first.
+
+    Attributes:
+        seeds: What it adds to those of the looks before it.
+        level: A difference is claimed where p is below it.
+    """
+
+    seeds: tuple[int, ...]
+    level: float
 
 
 @dataclass(frozen=True)
