@@ -1,8 +1,8 @@
 """What a search exports, against the best of the space: the product and its rivals at equal cost.
 
-    python tests/bench/bench_regret.py [--worlds 8] [--epochs 9] [--trainings 50] [--noise 1]
+    python tests/bench/bench_regret.py [--worlds 20] [--epochs 9] [--trainings 50] [--noise 1]
         [--json FILE] [--kinds …] [--arms …] [--jobs 1] [--first-world 10000] [--slots 1]
-        [--known FILE] [--recorded [--totals 150 300 600]]
+        [--against optuna] [--known FILE] [--recorded [--totals 150 300 600]]
 
 Every arm (`regret_arms`, `regret_rivals`) searches the same worlds (`regret_worlds`) with the same
 total of epochs, trainings × epochs, all that it does included (the product's confirm too). Regret
@@ -139,13 +139,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--worlds", type=int, help="worlds a kind (8), or replays (200)")
+    parser.add_argument("--worlds", type=int, help="worlds a kind (20), or replays (200)")
     parser.add_argument("--epochs", type=int, nargs="+", default=[9], help="of a training")
     parser.add_argument("--trainings", type=int, nargs="+", default=[50], help="the total")
     parser.add_argument("--noise", type=float, nargs="+", default=[1.0], help="in units")
     parser.add_argument("--json", type=Path, help="write a row a cell to this file")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), help=", ".join(RIVALS))
+    parser.add_argument("--against", default="optuna", help="the arm that ratios are to")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--first-world", type=int, default=10_000, help="key of the first")
     parser.add_argument("--slots", type=int, default=1, help="the product's trials at once")
@@ -166,14 +167,14 @@ def main() -> None:
 
 
 def _simulated(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
-    keys = range(asked.first_world, asked.first_world + (asked.worlds or 8))
+    keys = range(asked.first_world, asked.first_world + (asked.worlds or 20))
     places = [(kind, key) for kind in asked.kinds for key in keys]
     known = Known(asked.known)
     for numbers in itertools.product(asked.epochs, asked.trainings, asked.noise):
         setting = Setting(*numbers, asked.slots)
         arms = [arm for arm in asked.arms if can_search(arm, setting, asked.kinds[0])]
         rows = search_all(places, setting, arms, known, over)
-        table = summarise(rows, setting, arms)
+        table = summarise(rows, setting, arms, asked.against)
         show(table)
         yield table
 

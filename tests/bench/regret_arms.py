@@ -1,10 +1,13 @@
 """Who searches a world with a total of epochs: the product's own planner, or one of its rivals.
 
 The arm "default" is the product as shipped, told only the space and the total. Words after it
-change sections of its study file: "default confirm.seeds=4 sampler.kind=random".
+change sections of its study file: "default confirm.seeds=4 sampler.kind=random". A rival may be
+given less than the total, in trainings: "optuna less=12" is what plain Optuna finds where six
+pairs of confirm are not paid for.
 """
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from regret_rivals import RIVALS, Search
 from regret_worlds import Searched
 
 from tune.simulate.study import SimulatedRun, simulate
-from tune.states import Phase, TrialState
+from tune.states import Kind, Phase, TrialState
 from tune.stats.intervals import t_interval
 from tune.study.spec import StudySpec
 
@@ -28,7 +31,7 @@ def search(arm: str, world: Searched, total: int, *, slots: int = 1) -> Search:
     """Let an arm search a world.
 
     Args:
-        arm: Of `RIVALS`, or "default" and what to change in it.
+        arm: Of `RIVALS`, with or without "less=N", or "default" and what to change in it.
         world: Where it searches.
         total: Epochs in all, whatever for.
         slots: Trials at once; rivals have one.
@@ -38,9 +41,12 @@ def search(arm: str, world: Searched, total: int, *, slots: int = 1) -> Search:
     """
     if is_product(arm):
         return _product(arm, world, total, slots)
-    if arm not in RIVALS:
-        raise ValueError(f"an arm must be default or one of {', '.join(RIVALS)}, but got {arm!r}")
-    return RIVALS[arm](world, total)
+    given = re.fullmatch(r"(\S+)(?: less=(\d+))?", arm)
+    if given is None or given[1] not in RIVALS:
+        raise ValueError(
+            f"an arm must be default or one of {', '.join(RIVALS)} (with less=N), but got {arm!r}"
+        )
+    return RIVALS[given[1]](world, max(0, total - int(given[2] or 0) * world.epochs))
 
 
 def study_of(arm: str, world: Searched, total: int) -> StudySpec:
@@ -71,7 +77,8 @@ def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
     own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
     trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]
     complete = {t.config_id for t in trained if t.state is TrialState.DONE}
-    kept = set(history.finalists(Phase.RACE)) or complete
+    chosen = [row for row in history.plan_rows(Kind.FINALIST) if row["phase"] != Phase.CONFIRM]
+    kept = {row["config_id"] for row in chosen} or complete
     if history.default is not None:  # it takes part until the end, whether stopped or not
         complete.add(history.default.config_id)
         kept.add(history.default.config_id)

@@ -14,7 +14,6 @@ Row = dict[str, Any]
 
 PARTS = ("not_found", "stopped", "not_kept", "wrong_pick")
 """Of a regret; they add up to it."""
-_REFERENCES = {"ratio": "optuna", "to_random": "random"}
 
 
 @dataclass(frozen=True)
@@ -47,26 +46,35 @@ def ratio(values: FloatArray, reference: FloatArray) -> tuple[float, float]:
     return share, float(deviations.std(ddof=1) / below / values.size**0.5)
 
 
-def summarise(rows: list[Row], setting: Setting, arms: Sequence[str]) -> list[Row]:
-    """A row for each arm and kind, and one for all kinds."""
+def summarise(
+    rows: list[Row], setting: Setting, arms: Sequence[str], against: str = "optuna"
+) -> list[Row]:
+    """A row for each arm and kind, and one for all kinds.
+
+    Args:
+        rows: One an arm and world.
+        setting: What they have in common.
+        arms: In the order wanted.
+        against: The arm that ratios are to; those to random stand beside them.
+    """
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     by_cell: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: int(row["key"])):
         by_cell.setdefault((row["arm"], row["kind"]), []).append(row)
     cells = []
     for arm in arms:
-        own = [_cell(by_cell, arm, kind) for kind in kinds]
+        own = [_cell(by_cell, arm, kind, against) for kind in kinds]
         shared = {"arm": arm, "epochs": setting.epochs, "trainings": setting.trainings}
-        shared |= {"noise": setting.noise, "slots": setting.slots}
+        shared |= {"noise": setting.noise, "slots": setting.slots, "against": against}
         cells += [shared | cell for cell in (*own, _over_kinds(own))]
     return cells
 
 
-def _cell(by_cell: dict[tuple[str, str], list[Row]], arm: str, kind: str) -> Row:
+def _cell(by_cell: dict[tuple[str, str], list[Row]], arm: str, kind: str, against: str) -> Row:
     mine = by_cell[arm, kind]
     regrets = np.array([row["regret"] for row in mine])
     cell: Row = {"kind": kind, "worlds": len(mine), "regret": float(regrets.mean())}
-    for name, reference in _REFERENCES.items():
+    for name, reference in (("ratio", against), ("to_random", "random")):
         error = "se" if name == "ratio" else f"se_{name}"
         cell[name] = cell[error] = None
         if (reference, kind) in by_cell and len(mine) > 1:
@@ -98,11 +106,11 @@ def show(cells: list[Row]) -> None:
     first = cells[0]
     print(
         f"\n{first['trainings']} trainings of {first['epochs']} epochs, noise {first['noise']:g}, "
-        f"{first['slots']} slot(s), {first['worlds']} worlds a kind; regret in units (sd of true "
-        "values among the better half of the space)"
+        f"{first['slots']} slot(s), {first['worlds']} worlds a kind; ratio to "
+        f"{first['against']!r}; regret in units (sd of true values in the space's better half)"
     )
     width = max(len(cell["arm"]) for cell in cells) + 2
-    head = ("regret", "to optuna", "to random", "not found", "stopped", "not kept", "wrong pick")
+    head = ("regret", "ratio", "to random", "not found", "stopped", "not kept", "wrong pick")
     print(" " * width + "".join(f"{name:>14}" for name in head) + f"{'epochs':>8}{'CPU s':>7}")
     for cell in cells:
         if cell["kind"] == "all":
@@ -113,7 +121,7 @@ def show(cells: list[Row]) -> None:
                 f"{cell['spent']:8.0f}{cell['seconds']:7.2f}"
             )
     kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:-1]
-    print("\nby kind, ratio to optuna (without it: regret)")
+    print(f"\nby kind, ratio to {first['against']!r} (without it: regret)")
     print(" " * width + "".join(f"{kind:>13}" for kind in kinds))
     for arm in dict.fromkeys(cell["arm"] for cell in cells):
         mine = [cell for cell in cells if cell["arm"] == arm and cell["kind"] != "all"]

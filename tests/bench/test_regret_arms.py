@@ -94,6 +94,13 @@ def test_an_unknown_arm_is_named() -> None:
         search("tpe", World("bowl-2", 1), 9)
 
 
+def test_a_rival_may_be_given_less() -> None:
+    world = World("bowl-2", 1)
+    assert search("random less=3", world, 90) == search("random", world, 63)
+    with pytest.raises(ValueError, match="'random less=few'"):
+        search("random less=few", world, 90)
+
+
 def test_a_ratios_error_is_that_of_a_paired_jackknife() -> None:
     rng = np.random.default_rng(0)
     reference = rng.exponential(1.0, 80)
@@ -126,5 +133,7 @@ def test_a_table_has_a_row_a_cell_and_one_over_all_kinds() -> None:
     assert whole["ratio"] == pytest.approx((one["ratio"] + two["ratio"]) / 2)
     assert whole["se"] == pytest.approx((one["se"] ** 2 + two["se"] ** 2) ** 0.5 / 2)
     assert whole["worlds"] == 6
+    to_random = summarise(rows, setting, ["optuna"], "random")[-1]
+    assert to_random["ratio"] == pytest.approx(np.mean([1 / one["ratio"], 1 / two["ratio"]]))
     wanted = {"arm", "kind", "epochs", "trainings", "noise", "worlds", "regret", "ratio", "se"}
     assert wanted <= whole.keys()
