@@ -7,12 +7,12 @@ configuration's identity.
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hscl.digest import digest_json
-from hscl.encoders import encoder_identity
+from hscl.encoders import FILE, encoder_identity
 from hscl.errors import InputError, did_you_mean
 
 __all__ = [
@@ -109,13 +109,22 @@ class TextConfig(FrozenTree):
     """The text encoder."""
 
     encoder: Annotated[str, Field(min_length=1)] = "minilm"
-    """"minilm" (packaged), a folder, or a name on the Hugging Face hub."""
+    """"minilm" (packaged), a folder, a name on the Hugging Face hub, or "file": the data's own."""
     finetune: bool = True
     """Train the encoder, or use its frozen output, encoded once."""
     max_tokens: Annotated[int, Field(ge=3, le=512)] = 50
     """Word pieces kept, [CLS] and [SEP] included."""
     pooling: Literal["cls", "mean"] = "cls"
     """Which vector stands for the sentence and asks in the fusion blocks: [CLS], or the mean."""
+
+    @model_validator(mode="after")
+    def _has_something_to_train(self) -> Self:
+        if self.encoder == FILE and self.finetune:
+            raise ValueError(
+                "the data set's own text vectors (encoder \"file\") can't be fine-tuned; set "
+                "model.text.finetune = false"
+            )
+        return self
 
 
 class SequenceConfig(FrozenTree):

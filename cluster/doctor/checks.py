@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hscl.config import Config
+from hscl.encoders import FILE
 from tune.study.sections import ResourcesSection
 from tune.study.size import GIB, trials_that_fit
 from tune.study.spec import StudySpec
@@ -40,12 +41,12 @@ class Check:
 
 
 def encoders_of(spec: StudySpec) -> list[str]:
-    """Every text encoder that a study may use, of configurations that read words."""
+    """Every text encoder that a study may load."""
     configs: list[Config] = [point.config for point in spec.start_points]
     names = {config.model.text.encoder for config in configs}
     searched = spec.space.get("model.text.encoder")
     names |= {str(value) for value in (searched.options() if searched else None) or ()}
-    return sorted(names)
+    return sorted(names - {FILE})
 
 
 def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:

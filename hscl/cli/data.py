@@ -31,6 +31,17 @@ def data() -> None:
     type=click.Choice(["front", "back"]),
     help="The side of the padding, where it can't be told.",
 )
+@click.option(
+    "--text-vectors/--no-text-vectors",
+    default=True,
+    show_default=True,
+    help="Keep the file's own text vectors (GloVe, BERT).",
+)
+@click.option(
+    "--label-range",
+    type=click.Choice(["3", "1"]),
+    help="Labels lie between − and + this; 1 is CH-SIMS's.  [default: told from the content]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def convert(sources: tuple[str, ...], out: str, *, as_json: bool, **options: Any) -> None:
@@ -39,10 +50,12 @@ def convert(sources: tuple[str, ...], out: str, *, as_json: bool, **options: Any
     SOURCES are files, folders with train, valid and test files, or train=FILE valid=FILE
     test=FILE. Formats are told by their content: pickles of MulT, MMSA, MMIM, HSCL, MISA and
     MAG-BERT, and Parquet or Arrow files with the columns video, utterance, split, label, text,
-    audio, vision.
+    audio, vision, text_vectors.
     """
     from hscl.data.convert import convert as convert_files
 
+    if options["label_range"] is not None:
+        options["label_range"] = float(options["label_range"])
     report = convert_files(list(sources), out, **options)
     if as_json:
         click.echo(json.dumps(report.to_dict(), ensure_ascii=False))

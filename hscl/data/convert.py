@@ -8,18 +8,20 @@ wrong.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from rich.console import Console
 from rich.progress import Progress
 
-from hscl.data.cleaning import Cleaning
+from hscl.data.cleaning import TOO_LARGE, Cleaning
+from hscl.data.labels import refuse_binary, told_label_range
 from hscl.data.readers.columns import read_arrays
 from hscl.data.readers.formats import read_sources
-from hscl.data.readers.sources import ReadOptions, Source
+from hscl.data.readers.sources import Reading, ReadOptions, Source
 from hscl.data.schema import (
+    LABEL_RANGE,
     SPLITS,
     arrow_schema,
     digest_of,
@@ -27,12 +29,13 @@ from hscl.data.schema import (
     free_target,
     write_utterances,
 )
-from hscl.data.words import Joined, join_words, read_labels
+from hscl.data.words import Joined, LabelRow, join_words, read_labels
 from hscl.errors import InputError
 
 __all__ = ["ConversionReport", "convert", "from_arrays"]
 
 _SHOW_PROGRESS_FROM = 2000  # utterances
+_MODALITIES = ("audio", "vision")
 _SHOWN = 10  # names in a list before "and so many more"
 
 # SHA-256 of the files that MMSA publishes (thuiar/MMSA, README).
@@ -60,7 +63,11 @@ class ConversionReport:
         padding: Side of the padding, by file and modality.
         full: Number of padded utterances without any padding, which may have been cut.
         beyond: Number of utterances with real frames beyond their recorded length.
+        text_width: Numbers in one of the source's own text vectors; None where it has none.
+        label_range: Labels lie between − and + this.
         replaced: Number of infinite or NaN values that became 0, by modality.
+        too_large: Number of finite values that are no measurement and became 0, by modality.
+        too_large_named: Some of them, by modality: utterance, feature and value.
         missing: Number of utterances without audio, vision, text.
         zeroed: Number of those whose frames were all zero.
         filled: Number of utterances that got words, labels or splits from the label file.
@@ -68,6 +75,9 @@ class ConversionReport:
         other_split: Utterances whose split differs from the label file's; their own stands.
         other_label: Likewise for the label.
         unmatched_videos: Videos whose utterances the label file could not be matched with.
+        respelled: Utterances that the label file spells in another way.
+        unused: Utterances of the label file that the features lack.
+        remarks: What else there is to say.
     """
 
     path: str
@@ -76,12 +86,16 @@ class ConversionReport:
     splits: dict[str, int]
     audio_width: int | None
     vision_width: int | None
+    text_width: int | None
+    label_range: float
     files: list[dict[str, str]]
     lengths: str
     padding: dict[str, dict[str, str]]
     full: dict[str, int]
     beyond: dict[str, int]
     replaced: dict[str, int]
+    too_large: dict[str, int]
+    too_large_named: dict[str, list[str]]
     missing: dict[str, int]
     zeroed: dict[str, int]
     filled: dict[str, int]
@@ -89,6 +103,9 @@ class ConversionReport:
     other_split: list[str]
     other_label: list[str]
     unmatched_videos: list[str]
+    respelled: list[str]
+    unused: list[str]
+    remarks: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -101,6 +118,8 @@ class ConversionReport:
             f"{name} {width} wide" if width else f"no {name}"
             for name, width in (("audio", self.audio_width), ("vision", self.vision_width))
         )
+        if self.text_width:
+            widths += f", text vectors {self.text_width} wide"
         lines = [f"{self.path}: {self.utterances} utterances ({sizes}); {widths}."]
         lines += [
             f"{f['name']} is {f['published_as']}." for f in self.files if "published_as" in f
@@ -115,7 +134,12 @@ class ConversionReport:
             "{} with frames beyond the recorded length in {}; " + kept + ".", self.beyond
         )
         lines += _counted("{} infinite or NaN values in {} became 0.", self.replaced)
-        frames = {name: count for name, count in self.missing.items() if name != "text"}
+        lines += [
+            f"{self.too_large[name]} values in {name} of {TOO_LARGE:g} or more became 0: "
+            f"{_listed(named, self.too_large[name])}."
+            for name, named in self.too_large_named.items()
+        ]
+        frames = {name: count for name, count in self.missing.items() if name in _MODALITIES}
         lines += _counted("{} lack {}.", frames)
         lines += _counted("{} got {} from the label file.", self.filled)
         for words, names in (
@@ -123,10 +147,15 @@ class ConversionReport:
             ("have another split in the label file; their own stands", self.other_split),
             ("have another label in the label file; their own stands", self.other_label),
             ("videos don't agree with the label file in number or labels", self.unmatched_videos),
+            (
+                "are spelled otherwise in the label file, and taken for the same",
+                self.respelled,
+            ),
+            ("lines of the label file name no utterance", self.unused),
         ):
             if names:
-                more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-                lines.append(f"{len(names)} {words}: {'; '.join(names[:_SHOWN])}{more}.")
+                lines.append(f"{len(names)} {words}: {_listed(names[:_SHOWN], len(names))}.")
+        lines += self.remarks
         lines.append(f"Next: hscl data check {self.path}")
         return lines
 
@@ -136,9 +165,8 @@ def convert(
     out: str | Path,
     *,
     text: str | Path | None = None,
-    lengths: Literal["content", "recorded"] = "content",
-    padding: Literal["front", "back"] | None = None,
     overwrite: bool = False,
+    **reading: Unpack[Reading],
 ) -> ConversionReport:
     """Convert feature files to one data set file.
 
@@ -146,18 +174,17 @@ def convert(
         sources: Files, folders, or `train=FILE` and so on; see `hscl.data.readers.formats`.
         out: The file to write.
         text: A label file (CSV) with the words, joined by video and clip.
-        lengths: Tell lengths from the content, or believe those recorded in the file.
-        padding: Which side is padded; None: told from the content.
         overwrite: Replace a file that is there.
+        **reading: As in `hscl.data.readers.sources.ReadOptions`.
 
     Returns:
         What was done. An `InputError` says what is wrong with a source; then nothing is written.
     """
     target = free_target(Path(out), overwrite=overwrite)
     rows = None if text is None else read_labels(Path(text))
-    read = read_sources(sources, ReadOptions(lengths, padding))
-    joined = Joined(sources=read) if rows is None else join_words(read, rows)
-    return _write(target, joined, lengths)
+    options = ReadOptions(**reading)
+    read = read_sources(sources, options)
+    return _write(target, _joined(read, rows, text), options)
 
 
 def from_arrays(
@@ -165,6 +192,7 @@ def from_arrays(
     columns: Mapping[str, Any],
     *,
     text: str | Path | None = None,
+    label_range: float | None = None,
     overwrite: bool = False,
 ) -> ConversionReport:
     """Write a data set file from Python sequences.
@@ -172,9 +200,10 @@ def from_arrays(
     Args:
         out: The file to write.
         columns: N values each, by name: `video` and `utterance` (or `id`, as VIDEO_CLIP), and any
-            of `split`, `label`, `text`, `audio`, `vision`. A value may be None. `audio` and
-            `vision` are N arrays (frames, width), or N vectors, which are single frames.
+            of `split`, `label`, `text`, `audio`, `vision`, `text_vectors`. A value may be None.
+            The last three are N arrays (frames, width), or N vectors, which are single frames.
         text: A label file (CSV) that fills what is missing of words, labels and splits.
+        label_range: Labels lie between − and + this, 3 or 1; None: told from the content.
         overwrite: Replace a file that is there.
 
     Returns:
@@ -183,27 +212,60 @@ def from_arrays(
     target = free_target(Path(out), overwrite=overwrite)
     rows = None if text is None else read_labels(Path(text))
     source = read_arrays("arrays", columns)
-    joined = Joined(sources=[source]) if rows is None else join_words([source], rows)
-    return _write(target, joined, "content")
+    return _write(target, _joined([source], rows, text), ReadOptions(label_range=label_range))
 
 
-def _write(target: Path, joined: Joined, lengths: str) -> ConversionReport:
+def _joined(sources: list[Source], rows: list[LabelRow] | None, text: str | Path | None) -> Joined:
+    _check_given_once(sources)
+    return Joined(sources) if rows is None else join_words(sources, rows, Path(str(text)).name)
+
+
+def _write(target: Path, joined: Joined, options: ReadOptions) -> ConversionReport:
     _check_unique(joined.sources)
+    refuse_binary(joined.sources)
+    label_range, remarks = told_label_range(joined.sources, options.label_range)
     total = sum(len(source) for source in joined.sources)
     console = Console(stderr=True)
     hidden = total < _SHOW_PROGRESS_FROM or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
         first = Cleaning()
         rows = progress.track(first.rows(joined.sources), total, description="reading")
-        report = _report(target, digest_of(rows), joined, first, lengths)
-        schema = arrow_schema(report.audio_width, report.vision_width, _metadata(report))
+        report = replace(
+            _report(target, digest_of(rows), joined, first, options.lengths),
+            label_range=label_range,
+            remarks=[r for source in joined.sources for r in source.notes.remarks] + remarks,
+        )
+        schema = arrow_schema(
+            report.audio_width,
+            report.vision_width,
+            _metadata(report),
+            text_width=report.text_width,
+        )
         again = Cleaning().rows(joined.sources)
         write_utterances(target, progress.track(again, total, description="writing"), schema)
     return report
 
 
+def _listed(names: list[str], total: int) -> str:
+    more = "" if len(names) == total else f" and {total - len(names)} more"
+    return "; ".join(names) + more
+
+
 def _counted(sentence: str, counts: Mapping[str, int]) -> list[str]:
     return [sentence.format(count, name) for name, count in counts.items() if count]
+
+
+def _check_given_once(sources: list[Source]) -> None:
+    names: dict[tuple[object, ...], list[str]] = {}
+    for source in sources:
+        names.setdefault(tuple(source.keys), []).append(source.name)
+    for keys, same in names.items():
+        if len(same) > 1:
+            raise InputError(
+                f"each split must have utterances of its own, but {' and '.join(same)} hold the "
+                f"same {len(keys)}: one part was given for each. Give the real ones; what "
+                "was trained on can't show how good a model is."
+            )
 
 
 def _check_unique(sources: Iterable[Source]) -> None:
@@ -239,13 +301,17 @@ def _report(
         splits={name: splits[name] for name in (*SPLITS, "none") if splits[name]},
         audio_width=cleaning.widths.get("audio"),
         vision_width=cleaning.widths.get("vision"),
+        text_width=cleaning.widths.get("text_vectors"),
+        label_range=LABEL_RANGE,
         files=[_file_facts(path) for path in paths],
         lengths=lengths,
         padding=padding,
         full=dict(full),
         beyond=dict(beyond),
         replaced=dict(cleaning.replaced),
-        missing={name: cleaning.missing[name] for name in ("text", "audio", "vision")},
+        too_large=dict(cleaning.too_large),
+        too_large_named=dict(cleaning.too_large_named),
+        missing={name: cleaning.missing[name] for name in _missing_of(cleaning)},
         zeroed=dict(cleaning.zeroed),
         filled=dict(joined.filled),
         without_words=[
@@ -257,7 +323,15 @@ def _report(
         other_split=joined.other_split,
         other_label=joined.other_label,
         unmatched_videos=joined.unmatched_videos,
+        respelled=joined.respelled,
+        unused=joined.unused,
+        remarks=[],
     )
+
+
+def _missing_of(cleaning: Cleaning) -> list[str]:
+    vectors = ["text_vectors"] if "text_vectors" in cleaning.widths else []
+    return ["text", "audio", "vision", *vectors]
 
 
 def _file_facts(path: Path) -> dict[str, str]:
@@ -284,4 +358,6 @@ def _metadata(report: ConversionReport) -> dict[str, Any]:
     )
 
 
-_LISTS = {"without_words", "other_split", "other_label", "unmatched_videos"}
+_LISTS = {
+    "without_words", "other_split", "other_label", "unmatched_videos", "respelled", "unused",
+}  # fmt: skip

@@ -13,12 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hscl.data.ragged import Ragged
-from hscl.data.schema import METADATA_KEY, SCHEMA_VERSION, SPLITS, Utterance, arrow_schema
+from hscl.data.schema import (
+    LABEL_RANGE,
+    LABEL_RANGES,
+    METADATA_KEY,
+    SCHEMA_VERSION,
+    SEQUENCES,
+    SPLITS,
+    Utterance,
+    arrow_schema,
+)
 from hscl.errors import InputError
 
 __all__ = ["Dataset"]
 
-_NEVER_NULL = {"video", "utterance", "audio", "vision"}
+_NEVER_NULL = {"video", "utterance", *SEQUENCES}
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,12 @@ class Dataset:
                 f"Convert it: hscl data convert {file} --out OTHER.arrow"
             )
         metadata = _checked_metadata(file, stored)
-        expected = arrow_schema(metadata["audio_width"], metadata["vision_width"], {})
+        expected = arrow_schema(
+            metadata["audio_width"],
+            metadata["vision_width"],
+            {},
+            text_width=metadata.get("text_width"),
+        )
         if not table.schema.equals(expected, check_metadata=False):
             raise InputError(
                 f"{file} must have the columns {', '.join(expected.names)} in the types of "
@@ -83,15 +97,27 @@ class Dataset:
         width: int | None = self.metadata["vision_width"]
         return width
 
+    @property
+    def text_width(self) -> int | None:
+        """Numbers in one of the source's own text vectors; None where it has none."""
+        width: int | None = self.metadata.get("text_width")
+        return width
+
+    @property
+    def label_range(self) -> float:
+        """Labels lie between − and + this: 3, or 1 (CH-SIMS)."""
+        return float(self.metadata.get("label_range", LABEL_RANGE))
+
     def split_sizes(self) -> dict[str, int]:
         """Number of utterances in train, valid and test; only splits that have some."""
         counts = Counter(self.table["split"].to_pylist())
         return {name: counts[name] for name in SPLITS if counts[name]}
 
     def frames(self, modality: str, rows: pa.Table | None = None) -> Ragged | None:
-        """The `audio` or `vision` of all rows (or of `rows`, taken from `table`), or None.
+        """The `audio`, `vision` or `text_vectors` of all rows, or None.
 
-        The frames are views of the file, a block for each of its record batches.
+        Those of `rows` (taken from `table`), where they are given. The frames are views of the
+        file, a block for each of its record batches.
         """
         table = self.table if rows is None else rows
         if modality not in table.column_names:
@@ -111,15 +137,15 @@ class Dataset:
         for batch in self.table.to_batches():
             part = pa.Table.from_batches([batch])
             columns = [part[name].to_pylist() for name in part.column_names[:5]]
-            frames = [self.frames(name, part) for name in ("audio", "vision")]
+            frames = [self.frames(name, part) for name in SEQUENCES]
             for index, (video, utterance, split, label, text) in enumerate(
                 zip(*columns, strict=True)
             ):
-                audio, vision = (
+                sequences = (
                     None if ragged is None or not ragged.lengths[index] else ragged.row(index)
                     for ragged in frames
                 )
-                yield Utterance(video, utterance, split, label, text, audio, vision)
+                yield Utterance(video, utterance, split, label, text, *sequences)
 
 
 # The frames of an utterance may be missing, but no number in them.
@@ -163,7 +189,8 @@ def _checked_metadata(file: Path, stored: bytes) -> dict[str, Any]:
         metadata = json.loads(stored)
         version = int(metadata["schema_version"])
         str(metadata["digest"] + metadata["source"])
-        widths = [metadata["audio_width"], metadata["vision_width"]]
+        widths = [metadata["audio_width"], metadata["vision_width"], metadata.get("text_width")]
+        label_range = float(metadata.get("label_range", LABEL_RANGE))
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{file} has damaged metadata; convert it again.") from None
     if version > SCHEMA_VERSION:
@@ -173,6 +200,8 @@ def _checked_metadata(file: Path, stored: bytes) -> dict[str, Any]:
         )
     if not all(width is None or (isinstance(width, int) and width > 0) for width in widths):
         raise InputError(f"{file} has damaged metadata (widths {widths}); convert it again.")
+    if label_range not in LABEL_RANGES:
+        raise InputError(f"{file} has damaged metadata (labels to {label_range}); convert again.")
     return dict(metadata)
 
 

@@ -1,8 +1,11 @@
 """The one Arrow layout of utterances: its columns, its digest, and how a file of it is written.
 
 A file is an Arrow IPC file without compression, so that reading it is mapping it into memory.
-One row is one utterance; `audio` and `vision` are ragged lists of frames of a fixed width, and
-the column is left out where the whole set lacks that modality.
+One row is one utterance; `audio`, `vision` and `text_vectors` are ragged lists of frames of a
+fixed width, and the column is left out where the whole set lacks that modality.
+
+A file of layout 1 has neither `text_vectors` nor another label range than 3; only a file that has
+either is written as layout 2, so that earlier versions go on reading all others.
 """
 
 import hashlib
@@ -22,8 +25,11 @@ from hscl.errors import InputError
 from hscl.files import whole_or_nothing
 
 __all__ = [
+    "LABEL_RANGE",
+    "LABEL_RANGES",
     "METADATA_KEY",
     "SCHEMA_VERSION",
+    "SEQUENCES",
     "SPLITS",
     "Utterance",
     "arrow_schema",
@@ -33,8 +39,13 @@ __all__ = [
     "write_utterances",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = b"hscl"
+LABEL_RANGE = 3.0
+"""Labels lie between − and + this, unless a file's metadata say otherwise."""
+LABEL_RANGES = (LABEL_RANGE, 1.0)
+"""CMU-MOSI's and CMU-MOSEI's, and CH-SIMS's."""
+SEQUENCES = ("audio", "vision", "text_vectors")
 SPLITS = ("train", "valid", "test")
 
 # Rows are written in batches of about this many bytes: it bounds the memory of a conversion.
@@ -49,10 +60,11 @@ class Utterance:
         video: Name of the video; all its utterances belong in one split.
         utterance: Name of the clip within its video.
         split: "train", "valid" or "test".
-        label: Sentiment in [-3, 3].
+        label: Sentiment in [-3, 3]; in [-1, 1] where the set's label range is 1.
         text: The words.
         audio: (L_a, d_a) float32, L_a ≥ 1, finite.
         vision: (L_v, d_v) float32, L_v ≥ 1, finite.
+        text_vectors: (L_t, d_t) float32, likewise: the source's own, such as GloVe.
     """
 
     video: str
@@ -62,12 +74,18 @@ class Utterance:
     text: str | None = None
     audio: npt.NDArray[np.float32] | None = None
     vision: npt.NDArray[np.float32] | None = None
+    text_vectors: npt.NDArray[np.float32] | None = None
 
 
 def arrow_schema(
-    audio_width: int | None, vision_width: int | None, metadata: Mapping[str, Any]
+    audio_width: int | None,
+    vision_width: int | None,
+    metadata: Mapping[str, Any],
+    *,
+    text_width: int | None = None,
 ) -> pa.Schema:
     """The columns of a file whose frames have these widths (None: no such modality)."""
+    widths = {"audio": audio_width, "vision": vision_width, "text_vectors": text_width}
     fields = [
         pa.field("video", pa.string(), nullable=False),
         pa.field("utterance", pa.string(), nullable=False),
@@ -75,9 +93,11 @@ def arrow_schema(
         pa.field("label", pa.float64()),
         pa.field("text", pa.string()),
     ]
-    for name, width in (("audio", audio_width), ("vision", vision_width)):
-        if width is not None:
-            fields.append(pa.field(name, pa.list_(pa.list_(pa.float32(), width))))
+    fields += [
+        pa.field(name, pa.list_(pa.list_(pa.float32(), width)))
+        for name, width in widths.items()
+        if width is not None
+    ]
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     return pa.schema(fields, metadata={METADATA_KEY: text.encode()})
 
@@ -92,14 +112,16 @@ def file_metadata(
         source: In words, where the rows come from.
         audio_width: Numbers in an audio frame; None: no audio.
         vision_width: Numbers in a vision frame; None: no vision.
-        **more: What else is worth keeping, such as padding and replaced values.
+        **more: What else is worth keeping, such as padding and replaced values; `text_width`
+            and `label_range`, where the file has text vectors or another range than 3.
     """
     try:
         version = importlib.metadata.version("hscl-search")
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
+    newer = more.get("text_width") or more.get("label_range", LABEL_RANGE) != LABEL_RANGE
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": 2 if newer else 1,
         "hscl_version": version,
         "digest": digest,
         "source": source,
@@ -130,6 +152,9 @@ def digest_of(utterances: Iterable[Utterance]) -> str:
             else:
                 total.update(b"a%d,%d:" % frames.shape)
                 total.update(np.ascontiguousarray(frames, dtype="<f4").data)
+        if row.text_vectors is not None:  # nothing where a set has none, as before there were any
+            total.update(b"t%d,%d:" % row.text_vectors.shape)
+            total.update(np.ascontiguousarray(row.text_vectors, dtype="<f4").data)
     return total.hexdigest()
 
 
@@ -180,7 +205,8 @@ def _batches(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
     size = 0
     for row in utterances:
         rows.append(row)
-        size += sum(frames.nbytes for frames in (row.audio, row.vision) if frames is not None)
+        sequences = (getattr(row, name) for name in SEQUENCES)
+        size += sum(frames.nbytes for frames in sequences if frames is not None)
         if size >= _BATCH_BYTES or len(rows) >= 4096:
             yield rows
             rows, size = [], 0

@@ -26,11 +26,12 @@ class Split:
         name: "train", "valid", "test", or "all".
         videos: (N,) name of each utterance's video.
         utterances: (N,) name of each utterance within its video.
-        labels: (N,) float64 sentiment in [-3, 3]; None when opened without labels.
+        labels: (N,) float64 sentiment in ± the set's label range; None when opened without labels.
         words: (N,) the words, None where they are missing.
         audio: N sequences (L, d_a) float32, length 0 where missing; None if no utterance of the
             whole set has audio. Read-only.
         vision: Likewise.
+        text_vectors: Likewise, (L, d_t): the source's own text vectors.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Split:
     words: list[str | None]
     audio: Ragged | None
     vision: Ragged | None
+    text_vectors: Ragged | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -115,4 +117,5 @@ def _split(
         words=rows["text"].to_pylist(),
         audio=dataset.frames("audio", rows),
         vision=dataset.frames("vision", rows),
+        text_vectors=dataset.frames("text_vectors", rows),
     )

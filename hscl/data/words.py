@@ -2,7 +2,8 @@
 
 The join is by video and clip, never by the order of rows. Where ids hold no clip (MulT's MOSEI),
 a video's utterances are matched in the order of their start times, and only if their number and
-every label agree; else the video is left without words, by name.
+every label agree; else the video is left without words, by name. A name that a spreadsheet has
+changed is still told where no two names become one.
 """
 
 import csv
@@ -10,9 +11,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hscl.data.ids import Key
+from hscl.data.ids import Key, printable
 from hscl.data.readers.columns import SPLIT_NAMES
 from hscl.data.readers.sources import FieldError, Source, label_of
+from hscl.data.spelling import respelled
 from hscl.errors import InputError, did_you_mean
 
 __all__ = ["Joined", "LabelRow", "join_words", "read_labels"]
@@ -41,6 +43,8 @@ class Joined:
         other_label: Utterances whose label differs from the file's; their own stands.
         other_split: Likewise for the split.
         unmatched_videos: Videos whose utterances could not be matched by start time.
+        respelled: Utterances that the label file spells in another way, and how.
+        unused: Utterances of the label file that the features lack.
     """
 
     sources: list[Source] = field(default_factory=list)
@@ -48,6 +52,8 @@ class Joined:
     other_label: list[str] = field(default_factory=list)
     other_split: list[str] = field(default_factory=list)
     unmatched_videos: list[str] = field(default_factory=list)
+    respelled: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
 
 def read_labels(path: Path) -> list[LabelRow]:
@@ -85,26 +91,39 @@ def read_labels(path: Path) -> list[LabelRow]:
     return rows
 
 
-def join_words(sources: list[Source], rows: list[LabelRow]) -> Joined:
+def join_words(
+    sources: list[Source], rows: list[LabelRow], name: str = "the label file"
+) -> Joined:
     """Give utterances what they lack and a label file has; what they have stands.
 
     Args:
         sources: What the readers returned.
         rows: What `read_labels` returned.
+        name: What messages call the label file.
+
+    Returns:
+        The sources with what they lacked. An `InputError` says so where no line of the label file
+        names an utterance.
     """
     by_key = {row.key: row for row in rows}
     clips, unmatched = _clips_by_order(sources, rows)
+    spelled = _spelled(sources, by_key)
     joined = Joined(unmatched_videos=unmatched)
+    used: set[Key] = set()
     for source in sources:
         keys, words = list(source.keys), list(source.words)
         labels, splits = list(source.labels), list(source.splits)
         for index, key in enumerate(source.keys):
             # A running number that equals a clip's number does so by accident.
             clip = key if source.order is None else clips.get((source.name, key))
-            row = None if clip is None else by_key.get(clip)
+            row = None if clip is None else by_key.get(spelled.get(clip, clip))
             if row is None:
                 continue
-            keys[index] = row.key
+            used.add(row.key)
+            if key in spelled:
+                joined.respelled.append(f"{key} (there {row.key})")
+            else:
+                keys[index] = row.key
             if words[index] is None and row.text is not None:
                 words[index] = row.text
                 joined.filled["words"] += 1
@@ -121,7 +140,42 @@ def join_words(sources: list[Source], rows: list[LabelRow]) -> Joined:
         joined.sources.append(
             replace(source, keys=keys, words=words, labels=labels, splits=splits)
         )
+    joined.unused.extend(_unused(sources, rows, used, name))
     return joined
+
+
+def _spelled(sources: list[Source], by_key: dict[Key, LabelRow]) -> dict[Key, Key]:
+    own = {
+        key: label
+        for source in sources
+        if source.order is None
+        for key, label in zip(source.keys, source.labels, strict=True)
+    }
+    return respelled(own, by_key, lambda ours, theirs: _agree(own[ours], by_key[theirs].label))
+
+
+def _unused(sources: list[Source], rows: list[LabelRow], used: set[Key], name: str) -> list[str]:
+    """The lines that name no utterance; videos that are matched by time are said elsewhere.
+
+    Raises:
+        InputError: Not one line does.
+    """
+    timed = {key.video for source in sources if source.order is not None for key in source.keys}
+    unused = [row.key for row in rows if row.key not in used and row.key.video not in timed]
+    if len(unused) == len(rows):
+        known = {key.video: key.utterance for source in sources for key in source.keys}
+        line = next((key for key in unused if key.video in known), None)
+        if line is not None:
+            found, ours = f"{line.utterance!r}", f"{known[line.video]!r}"
+        else:
+            found, ours = f"video {unused[0].video!r}", f"video {next(iter(known))!r}"
+        raise InputError(
+            printable(
+                f"no line of {name} names an utterance; it has {found}, the features {ours}. "
+                "Give the label file of these features, or none."
+            )
+        )
+    return [str(key) for key in unused]
 
 
 def _agree(one: float | None, other: float | None) -> bool:

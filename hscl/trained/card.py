@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hscl.config import Config
+from hscl.encoders import FILE
 from hscl.metrics import METRIC, METRICS
 from hscl.trained.record import ModelRecord
 
@@ -36,7 +37,12 @@ def _what(config: Config, record: ModelRecord) -> str:
     widths = ", ".join(f"{name} {width}" for name, width in record.widths.items() if width)
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     text = config.model.text
-    encoder = f"{Path(text.encoder).name}, {'fine-tuned' if text.finetune else 'frozen'}"
+    own = "the data set's own vectors, which every data set to predict must bring along"
+    encoder = (
+        own
+        if text.encoder == FILE
+        else f"{Path(text.encoder).name}, {'fine-tuned' if text.finetune else 'frozen'}"
+    )
     return f"""Sentiment of an utterance on a scale from −3 to +3, from {config.model.modalities}.
 One model for each of {len(record.seeds)} seeds; a prediction is their mean.
 

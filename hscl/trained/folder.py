@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hscl.config import Config
+from hscl.encoders import FILE
 from hscl.errors import InputError
 from hscl.files import whole_or_nothing, write_whole
 from hscl.kinds.registry import build_model
@@ -117,7 +118,9 @@ def load_seed(
     """
     place = seed_folder(folder, seed)
     encoder_files = str((place / _ENCODER).resolve())
-    own = config.with_overrides({"model.text.encoder": encoder_files, "run.device": device})
+    own = config.with_overrides({"run.device": device})
+    if own.model.text.encoder != FILE:
+        own = own.with_overrides({"model.text.encoder": encoder_files})
     about = read_record(place / _WEIGHTS)
     if about.get("config_id") != record.config_id or about.get("seed") != seed:
         raise InputError(f"{place / _WEIGHTS} must be seed {seed} of {folder}, but is {about}")
@@ -139,6 +142,8 @@ def load_seed(
 def _write_encoder(training: Training, target: Path) -> None:
     """Tokenizer and shape; the weights as well where they are no part of the network's."""
     text = training.config.model.text
+    if text.encoder == FILE:  # nothing of ours made the vectors
+        return
     load_tokenizer(text.encoder).save_pretrained(target)
     if text.finetune:
         encoder = training.network.text_encoder

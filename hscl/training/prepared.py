@@ -14,11 +14,12 @@ from hscl.config import Config
 from hscl.data.dataset import Dataset
 from hscl.data.ragged import Ragged
 from hscl.data.splits import Split, open_split
+from hscl.encoders import FILE
 from hscl.errors import InputError
 from hscl.model.batch import Widths
 from hscl.model.text_encoder import text_width, tokenize
 from hscl.training.scaling import Scaler, fit_scaler
-from hscl.training.text_features import encode_words, frozen_features
+from hscl.training.text_features import encode_words, frozen_features, own_vectors
 
 __all__ = [
     "PreparedSplit",
@@ -28,6 +29,7 @@ __all__ = [
     "prepare",
     "prepare_inputs",
     "prepare_split",
+    "widths_of",
 ]
 
 _TRAINING_SPLITS: tuple[Literal["train"], Literal["valid"]] = ("train", "valid")
@@ -105,13 +107,37 @@ def prepare(dataset: Dataset, config: Config) -> TrainingData:
         prepare_split(open_split(dataset, name), config, dataset.digest)
         for name in _TRAINING_SPLITS
     )
-    widths = Widths(
-        text=text_width(config.model.text),
+    _check_modalities(dataset, config, train)
+    widths = widths_of(dataset, config)
+    return TrainingData(train, valid, widths, dataset.digest, _fit_scalers(train))
+
+
+def widths_of(dataset: Dataset, config: Config) -> Widths:
+    """The widths that a configuration's network has on a data set.
+
+    Args:
+        dataset: The data set.
+        config: Its text encoder.
+
+    Returns:
+        Widths of text, audio and vision vectors.
+
+    Raises:
+        InputError: The text encoder can't be found, or is to be the data set's own vectors, and
+            it has none.
+    """
+    text = config.model.text
+    if text.encoder == FILE and dataset.text_width is None:
+        raise InputError(
+            f'model.text.encoder is "file", but {dataset.path} has no text vectors of its own; '
+            "convert a file that has some (MulT's, MMSA's), or take another encoder"
+        )
+    own = dataset.text_width if text.encoder == FILE else None
+    return Widths(
+        text=text_width(text) if own is None else own,
         audio=dataset.audio_width,
         vision=dataset.vision_width,
     )
-    _check_modalities(dataset, config, train)
-    return TrainingData(train, valid, widths, dataset.digest, _fit_scalers(train))
 
 
 def prepare_split(split: Split, config: Config, digest: str) -> PreparedSplit:
@@ -129,6 +155,8 @@ def prepare_split(split: Split, config: Config, digest: str) -> PreparedSplit:
         InputError: The text encoder can't be found.
     """  # noqa: DOC502 - raised by the tokenizer
     text = config.model.text
+    if text.encoder == FILE:
+        return _with_text(split, own_vectors(split, text.max_tokens))
     if text.finetune:
         return _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
     return _with_text(split, frozen_features(split, text, digest))
@@ -147,9 +175,12 @@ def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSpli
 
     Raises:
         InputError: A modality's width is not the one the network was trained with.
-    """
+    """  # noqa: DOC502 - raised by _check_width
     text = config.model.text
-    if text.finetune:
+    if text.encoder == FILE:
+        prepared = _with_text(split, own_vectors(split, text.max_tokens))
+        _check_width("text vectors", prepared.text.width, widths.text)
+    elif text.finetune:
         prepared = _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
     else:
         prepared = _with_text(split, encode_words(split.words, text))
@@ -163,12 +194,17 @@ def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSpli
         if ragged is None:
             nothing = np.zeros((0, width), np.float32)
             frames[name] = Ragged(nothing, np.zeros(len(split) + 1, np.int64))
-        elif ragged.width != width:
-            raise InputError(
-                f"{name} features must have the width {width} that the model was trained with, "
-                f"but have {ragged.width}; convert features of the same kind"
-            )
+        else:
+            _check_width(f"{name} features", ragged.width, width)
     return replace(prepared, **frames)
+
+
+def _check_width(what: str, width: int, trained: int) -> None:
+    if width != trained:
+        raise InputError(
+            f"{what} must have the width {trained} that the model was trained with, but have "
+            f"{width}; convert features of the same kind"
+        )
 
 
 def merge_for_fit(data: TrainingData) -> TrainingData:
@@ -227,9 +263,16 @@ def _check_modalities(dataset: Dataset, config: Config, train: PreparedSplit) ->
     if not absent:
         return
     if "text" in absent:
+        own = dataset.text_width
         raise InputError(
             f"training needs words, but no training utterance of {dataset.path} has any; "
             "convert it again with --text FILE, a table of video, clip and text"
+            + (
+                f', or train on its own text vectors, {own} wide: model.text.encoder = "file", '
+                "model.text.finetune = false"
+                if own
+                else ""
+            )
         )
     fitting = "+".join(name for name in asked if name not in absent)
     raise InputError(

@@ -1,5 +1,7 @@
 """Words -> frozen features: encoded once for each data set and encoder, kept in an Arrow file.
 
+Or the vectors that the data set brings along, which need neither encoder nor cache.
+
 The files lie in `$HSCL_CACHE` (`~/.cache/hscl`). A file's name holds the digests of data set,
 encoder and words, so that it never goes stale. It is written beside its name and then put in place
 at once; a lock lets two processes that want the same features do the work once.
@@ -23,7 +25,7 @@ from hscl.errors import InputError
 from hscl.files import cache_folder, one_at_a_time, whole_or_nothing
 from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
 
-__all__ = ["encode_words", "frozen_features"]
+__all__ = ["encode_words", "frozen_features", "own_vectors"]
 
 _COLUMN = "features"
 _BLOCK = 2048  # utterances sorted by length at a time
@@ -87,6 +89,35 @@ def encode_words(words: Sequence[str | None], config: TextConfig) -> Ragged:
     vectors = np.zeros((int(tokens.offsets[-1]), encoder.width), np.float32)
     _encode_block(encoder, tokens, range(len(tokens)), vectors)
     return Ragged(vectors, tokens.offsets)
+
+
+def own_vectors(split: Split, max_tokens: int) -> Ragged:
+    """The text vectors that the data set brings along.
+
+    Args:
+        split: As opened.
+        max_tokens: The most vectors of an utterance; the end is cut off.
+
+    Returns:
+        N sequences of float32 vectors (L, d_t), of length 0 where an utterance has none; views of
+        the data set's file where nothing is cut off.
+
+    Raises:
+        InputError: The data set has no text vectors.
+    """
+    vectors = split.text_vectors
+    if vectors is None:
+        raise InputError(
+            'model.text.encoder is "file", but these utterances have no text vectors of their '
+            "own; convert a file that has some (MulT's, MMSA's), or take another encoder"
+        )
+    if int(vectors.lengths.max(initial=0)) <= max_tokens:
+        return vectors
+    lengths = np.minimum(vectors.lengths, max_tokens)
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    return Ragged(
+        np.concatenate([vectors.row(row)[:max_tokens] for row in range(len(vectors))]), offsets
+    )
 
 
 def _words_digest(words: Sequence[str | None]) -> str:

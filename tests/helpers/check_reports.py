@@ -22,5 +22,6 @@ def facts(**changes: object) -> CheckReport:
         "duplicates": [],
         "crossing_videos": {},
         "without_words": [],
+        "too_large": {},
     }
     return CheckReport(**(values | changes))  # type: ignore[arg-type]

@@ -22,14 +22,14 @@ def _source(audio: list[Frames | None], words: list[str | None] | None = None) -
 
 def test_values_are_float32_and_finite_and_counted() -> None:
     largest = float(np.finfo(np.float32).max)
-    frames = np.array([[1e300, -np.inf], [np.nan, 0.1], [largest, 3e38]])
+    frames = np.array([[1e300, -np.inf], [np.nan, 0.1], [largest, 9e9]])
     cleaning = Cleaning()
 
     (row,) = cleaning.rows([_source([frames])])
 
     assert row.audio is not None
     assert row.audio.dtype == np.float32
-    assert row.audio.tolist() == [[0, 0], [0, np.float32(0.1)], [0, np.float32(3e38)]]
+    assert row.audio.tolist() == [[0, 0], [0, np.float32(0.1)], [0, np.float32(9e9)]]
     assert cleaning.replaced == {"audio": 4}
     assert np.isinf(frames[0, 1]), "the source is left as it was"
 
@@ -44,7 +44,7 @@ def test_sequences_without_any_number_are_missing() -> None:
     )
 
     assert [row.audio for row in rows] == [None] * 4
-    assert cleaning.missing == {"text": 4, "audio": 4, "vision": 4}
+    assert cleaning.missing == {"text": 4, "audio": 4, "vision": 4, "text_vectors": 4}
     assert cleaning.zeroed == {"audio": 2}
 
 
@@ -61,3 +61,22 @@ def test_words_are_stripped_and_blank_ones_missing() -> None:
 def test_text_that_is_no_unicode_is_named() -> None:
     with pytest.raises(FieldError, match="field 'text', video v, utterance 0"):
         list(Cleaning().rows([_source([None], ["\ud800"])]))
+
+
+def test_finite_values_that_are_no_measurement_become_zero_and_are_named() -> None:
+    lowest = float(np.finfo(np.float32).min)
+    one, other = np.array([[1.0, lowest / 2], [1e30, 9.9e9]]), np.array([[-1e10, 3.0]])
+    cleaning = Cleaning()
+    first, second, *_ = cleaning.rows([_source([one, other] * 3)])
+    assert first.audio is not None
+    assert second.audio is not None
+    assert first.audio.tolist() == [[1.0, 0.0], [0.0, np.float32(9.9e9)]]
+    assert second.audio.tolist() == [[0.0, 3.0]]
+    assert cleaning.too_large_named["audio"][:3] == [
+        "video v, utterance 0, feature 1: -1.70141e+38",
+        "video v, utterance 0, feature 0: 1e+30",
+        "video v, utterance 1, feature 0: -1e+10",
+    ]
+    assert cleaning.too_large == {"audio": 9}
+    assert len(cleaning.too_large_named["audio"]) == 5, "a few stand for all"
+    assert cleaning.replaced == {}

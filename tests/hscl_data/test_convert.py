@@ -100,7 +100,7 @@ def test_every_format_gives_the_same_rows_and_digest(tmp_path: Path, make: Any) 
     out = tmp_path / "out.arrow"
     text = label_file(tmp_path / "labels.csv", ROWS) if make in {_mult, _mult_behind} else None
 
-    report = convert(sources, out, text=text)
+    report = convert(sources, out, text=text, text_vectors=False)
 
     assert_holds(out, ROWS)
     expected = from_arrays(tmp_path / "expected.arrow", _columns(ROWS))
@@ -302,7 +302,8 @@ def test_the_report_says_in_words_what_happened(tmp_path: Path) -> None:
     report = convert(_mult(tmp_path), tmp_path / "out.arrow", text=text)
 
     said = "\n".join(report.lines())
-    assert "60 utterances (train 32, valid 12, test 16); audio 3 wide, vision 4 wide." in said
+    assert "60 utterances (train 32, valid 12, test 16); audio 3 wide, vision 4 wide, " in said
+    assert "text vectors 8 wide." in said
     assert "a.pkl: padding of audio front, vision front." in said
     assert "40 got words from the label file." in said
     assert "20 without words: video demo_20, utterance 1; " in said
@@ -334,3 +335,50 @@ def test_large_parquet_files_are_not_held_in_memory(tmp_path: Path) -> None:
     )
 
     assert int(ran.stdout) < large["audio"].nbytes / 4
+
+
+def test_a_files_own_text_vectors_are_kept_and_read_again(tmp_path: Path) -> None:
+    content = mult(ROWS)
+    for fields in content.values():
+        fields["text"] = np.zeros((len(fields["id"]), 9, 5), np.float32)
+        for row, vectors in enumerate(fields["text"]):
+            vectors[row % 9 :] = row + 1.5
+    source = pickled(tmp_path / "a.pkl", content)
+    report = convert([source], tmp_path / "out.arrow")
+    dataset = Dataset.open(tmp_path / "out.arrow")
+    assert (report.text_width, dataset.text_width) == (5, 5)
+    assert report.missing["text_vectors"] == 0
+    train = [row for row in dataset.all_rows() if row.split == "train"]
+    for number, utterance in enumerate(train):
+        assert utterance.text_vectors is not None
+        assert utterance.text_vectors.tolist() == [[number + 1.5] * 5] * (9 - number % 9)
+    again = convert([str(tmp_path / "out.arrow")], tmp_path / "again.arrow")
+    assert again.digest == report.digest == dataset.digest
+    without = convert([source], tmp_path / "without.arrow", text_vectors=False)
+    assert without.digest != report.digest
+    assert Dataset.open(tmp_path / "without.arrow").metadata["schema_version"] == 1
+
+
+@pytest.mark.parametrize("layout", ["padded", "folds"])
+def test_one_part_given_for_all_splits_is_said(tmp_path: Path, layout: str) -> None:
+    part = mmsa(ROWS)["train"]
+    sources = [pickled(tmp_path / "x.pkl", {"train": part, "valid": part, "test": part})]
+    if layout == "folds":
+        fold = pickled(tmp_path / "x.pkl", tuples(ROWS[:9]))
+        sources = [f"train={fold}", f"valid={fold}"]
+    with pytest.raises(InputError, match=r"hold the same \d+: one part was given for each"):
+        convert(sources, tmp_path / "out.arrow")
+
+
+def test_a_set_of_ch_sims_keeps_its_range(tmp_path: Path) -> None:
+    rows = [replace(row, label=(k % 11 - 5) / 5, text="我很喜欢") for k, row in enumerate(ROWS)]
+    content = mmsa(rows)
+    for fields in content.values():
+        for letter in "TAV":
+            fields[f"regression_labels_{letter}"] = fields["regression_labels"]
+    out = tmp_path / "out.arrow"
+    report = convert([pickled(tmp_path / "sims.pkl", content)], out)
+    assert report.label_range == Dataset.open(out).label_range == 1.0
+    assert any("as CH-SIMS's" in line for line in report.lines())
+    assert convert([str(out)], tmp_path / "again.arrow").label_range == 1.0
+    assert convert([str(out)], tmp_path / "wide.arrow", label_range=3.0).label_range == 3.0

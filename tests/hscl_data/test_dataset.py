@@ -109,7 +109,7 @@ def test_another_arrow_file_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "update hscl"),
+        ({"schema_version": 3}, "update hscl"),
         ({"schema_version": "new"}, "damaged metadata"),
         ({"audio_width": "5"}, "damaged metadata"),
         ({"vision_width": 21}, "must have the columns"),

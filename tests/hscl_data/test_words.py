@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from feature_files import known_rows, label_file
@@ -162,3 +163,63 @@ def test_a_running_number_is_no_clip_number() -> None:
     joined = join_words([source], clips)
 
     assert joined.sources[0].words == ["one", "two"]
+
+
+KEYS = [Key("v_a", "1"), Key("v_a", "2"), Key("w", "1")]
+
+
+def _rows(keys: list[Key], labels: list[float]) -> list[LabelRow]:
+    return [
+        LabelRow(key, f"words {n}", label, None)
+        for n, (key, label) in enumerate(zip(keys, labels, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda key: Key(key.video, key.utterance.zfill(4)),
+        lambda key: Key(key.video, key.utterance + ".0"),
+        lambda key: Key(key.video + ".mp4", key.utterance),
+        lambda key: Key(key.video.upper(), f" {key.utterance}"),
+    ],
+    ids=["zeros", "float", "ending", "case"],
+)
+def test_what_a_spreadsheet_did_to_names_is_undone_and_said(damage: Any) -> None:
+    rows = _rows([damage(key) for key in KEYS], [1.0, 2.0, 3.0])
+    joined = join_words([_source(KEYS, [1.0, None, 3.0])], rows)
+    assert joined.sources[0].words == ["words 0", "words 1", "words 2"]
+    assert joined.sources[0].keys == KEYS
+    assert joined.respelled[0] == f"{KEYS[0]} (there {damage(KEYS[0])})"
+    assert len(joined.respelled) == 3
+    assert joined.unused == []
+
+
+def test_names_are_not_respelled_where_labels_or_two_names_say_no() -> None:
+    rows = _rows([Key("v_a", "01"), Key("v_a", "02"), Key("w", "01")], [1.0, 2.0, 3.0])
+    with pytest.raises(InputError, match="it has '01', the features '2'"):
+        join_words([_source(KEYS, [1.0, 2.5, 3.0])], rows)
+    twice = _rows([Key("v_a", "01"), Key("v_a", "001"), Key("w", "1")], [1.0, 2.0, 3.0])
+    joined = join_words([_source(KEYS, [None] * 3)], twice)
+    assert joined.sources[0].words == [None, None, "words 2"]
+    assert joined.unused == ["video v_a, utterance 01", "video v_a, utterance 001"]
+
+
+@pytest.mark.parametrize("words", [None, "own"])
+def test_a_label_file_that_names_nothing_is_refused_with_an_example(words: str | None) -> None:
+    source = replace(_source(KEYS, [None] * 3), words=[words] * 3)
+    said = (
+        r"no line of l\.csv names an utterance; it has video 'other', the features video 'v_a'\."
+    )
+    with pytest.raises(InputError, match=said):
+        join_words([source], _rows([Key("other", "1")], [1.0]), "l.csv")
+    with pytest.raises(
+        InputError, match=r"no line of l\.csv names an utterance; it has '7', the features '1'\."
+    ):
+        join_words([source], _rows([Key("w", "7")], [1.0]), "l.csv")
+
+
+def test_timed_videos_that_do_not_agree_are_no_label_file_of_another_set() -> None:
+    joined = join_words([_timed([3.0, 3.0, 3.0])], CLIPS)
+    assert joined.unmatched_videos == ["v", "w"]
+    assert joined.unused == []

@@ -126,10 +126,38 @@ def test_the_real_file_has_its_known_facts(tmp_path: Path, shared: Path) -> None
     assert [facts.videos for facts in splits] == [5, 2, 3]
     assert sum(facts.modalities["vision"].zero_frames for facts in splits) == 18
     assert sum(facts.modalities["audio"].zero_frames for facts in splits) == 5
-    assert report.warnings[-1].startswith("180 have another split in the label file")
+    assert report.warnings[-2].startswith("180 have another split in the label file")
+    assert report.warnings[-1] == "1970 lines of the label file name no utterance."
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1]])
 def test_tiny_sets_are_checked_without_an_error(tmp_path: Path, rows: list[Utterance]) -> None:
     report = check(_dataset(tmp_path / "x.arrow", rows))
     assert any("no utterance in valid" in problem for problem in report.problems)
+
+
+def test_utterances_in_no_split_are_no_leak(tmp_path: Path) -> None:
+    rows = [replace(row, split=None) if k % 7 == 0 else row for k, row in enumerate(ROWS)]
+    assert check(_dataset(tmp_path / "x.arrow", rows)).problems == []
+
+
+def test_values_that_are_no_measurement_are_named_with_their_utterance(tmp_path: Path) -> None:
+    audio = np.array([[1.0, -1.7e38, 2.0], [1e10, 0.0, 9.9e9]], np.float32)
+    report = check(_dataset(tmp_path / "x.arrow", [replace(ROWS[0], audio=audio), *ROWS[1:]]))
+    named = ["demo_00/1, feature 1: -1.7e+38", "demo_00/1, feature 0: 1e+10"]
+    assert report.too_large == {"audio": (2, named)}
+    assert "2 values of audio are 1e+10 or more" in report.problems[0]
+
+
+def test_labels_of_the_narrow_range_are_counted_by_fifths(tmp_path: Path) -> None:
+    rows = [replace(row, label=(k % 11 - 5) / 5) for k, row in enumerate(ROWS)]
+    metadata = file_metadata(
+        digest=digest_of(rows), source="t", audio_width=AUDIO, vision_width=VISION, label_range=1.0
+    )
+    write_utterances(tmp_path / "x.arrow", rows, arrow_schema(AUDIO, VISION, metadata))
+    (train, *_) = check(Dataset.open(tmp_path / "x.arrow")).splits.values()
+    assert list(train.labels) == [
+        "-1.0", "-0.8", "-0.6", "-0.4", "-0.2", "0", "+0.2", "+0.4", "+0.6", "+0.8", "+1.0",
+    ]  # fmt: skip
+    assert sum(train.labels.values()) == train.utterances
+    assert min(train.labels.values()) >= train.utterances // 11

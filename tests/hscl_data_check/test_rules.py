@@ -31,6 +31,10 @@ def test_a_sound_set_is_without_both() -> None:
         ({"splits": SOUND | {"test": replace(PART, labelled=7)}}, "3 of 10 in test lack a label."),
         ({"crossing_videos": {"v": ["test", "train"]}}, "1 videos are in several splits"),
         ({"without_words": [str(k) for k in range(30)]}, "no utterance has words"),
+        (
+            {"too_large": {"audio": (7, ["v/1, feature 2: -1.7e+38"])}},
+            "7 values of audio are 1e+10 or more, which is no measurement: v/1, feature 2: -1.7e",
+        ),
     ],
 )
 def test_problems(changes: dict[str, Any], message: str) -> None:
@@ -85,3 +89,21 @@ def test_frames_beyond_recorded_lengths_were_kept_or_cut_off() -> None:
 def test_long_lists_of_names_are_cut() -> None:
     (warning,) = find_warnings(facts(without_words=[f"v/{k}" for k in range(9)]))
     assert warning == "9 have no words: v/0, v/1, v/2, v/3, v/4 and 4 more."
+
+
+def test_a_set_with_vectors_and_without_words_is_one_that_some_configurations_read() -> None:
+    own = PART.modalities | {"text_vectors": LengthFacts(present=10)}
+    splits = {name: replace(part, modalities=own) for name, part in SOUND.items()}
+    changes: dict[str, Any] = {"splits": splits, "without_words": [str(k) for k in range(30)]}
+    assert find_problems(facts(**changes)) == []
+    (warning,) = find_warnings(facts(**changes))
+    assert 'only model.text.encoder = "file" reads this set' in warning
+
+
+def test_what_a_conversion_cleaned_and_could_not_join_is_said_again() -> None:
+    metadata = META | {"too_large": {"audio": 9}, "too_large_named": {"audio": ["v/1: 1e+30"]}}
+    metadata |= {"unused": 3, "respelled": 2}
+    said = " ".join(find_warnings(facts(metadata=metadata)))
+    assert "9 values of audio of 1e+10 or more became 0: v/1: 1e+30 …." in said
+    assert "3 lines of the label file name no utterance." in said
+    assert "2 are spelled otherwise in the label file" in said

@@ -198,3 +198,35 @@ def test_python_sequences_of_many_kinds_are_columns() -> None:
 def test_python_sequences_that_do_not_fit_are_named(columns: dict[str, Any], message: str) -> None:
     with pytest.raises(FieldError, match=message):
         read_arrays("arrays", columns)
+
+
+def test_the_index_that_pandas_keeps_is_no_column(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": ["v_1", "v_2", "w_1"], "text": ["a", None, "b"]})
+    named = frame.set_index(pandas.Index([7, 5, 9], name="row"))
+    for number, kept in enumerate((frame.iloc[[2, 0]], named, frame.set_index("id"))):
+        path = tmp_path / f"{number}.parquet"
+        kept.to_parquet(path)
+        source = read_parquet(path, None)
+        assert len(source) == len(kept)
+        expected = [text if isinstance(text, str) else None for text in kept["text"]]
+        assert source.words == expected
+
+
+def test_a_column_that_is_no_index_is_still_a_misspelt_one(tmp_path: Path) -> None:
+    for name in ("__index_level_0__", "labels"):
+        with pytest.raises(FieldError, match="no such column"):
+            _both(tmp_path, pa.table({"id": ["v_1"], name: [1]}))
+
+
+def test_words_that_are_nan_are_missing_ones() -> None:
+    source = read_arrays("x", {"id": ["v_1", "v_2", "v_3"], "text": ["a", float("nan"), None]})
+    assert source.words == ["a", None, None]
+
+
+def test_text_vectors_are_read_as_frames_are(tmp_path: Path) -> None:
+    values = [[[1.0, 2.0], [3.0, 4.0]], None]
+    for source in _both(tmp_path, pa.table({"id": ["v_1", "v_2"], "text_vectors": values})):
+        assert source.text_vectors is not None
+        found = [None if row is None else row.tolist() for row in source.text_vectors]
+        assert found == values

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from feature_files import arrow, by_split, known_rows, mmsa, mult, parquet, pickled, table, tuples
 
@@ -88,7 +91,7 @@ def test_what_people_have_by_mistake_is_recognised(
         ({}, r"It holds \{\}"),
         ("text", "It holds str"),
         (
-            {"train": mult(ROWS)["train"], "dev": [], "extra": 0},
+            {"train": mult(ROWS)["train"], "dev": [1], "extra": 0},
             r"audio: array \(32, 64, 3\) float32"[:6],
         ),
         ({"dev": [], "valid": []}, "must hold each split once"),
@@ -123,3 +126,43 @@ def test_nothing_and_what_is_missing_are_errors(tmp_path: Path) -> None:
         _read()
     with pytest.raises(InputError, match=r"nothing\.pkl can't be read: No such file"):
         _read(tmp_path / "nothing.pkl")
+
+
+def test_what_stands_beside_the_splits_is_named_and_not_read(tmp_path: Path) -> None:
+    # MMSA-FET writes how the features were made.
+    content: dict[Any, Any] = mmsa(ROWS) | {"config": {"audio": {"tool": "librosa"}}}
+    content[("a", None)] = 1
+    content["valid"]["embedding"] = np.ones(3)
+    sources = read_sources([pickled(tmp_path / "x.pkl", content)], OPTIONS)
+    assert [len(source) for source in sources] == [32, 12, 16]
+    assert sources[0].notes.remarks == [
+        "x.pkl: fields that are not read: embedding.",
+        "x.pkl: what is not read beside the splits: config, ('a', None).",
+    ]
+
+
+@pytest.mark.parametrize("layout", ["padded", "tuples"])
+def test_splits_without_utterances_are_as_if_they_were_not_there(
+    tmp_path: Path, layout: str
+) -> None:
+    content: dict[str, Any] = mult(ROWS)
+    content["valid"] = {field: values[:0] for field, values in content["valid"].items()}
+    if layout == "tuples":
+        content = {name: tuples(part) for name, part in by_split(ROWS).items()} | {"valid": []}
+    (train, test) = read_sources([pickled(tmp_path / "x.pkl", content)], OPTIONS)
+    assert (train.splits[0], test.splits[0]) == ("train", "test")
+    assert train.notes.remarks == ["x.pkl: without utterances, as if they were not there: valid."]
+    empty = dict.fromkeys(content, content["valid"])
+    with pytest.raises(InputError, match="at least one utterance; its splits are empty"):
+        _read(pickled(tmp_path / "x.pkl", empty))
+
+
+def test_a_stream_of_arrow_batches_is_read_as_a_file_is(tmp_path: Path) -> None:
+    with pa.ipc.new_stream(tmp_path / "x.arrow", table(ROWS).schema) as writer:
+        writer.write_table(table(ROWS), max_chunksize=7)
+    (source,) = read_sources([str(tmp_path / "x.arrow")], OPTIONS)
+    (expected,) = read_sources([arrow(tmp_path / "y.arrow", table(ROWS))], OPTIONS)
+    assert source.keys == expected.keys
+    for _ in range(2):
+        for ours, theirs in zip(source.audio or (), expected.audio or (), strict=True):
+            assert np.array_equal(ours, theirs)  # type: ignore[arg-type]

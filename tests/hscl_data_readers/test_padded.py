@@ -155,3 +155,45 @@ def test_a_start_time_that_is_none_is_named(row: Any) -> None:
     content["train"]["id"] = [*content["train"]["id"][:-1].tolist(), row]
     with pytest.raises(FieldError, match="field 'id', utterance number 32"):
         _read(content)
+
+
+def test_aligned_files_whose_cls_row_is_zero_are_read_by_the_token_mask() -> None:
+    content = mmsa(ROWS, aligned=True)
+    for fields in content.values():
+        for name in ("audio", "vision"):
+            fields[name][:] = 0
+            for number, row in enumerate(fields[name]):
+                length = 64 - number % 5
+                fields["text_bert"][number, 1] = np.arange(64) < length
+                row[1 : length - 1] = 1.0  # neither [CLS] nor [SEP]
+    source = _read(content)[0]
+    assert source.notes.padding == {"audio": "back", "vision": "back"}
+    assert [len(frames) for frames in source.audio][:6] == [63, 62, 61, 60, 59, 63]
+    for fields in content.values():
+        del fields["text_bert"]
+    with pytest.raises(FieldError, match="the side of the padding can't be told"):
+        _read(content)
+
+
+@pytest.mark.parametrize("nested", [lambda y: [y], lambda y: [[y]], lambda y: [[y] + [9.0] * 6]])
+def test_labels_may_be_nested_lists(nested: Callable[[float], Any]) -> None:
+    content = mult(ROWS)
+    for fields in content.values():
+        fields["labels"] = [nested(float(y)) for y in fields["labels"].ravel()]
+    for source, part in zip(_read(content), by_split(ROWS).values(), strict=True):
+        assert source.labels == pytest.approx([row.label for row in part], abs=1e-6)
+
+
+def test_words_that_are_none_or_nan_are_missing() -> None:
+    content = mmsa(ROWS)
+    content["valid"]["raw_text"][:2] = [None, float("nan")]
+    assert _read(content)[1].words[:2] == [None, None]
+
+
+def test_unimodal_labels_tell_the_range_of_labels() -> None:
+    content = mmsa(ROWS)
+    assert _read(content)[0].notes.label_range is None
+    for fields in content.values():
+        fields["regression_labels_T"] = fields["regression_labels"]
+    assert _read(content)[0].notes.label_range == 1.0
+    assert _read(content)[0].notes.remarks == []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hscl.data.readers import padding
-from hscl.data.readers.padding import bounds, padding_side, zero_runs
+from hscl.data.readers.padding import bounds, padding_side, side_by_lengths, zero_runs
 from hscl.data.readers.sources import FieldError
 
 
@@ -106,3 +106,18 @@ def test_recorded_lengths_count_from_the_padding_away() -> None:
     runs = zero_runs(_padded([20, 30], "front"))
     begin, end = bounds(runs, "front", np.array([25, 10]))
     assert (begin.tolist(), end.tolist()) == ([75, 90], [100, 100])
+
+
+def test_recorded_lengths_tell_the_side_where_zeros_lie_at_both_ends() -> None:
+    # Aligned: 20 rows, the frames of [CLS] and [SEP] are zero, then padding.
+    values = np.zeros((40, 20, 2))
+    lengths = np.arange(40) % 12 + 4
+    for row, length in zip(values, lengths, strict=True):
+        row[1 : length - 1] = 1.0
+    for found, side in ((values, "back"), (values[:, ::-1], "front")):
+        runs = [zero_runs(found[:15]), zero_runs(found[15:])]
+        assert side_by_lengths(runs, [lengths[:15], lengths[15:]]) == side
+    runs = [zero_runs(values)]
+    assert side_by_lengths(runs, [np.full(40, 20)]) == "none"
+    assert side_by_lengths(runs, [np.full(40, 1)]) is None, "they hold nothing"
+    assert side_by_lengths(runs, [np.full(40, 19)]) is None, "from both sides they hold all"

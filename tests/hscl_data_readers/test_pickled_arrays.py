@@ -75,12 +75,20 @@ def test_an_array_without_a_type_is_an_error() -> None:
         _array(1, (1,), "f4", False, b"1234")
 
 
-@pytest.mark.parametrize("key", ["a", 1, 2.5, np.int64(3)])
-def test_keys_are_text_or_numbers(key: object) -> None:
+@pytest.mark.parametrize("key", ["a", 1, 2.5, np.int64(3), None, ("v", 3, (None,))])
+def test_keys_are_text_numbers_or_tuples_of_them(key: object) -> None:
     assert key_of(key) == key
-    assert key_of(b"train") == "train"
-    with pytest.raises(TypeError, match="must be text or a number"):
-        key_of((key,))
+    assert key_of((b"train", key)) == ("train", key)
+    with pytest.raises(TypeError, match="must be text, a number or a tuple, not list"):
+        key_of((key, [1]))
+
+
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_the_module_that_numpy_1_16_0_names_holds_the_same_functions(core: str) -> None:
+    for name in ("_reconstruct", "scalar"):
+        assert (
+            FUNCTIONS[f"{core}._multiarray_umath.{name}"] is FUNCTIONS[f"{core}.multiarray.{name}"]
+        )
 
 
 def _file(data: bytes) -> mmap.mmap:

@@ -258,3 +258,54 @@ def test_random_damage_never_ends_in_another_error(tmp_path: Path, protocol: int
             read_pickle(path)
         except InputError as error:
             assert "x.pkl" in str(error)  # noqa: PT017
+
+
+def _features() -> bytes:
+    values = np.random.default_rng(0).normal(size=(60, 200))
+    return pickle.dumps({"audio": values, "text": ["a\nb"] * 50}, protocol=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_features().replace(b"\n", b"\r\n"), "every line feed in it follows a carriage return"),
+        ((b"\x80\x02" + _features() * 60).replace(b"\r\n", b"\n"), "no line feed in it follows"),
+        (
+            pickle.dumps({"labels": np.ones(9)}, protocol=0).replace(b"\n", b"\r\n"),
+            "every line feed in it follows a carriage return",
+        ),
+    ],
+    ids=["to CRLF", "to LF", "text to CRLF"],
+)
+def test_converted_line_ends_are_told(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(InputError, match=f"line ends were converted .*{message}.*binary mode"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_file_that_was_cut_off_is_no_converted_one(tmp_path: Path, share: float) -> None:
+    data = _features()
+    (tmp_path / "x.pkl").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="must be a whole pickle"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+def test_keys_may_be_none_or_tuples(tmp_path: Path) -> None:
+    value = {None: 1, ("v", 2): [3], "a": {("b", None)}}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+    assert read_pickle(tmp_path / "x.pkl") == value
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_what_numpy_1_16_0_wrote_is_read(tmp_path: Path, protocol: int) -> None:
+    value = {"audio": np.arange(6.0).reshape(2, 3), "label": np.float32(0.5)}
+    data = pickle.dumps(value, protocol)
+    for core in (b"numpy.core", b"numpy._core"):
+        data = data.replace(core + b".multiarray", b"numpy.core._multiarray_umath")
+    assert b"_multiarray_umath" in data
+    (tmp_path / "x.pkl").write_bytes(data)
+    found = read_pickle(tmp_path / "x.pkl")
+    assert isinstance(found, dict)
+    assert np.array_equal(found["audio"], np.arange(6.0).reshape(2, 3))
+    assert found["label"] == 0.5

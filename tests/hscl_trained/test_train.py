@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from feature_files import known_rows, mult_mosei, pickled
 
 from hscl.config import Config
+from hscl.data.convert import convert
 from hscl.data.dataset import Dataset
 from hscl.errors import InputError
 from hscl.seeding import final_seeds
+from hscl.trained.evaluate import evaluate_model
+from hscl.trained.predict import TrainedModel
 from hscl.trained.record import ModelRecord, SeedRun, read_folder
 from hscl.trained.train import FinalTraining, check_seeds, prepare_final, train_final
 from hscl.training.checkpoints import read_tensors
@@ -331,3 +335,21 @@ def test_what_training_lacked_is_recorded(
         FinalTraining(config, data, (3,), "mae", "train"), tmp_path / "m", Notes()
     )
     assert record.missing == count_missing(tiny_data.train, tiny_config)
+
+
+def test_a_mosei_pickle_of_mult_without_words_trains_on_its_own_vectors(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    source = pickled(tmp_path / "mosei_senti_data_noalign.pkl", mult_mosei(known_rows()))
+    convert([source], tmp_path / "mosei.arrow")
+    dataset = Dataset.open(tmp_path / "mosei.arrow")
+    config = tiny_config.with_overrides({"model.text.encoder": "file", "train.epochs": 1})
+    train_final(prepare_final(config, dataset, [3]), tmp_path / "model", Notes())
+    model = TrainedModel(tmp_path / "model")
+    assert not (tmp_path / "model" / "seed-3" / "encoder").exists()
+    assert "the data set's own vectors" in (tmp_path / "model" / "README.md").read_text()
+    evaluation = evaluate_model(model, dataset)
+    assert evaluation.utterances == 16
+    assert evaluation.ensemble["mae"] > 0
+    with pytest.raises(InputError, match="no text vectors of their own"):
+        model.predict_texts(["good"])

@@ -21,6 +21,7 @@ from hscl.training.prepared import (
     preparation_key,
     prepare,
     prepare_inputs,
+    widths_of,
 )
 
 
@@ -221,3 +222,59 @@ def test_features_of_another_width_stop_a_model_at_once(
     ignoring = encoder_config.with_overrides({"model.modalities": "text+vision"})
     prepared = prepare_inputs(split, ignoring, Widths(text=16, audio=74, vision=20))
     assert len(prepared) == 9
+
+
+OWN = {"model.text.encoder": "file", "model.text.finetune": False, "model.text.max_tokens": 4}
+
+
+def _vectors() -> list[Any]:
+    generator = np.random.default_rng(1)
+    return [None if i == 2 else generator.normal(size=(i + 1, 8)) for i in range(9)]
+
+
+def test_the_data_sets_own_vectors_stand_in_for_an_encoder(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    vectors = _vectors()
+    dataset = _file(tmp_path / "a.arrow", text=None, text_vectors=vectors)
+    data = prepare(dataset, tiny_config.with_overrides(OWN))
+    assert data.widths == Widths(text=8, audio=5, vision=20)
+    assert data.train.text.lengths.tolist() == [1, 2, 0, 4]
+    assert data.valid is not None
+    assert data.valid.text.lengths.tolist() == [4, 4], "the end is cut off"
+    for row, own in enumerate(vectors[4:6]):
+        assert np.array_equal(data.valid.text.row(row), own[:4].astype(np.float32))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_vectors_of_which_none_is_cut_off_are_views_of_the_file(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    dataset = _file(tmp_path / "a.arrow", text=None, text_vectors=_vectors())
+    data = prepare(dataset, tiny_config.with_overrides(OWN | {"model.text.max_tokens": 50}))
+    assert not data.train.text.blocks[0].flags.writeable
+
+
+def test_a_set_without_vectors_or_without_words_says_what_to_do(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    own = tiny_config.with_overrides(OWN)
+    with pytest.raises(InputError, match='is "file", but these utterances have no text vectors'):
+        prepare(_file(tmp_path / "words.arrow"), own)
+    with pytest.raises(InputError, match=r'is "file", but .*words\.arrow has no text vectors'):
+        widths_of(Dataset.open(tmp_path / "words.arrow"), own)
+    wordless = _file(tmp_path / "a.arrow", text=None, text_vectors=_vectors())
+    with pytest.raises(InputError, match=r'own text vectors, 8 wide: model\.text\.encoder = "f'):
+        prepare(wordless, tiny_config)
+
+
+def test_vectors_of_another_width_are_refused_in_prediction(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    own = tiny_config.with_overrides(OWN)
+    dataset = _file(tmp_path / "a.arrow", text=None, text_vectors=_vectors())
+    widths = prepare(dataset, own).widths
+    assert len(prepare_inputs(open_inputs(dataset), own, widths)) == 9
+    other = _file(tmp_path / "b.arrow", text_vectors=[np.ones((2, 7))] * 9)
+    with pytest.raises(InputError, match="text vectors must have the width 8"):
+        prepare_inputs(open_inputs(other), own, widths)

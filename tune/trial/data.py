@@ -104,8 +104,7 @@ class HsclData:
 
     def _check_networks(self, spec: StudySpec) -> None:
         from hscl.kinds.registry import build_model  # noqa: PLC0415
-        from hscl.model.batch import Widths  # noqa: PLC0415
-        from hscl.model.text_encoder import text_width  # noqa: PLC0415
+        from hscl.training.prepared import widths_of  # noqa: PLC0415
 
         configs = [point.config for point in spec.start_points]
         for name, distribution in spec.space.items():
@@ -115,12 +114,7 @@ class HsclData:
                 tried = dict.fromkeys([*options[:_MOST], *options[-1:]])
                 configs += [spec.base.with_overrides({name: option}) for option in tried]
         for config in configs:
-            widths = Widths(
-                text=text_width(config.model.text),
-                audio=self._dataset.audio_width,
-                vision=self._dataset.vision_width,
-            )
-            build_model(config, widths)
+            build_model(config, widths_of(self._dataset, config))
 
 
 def local_copy(where: str) -> Path:

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from hscl.data.check.facts import NO_SPLIT, CheckReport, LengthFacts, SplitFacts
 from hscl.data.check.rules import find_problems, find_warnings
+from hscl.data.cleaning import outliers
 from hscl.data.dataset import Dataset
-from hscl.data.schema import SPLITS, Utterance, digest_of
+from hscl.data.schema import LABEL_RANGE, SEQUENCES, SPLITS, Utterance, digest_of
 
 __all__ = ["check"]
 
 _MODALITIES = ("audio", "vision")
+_NAMED = 5  # values that are too large, by modality
 # Shorter sentences are the same by chance ("yes").
 _WORDS_OF_A_DUPLICATE = 5
 
@@ -29,7 +31,7 @@ def check(dataset: Dataset) -> CheckReport:
     Args:
         dataset: An open one.
     """
-    survey = _Survey()
+    survey = _Survey(dataset.label_range)
     digest = digest_of(survey.watch(dataset.all_rows()))
     facts = survey.facts(dataset, digest)
     return replace(facts, problems=find_problems(facts), warnings=find_warnings(facts))
@@ -38,7 +40,9 @@ def check(dataset: Dataset) -> CheckReport:
 class _Survey:
     """What one pass over the rows collects."""
 
-    def __init__(self) -> None:
+    def __init__(self, label_range: float) -> None:
+        self.bins = 1 if label_range == LABEL_RANGE else 5  # to one unit
+        self.label_range = int(label_range)
         self.lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.zero_frames: Counter[tuple[str, str]] = Counter()
         self.splits: Counter[str] = Counter()
@@ -47,6 +51,8 @@ class _Survey:
         self.ranges: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
         self.contents: dict[bytes, list[str]] = defaultdict(list)
         self.without_words: list[str] = []
+        self.too_large: Counter[str] = Counter()
+        self.too_large_named: dict[str, list[str]] = defaultdict(list)
         self.names: set[tuple[str, str]] = set()
         self.names_twice: list[str] = []
 
@@ -64,14 +70,14 @@ class _Survey:
         self.splits[split] += 1
         self.videos[row.video].add(split)
         if row.label is not None:
-            self.labels[split][int(np.rint(row.label))] += 1
+            self.labels[split][int(np.rint(row.label * self.bins))] += 1
         words = len((row.text or "").split())
         if words:
             self.lengths["text", split].append(words)
         else:
             self.without_words.append(name)
         content = hashlib.sha256((row.text or "").encode())
-        for modality in _MODALITIES:
+        for modality in SEQUENCES:
             frames: npt.NDArray[np.float32] | None = getattr(row, modality)
             if frames is None:
                 continue
@@ -79,11 +85,18 @@ class _Survey:
             self.lengths[modality, split].append(len(frames))
             self.zero_frames[modality, split] += int((~frames.any(axis=1)).sum())
             found = np.stack([frames.min(axis=0), frames.max(axis=0)])
+            self._note_too_large(modality, frames, name)
             before = self.ranges.setdefault((modality, split), found)
             np.minimum(before[0], found[0], out=before[0])
             np.maximum(before[1], found[1], out=before[1])
         if row.audio is not None or row.vision is not None or words >= _WORDS_OF_A_DUPLICATE:
             self.contents[content.digest()].append(f"{name} ({split})")
+
+    def _note_too_large(self, modality: str, frames: npt.NDArray[np.float32], name: str) -> None:
+        found = outliers(frames, name)
+        self.too_large[modality] += len(found)
+        room = _NAMED - len(self.too_large_named[modality])
+        self.too_large_named[modality] += found[: max(room, 0)]
 
     def facts(self, dataset: Dataset, content_digest: str) -> CheckReport:
         return CheckReport(
@@ -96,9 +109,16 @@ class _Survey:
             names_twice=self.names_twice,
             duplicates=[names for names in self.contents.values() if len(names) > 1],
             crossing_videos={
-                video: sorted(splits) for video, splits in self.videos.items() if len(splits) > 1
+                video: sorted(splits - {NO_SPLIT})
+                for video, splits in self.videos.items()
+                if len(splits - {NO_SPLIT}) > 1
             },
             without_words=self.without_words,
+            too_large={
+                name: (count, self.too_large_named[name])
+                for name, count in self.too_large.items()
+                if count
+            },
         )
 
     def _has(self, modality: str) -> bool:
@@ -118,17 +138,22 @@ class _Survey:
 
     def _split(self, split: str) -> SplitFacts:
         labels = self.labels[split]
+        most = self.label_range * self.bins
         return SplitFacts(
             utterances=self.splits[split],
             videos=sum(split in splits for splits in self.videos.values()),
             labelled=labels.total(),
-            labels={f"{value:+d}" if value else "0": labels[value] for value in range(-3, 4)},
+            labels={self._label(value): labels[value] for value in range(-most, most + 1)},
             modalities={
                 name: self._lengths(name, split)
-                for name in ("text", *_MODALITIES)
+                for name in ("text", *SEQUENCES)
                 if name == "text" or self._has(name)
             },
         )
+
+    def _label(self, value: int) -> str:
+        digits = 0 if self.bins == 1 else 1
+        return f"{value / self.bins:+.{digits}f}" if value else "0"
 
     def _lengths(self, modality: str, split: str) -> LengthFacts:
         lengths = self.lengths[modality, split]

@@ -37,8 +37,9 @@ class SplitFacts:
         utterances: How many.
         videos: Of how many videos.
         labelled: How many utterances have a label.
-        labels: Number of labels nearest to each of −3 … 3 (halves to the even number, as Acc-7).
-        modalities: Lengths of "text", "audio" and "vision".
+        labels: Number of labels nearest to each of −3 … 3 (halves to the even number, as Acc-7),
+            or of −1, −0.8 … 1.
+        modalities: Lengths of "text" (words), "audio", "vision" and "text_vectors".
     """
 
     utterances: int = 0
@@ -64,6 +65,7 @@ class CheckReport:
         duplicates: Groups of utterances with the same content under different names.
         crossing_videos: Videos with utterances in several splits.
         without_words: Utterances without words.
+        too_large: Number of values that are no measurement, and some of them, by modality.
         problems: What would spoil a study.
         warnings: What to know before one.
     """
@@ -78,6 +80,7 @@ class CheckReport:
     duplicates: list[list[str]]
     crossing_videos: dict[str, list[str]]
     without_words: list[str]
+    too_large: dict[str, tuple[int, list[str]]]
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

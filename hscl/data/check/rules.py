@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hscl.data.check.facts import NO_SPLIT, CheckReport
+from hscl.data.cleaning import TOO_LARGE
 from hscl.data.schema import SPLITS
 
 __all__ = ["find_problems", "find_warnings"]
@@ -21,7 +22,13 @@ def find_problems(facts: CheckReport) -> list[str]:
     Args:
         facts: With or without messages of its own.
     """
-    return [*_damage(facts), *_unusable_splits(facts), *_leaks(facts), *_no_words(facts)]
+    return [
+        *_damage(facts),
+        *_unusable_splits(facts),
+        *_leaks(facts),
+        *_no_text(facts),
+        *_too_large(facts),
+    ]
 
 
 def find_warnings(facts: CheckReport) -> list[str]:
@@ -70,9 +77,26 @@ def _leaks(facts: CheckReport) -> Iterator[str]:
         yield f"{len(named)} videos are in several splits, which leaks: {_some(named)}."
 
 
-def _no_words(facts: CheckReport) -> Iterator[str]:
-    if len(facts.without_words) == facts.utterances:
+def _no_text(facts: CheckReport) -> Iterator[str]:
+    if len(facts.without_words) == facts.utterances and not _vectors(facts):
         yield "no utterance has words, and every configuration needs them; convert with --text."
+
+
+def _vectors(facts: CheckReport) -> int:
+    return sum(
+        split.modalities["text_vectors"].present
+        for split in facts.splits.values()
+        if "text_vectors" in split.modalities
+    )
+
+
+def _too_large(facts: CheckReport) -> Iterator[str]:
+    for modality, (count, named) in facts.too_large.items():
+        yield (
+            f"{count} values of {modality} are {TOO_LARGE:g} or more, which is no measurement: "
+            f"{'; '.join(named)}{'' if len(named) == count else ' …'}; convert the source again, "
+            "they become 0."
+        )
 
 
 def _odd_splits(facts: CheckReport) -> Iterator[str]:
@@ -96,6 +120,11 @@ def _odd_sizes(facts: CheckReport) -> Iterator[str]:
 
 
 def _gaps(facts: CheckReport) -> Iterator[str]:
+    if len(facts.without_words) == facts.utterances and _vectors(facts):
+        yield (
+            'no utterance has words: only model.text.encoder = "file" reads this set, its own '
+            "text vectors; convert with --text for other encoders."
+        )
     if 0 < len(facts.without_words) < facts.utterances:
         yield f"{len(facts.without_words)} have no words: {_some(facts.without_words)}."
     for modality in _MODALITIES:
@@ -122,10 +151,18 @@ def _conversion(facts: CheckReport) -> Iterator[str]:
     for topic, words in (
         ("other_split", "have another split in the label file; the feature file's stands"),
         ("other_label", "have another label in the label file; the feature file's stands"),
+        ("respelled", "are spelled otherwise in the label file, and were taken for the same"),
+        ("unused", "lines of the label file name no utterance"),
     ):
         if count := facts.metadata.get(topic):
             yield f"{count} {words}."
     kept = "cut off" if facts.metadata.get("lengths") == "recorded" else "kept"
+    for modality, named in facts.metadata.get("too_large_named", {}).items():
+        count = facts.metadata["too_large"][modality]
+        yield (
+            f"{count} values of {modality} of {TOO_LARGE:g} or more became 0: "
+            f"{'; '.join(named)}{'' if len(named) == count else ' …'}."
+        )
     for topic, words in (
         ("replaced", "infinite or NaN values of {} became 0."),
         ("full", "have no padding of {}; they may have been cut."),

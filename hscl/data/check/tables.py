@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hscl.data.check.facts import CheckReport
+from hscl.data.schema import SEQUENCES
 
 __all__ = ["print_report"]
 
@@ -44,6 +45,9 @@ def _origin(report: CheckReport) -> list[str]:
         for name in ("audio", "vision")
     ]
     lines.append(f"{', '.join(widths)}; lengths from {metadata.get('lengths', 'content')}")
+    lines.append(f"text: {_kinds_of_text(report)}")
+    if report.metadata.get("label_range", 3) != 3:
+        lines.append(f"labels from −{metadata['label_range']:g} to {metadata['label_range']:g}")
     lines += [
         f"{file}: padded " + ", ".join(f"{name} {side}" for name, side in sides.items())
         for file, sides in metadata.get("padding", {}).items()
@@ -51,14 +55,30 @@ def _origin(report: CheckReport) -> list[str]:
     return lines
 
 
+def _kinds_of_text(report: CheckReport) -> str:
+    kinds = []
+    for modality, name in (
+        ("text", "words"),
+        ("text_vectors", f"its own vectors, {report.metadata.get('text_width')} wide"),
+    ):
+        present = sum(
+            split.modalities[modality].present
+            for split in report.splits.values()
+            if modality in split.modalities
+        )
+        if present:
+            kinds.append(f"{name} ({present} of {report.utterances})")
+    return ", ".join(kinds) or "none"
+
+
 def _sizes(report: CheckReport) -> Table:
     table = Table("split", title="Sizes", title_justify="left")
-    for column in ("utterances", "videos", "labelled", "words", "audio", "vision"):
+    for column in ("utterances", "videos", "labelled", "words", "audio", "vision", "vectors"):
         table.add_column(column, justify="right")
     for name, facts in report.splits.items():
         present = [
             str(facts.modalities[modality].present) if modality in facts.modalities else "–"
-            for modality in ("text", "audio", "vision")
+            for modality in ("text", *SEQUENCES)
         ]
         counts = (facts.utterances, facts.videos, facts.labelled)
         table.add_row(name, *map(str, counts), *present)
@@ -71,13 +91,13 @@ def _lengths(report: CheckReport) -> Table:
     )
     for column in ("median", "p95", "longest", "missing", "zero frames inside"):
         table.add_column(column, justify="right")
-    for modality in ("text", "audio", "vision"):
+    for modality in ("text", *SEQUENCES):
         for name, split in report.splits.items():
             facts = split.modalities.get(modality)
             if facts is not None:
                 values = (facts.median, facts.p95, facts.longest)
                 table.add_row(
-                    modality,
+                    modality.replace("_", " "),
                     name,
                     *("–" if value is None else f"{value:g}" for value in values),
                     str(facts.missing),

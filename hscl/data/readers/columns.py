@@ -1,12 +1,13 @@
 """One's own data, one row an utterance: Parquet files, Arrow files, and plain Python sequences.
 
 The columns are those of the Arrow layout: `video`, `utterance` (or `id` for both, as VIDEO_CLIP),
-`split`, `label`, `text`, `audio`, `vision`; all but the names may be left out, and any value may
-be null. A row's `audio` or `vision` is a list of frames, each a list of numbers; a list of
-numbers alone is a single frame.
+`split`, `label`, `text`, `audio`, `vision`, `text_vectors`; all but the names may be left out, and
+any value may be null. A row of the last three is a list of frames, each a list of numbers; a list
+of numbers alone is a single frame.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,16 +23,19 @@ from hscl.data.readers.sources import (
     FieldError,
     Frames,
     Listed,
+    Notes,
     Sequences,
     Source,
     agreed_size,
+    is_missing,
     label_of,
 )
+from hscl.data.schema import METADATA_KEY, SEQUENCES
 from hscl.errors import InputError, did_you_mean
 
 __all__ = ["COLUMNS", "SPLIT_NAMES", "read_arrays", "read_arrow", "read_parquet"]
 
-COLUMNS = ("video", "utterance", "id", "split", "label", "text", "audio", "vision")
+COLUMNS = ("video", "utterance", "id", "split", "label", "text", *SEQUENCES)
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 _ROWS = 64  # of a Parquet file at a time; the file is mapped, or a whole column would be read
 
@@ -56,7 +60,7 @@ def read_parquet(path: Path, split: str | None) -> Source:
 
 
 def read_arrow(path: Path, split: str | None) -> Source:
-    """Read an Arrow IPC file (Feather included); frames stay in the mapped file.
+    """Read an Arrow IPC file (Feather included) or stream; frames stay in the mapped file.
 
     Args:
         path: The file.
@@ -65,17 +69,30 @@ def read_arrow(path: Path, split: str | None) -> Source:
 
     def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
         with _readable(path, "Arrow"), pa.memory_map(str(path)) as mapped:
-            file = pa.ipc.open_file(mapped)
-            for index in range(file.num_record_batches):
-                batch = file.get_batch(index).select(names)
+            for whole in _record_batches(mapped):
+                batch = whole.select(names)
                 batch.validate(full=True)
                 yield batch
 
     with _readable(path, "Arrow"):
         with pa.memory_map(str(path)) as mapped:
-            schema = pa.ipc.open_file(mapped).schema
+            schema = _opened(mapped).schema
         source = _from_batches(str(path), split, schema, batches)
     return replace(source, path=path)
+
+
+def _opened(mapped: pa.MemoryMappedFile) -> Any:
+    # Both readers have a schema; a file begins with the six letters.
+    is_file = mapped.read_at(6, 0) == b"ARROW1"
+    return pa.ipc.open_file(mapped) if is_file else pa.ipc.open_stream(mapped)
+
+
+def _record_batches(mapped: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
+    reader = _opened(mapped)
+    if isinstance(reader, pa.RecordBatchFileReader):
+        yield from map(reader.get_batch, range(reader.num_record_batches))
+    else:
+        yield from reader
 
 
 def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
@@ -83,8 +100,9 @@ def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
 
     Args:
         name: For messages.
-        columns: By the names of `COLUMNS`. `audio` and `vision` are sequences of N arrays
-            (L, width), or of N vectors, or an array (N, width), or (N, L, width); None is missing.
+        columns: By the names of `COLUMNS`. `audio`, `vision` and `text_vectors` are sequences of N
+            arrays (L, width), or of N vectors, or an array (N, width), or (N, L, width); None is
+            missing.
     """
     _check_names(name, columns)
     frames = {
@@ -94,7 +112,7 @@ def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
                 for number, row in enumerate(columns[field], start=1)
             ]
         )
-        for field in ("audio", "vision")
+        for field in SEQUENCES
         if columns.get(field) is not None
     }
     lists = {
@@ -128,15 +146,33 @@ def _check_names(name: str, found: Mapping[str, Any]) -> None:
 
 
 def _from_batches(name: str, split: str | None, schema: pa.Schema, batches: Batches) -> Source:
+    kept = _kept_index(schema)
+    schema = pa.schema([f for f in schema if f.name not in kept], metadata=schema.metadata)
     _check_names(name, dict.fromkeys(schema.names))
     frames: dict[str, Sequences] = {}
-    plain = [field for field in schema.names if field not in {"audio", "vision"}]
+    plain = [field for field in schema.names if field not in SEQUENCES]
     table = pa.Table.from_batches(batches(plain), pa.schema([schema.field(f) for f in plain]))
-    for field in ("audio", "vision"):
+    for field in SEQUENCES:
         if field in schema.names and not pa.types.is_null(schema.field(field).type):
             _check_frames_type(name, field, schema.field(field).type)
             frames[field] = _Column(name, field, table.num_rows, batches)
-    return _source(name, split, {field: table[field].to_pylist() for field in plain}, frames)
+    source = _source(name, split, {field: table[field].to_pylist() for field in plain}, frames)
+    return replace(source, notes=Notes(label_range=_label_range(schema)))
+
+
+def _label_range(schema: pa.Schema) -> float | None:
+    # What a data set of our own says that is converted again.
+    try:
+        return float(json.loads((schema.metadata or {})[METADATA_KEY])["label_range"])
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _kept_index(schema: pa.Schema) -> set[str]:
+    # pandas writes the index of a table that was filtered or put together as one more column.
+    described = schema.pandas_metadata or {}
+    columns = {name for name in described.get("index_columns", []) if isinstance(name, str)}
+    return {name for name in columns if name not in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -228,11 +264,12 @@ def _source(
             for value, key in zip(lists.get("label", [None] * count), keys, strict=True)
         ],
         words=[
-            None if value is None else _text(name, "text", value, key)
+            None if is_missing(value) else _text(name, "text", value, key)
             for value, key in zip(lists.get("text", [None] * count), keys, strict=True)
         ],
         audio=frames.get("audio"),
         vision=frames.get("vision"),
+        text_vectors=frames.get("text_vectors"),
         order=order,
     )
 

@@ -80,7 +80,7 @@ def _read_file(path: Path, split: str | None, options: ReadOptions) -> list[Sour
             head = file.read(64)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}.") from None
-    if head.startswith(b"ARROW1"):
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):  # a file, a stream
         return [read_arrow(path, split)]
     if head.startswith(b"PAR1"):
         return [read_parquet(path, split)]
@@ -96,10 +96,15 @@ def _read_file(path: Path, split: str | None, options: ReadOptions) -> list[Sour
 def _read_pickled(
     path: Path, split: str | None, content: object, options: ReadOptions
 ) -> list[Source]:
-    if isinstance(content, dict) and content and set(content) <= set(SPLIT_NAMES):
+    if isinstance(content, dict) and not _is_padded(content) and set(content) & set(SPLIT_NAMES):
         if split is not None:
             raise InputError(f"{path} holds splits of its own; name it without {split}=.")
-        return _read_splits(path, content, options)
+        parts = {name: part for name, part in content.items() if name in SPLIT_NAMES}
+        sources = _read_splits(path, parts, options)
+        if others := [printable(str(name)) for name in content if name not in SPLIT_NAMES]:
+            remark = f"{path.name}: what is not read beside the splits: {', '.join(others)}."
+            sources[0].notes.remarks.append(remark)
+        return sources
     single = _is_padded(content) or isinstance(content, list)
     if not single:
         raise _unknown(path, content)
@@ -116,6 +121,15 @@ def _read_splits(path: Path, content: dict[str, Any], options: ReadOptions) -> l
     if len(by_split) < len(content):
         raise InputError(f"{path} must hold each split once; it holds {', '.join(content)}.")
     ordered = {name: by_split[name] for name in SPLITS if name in by_split}
+    if empty := [name for name, part in ordered.items() if _is_empty(part)]:
+        ordered = {name: part for name, part in ordered.items() if name not in empty}
+        if not ordered:
+            raise InputError(f"{path} must hold at least one utterance; its splits are empty.")
+        sources = _read_splits(path, ordered, options)
+        sources[0].notes.remarks.append(
+            f"{path.name}: without utterances, as if they were not there: {', '.join(empty)}."
+        )
+        return sources
     if all(_is_padded(part) for part in ordered.values()):
         return read_padded(path, ordered, options)
     if all(isinstance(part, list) for part in ordered.values()):
@@ -126,6 +140,15 @@ def _read_splits(path: Path, content: dict[str, Any], options: ReadOptions) -> l
 def _is_padded(value: object) -> bool:
     labels = {MMSA_LABELS, MULT_LABELS}
     return isinstance(value, dict) and "id" in value and not labels.isdisjoint(value)
+
+
+# MMSA-FET writes all three splits, whatever the label file names.
+def _is_empty(part: object) -> bool:
+    if isinstance(part, dict) and _is_padded(part):
+        part = part["id"]
+    if isinstance(part, np.ndarray):
+        return bool(part.shape[:1] == (0,))
+    return isinstance(part, list | tuple) and not part
 
 
 def _unknown(path: Path, content: object) -> InputError:

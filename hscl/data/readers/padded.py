@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hscl.data.ids import Key, as_text, parse_id
-from hscl.data.readers.padding import ZeroRuns, bounds, padding_side, zero_runs
+from hscl.data.readers.padding import (
+    ZeroRuns,
+    bounds,
+    padding_side,
+    side_by_lengths,
+    zero_runs,
+)
 from hscl.data.readers.sources import (
     FieldError,
     Frames,
@@ -23,14 +29,26 @@ from hscl.data.readers.sources import (
     Side,
     Source,
     agreed_size,
+    is_missing,
     label_of,
 )
+from hscl.data.readers.text_vectors import TEXT_FIELD, text_vectors
 
 __all__ = ["MMSA_LABELS", "MULT_LABELS", "read_padded"]
 
 MULT_LABELS = "labels"
 MMSA_LABELS = "regression_labels"
 _MODALITIES = ("audio", "vision")
+_UNIMODAL = tuple(f"{MMSA_LABELS}_{letter}" for letter in "TAV")  # CH-SIMS
+_READ = {
+    "id", MULT_LABELS, MMSA_LABELS, "raw_text", "text_bert", TEXT_FIELD, *_MODALITIES,
+    *(f"{name}_lengths" for name in _MODALITIES),
+}  # fmt: skip
+# Known to hold nothing that is needed.
+_NEEDLESS = {
+    "annotations", "classification_labels", "align", "glove", "index", *_UNIMODAL,
+    *(f"classification_labels_{letter}" for letter in "TAV"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,12 +60,14 @@ class _FileSplit:
         split: Its name.
         fields: Its content by name.
         has_clips: Whether the file's ids name video and clip, not the video alone.
+        vectors: The file's own text vectors of these utterances.
     """
 
     path: Path
     split: str
     fields: dict[str, Any]
     has_clips: bool
+    vectors: Padded | None
 
     @property
     def name(self) -> str:
@@ -89,14 +109,21 @@ def read_padded(
         for name, by_split in features.items()
     }
     sides: dict[str, Side] = {
-        name: options.padding or padding_side(str(path), name, list(by_split.values()))
+        name: options.padding or _side(path, name, splits, by_split)
         for name, by_split in runs.items()
         if by_split
     }
     has_clips = _ids_have_clips(path, splits)
-    return [
+    vectors, remarks = (
+        text_vectors(path, splits, set(sides.values())) if options.text_vectors else ({}, [])
+    )
+    unread = dict.fromkeys(str(f) for fields in splits.values() for f in fields)
+    ignored = [name for name in unread if name not in _READ | _NEEDLESS]
+    if ignored:
+        remarks = [*remarks, f"{path.name}: fields that are not read: {', '.join(ignored)}."]
+    sources = [
         _read_split(
-            _FileSplit(path, split, fields, has_clips),
+            _FileSplit(path, split, fields, has_clips, vectors.get(split)),
             {
                 name: _PaddedFrames(features[name][split], runs[name][split], side)
                 for name, side in sides.items()
@@ -105,6 +132,28 @@ def read_padded(
         )
         for split, fields in splits.items()
     ]
+    sources[0].notes.remarks.extend(remarks)
+    return sources
+
+
+def _side(
+    path: Path, modality: str, splits: dict[str, dict[str, Any]], runs: dict[str, ZeroRuns]
+) -> Side:
+    try:
+        return padding_side(str(path), modality, list(runs.values()))
+    except FieldError:
+        recorded = [
+            lengths
+            for split, fields in splits.items()
+            if (lengths := _recorded(f"{path}, split {split!r}", modality, fields, runs[split]))
+            is not None
+        ]
+        if len(recorded) < len(runs):
+            raise
+        side = side_by_lengths(list(runs.values()), recorded)
+        if side is None:
+            raise
+        return side
 
 
 def _features(path: Path, splits: dict[str, dict[str, Any]], modality: str) -> dict[str, Frames]:
@@ -145,7 +194,8 @@ def _read_split(
     sizes += [(modality, len(padded.values)) for modality, padded in features.items()]
     agreed_size(name, sizes)
     keys, order = _keys(name, ids, has_clips=one.has_clips)
-    notes = Notes()
+    unimodal = any(fields.get(name) is not None for name in _UNIMODAL)
+    notes = Notes(label_range=1.0 if unimodal else None)
     sequences = {}
     for modality, padded in features.items():
         runs, side = padded.runs, padded.side
@@ -170,6 +220,7 @@ def _read_split(
         words=[None] * len(keys) if words is None else _words(name, words, keys),
         audio=sequences.get("audio"),
         vision=sequences.get("vision"),
+        text_vectors=one.vectors,
         order=order,
         notes=notes,
         path=one.path,
@@ -192,7 +243,14 @@ def _labels(name: str, field: str, fields: dict[str, Any]) -> list[Any]:
                 name, field, f"must be (N,), (N, 1, 1) or (N, 1, 7), is {_described(labels)}"
             )
         return list(labels.reshape(len(labels), -1)[:, 0])
-    return _listed(name, field, fields)
+    return [_sentiment(label) for label in _listed(name, field, fields)]
+
+
+# The same as nested lists.
+def _sentiment(label: Any) -> Any:
+    while isinstance(label, list | tuple) and len(label) in {1, 7}:
+        label = label[0]
+    return label
 
 
 def _first(row: Any) -> Any:
@@ -206,7 +264,7 @@ def _ids_have_clips(path: Path, splits: dict[str, dict[str, Any]]) -> bool:
     matching = 0
     for split, fields in splits.items():
         for row in _listed(f"{path}, split {split!r}", "id", fields):
-            names.append(str(_first(row)))
+            names.append((split, str(_first(row))))  # one part may be given as all three
             try:
                 parse_id(as_text(_first(row)))
             except ValueError:
@@ -250,7 +308,7 @@ def _words(name: str, words: list[Any], keys: list[Key]) -> list[str | None]:
     texts: list[str | None] = []
     for value, key in zip(words, keys, strict=True):
         try:
-            texts.append(as_text(value))
+            texts.append(None if is_missing(value) else as_text(value))
         except ValueError as error:
             raise FieldError(name, "raw_text", str(error), key) from None
     return texts

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hscl.data.readers.sources import FieldError, Side
 
-__all__ = ["ZeroRuns", "bounds", "padding_side", "zero_runs"]
+__all__ = ["ZeroRuns", "bounds", "padding_side", "side_by_lengths", "zero_runs"]
 
 # A side that holds at least this share of all zero rows at the ends is the padding's.
 _CLEAR_SHARE = 0.95
@@ -90,6 +90,32 @@ def padding_side(name: str, field: str, runs: list[ZeroRuns]) -> Side:
         f"the side of the padding can't be told: {leading} zero rows lead and {trailing} trail, "
         f"where one side must have {_CLEAR_SHARE:.0%} of them; say --padding front or back",
     )
+
+
+def side_by_lengths(runs: list[ZeroRuns], recorded: list[npt.NDArray[np.int64]]) -> Side | None:
+    """Tell the side from recorded lengths, where frames are zero at both ends.
+
+    In aligned files the frame of [CLS] is zero, and so is that of [SEP].
+
+    Args:
+        runs: Of all splits.
+        recorded: (N,) of all splits.
+
+    Returns:
+        The one side from which the recorded lengths hold nearly all frames that are not zero;
+        "none" where they fill all rows; None where that is neither side, or both.
+    """
+    if all((lengths == part.rows).all() for part, lengths in zip(runs, recorded, strict=True)):
+        return "none"
+    fits: dict[Side, bool] = {}
+    for side in ("front", "back"):
+        inside = [
+            part.rows - (part.leading if side == "front" else part.trailing) <= lengths
+            for part, lengths in zip(runs, recorded, strict=True)
+        ]
+        fits[side] = bool(np.concatenate(inside).mean() >= _CLEAR_SHARE)
+    found = [side for side, fit in fits.items() if fit]
+    return found[0] if len(found) == 1 else None
 
 
 def bounds(

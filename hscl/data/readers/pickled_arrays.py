@@ -26,6 +26,10 @@ __all__ = [
 
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,9}|O8?|O4)")
 _CORES = ("numpy.core", "numpy._core")  # NumPy 1 and 2
+# NumPy 1.16.0 alone names the second one (numpy#12837).
+_MODULES = [
+    f"{core}.{module}" for core in _CORES for module in ("multiarray", "_multiarray_umath")
+]
 _BUILTINS = ("__builtin__", "builtins")  # Python 2 and 3
 NDARRAY = "numpy.ndarray"
 
@@ -58,13 +62,15 @@ def key_of(key: Any) -> object:
     """A key of a dictionary or member of a set; Python 2's strings become text.
 
     Raises:
-        TypeError: If it is neither text nor a number.
+        TypeError: If it is neither text, a number, None, nor a tuple of such.
     """
     if isinstance(key, bytes):
         return key.decode("latin-1")
-    if isinstance(key, str | int | float | np.generic):
+    if isinstance(key, tuple):
+        return tuple(key_of(part) for part in key)
+    if key is None or isinstance(key, str | int | float | np.generic):
         return key
-    raise TypeError(f"a key must be text or a number, not {type(key).__name__}")
+    raise TypeError(f"a key must be text, a number or a tuple, not {type(key).__name__}")
 
 
 def _text(value: Any) -> str:
@@ -143,8 +149,8 @@ def _encode(text: str, encoding: Any = "latin1") -> bytes:
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "numpy.dtype": _dtype,
-    **{f"{core}.multiarray._reconstruct": _reconstruct for core in _CORES},
-    **{f"{core}.multiarray.scalar": _scalar for core in _CORES},
+    **{f"{module}._reconstruct": _reconstruct for module in _MODULES},
+    **{f"{module}.scalar": _scalar for module in _MODULES},
     **{f"{core}.numeric._frombuffer": _from_buffer for core in _CORES},
     "_codecs.encode": _encode,
     **{f"{builtins}.bytes": lambda: b"" for builtins in _BUILTINS},

@@ -58,6 +58,7 @@ def read_pickle(path: Path) -> object:
     try:
         return _Machine(mapping).run()
     except RefusedError as error:
+        _check_line_ends(path, mapping)
         raise InputError(
             f"{path} must hold only plain containers and NumPy arrays; it asks for "
             f"{printable(str(error))}. Nothing of it was run. Save its arrays as NumPy arrays, "
@@ -67,10 +68,37 @@ def read_pickle(path: Path) -> object:
         ValueError, TypeError, LookupError, OverflowError, AttributeError,
         MemoryError, EOFError, struct.error,
     ) as error:  # fmt: skip
+        _check_line_ends(path, mapping)
         raise InputError(
             f"{path} must be a whole pickle; it is damaged at byte {mapping.tell()} of "
             f"{len(mapping)} ({printable(str(error))}). Get the file again."
         ) from None
+
+
+# What a text mode of FTP, of git or of an editor does to a pickle shows in its first bytes: every
+# line feed follows a carriage return, or none does where chance would have it so many times.
+_LOOKED_AT = 16 << 20
+_BY_CHANCE = 20
+
+
+def _check_line_ends(path: Path, mapping: mmap.mmap) -> None:
+    """Say so if line ends of a file that can't be read were converted.
+
+    Raises:
+        InputError: They were.
+    """
+    head = mapping[:_LOOKED_AT]
+    feeds, pairs = head.count(b"\n"), head.count(b"\r\n")
+    if feeds >= 4 and pairs == feeds:
+        what = "every line feed in it follows a carriage return"
+    elif not pairs and feeds * head.count(b"\r") >= _BY_CHANCE * len(head):
+        what = "no line feed in it follows a carriage return"
+    else:
+        return
+    raise InputError(
+        f"{path} must be copied as it is; its line ends were converted ({what}), as the text mode "
+        "of FTP, git or an editor does. Get it again in binary mode."
+    )
 
 
 _MARK = object()

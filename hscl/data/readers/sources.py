@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ __all__ = [
     "Notes",
     "Padded",
     "ReadOptions",
+    "Reading",
     "Sequences",
     "Side",
     "Source",
     "agreed_size",
+    "is_missing",
     "label_of",
 ]
 
@@ -98,25 +100,43 @@ class ReadOptions:
     Attributes:
         lengths: Tell lengths from the content, or believe those recorded in the file.
         padding: The padding's side for all modalities; None: told from the content.
+        text_vectors: Whether a file's own text vectors are kept.
+        label_range: Labels lie between − and + this; None: told from the content.
     """
 
     lengths: Literal["content", "recorded"] = "content"
     padding: Literal["front", "back"] | None = None
+    text_vectors: bool = True
+    label_range: float | None = None
+
+
+class Reading(TypedDict, total=False):
+    """The same as keywords."""
+
+    lengths: Literal["content", "recorded"]
+    padding: Literal["front", "back"] | None
+    text_vectors: bool
+    label_range: float | None
 
 
 @dataclass(frozen=True)
 class Notes:
-    """What a reader found out about the lengths of each modality of a padded file.
+    """What a reader found out about a file, lengths by modality where it is padded.
 
     Attributes:
         padding: The side of the padding.
         full: Number of utterances without any padding; they may have been cut.
         beyond: Number of utterances with real frames beyond the recorded length.
+        remarks: Sentences on what was left out.
+        label_range: The range that the file tells its labels to have; CH-SIMS's 1 is told by its
+            labels of single modalities.
     """
 
     padding: dict[str, Side] = field(default_factory=dict)
     full: dict[str, int] = field(default_factory=dict)
     beyond: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    label_range: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +151,7 @@ class Source:
         words: (N,) the words, None where the file has none.
         audio: N sequences; None if the file has no audio.
         vision: Likewise.
+        text_vectors: Likewise, one vector a token, from the file's own text encoder.
         order: (N,) where the ids hold no clip: what sorts a video's utterances (start in seconds,
             or a running number). None where the ids hold the clip.
         notes: What the reader found out about lengths.
@@ -144,12 +165,18 @@ class Source:
     words: list[str | None]
     audio: Sequences | None = None
     vision: Sequences | None = None
+    text_vectors: Sequences | None = None
     order: list[float] | None = None
     notes: Notes = field(default_factory=Notes)
     path: Path | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, or the NaN that pandas puts in its place."""
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def label_of(name: str, field: str, value: Any, key: object) -> float:

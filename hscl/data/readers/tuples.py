@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from hscl.data.ids import Key, as_text, parse_id
-from hscl.data.readers.sources import FieldError, Frames, Listed, Source, agreed_size, label_of
+from hscl.data.readers.sources import (
+    FieldError,
+    Frames,
+    Listed,
+    Source,
+    agreed_size,
+    is_missing,
+    label_of,
+)
 
 __all__ = ["read_tuples"]
 
@@ -82,7 +90,7 @@ def _words(features: Any) -> str | None:
     for candidate in (*features[3:4], features[0]):
         if isinstance(candidate, list | tuple | np.ndarray) and len(candidate):
             try:
-                return " ".join(as_text(word) for word in candidate)
+                return " ".join(as_text(word) for word in candidate if not is_missing(word))
             except ValueError:
                 continue  # word numbers
     return None

@@ -1,0 +1,86 @@
+"""Which range the labels of a set lie in, and whether they are sentiment at all.
+
+CMU-MOSI and CMU-MOSEI have labels from −3 to 3, CH-SIMS from −1 to 1 in steps of 0.2.
+"""
+
+from collections.abc import Iterable
+
+from hscl.data.readers.sources import Source
+from hscl.data.schema import LABEL_RANGE
+from hscl.errors import InputError
+
+__all__ = ["refuse_binary", "told_label_range"]
+
+_SIMS = 1.0
+_STEP = 0.2
+_CLOSE = 1e-3
+_ENOUGH = 20  # labels from which on their pattern is no accident
+_TOLD = (
+    "Labels lie between -1 and 1 in steps of 0.2, as CH-SIMS's: their range is 1, which clipping, "
+    "classes and metrics follow (--label-range 3 for the other one)."
+)
+_DOUBT = (
+    "All labels lie between -1 and 1 and were taken for such of a range of 3; if they are "
+    "CH-SIMS's, convert with --label-range 1."
+)
+_BINARY = ({0.0, 1.0}, {-1.0, 1.0})
+
+
+def refuse_binary(sources: Iterable[Source]) -> None:
+    """Refuse labels of two classes, which no regression of sentiment learns from.
+
+    Raises:
+        InputError: There are two labels only, 0 and 1 or −1 and 1.
+    """
+    labels = _labels(sources)
+    if len(labels) >= _ENOUGH and set(labels) in _BINARY:
+        low, high = sorted(set(labels))
+        raise InputError(
+            f"labels must be sentiment from -3 to 3 (CH-SIMS: -1 to 1), but all {len(labels)} are "
+            f"{low:g} or {high:g}: a set of two classes such as UR-FUNNY (humor) or MUStARD "
+            "(sarcasm), which HSCL does not learn."
+        )
+
+
+def told_label_range(sources: list[Source], chosen: float | None) -> tuple[float, list[str]]:
+    """The range of a set's labels.
+
+    It is CH-SIMS's where the file says so (it has labels of single modalities, too) or most words
+    are Chinese, and all labels are multiples of 0.2 between −1 and 1.
+
+    Args:
+        sources: Joined with what a label file knows.
+        chosen: What the user says; None: told from the content.
+
+    Returns:
+        3 or 1, and what there is to say about it.
+
+    Raises:
+        InputError: A label lies outside of the chosen range.
+    """
+    labels = _labels(sources)
+    largest = max((abs(label) for label in labels), default=0.0)
+    if chosen is not None:
+        if largest > chosen:
+            raise InputError(
+                f"all labels must lie between -{chosen:g} and {chosen:g} as --label-range says, "
+                f"but one is as far from 0 as {largest:g}; leave --label-range out."
+            )
+        return chosen, []
+    if not labels or largest > _SIMS:
+        return LABEL_RANGE, []
+    on_grid = all(abs(label / _STEP - round(label / _STEP)) < _CLOSE for label in labels)
+    told = any(source.notes.label_range == _SIMS for source in sources)
+    if on_grid and (told or _are_chinese(sources)):
+        return _SIMS, [_TOLD]
+    return LABEL_RANGE, [_DOUBT] if len(labels) >= _ENOUGH else []
+
+
+def _labels(sources: Iterable[Source]) -> list[float]:
+    return [label for source in sources for label in source.labels if label is not None]
+
+
+def _are_chinese(sources: Iterable[Source]) -> bool:
+    texts = [words for source in sources for words in source.words if words]
+    chinese = sum(any("\u4e00" <= letter <= "\u9fff" for letter in words) for words in texts)
+    return bool(texts) and 2 * chinese > len(texts)
