@@ -14,14 +14,12 @@ training that the total cuts short is not complete.
     default-alone   trains nothing and exports the default
 """
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
 from regret_worlds import Searched, Values, World
@@ -133,12 +131,6 @@ def _rerun_epochs(world: Searched, count: int) -> int:
     return count * len(_RERUN_SEEDS) * world.epochs
 
 
-def _seeded(world: Searched, maker: Callable[[int], BaseSampler]) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return maker(world.key)
-
-
 def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
     """Search until the total is spent."""
     world = rival.world
@@ -183,7 +175,7 @@ def _suggested(world: Searched, asked: optuna.Trial) -> dict[str, Any]:
 
 
 def _tpe(world: Searched) -> BaseSampler:
-    return _seeded(world, lambda seed: TPESampler(multivariate=True, seed=seed))
+    return TPESampler(multivariate=True, seed=world.key)
 
 
 def _halving() -> BasePruner:
@@ -204,7 +196,7 @@ def _median(world: Searched, total: int) -> Search:
 
 def _cmaes(world: Searched, total: int) -> Search:
     rival = _Rival(world, total)
-    sampler = _seeded(world, lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False))
+    sampler = CmaEsSampler(seed=world.key, warn_independent_sampling=False)
     _optuna(rival, sampler, NopPruner())
     return rival.ended()
 

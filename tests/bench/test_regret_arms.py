@@ -1,6 +1,7 @@
 """Arms spend what they may and no more, and export what their rule says."""
 
 import numpy as np
+import optuna
 import pytest
 from regret_arms import exported, is_product, search
 from regret_rivals import RIVALS, _Rival, _SpentError
@@ -35,6 +36,35 @@ def test_without_noise_nothing_is_lost_by_picking(arm: str) -> None:
     losses = search(arm, world, 180).losses(world)
     assert losses["wrong_pick"] == 0.0
     assert losses["regret"] < world.regret(world.default)
+
+
+def test_plain_optuna_is_what_its_users_write() -> None:
+    world, total, left = World("bowl-2", 4), 150, [150]
+    space = {name: distribution.bounds for name, distribution in world.spec.space.items()}
+
+    def objective(trial: optuna.Trial) -> float:
+        values = tuple(trial.suggest_float(n, *bounds, log=True) for n, bounds in space.items())
+        best = np.inf
+        for epoch in range(1, 10):
+            if not left[0]:
+                trial.study.stop()
+                raise optuna.TrialPruned
+            left[0] -= 1
+            best = min(best, world.report(values, 1, epoch))
+            trial.report(best, epoch)
+            if epoch < 9 and trial.should_prune():
+                raise optuna.TrialPruned
+        return best
+
+    sampler = optuna.samplers.TPESampler(multivariate=True, seed=4)
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    study = optuna.create_study(sampler=sampler, pruner=pruner)
+    study.enqueue_trial(dict(zip(space, world.default, strict=True)))
+    study.optimize(objective, n_trials=1_000)
+    found = search("optuna", world, total)
+    assert {tuple(trial.params.values()) for trial in study.trials} - {()} >= found.proposed
+    assert found.exported == tuple(study.best_params[name] for name in space)
+    assert len(found.proposed) > 30
 
 
 def test_arms_repeat_themselves_and_differ_by_world() -> None:
