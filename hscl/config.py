@@ -7,10 +7,24 @@ configuration's identity.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from hscl.config_kinds import (
+    PUBLISHED,
+    Count,
+    FrozenTree,
+    LfDnnConfig,
+    MisaConfig,
+    MultConfig,
+    NonNegative,
+    Positive,
+    SelfMmConfig,
+    Share,
+    kinds_using,
+)
 from hscl.digest import digest_json
 from hscl.encoders import FILE, encoder_identity
 from hscl.errors import InputError, did_you_mean
@@ -26,29 +40,17 @@ __all__ = [
     "TextConfig",
     "TrainConfig",
     "dotted_values",
+    "nested_values",
     "preset",
 ]
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class FrozenTree(BaseModel):
-    """Settings that can't be changed; unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+_LATER_KEYS = ("model.kind",)
+"""Keys that came later than configurations that are about: each counts in an identity only where
+it is not at its default, so that those keep theirs. A new key that all kinds use is added here."""
 
 
 class LossConfig(FrozenTree):
-    """L = L_task + omega1·(L_ta + L_tv) + omega2·L_fusion; L_tm = SupCR + alpha·similarity."""
+    """HSCL: L_task + omega1·(L_ta + L_tv) + omega2·L_fusion; L_tm = SupCR + alpha·similarity."""
 
     temperature: Positive = 0.5
     """τ of all three contrastive losses."""
@@ -161,12 +163,14 @@ class HeadConfig(FrozenTree):
 
 
 class ModelConfig(FrozenTree):
-    """The network."""
+    """The model."""
 
+    kind: Literal["hscl", "lf-dnn", "mult", "misa", "self-mm"] = "hscl"
+    """HSCL, or a model that it is compared with."""
     modalities: Literal["text", "text+audio", "text+vision", "text+audio+vision"] = (
         "text+audio+vision"
     )
-    """What the model sees; text is the query of every fusion block and always there."""
+    """What the model sees; text is always there."""
     form: Literal["paper", "released"] = "paper"
     """The paper's network, or the released code's departures from it."""
     projection: Count = 128
@@ -178,6 +182,10 @@ class ModelConfig(FrozenTree):
     vision: SequenceConfig = SequenceConfig(heads=5, ffn=64)
     fusion: FusionConfig = FusionConfig()
     head: HeadConfig = HeadConfig()
+    lf_dnn: LfDnnConfig = LfDnnConfig()
+    mult: MultConfig = MultConfig()
+    misa: MisaConfig = MisaConfig()
+    self_mm: SelfMmConfig = SelfMmConfig()
 
 
 class RunConfig(FrozenTree):
@@ -239,11 +247,55 @@ class Config(FrozenTree):
             raise InputError("\n".join(problems))
         return changed
 
+    def with_settings(self, settings: Mapping[str, Any]) -> "Config":
+        """As `with_overrides`, for what a person wrote: nothing of it is without effect.
+
+        Args:
+            settings: For example `{"model.kind": "mult", "model.mult.width": 30}`.
+
+        Returns:
+            The changed configuration.
+
+        Raises:
+            InputError: As `with_overrides`, or a key is changed that means nothing to the kind of
+                model.
+        """
+        changed = self.with_overrides(settings)
+        before, kind = self.dotted(), changed.model.kind
+        idle = [n for n, v in settings.items() if not changed.uses(n) and v != before[n]]
+        if idle:
+            raise InputError(
+                "\n".join(
+                    f"{name} means nothing to model.kind = {kind!r}, only to "
+                    f"{' and '.join(map(repr, kinds_using(name)))}; leave it out"
+                    for name in idle
+                )
+            )
+        return changed
+
+    def uses(self, name: str) -> bool:
+        """Whether a dotted key means something to this kind of model."""
+        return self.model.kind in kinds_using(name)
+
+    def used_tree(self) -> dict[str, Any]:
+        """The tree without what means nothing to this kind of model."""
+        flat = {name: value for name, value in self.dotted().items() if self.uses(name)}
+        return nested_values(flat)
+
+    def values(self) -> dict[str, Any]:
+        """Dotted values of all that makes two configurations the same or not; no file is read."""
+        return {
+            name: value
+            for name, value in self.dotted().items()
+            if self.uses(name) and not name.startswith("run.")
+        }
+
     def identity(self) -> dict[str, Any]:
-        """What makes this configuration itself: the tree without `run.` and without paths.
+        """What makes this configuration itself: all that counts, without `run.` and paths.
 
         A text encoder on this machine counts by the digest of its files, so that laptop and
-        cluster agree.
+        cluster agree. What means nothing to the kind of model does not count, and a key that came
+        later only where it is not at its default.
 
         Returns:
             A JSON-able tree.
@@ -251,9 +303,14 @@ class Config(FrozenTree):
         Raises:
             InputError: The text encoder can't be found.
         """  # noqa: DOC502 - raised by encoder_identity
-        tree = self.model_dump(exclude={"run"})
-        tree["model"]["text"]["encoder"] = encoder_identity(self.model.text.encoder)
-        return tree
+        published = _defaults()
+        flat = {
+            name: value
+            for name, value in self.values().items()
+            if name not in _LATER_KEYS or value != published[name]
+        }
+        flat["model.text.encoder"] = encoder_identity(self.model.text.encoder)
+        return nested_values(flat)
 
     @property
     def config_id(self) -> str:
@@ -287,6 +344,23 @@ def dotted_values(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def nested_values(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as nested tables: what `dotted_values` undoes."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, leaf = name.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[leaf] = value
+    return tree
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return Config().dotted()
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -330,6 +404,7 @@ PRESETS: dict[str, Config] = {
             "train.batch_size": 32,
         }
     ),
+    **{name: _MOSI.with_overrides(values) for name, values in PUBLISHED.items()},
 }
 
 

@@ -20,7 +20,7 @@ def load_config(path: Path | str) -> Config:
     """Read a configuration from a file.
 
     The file holds a `preset` (default `"mosi"`) and whatever departs from it, as tables; an
-    exported configuration holds the whole tree. Its `[evidence]` table is for people.
+    exported configuration holds all that it uses. Its `[evidence]` table is for people.
 
     Args:
         path: A `.toml`, `.json`, `.yaml` or `.yml` file.
@@ -82,7 +82,7 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
         else:
             flat[key] = value
     try:
-        config = preset(name if isinstance(name, str) else repr(name)).with_overrides(flat)
+        config = preset(name if isinstance(name, str) else repr(name)).with_settings(flat)
     except InputError as error:
         problems.append(str(error))
     if problems:
@@ -91,16 +91,16 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
 
 
 def dump_config(config: Config, *, evidence: Mapping[str, Any] | None = None) -> str:
-    """A configuration as TOML, every value written out.
+    """A configuration as TOML, every value written out that means something to its kind of model.
 
     Args:
         config: The configuration.
         evidence: What is known about it, for the `[evidence]` table that `load_config` ignores.
 
     Returns:
-        TOML text that `parse_config` reads back to an equal configuration.
+        TOML text that `parse_config` reads back to the same configuration.
     """
-    tree: dict[str, Any] = config.model_dump()
+    tree = config.used_tree()
     if evidence is not None:
         tree["evidence"] = dict(evidence)
     return tomli_w.dumps(tree)

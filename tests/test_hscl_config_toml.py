@@ -64,3 +64,15 @@ def test_a_list_at_the_top_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("[1]")
     with pytest.raises(InputError, match="list"):
         load_config(tmp_path / "c.json")
+
+
+def test_a_file_holds_what_its_kind_of_model_uses_and_can_set_nothing_else(tmp_path: Path) -> None:
+    searched = PRESETS["mosi-misa"].with_overrides({"loss.temperature": 0.1})  # of other points
+    path = tmp_path / "misa.toml"
+    path.write_text(dump_config(searched))
+    assert "temperature" not in path.read_text()
+    assert "[model.misa]" in path.read_text()
+    assert "mult" not in path.read_text()
+    assert load_config(path).config_id == searched.config_id
+    with pytest.raises(InputError, match=r"loss\.alpha means nothing to model\.kind = 'mult'"):
+        parse_config('preset = "mosi-mult"\n[loss]\nalpha = 0.2')

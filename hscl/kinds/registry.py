@@ -6,6 +6,10 @@ from torch import nn
 
 from hscl.config import Config
 from hscl.kinds.hierarchical import HsclModel
+from hscl.kinds.lf_dnn import LfDnnModel
+from hscl.kinds.misa import MisaModel
+from hscl.kinds.mult import MultModel
+from hscl.kinds.self_mm import SelfMmModel
 from hscl.model.batch import Widths
 from hscl.model.contract import SentimentModel
 
@@ -13,6 +17,10 @@ __all__ = ["build_model"]
 
 _KINDS: dict[str, Callable[[Config, Widths, nn.Module | None], SentimentModel]] = {
     "hscl": HsclModel,
+    "lf-dnn": LfDnnModel,
+    "mult": MultModel,
+    "misa": MisaModel,
+    "self-mm": SelfMmModel,
 }
 
 
@@ -34,4 +42,4 @@ def build_model(
         InputError: The configuration does not fit the data, such as a modality that is not there
             or a number of heads that does not divide its width.
     """  # noqa: DOC502 - raised by the kinds
-    return _KINDS["hscl"](config, widths, text_encoder)
+    return _KINDS[config.model.kind](config, widths, text_encoder)

@@ -284,3 +284,29 @@ def test_whatever_a_file_holds_the_answer_is_a_study_or_one_message(tree: dict[s
     except InputError:
         return
     assert again(spec) == spec
+
+
+def test_rows_may_be_of_other_kinds_of_models() -> None:
+    tree = {
+        "base": {"loss.temperature": 0.1, "train.epochs": 3},
+        "known": [{"preset": "mosi-mult"}, {"preset": "mosei", "name": "mosei"}],
+        "sampler": {"kind": "list"},
+    }
+    spec = parse_spec(tree)
+    _, mult, mosei = (point.config for point in spec.start_points)
+    expected = preset("mosi-mult").with_overrides({"loss.temperature": 0.1})
+    assert mult.config_id == expected.config_id  # epochs are what makes that preset
+    assert (mosei.model.kind, mosei.loss.temperature) == ("hscl", 0.1)
+    assert parse_spec(spec.tree()) == spec
+
+
+def test_a_study_of_another_kind_reads_back_and_takes_no_key_that_it_does_not_use() -> None:
+    tree = {"base": {"preset": "mosei", "model.kind": "mult"}, "sampler": {"trials": 1}}
+    spec = parse_spec(tree)
+    assert parse_spec(spec.tree()) == spec
+    assert spec.base.loss.omega2 == 0.05  # of the preset; means nothing to mult
+    with pytest.raises(InputError, match=r"\[base\] loss.alpha means nothing .* only to 'hscl'"):
+        parse_spec({"base": {"model.kind": "mult", "loss.alpha": 0.5}})
+    same = {"name": "same", "model.mult.layers": 4}
+    with pytest.raises(InputError, match="same configuration as the default"):
+        parse_spec(tree | {"known": [same]})

@@ -116,3 +116,20 @@ def test_a_wrong_rule_is_named(table: dict[str, Any], expected: str) -> None:
     read_rules(table, BASE, mistakes)
     assert len(mistakes) == 1
     assert expected in mistakes[0]
+
+
+def test_what_is_searched_must_mean_something_to_every_kind_it_is_searched_for() -> None:
+    kinds = {"model.kind": {"choice": ["hscl", "mult"]}}
+    wide = {"model.mult.layers": {"int": [1, 4], "when": {"model.kind": "mult"}}}
+    warm = {"loss.temperature": {"uniform": [0.1, 1.0], "when": {"model.kind": "hscl"}}}
+    below = {"loss.alpha": {"uniform": [0.0, 1.0], "when": {"loss.low": True}}}
+    low = {"loss.low": {"choice": [True, False], "when": {"model.kind": "hscl"}}}
+    assert (
+        space_of(kinds | wide | warm | below | low | {"train.lr": {"uniform": [0.1, 1]}})[1] == []
+    )
+    _, mistakes = space_of(kinds | wide | {"loss.temperature": {"uniform": [0.1, 1.0]}})
+    (mistake,) = mistakes
+    assert mistake.startswith("space.'loss.temperature' means nothing to model.kind = 'mult'")
+    assert mistake.endswith('give it when = { "model.kind" = "hscl" }, or leave it out')
+    _, mistakes = space_of({"model.mult.layers": {"int": [1, 4]}})
+    assert "means nothing to model.kind = 'hscl'" in mistakes[0]

@@ -53,7 +53,7 @@ def _points(spec: StudySpec) -> list[str]:
     ]
     starts = spec.start_points
     for one, other in combinations(starts, 2):
-        if one.config.model_copy(update={"run": spec.base.run}) == other.config:
+        if one.config.values() == other.config.values():
             what = "the default" if one is starts[0] else repr(one.name)
             mistakes.append(
                 f"[[known]] ({other.name}): is the same configuration as {what}; remove it"

@@ -149,11 +149,11 @@ class StudySpec(Section):
         """All configurations of a `list` or `grid`, in order: each runs on every confirm seed."""
         if self.sampler.kind != "grid":
             return self.start_points
-        known = [_values(start.config) for start in self.start_points]
+        known = [start.config.values() for start in self.start_points]
         points = list(self.start_points)
         for point in self.searched.grid():
             config = self.searched.to_config(point)
-            if _values(config) not in known:
+            if config.values() not in known:
                 name = ", ".join(f"{key} = {value}" for key, value in point.items())
                 points.append(StartPoint(name, Origin.SAMPLER, config))
         return tuple(points)
@@ -189,8 +189,3 @@ class StudySpec(Section):
         """The same study with some of `[resources]` changed, as allowed on resume."""
         section = ResourcesSection(**(self.resources.model_dump() | dict(resources)))
         return self.model_copy(update={"resources": section})
-
-
-def _values(config: Config) -> dict[str, Any]:
-    """All that makes two configurations the same or not, without looking at any file."""
-    return {k: v for k, v in config.dotted().items() if not k.startswith("run.")}

@@ -169,7 +169,7 @@ class _Reader:
         overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
         try:
             name, config = self._preset(table.get("preset", "mosi"), "base")
-            return name, config.with_overrides(overrides)
+            return name, config.with_settings(overrides)
         except InputError as error:
             self.mistakes += [f"[base] {line}" for line in str(error).splitlines()]
             return "mosi", None
@@ -208,13 +208,17 @@ class _Reader:
                 origin = base
                 if "preset" in point:
                     origin = _under(self._preset(point["preset"], "known")[1], shared)
-                values = origin.with_overrides(overrides).dotted()
+                config = origin.with_settings(overrides)
             except InputError as error:
                 self.mistakes += [
                     f"[[known]] {number} ({name}): {line}" for line in str(error).splitlines()
                 ]
                 continue
-            different = {key: v for key, v in values.items() if v != defaults[key]}
+            different = {
+                key: value
+                for key, value in config.dotted().items()
+                if value != defaults[key] and config.uses(key)
+            }
             known.append(KnownPoint(name=name, overrides=different))
         return known
 

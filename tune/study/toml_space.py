@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hscl.config import Config
+from hscl.config_kinds import kinds_using
 from hscl.errors import InputError, did_you_mean
 from tune.study.rules import parse_rule
 from tune.study.space import Distribution, Space
@@ -49,6 +50,8 @@ def read_space(
             Space(base, space)
         except InputError as error:
             mistakes.append(str(error))
+        else:
+            mistakes += _idle(base, space)
     return space
 
 
@@ -90,6 +93,30 @@ def read_rules(table: Mapping[str, Any], base: Config, mistakes: list[str]) -> l
         mistakes += [f"constraints.rules: {text!r}: {problem}" for problem in problems]
         good += [] if problems else [rule.text]
     return good
+
+
+def _idle(base: Config, space: Mapping[str, Distribution]) -> list[str]:
+    """Searched parameters that mean nothing to a kind of model that they are searched for."""
+
+    def kinds(name: str) -> set[str]:
+        # Under which the parameter is active; conditions have no cycle.
+        of_all = space.get("model.kind")
+        given = (base.model.kind,) if of_all is None else of_all.values
+        active = {str(kind) for kind in given}
+        for parent, value in space[name].when:
+            active &= {str(value)} if parent == "model.kind" else kinds(parent)
+        return active
+
+    mistakes = []
+    for name in space:
+        using = kinds_using(name)
+        idle = sorted(kinds(name) - set(using))
+        if idle:
+            mistakes.append(
+                f"space.{name!r} means nothing to model.kind = {idle[0]!r}, for which it would be "
+                f'searched; give it when = {{ "model.kind" = "{using[0]}" }}, or leave it out'
+            )
+    return mistakes
 
 
 def _forms(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -112,7 +112,10 @@ class HsclData:
                 options = distribution.options() or ()
                 # Each takes a moment to build, and in a range a misfit is among the first few.
                 tried = dict.fromkeys([*options[:_MOST], *options[-1:]])
-                configs += [spec.base.with_overrides({name: option}) for option in tried]
+                configs += [
+                    spec.base.with_overrides(dict(distribution.when) | {name: option})
+                    for option in tried
+                ]
         for config in configs:
             build_model(config, widths_of(self._dataset, config))
 
