@@ -55,7 +55,7 @@ def test_a_study_depends_on_its_seed_and_on_nothing_else(sampler: str) -> None:
     assert points(1)[1:] != points(2)[1:]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", EVERYONE)
 def test_after_a_resume_the_next_twenty_proposals_are_those_of_the_undisturbed_study(
     sampler: str,
 ) -> None:
@@ -69,7 +69,7 @@ def test_after_a_resume_the_next_twenty_proposals_are_those_of_the_undisturbed_s
     assert len(resumed.tables["configs"]) >= known + 20
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", EVERYONE)
 def test_every_proposal_is_the_answer_on_the_rows_before_it(sampler: str) -> None:
     spec = study("sampler.trials = 24", sampler=sampler)
     run = simulate(spec, noisy(1, failing=0.1), slots=4, pick=shuffled(1))
@@ -102,10 +102,9 @@ def test_tpe_learns_where_it_is_good_from_stopped_trials_too() -> None:
     assert fraction_near_best("tpe", range(4)) > 1.7 * by_chance
 
 
-@pytest.mark.slow
 def test_gp_learns_although_most_of_its_trials_are_stopped() -> None:
     by_chance = 1.0 / math.log(1 / 0.03)
-    assert fraction_near_best("gp", range(1)) > 1.7 * by_chance
+    assert fraction_near_best("gp", range(2)) > 1.7 * by_chance
 
 
 def test_it_keeps_away_from_where_trials_fail() -> None:

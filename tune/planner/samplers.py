@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from tune.planner.run_model_sampler import RunModelSampler
 from tune.planner.told_trials import ToldStorage, told_trials, with_stand_ins
 from tune.study.space import Distribution, Point
 from tune.study.spec import StudySpec
@@ -59,10 +60,10 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
 
 
 def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
-    told = with_stand_ins(spec, told_trials(spec, history), history.sign)
+    told = with_stand_ins(spec, told_trials(spec, history))
     study = optuna.create_study(
         direction="minimize" if spec.mode == "min" else "maximize",
-        sampler=_sampler(spec.sampler.kind, seed),
+        sampler=_sampler(spec, seed),
         storage=ToldStorage(told),
     )
     for _ in range(MODEL_TRIES):
@@ -75,11 +76,13 @@ def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]
         yield spec.searched.canonical(point)
 
 
-def _sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
+    if spec.sampler.kind == "gp":
+        space = spec.searched
+        when = {name: dict(spec.space[name].when) for name in space.ordered}
+        return RunModelSampler(seed=seed, allowed=space.allows, when=when)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        if kind == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True
         )

@@ -1,11 +1,9 @@
 """What the sampler's model is told of a study: Optuna's trials, remembered from ask to ask.
 
 Complete trials with their value; stopped ones as PRUNED with their curve; failed ones as FAIL;
-running ones as RUNNING, which count as bad until they end (constant liar). Points outside the
-space (a default, a known point) are not told. What a model would ignore has a stand-in beside it:
-a failed trial one that ranks below everything, so that the model learns to keep away (both ignore
-FAIL); for gp, which ignores PRUNED too, a stopped trial one with the value that it had when it was
-stopped.
+running ones as RUNNING, which for tpe count as bad until they end (constant liar). Points outside
+the space (a default, a known point) are not told. For tpe, which ignores failed trials, each has a
+stand-in beside it that ranks below everything, so that it learns to keep away.
 
 Above `MOST_TOLD` trials the model sees the best quarter of that number and the newest for the
 rest; the cost of a proposal stays what it is there.
@@ -134,33 +132,22 @@ class _Memory:
 _MEMORIES: WeakKeyDictionary[History, _Memory] = WeakKeyDictionary()
 
 
-def with_stand_ins(spec: StudySpec, told: list[FrozenTrial], sign: float) -> list[FrozenTrial]:
-    """The told trials, and after each that the model would ignore one that it learns from.
+def with_stand_ins(spec: StudySpec, told: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The told trials, and after each that the sampler would ignore one that it learns from.
 
     Args:
         spec: The study.
         told: See `told_trials`.
-        sign: +1 where less of the metric is better, else −1.
     """
-    losses = [sign * trial.value for trial in told if trial.value is not None]
+    if spec.sampler.kind != "tpe":
+        return told
     trials = []
     for trial in told:
         trials.append(trial)
-        if spec.sampler.kind == "tpe" and trial.state is TrialState.FAIL:
+        if trial.state is TrialState.FAIL:
             # TPE ranks a trial that was pruned before its first step below all others.
-            value = None
-            state = TrialState.PRUNED
-        elif spec.sampler.kind == "gp" and trial.state in {TrialState.FAIL, TrialState.PRUNED}:
-            value = trial.value
-            state = TrialState.COMPLETE
-            if value is None:
-                if not losses:
-                    continue
-                value = sign * max(losses)
-        else:
-            continue
-        number = trial.number + 1
-        trials.append(_trial(number, state, value, trial.params, {}, trial.distributions))
+            state, number = TrialState.PRUNED, trial.number + 1
+            trials.append(_trial(number, state, None, trial.params, {}, trial.distributions))
     return trials
 
 

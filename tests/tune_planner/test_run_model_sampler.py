@@ -1,0 +1,176 @@
+"""The model of runs as anybody's sampler: in a plain Optuna study and a plain run of Ray Tune."""
+
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import ray
+import ray.tune as ray_tune
+from optuna.trial import TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+from tune.planner.run_model_sampler import RunModelSampler
+
+
+def bowl(x: float, y: float) -> float:
+    return (x - 0.3) ** 2 + 0.5 * (y - 0.7) ** 2
+
+
+def best(sampler: optuna.samplers.BaseSampler, *, maximize: bool = False) -> float:
+    """How good the last five proposals of a noisy study of 30 trials are."""
+    rng, sign = np.random.default_rng(0), -1.0 if maximize else 1.0
+
+    def objective(trial: optuna.Trial) -> float:
+        x, y = (trial.suggest_float(name, 0.0, 1.0) for name in "xy")
+        return sign * (bowl(x, y) + float(rng.normal(0.0, 0.02)))
+
+    study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
+    study.optimize(objective, n_trials=30)
+    return float(np.mean([bowl(t.params["x"], t.params["y"]) for t in study.trials[-5:]]))
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_in_a_plain_study_it_finds_what_chance_does_not(*, maximize: bool) -> None:
+    by_chance = best(optuna.samplers.RandomSampler(seed=0))
+    assert best(RunModelSampler(seed=0), maximize=maximize) < 0.2 * by_chance
+
+
+def test_with_a_pruner_it_learns_from_pruned_trials() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        x, y = (trial.suggest_float(name, 0.0, 1.0) for name in "xy")
+        for epoch in range(1, 10):
+            value = bowl(x, y) + math.exp(-epoch)
+            trial.report(value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    study = optuna.create_study(sampler=RunModelSampler(seed=1), pruner=pruner)
+    study.optimize(objective, n_trials=30)
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.PRUNED) > 8
+    assert study.best_value < 0.01
+
+
+def form(trial: optuna.Trial) -> float:
+    """Every kind of parameter that Optuna knows; those of "b" exist with it alone."""
+    kind = trial.suggest_categorical("kind", ["a", "b", None])
+    total = abs(math.log(trial.suggest_float("rate", 1e-5, 1e-1, log=True) / 1e-3))
+    total += abs(trial.suggest_int("layers", 1, 7, step=2) - 5)
+    total += abs(math.log2(trial.suggest_int("width", 8, 512, log=True) / 64))
+    total += abs(trial.suggest_float("dropout", 0.0, 0.5, step=0.1) - 0.2)
+    if kind == "b":
+        return total + trial.suggest_float("only_b", 0.0, 1.0)
+    return total + 2.0
+
+
+def test_it_takes_every_form_of_parameter_and_conditions() -> None:
+    study = optuna.create_study(sampler=RunModelSampler(seed=2))
+    study.optimize(form, n_trials=40)  # Optuna itself refuses what a distribution does not hold
+    late = study.trials[25:]
+    assert np.mean([trial.params["kind"] == "b" for trial in late]) > 0.6
+    assert all(("only_b" in t.params) == (t.params["kind"] == "b") for t in study.trials)
+    assert np.mean([trial.value for trial in late]) < np.mean(
+        [trial.value for trial in study.trials[:10]]
+    )
+
+
+def test_the_same_seed_and_the_same_trials_give_the_same_proposals() -> None:
+    def points(seed: int) -> list[dict[str, Any]]:
+        study = optuna.create_study(sampler=RunModelSampler(seed=seed))
+        study.optimize(form, n_trials=14)
+        return [trial.params for trial in study.trials]
+
+    assert points(3) == points(3)
+    assert points(3)[10:] != points(4)[10:]
+
+
+def test_trials_asked_for_side_by_side_look_in_different_places() -> None:
+    study = optuna.create_study(sampler=RunModelSampler(seed=5))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        trial = study.ask()
+        value = bowl(*(trial.suggest_float(name, 0.0, 1.0) for name in "xy"))
+        study.tell(trial, value + float(rng.normal(0.0, 0.05)))
+    side_by_side = [study.ask() for _ in range(4)]
+    points = np.array([[t.suggest_float(n, 0.0, 1.0) for n in "xy"] for t in side_by_side])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)[np.triu_indices(4, 1)]
+    assert distances.min() > 0.001
+
+
+def test_what_is_not_allowed_is_not_proposed() -> None:
+    sampler = RunModelSampler(seed=0, allowed=lambda point: point["x"] + point["y"] > 1.2)
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(25):
+        trial = study.ask()
+        study.tell(trial, bowl(*(trial.suggest_float(name, 0.0, 1.0) for name in "xy")))
+    assert all(t.params["x"] + t.params["y"] > 1.2 for t in study.trials[10:])
+
+
+def test_it_keeps_away_from_where_trials_fail() -> None:
+    study = optuna.create_study(sampler=RunModelSampler(seed=0))
+    for _ in range(30):
+        trial = study.ask()
+        x, y = (trial.suggest_float(name, 0.0, 1.0) for name in "xy")
+        if x < 0.45:  # the best lies just beside
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, bowl(x, y))
+    late = [trial.state is TrialState.FAIL for trial in study.trials[15:]]
+    assert np.mean(late) < 0.45
+
+
+def test_where_the_model_has_nothing_to_say_the_fallback_proposes() -> None:
+    class Counted(optuna.samplers.RandomSampler):
+        asked = 0
+
+        def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
+            Counted.asked += 1
+            return super().sample_independent(*args, **kwargs)
+
+    study = optuna.create_study(sampler=RunModelSampler(seed=0, fallback=Counted(seed=0)))
+    study.optimize(lambda trial: 0.0 * trial.suggest_float("x", 0.0, 1.0), n_trials=15)
+    assert Counted.asked == 15  # every value is the same: there is no model
+
+
+def test_several_objectives_are_refused() -> None:
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=RunModelSampler(seed=0))
+    with pytest.raises(ValueError, match="multi-objective"):
+        study.ask().suggest_float("x", 0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def _local_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("_local_ray")
+def test_in_a_plain_run_of_ray_tune_it_finds_the_ground_too(tmp_path: Any) -> None:
+    def train(config: dict[str, float]) -> None:
+        ray_tune.report({"loss": (config["x"] - 0.3) ** 2 + 0.5 * (config["y"] - 0.7) ** 2})
+
+    space: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in "xy"
+    }
+    search = OptunaSearch(
+        space, sampler=RunModelSampler(seed=0, n_startup_trials=6), metric="loss", mode="min"
+    )
+    tuner = ray_tune.Tuner(
+        train,
+        tune_config=ray_tune.TuneConfig(
+            search_alg=search, num_samples=22, max_concurrent_trials=2
+        ),
+        run_config=ray_tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    )
+    results = tuner.fit()
+    assert not results.errors
+    best_result = results.get_best_result("loss", "min").metrics
+    assert best_result is not None
+    assert best_result["loss"] < 0.03

@@ -1,0 +1,121 @@
+"""The Gaussian process against scikit-learn's, finite differences and runs that are left out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
+
+from tune.stats.model import gaussian_process
+from tune.stats.model.gaussian_process import Inputs, Settings, fit_settings, posterior
+
+X = np.random.default_rng(0).random((30, 3))
+Y = np.sin(4.0 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0.0, 0.1, 30)
+EXTRA = np.random.default_rng(2).random(30) * 0.2
+NEW = np.random.default_rng(3).random((7, 3))
+SETTINGS = Settings(np.array([0.4, 0.9, 2.0]), 0.8, 0.5, 0.2)
+
+
+def squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    between: np.ndarray = (one.T[:, :, None] - other.T[:, None, :]) ** 2
+    return between
+
+
+def inputs(x: np.ndarray = X, y: np.ndarray = Y, extra: np.ndarray = EXTRA) -> Inputs:
+    return Inputs(squared(x, x), x, np.full((len(x), len(x)), 1.5), extra, y)
+
+
+def oracle() -> GaussianProcessRegressor:
+    kernel = (
+        ConstantKernel(0.8**2) * Matern([0.4, 0.9, 2.0], nu=2.5)
+        + ConstantKernel(0.5**2) * DotProduct(0.0, "fixed")
+        + ConstantKernel(1.5)
+    )
+    return GaussianProcessRegressor(kernel, alpha=0.2**2 + EXTRA + 1e-8, optimizer=None).fit(X, Y)
+
+
+def test_mean_and_sd_are_those_of_scikit_learn() -> None:
+    mean, sd = posterior(inputs(), SETTINGS).at(
+        squared(X, NEW), NEW, np.full((len(X), len(NEW)), 1.5), 1.5
+    )
+    expected = oracle().predict(NEW, return_std=True)
+    assert mean == pytest.approx(expected[0], abs=1e-6)
+    assert sd == pytest.approx(expected[1], abs=1e-6)
+
+
+def test_a_difference_is_that_of_scikit_learn_s_joint_posterior() -> None:
+    pair = NEW[:2]
+    mean, sd = posterior(inputs(), SETTINGS).difference(
+        squared(X, pair), pair, squared(pair[:1], pair[1:])
+    )
+    expected, covariance = oracle().predict(pair, return_cov=True)
+    assert mean == pytest.approx(expected[0] - expected[1], abs=1e-6)
+    variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
+    assert sd == pytest.approx(math.sqrt(variance), abs=1e-6)
+
+
+def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
+    residuals, sds = posterior(inputs(), SETTINGS).left_out()
+    for i in range(len(X)):
+        rest = np.arange(len(X)) != i
+        others = posterior(inputs(X[rest], Y[rest], EXTRA[rest]), SETTINGS)
+        mean, sd = others.at(
+            squared(X[rest], X[i : i + 1]), X[i : i + 1], np.full((len(X) - 1, 1), 1.5), 1.5
+        )
+        assert residuals[i] == pytest.approx(Y[i] - mean[0], abs=1e-6)
+        assert sds[i] ** 2 == pytest.approx(sd[0] ** 2 + 0.2**2 + EXTRA[i], abs=1e-6)
+
+
+def test_the_fit_is_a_maximum_of_likelihood_times_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    def log_posterior(logs: np.ndarray) -> float:
+        now = Settings.of(logs)
+        kernel = (
+            ConstantKernel(now.amplitude**2) * Matern(now.lengths, nu=2.5)
+            + ConstantKernel(now.trend**2) * DotProduct(0.0, "fixed")
+            + ConstantKernel(1.5)
+        )
+        covariance = kernel(X) + np.diag(now.noise**2 + EXTRA + 1e-8)
+        means = [-0.3, -0.3, -0.3, math.log(0.7), math.log(0.7), math.log(0.3)]
+        prior = stats.norm.logpdf(logs, means, [0.8, 0.8, 0.8, 1.0, 1.0, 1.0]).sum()
+        return float(stats.multivariate_normal(np.zeros(len(X)), covariance).logpdf(Y) + prior)
+
+    found = fit_settings(inputs(), steps=200).logs
+    best = log_posterior(found)
+    assert best > log_posterior(Settings.start(3).logs) + 1.0
+    for place in range(len(found)):
+        for step in (-0.05, 0.05):
+            moved = found.copy()
+            moved[place] += step
+            assert log_posterior(moved) < best
+        # Its gradient is that of finite differences: 0 at the maximum.
+        ends = []
+        for step in (-1e-4, 1e-4):
+            moved = found.copy()
+            moved[place] += step
+            ends.append(log_posterior(moved))
+        assert (ends[1] - ends[0]) / 2e-4 == pytest.approx(0.0, abs=0.02)
+
+
+def test_few_steps_come_near_the_maximum() -> None:
+    near, there = (fit_settings(inputs(), steps=steps) for steps in (25, 200))
+    assert near.logs == pytest.approx(there.logs, abs=0.3)
+
+
+def test_a_parameter_without_effect_gets_a_long_scale() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.random((60, 2))
+    y = np.sin(9.0 * x[:, 0]) + rng.normal(0.0, 0.05, 60)
+    found = fit_settings(inputs(x, y, np.zeros(60)))
+    assert found.lengths[1] > 3.0 * found.lengths[0]
+    assert found.noise == pytest.approx(0.05, rel=0.4)
+
+
+def test_values_that_are_all_the_same_still_give_a_posterior() -> None:
+    flat = replace(inputs(), values=np.zeros(len(X)))
+    settings = fit_settings(flat)
+    assert np.isfinite(settings.logs).all()
+    assert posterior(flat, settings).weights == pytest.approx(0.0)
+    assert gaussian_process.Settings.of(settings.logs).logs == pytest.approx(settings.logs)

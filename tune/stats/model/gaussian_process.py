@@ -1,0 +1,233 @@
+"""A Gaussian process with a quadratic trend, whose settings the data choose (MAP).
+
+    y = c + trend(x) + f(x) + error,   f ~ Matérn-5/2 with a length scale a parameter
+
+Constant, trend and whatever else is linear enter as their covariance, so nothing of them is ever
+fitted by itself. Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006),
+equations 2.25, 2.26, 4.17, 5.9 and 5.12 (leave-one-out).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import threadpoolctl
+from scipy import linalg, optimize
+
+__all__ = ["Inputs", "Posterior", "Settings", "fit_settings", "one_thread", "posterior"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_ROOT5 = math.sqrt(5.0)
+_JITTER = 1e-8
+
+
+@cache
+def _threads() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: with matrices of a hundred rows more only wait for each other."""
+    with _threads().limit(limits=1, user_api="blas"):
+        yield
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the data choose, in units of the standardised values.
+
+    Attributes:
+        lengths: (D,) length scales, in widths of each parameter's range.
+        amplitude: Standard deviation of f.
+        trend: Standard deviation of a linear term's weight.
+        noise: Standard deviation of a run around its expected value.
+    """
+
+    lengths: FloatArray
+    amplitude: float
+    trend: float
+    noise: float
+
+    @classmethod
+    def start(cls, parameters: int) -> "Settings":
+        """The most probable settings before any data."""
+        return cls.of(np.concatenate([np.full(parameters, _PRIOR_LENGTH[0]), _MEANS]))
+
+    @classmethod
+    def of(cls, logs: FloatArray) -> "Settings":
+        """From the logarithms, in the order of the attributes."""
+        values = np.exp(logs)
+        return cls(values[:-3], float(values[-3]), float(values[-2]), float(values[-1]))
+
+    @property
+    def logs(self) -> FloatArray:
+        """The logarithms, in the order of the attributes."""
+        return np.log([*self.lengths, self.amplitude, self.trend, self.noise])
+
+
+# Means and standard deviations of normal priors on the logarithms.
+_PRIOR_LENGTH = (-0.3, 0.8)
+_MEANS = np.array([math.log(0.7), math.log(0.7), math.log(0.3)])
+_SDS = np.array([1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is known of N runs.
+
+    Attributes:
+        squared: (D, N, N) squared differences of the parameters.
+        trend: (N, P) terms of the trend.
+        linear: (N, N) covariance of all else that is linear: constant, offsets.
+        extra: (N,) variance of a run beyond the noise.
+        values: (N,) the runs' values, standardised.
+    """
+
+    squared: FloatArray
+    trend: FloatArray
+    linear: FloatArray
+    extra: FloatArray
+    values: FloatArray
+
+
+def _matern(squared: FloatArray, lengths: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(…) correlation, and its derivative by r² times −2: (5/3)(1 + √5 r) exp(−√5 r)."""
+    r2 = np.tensordot(lengths**-2.0, squared, axes=1)
+    r = _ROOT5 * np.sqrt(r2)
+    fall = np.exp(-r)
+    return (1.0 + r + r**2 / 3.0) * fall, (5.0 / 3.0) * (1.0 + r) * fall
+
+
+def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25) -> Settings:
+    """The most probable settings.
+
+    Args:
+        inputs: The runs.
+        start: Where to begin; the prior's mode by default.
+        steps: Iterations of L-BFGS at most.
+    """
+    parameters = len(inputs.squared)
+    means = np.concatenate([np.full(parameters, _PRIOR_LENGTH[0]), _MEANS])
+    sds = np.concatenate([np.full(parameters, _PRIOR_LENGTH[1]), _SDS])
+    gram = inputs.trend @ inputs.trend.T
+    count = inputs.values.size
+    diagonal = np.arange(count)
+
+    def loss(logs: FloatArray) -> tuple[float, FloatArray]:
+        now = Settings.of(logs)
+        shape, slope = _matern(inputs.squared, now.lengths)
+        whole = now.amplitude**2 * shape
+        sloping = now.trend**2 * gram
+        covariance = whole + sloping + inputs.linear
+        covariance[diagonal, diagonal] += now.noise**2 + inputs.extra + _JITTER
+        try:
+            factor = linalg.cholesky(covariance, lower=True, check_finite=False)
+        except linalg.LinAlgError:
+            return 1e10, np.zeros_like(logs)
+        inverse, _ = linalg.lapack.dpotri(factor, lower=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        weights = inverse @ inputs.values
+        # ∂/∂θ of the loss is ½ tr((K⁻¹ − ααᵀ) ∂K/∂θ).
+        half = 0.5 * (inverse - np.outer(weights, weights))
+        by_r2 = half * slope * now.amplitude**2
+        gradient = np.empty_like(logs)
+        gradient[:parameters] = np.tensordot(inputs.squared, by_r2, axes=2) / now.lengths**2
+        gradient[-3] = 2.0 * (half * whole).sum()
+        gradient[-2] = 2.0 * (half * sloping).sum()
+        gradient[-1] = 2.0 * now.noise**2 * np.trace(half)
+        off = (logs - means) / sds
+        value = 0.5 * inputs.values @ weights + np.log(np.diag(factor)).sum() + 0.5 * off @ off
+        return float(value), gradient + off / sds
+
+    found = optimize.minimize(
+        loss,
+        (start or Settings.start(parameters)).logs,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(m - 5.0 * s, m + 5.0 * s) for m, s in zip(means, sds, strict=True)],
+        options={"maxiter": steps},
+    )
+    return Settings.of(found.x)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the runs say about the function.
+
+    Attributes:
+        inputs: The runs.
+        settings: The process.
+        factor: (N, N) lower Cholesky factor of the runs' covariance.
+        weights: (N,) its inverse times the values.
+    """
+
+    inputs: Inputs
+    settings: Settings
+    factor: FloatArray
+    weights: FloatArray
+
+    def at(
+        self, squared: FloatArray, trend: FloatArray, linear: FloatArray, own: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation of the noiseless value at M points.
+
+        Args:
+            squared: (D, N, M) squared differences between runs and points.
+            trend: (M, P) terms of the trend.
+            linear: (N, M) covariance of what else is linear.
+            own: Prior variance of what else is linear at a point.
+        """
+        now = self.settings
+        shape, _ = _matern(squared, now.lengths)
+        across = now.amplitude**2 * shape + linear
+        across += now.trend**2 * (self.inputs.trend @ trend.T)
+        mean = across.T @ self.weights
+        solved = linalg.solve_triangular(self.factor, across, lower=True, check_finite=False)
+        prior = now.amplitude**2 + now.trend**2 * (trend**2).sum(axis=1) + own
+        variance = np.maximum(prior - (solved**2).sum(axis=0), 1e-12)
+        return mean, np.sqrt(variance)
+
+    def difference(
+        self, squared: FloatArray, trend: FloatArray, between: FloatArray
+    ) -> tuple[float, float]:
+        """Mean and sd of f at one point less f at another; what else is linear cancels out.
+
+        Args:
+            squared: (D, N, 2) squared differences between runs and the two points.
+            trend: (2, P) terms of the trend.
+            between: (D, 1, 1) squared differences between the two points.
+        """
+        now = self.settings
+        shape, _ = _matern(squared, now.lengths)
+        across = now.amplitude**2 * shape + now.trend**2 * (self.inputs.trend @ trend.T)
+        apart = across[:, 0] - across[:, 1]
+        step = trend[0] - trend[1]
+        same = float(_matern(between, now.lengths)[0][0, 0])
+        prior = 2.0 * now.amplitude**2 * (1.0 - same) + now.trend**2 * float(step @ step)
+        solved = linalg.solve_triangular(self.factor, apart, lower=True, check_finite=False)
+        variance = max(prior - float(solved @ solved), 0.0)
+        return float(apart @ self.weights), math.sqrt(variance)
+
+    def left_out(self) -> tuple[FloatArray, FloatArray]:
+        """(N,) what the other runs say of each run: value minus expectation, and its sd."""
+        inverse, _ = linalg.lapack.dpotri(self.factor, lower=1)
+        variances = 1.0 / np.diag(inverse)
+        return self.weights * variances, np.sqrt(variances)
+
+
+def posterior(inputs: Inputs, settings: Settings) -> Posterior:
+    """Condition the process on the runs."""
+    shape, _ = _matern(inputs.squared, settings.lengths)
+    covariance = settings.amplitude**2 * shape + inputs.linear
+    covariance += settings.trend**2 * (inputs.trend @ inputs.trend.T)
+    diagonal = np.arange(inputs.values.size)
+    covariance[diagonal, diagonal] += settings.noise**2 + inputs.extra + _JITTER
+    factor = linalg.cholesky(covariance, lower=True, check_finite=False)
+    weights = linalg.cho_solve((factor, True), inputs.values, check_finite=False)
+    return Posterior(inputs, settings, factor, weights)

@@ -1,0 +1,292 @@
+"""What all runs of a search say about every configuration: a Gaussian process over its space.
+
+Runs that were stopped early count too: as their value at their last epoch less what complete runs
+gained after it in the mean, with an offset in common for each such epoch (those that were stopped
+may gain more) and with the variance of those gains. So "worse because earlier" costs nothing.
+Noise is a parameter: the model never believes one lucky run. Values are losses: less is better.
+
+Sources: Picheny et al., "Quantile-based optimization of noisy computer experiments" (2013), on
+never trusting the best observation; leave-one-out as in Rasmussen and Williams (2006), §5.4.2.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tune.stats.model.encoding import Encoding
+from tune.stats.model.gaussian_process import (
+    Inputs,
+    Posterior,
+    fit_settings,
+    one_thread,
+    posterior,
+)
+from tune.study.space import Value
+
+__all__ = ["Ran", "RunModel", "fit_runs"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_OFFSET = 0.25  # prior variance of what an early epoch's runs have in common beyond the mean gain
+_CONSTANT = 1.0  # of the mean of all values
+_UNLUCKY = 2.5  # standard deviations by which a run is worse than the others let expect
+_FAR = 11.0  # spreads of the better half beyond the best: worse than that is all the same
+_SHRUNK = 1.5  # a few complete curves show less variance than there is
+_FAILS = 1.2  # errors of leaving one out, in units of those of the others' mean
+_LEAST_EXTRA = 0.1  # sd that a stop adds at least, in units of the better half's spread
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run that ended.
+
+    Attributes:
+        point: Where.
+        value: Its loss: of a complete run at its end, of a stopped one when it was stopped; any
+            number for a failed one, which is told as worse than all others.
+        curve: Loss at each epoch, as far as it is known and finite.
+        state: How it ended.
+    """
+
+    point: Mapping[str, Value]
+    value: float
+    curve: Mapping[int, float]
+    state: Literal["complete", "stopped", "failed"] = "complete"
+
+    def at(self, epoch: int) -> float:
+        """Loss at an epoch, or the last one before it; infinite where none is known by then."""
+        seen = [known for known in self.curve if known <= epoch]
+        return self.curve[max(seen)] if seen else math.inf
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """A fitted model of runs.
+
+    Attributes:
+        encoding: Of the space.
+        codes: (N, D) the runs' codes, pending ones last.
+        rungs: (N,) the epoch at which a run was stopped; 0 for complete ones.
+        centre: A loss that counts as 0.
+        scale: A loss difference that counts as 1.
+        fitted: The process.
+        known: N without pending runs.
+    """
+
+    encoding: Encoding
+    codes: FloatArray
+    rungs: npt.NDArray[np.int64]
+    centre: float
+    scale: float
+    fitted: Posterior
+    known: int
+
+    @one_thread()
+    def predict(self, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(M,) expected loss of a complete training at codes (M, D), and its sd.
+
+        The sd is that of the expectation over seeds; one run scatters by `noise` around it.
+        """
+        # A complete run has the constant, but no offset, in common with all others.
+        linear = np.full((len(self.codes), len(codes)), _CONSTANT)
+        mean, sd = self.fitted.at(
+            self.encoding.squared_differences(self.codes, codes),
+            self.encoding.trend(codes),
+            linear,
+            _CONSTANT,
+        )
+        return self.centre + self.scale * mean, self.scale * sd
+
+    @one_thread()
+    def difference(self, one: FloatArray, other: FloatArray) -> tuple[float, float]:
+        """Expected loss at a code (D,) less that at another, and the sd of that."""
+        both = np.vstack([one, other])
+        mean, sd = self.fitted.difference(
+            self.encoding.squared_differences(self.codes, both),
+            self.encoding.trend(both),
+            self.encoding.squared_differences(both[:1], both[1:]),
+        )
+        return self.scale * mean, self.scale * sd
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a run's loss around its expectation."""
+        return self.scale * self.fitted.settings.noise
+
+    @cached_property
+    def complete(self) -> npt.NDArray[np.bool_]:
+        """(N,) which runs ended with their training, pending ones left out."""
+        complete: npt.NDArray[np.bool_] = self.rungs == 0
+        complete[self.known :] = False
+        return complete
+
+    @cached_property
+    def best(self) -> float:
+        """The smallest expected loss among complete runs."""
+        if not self.complete.any():
+            return math.inf
+        return float(self.predict(self.codes[self.complete])[0].min())
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it predicts complete runs that it has not seen about as well as their mean."""
+        return not self.error_ratio > _FAILS
+
+    @cached_property
+    def error_ratio(self) -> float:
+        """Root mean square error of leaving one complete run out, over that of their mean.
+
+        Below 1 the model says more about a run than the mean of the others does. NaN with fewer
+        than three complete runs.
+        """
+        values = self.fitted.inputs.values[self.complete]
+        if values.size < 3:
+            return math.nan
+        residuals = self.fitted.left_out()[0][self.complete]
+        of_mean = (values - values.mean()) * values.size / (values.size - 1)
+        # Both are cut where the mean's errors are: one collapsed run must not decide.
+        most = 3.0 * float(np.median(np.abs(of_mean)))
+        mine, means = (np.clip(r, -most, most) for r in (residuals, of_mean))
+        below = float((means**2).mean())
+        return math.sqrt(float((mine**2).mean()) / below) if below > 0.0 else math.nan
+
+    @one_thread()
+    def with_pending(self, codes: FloatArray) -> "RunModel":
+        """The same with runs that haven't ended, at their expected values (kriging believer).
+
+        Source: Ginsbourger, Le Riche, Carraro, "Kriging is well-suited to parallelize
+        optimization" (2010).
+        """
+        if not len(codes):
+            return self
+        inputs = self.fitted.inputs
+        mean = (self.predict(codes)[0] - self.centre) / self.scale
+        everyone = np.vstack([self.codes, codes])
+        rungs = np.concatenate([self.rungs, np.zeros(len(codes), dtype=np.int64)])
+        more = _inputs(
+            self.encoding,
+            everyone,
+            rungs,
+            np.concatenate([inputs.values, mean]),
+            np.concatenate([inputs.extra, np.zeros(len(codes))]),
+        )
+        return replace(
+            self, codes=everyone, rungs=rungs, fitted=posterior(more, self.fitted.settings)
+        )
+
+
+@one_thread()
+def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
+    """Fit the model.
+
+    Args:
+        encoding: Of the space.
+        runs: All that ended, each with a point inside the space.
+
+    Returns:
+        None where fewer than two runs have a value, or all have the same.
+    """
+    valued = [run for run in runs if run.state != "failed"]
+    complete = [run for run in valued if run.state == "complete"]
+    if len(valued) < 2 or not complete:
+        return None
+    rungs = np.array([0 if run.state == "complete" else max(run.curve) for run in valued])
+    ways = {rung: _Way.of(complete, valued, rung) for rung in set(rungs.tolist())}
+    ends = np.array([run.value for run in valued])
+    ends -= np.array([ways[rung].gain for rung in rungs.tolist()])
+    spread = _spread(ends)
+    if spread <= 0.0:
+        return None
+    ends = _squashed(ends, spread)
+    failed = [run for run in runs if run.state == "failed"]
+    ends = np.concatenate([ends, np.full(len(failed), ends.max())])
+    rungs = np.concatenate([rungs, np.zeros(len(failed), dtype=np.int64)])
+    codes = encoding.codes([run.point for run in (*valued, *failed)])
+    centre, scale = float(ends[rungs == 0].mean()), float(ends.std()) or 1.0
+    extra = np.array(
+        [ways[rung].variance_added(spread) if rung else 0.0 for rung in rungs.tolist()]
+    )
+    extra /= scale**2
+    inputs = _inputs(encoding, codes, rungs, (ends - centre) / scale, extra)
+    settings = fit_settings(inputs)
+    model = RunModel(
+        encoding, codes, rungs, centre, scale, posterior(inputs, settings), len(codes)
+    )
+    residuals, sds = model.fitted.left_out()
+    unlucky = residuals > _UNLUCKY * sds
+    if unlucky.any():
+        inputs = replace(inputs, extra=inputs.extra + np.where(unlucky, residuals**2, 0.0))
+        settings = fit_settings(inputs, settings)
+        model = replace(model, fitted=posterior(inputs, settings))
+    return model
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The way from an epoch to the end, from the curves of complete runs.
+
+    Attributes:
+        gain: By how much a run's loss falls, in the mean.
+        variance: Of that; NaN where fewer than three curves tell.
+    """
+
+    gain: float
+    variance: float
+
+    @classmethod
+    def of(cls, complete: Sequence[Ran], everyone: Sequence[Ran], epoch: int) -> "_Way":
+        """From the complete runs that have a value by then."""
+        if epoch == 0:
+            return cls(0.0, 0.0)
+        gains = [run.at(epoch) - run.value for run in complete]
+        gains = [gain for gain in gains if math.isfinite(gain)]
+        if not gains:
+            best = min(run.at(epoch) for run in everyone)
+            return cls(best - min(run.value for run in complete), math.nan)
+        variance = float(np.var(gains, ddof=1)) if len(gains) >= 3 else math.nan
+        return cls(float(np.mean(gains)), variance)
+
+    def variance_added(self, spread: float) -> float:
+        """Variance that the way adds to what a stopped run says of its end."""
+        if math.isnan(self.variance):
+            return spread**2
+        return max(_SHRUNK * self.variance, (_LEAST_EXTRA * spread) ** 2)
+
+
+def _squashed(ends: FloatArray, spread: float) -> FloatArray:
+    """What lies far beyond the best is drawn in, so that it does not set the scale."""
+    low, high = np.quantile(ends, [0.25, 0.75])
+    # By Tukey's fence too: a search that has closed in has a small spread, and still a wide past.
+    limit = max(float(ends.min()) + _FAR * spread, float(high + 1.5 * (high - low)))
+    over = np.maximum(ends - limit, 0.0)
+    squashed: FloatArray = np.minimum(ends, limit) + spread * np.log1p(over / spread)
+    return squashed
+
+
+def _spread(ends: FloatArray) -> float:
+    """Standard deviation among the better half."""
+    better = np.sort(ends)[: max(2, (ends.size + 1) // 2)]
+    spread = float(better.std(ddof=1))
+    return spread if spread > 0.0 else float(ends.std())
+
+
+def _inputs(
+    encoding: Encoding,
+    codes: FloatArray,
+    rungs: npt.NDArray[np.int64],
+    values: FloatArray,
+    extra: FloatArray,
+) -> Inputs:
+    same = (rungs[:, None] == rungs[None, :]) & (rungs[:, None] > 0)
+    return Inputs(
+        squared=encoding.squared_differences(codes, codes),
+        trend=encoding.trend(codes),
+        linear=_CONSTANT + _OFFSET * same,
+        extra=extra,
+        values=values,
+    )
