@@ -1,51 +1,79 @@
-"""Log expected improvement against numerical integration; where the best candidates lie."""
+"""The knowledge gradient against runs that are really added; where the best candidates lie."""
 
-import math
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
 
-from tune.stats.model.acquisition import log_expected_improvement, most_promising
+from tune.stats.model.acquisition import knowledge_gradient, most_promising
 from tune.stats.model.encoding import Encoding
-from tune.stats.model.run_model import Ran, fit_runs
+from tune.stats.model.gaussian_process import Inputs, posterior
+from tune.stats.model.run_model import Ran, RunModel, fit_runs
 from tune.study.space import Distribution
 
-
-@pytest.mark.parametrize("mean", [-3.0, 0.0, 0.5, 4.0, 8.0])
-def test_it_is_the_logarithm_of_the_integral(mean: float) -> None:
-    sd, best = 0.7, 0.2
-    whole = integrate.quad(
-        lambda f: (best - f) * stats.norm.pdf(f, mean, sd),
-        min(mean, best) - 12 * sd,
-        best,
-        epsabs=0,
-        limit=400,
-    )[0]
-    got = log_expected_improvement(np.array([mean]), np.array([sd]), best)[0]
-    assert got == pytest.approx(math.log(whole), rel=1e-5)
+ENCODING = Encoding({name: Distribution("uniform", (0.0, 1.0)) for name in "ab"})
 
 
-def test_it_orders_what_is_hopeless_too_and_joins_smoothly() -> None:
-    means = np.linspace(-5.0, 60.0, 2_000)
-    values = log_expected_improvement(means, np.ones_like(means), 0.0)
-    assert np.isfinite(values).all()
-    slopes = np.diff(values) / np.diff(means)
-    assert (slopes < 0.0).all()
-    assert np.abs(np.diff(slopes)).max() < 0.2
+def bowl(count: int, noise: float = 0.02) -> RunModel:
+    rng = np.random.default_rng(0)
+    runs = []
+    for code in ENCODING.draw(rng, count):
+        value = float(((code - [0.3, 0.7]) ** 2).sum() + rng.normal(0.0, noise))
+        runs.append(Ran(ENCODING.point(code), value, {1: value}))
+    model = fit_runs(ENCODING, runs)
+    assert model is not None
+    return model
+
+
+def with_one_more(model: RunModel, code: np.ndarray, loss: float) -> float:
+    """The smallest expected loss after a run that really ended so."""
+    codes = np.vstack([model.codes, code])
+    inputs = model.fitted.inputs
+    more = Inputs(
+        squared=ENCODING.squared_differences(codes, codes),
+        trend=ENCODING.trend(codes),
+        linear=np.ones((len(codes), len(codes))),
+        extra=np.append(inputs.extra, 0.0),
+        values=np.append(inputs.values, (loss - model.centre) / model.scale),
+    )
+    told = replace(
+        model,
+        codes=codes,
+        rungs=np.append(model.rungs, 0),
+        complete=np.append(model.complete, True),
+        fitted=posterior(more, model.fitted.settings),
+        known=len(codes),
+    )
+    return told.best
+
+
+def test_it_is_what_the_best_expectation_falls_by_in_the_mean_over_outcomes() -> None:
+    model, rng = bowl(12, noise=0.05), np.random.default_rng(3)
+    for code in ENCODING.draw(rng, 4):
+        mean, sd = (float(one[0]) for one in model.predict(code[None, :]))
+        outcomes = mean + rng.normal(size=1_500) * np.hypot(sd, model.noise)
+        falls = [model.best - with_one_more(model, code, loss) for loss in outcomes]
+        error = np.std(falls) / len(falls) ** 0.5
+        got = knowledge_gradient(model, code[None, :])[0]
+        assert got == pytest.approx(np.mean(falls), abs=4.0 * error + 0.03 * np.mean(falls))
 
 
 def test_the_best_candidates_lie_where_a_bowl_has_its_ground() -> None:
-    encoding = Encoding({name: Distribution("uniform", (0.0, 1.0)) for name in "ab"})
-    rng = np.random.default_rng(0)
-    runs = []
-    for code in encoding.draw(rng, 25):
-        value = float(((code - [0.3, 0.7]) ** 2).sum() + rng.normal(0.0, 0.01))
-        runs.append(Ran(encoding.point(code), value, {1: value}))
-    model = fit_runs(encoding, runs)
-    assert model is not None
-    best = list(islice(most_promising(model, np.random.default_rng(1)), 5))
-    assert np.abs(np.array(best) - [0.3, 0.7]).max() < 0.2
-    gains = log_expected_improvement(*model.predict(np.array(best)), model.best)
-    assert (np.diff(gains) <= 0.0).all()
+    model = bowl(25)
+    best = np.array(list(islice(most_promising(model, np.random.default_rng(1)), 5)))
+    assert np.abs(best - [0.3, 0.7]).max() < 0.25
+    assert (np.diff(knowledge_gradient(model, best)) <= 1e-12).all()
+
+
+def test_without_noise_what_is_known_already_is_worth_nothing() -> None:
+    model = bowl(25, noise=0.0)
+    known = knowledge_gradient(model, model.codes[:5])
+    assert known.max() < 0.01 * knowledge_gradient(model, np.array([[0.3, 0.7]]))[0]
+
+
+def test_a_run_that_is_under_way_takes_most_of_the_worth_of_its_place() -> None:
+    model = bowl(12)
+    worth = knowledge_gradient(model, np.array([[0.35, 0.65]]))[0]
+    pending = model.with_pending(np.array([[0.35, 0.65]]))
+    assert knowledge_gradient(pending, np.array([[0.35, 0.65]]))[0] < 0.7 * worth

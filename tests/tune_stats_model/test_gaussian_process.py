@@ -10,7 +10,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
 from tune.stats.model import gaussian_process
-from tune.stats.model.gaussian_process import Inputs, Settings, fit_settings, posterior
+from tune.stats.model.gaussian_process import Inputs, Points, Settings, fit_settings, posterior
 
 X = np.random.default_rng(0).random((30, 3))
 Y = np.sin(4.0 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0.0, 0.1, 30)
@@ -22,6 +22,10 @@ SETTINGS = Settings(np.array([0.4, 0.9, 2.0]), 0.8, 0.5, 0.2)
 def squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     between: np.ndarray = (one.T[:, :, None] - other.T[:, None, :]) ** 2
     return between
+
+
+def points(x: np.ndarray, new: np.ndarray) -> Points:
+    return Points(squared(x, new), new, np.full((len(x), len(new)), 1.5), 1.5)
 
 
 def inputs(x: np.ndarray = X, y: np.ndarray = Y, extra: np.ndarray = EXTRA) -> Inputs:
@@ -38,23 +42,19 @@ def oracle() -> GaussianProcessRegressor:
 
 
 def test_mean_and_sd_are_those_of_scikit_learn() -> None:
-    mean, sd = posterior(inputs(), SETTINGS).at(
-        squared(X, NEW), NEW, np.full((len(X), len(NEW)), 1.5), 1.5
-    )
+    mean, sd = posterior(inputs(), SETTINGS).at(points(X, NEW))
     expected = oracle().predict(NEW, return_std=True)
     assert mean == pytest.approx(expected[0], abs=1e-6)
     assert sd == pytest.approx(expected[1], abs=1e-6)
 
 
-def test_a_difference_is_that_of_scikit_learn_s_joint_posterior() -> None:
-    pair = NEW[:2]
-    mean, sd = posterior(inputs(), SETTINGS).difference(
-        squared(X, pair), pair, squared(pair[:1], pair[1:])
+def test_covariances_are_those_of_scikit_learn() -> None:
+    one, other = NEW[:3], NEW[3:]
+    got = posterior(inputs(), SETTINGS).covariance(
+        points(X, one), points(X, other), squared(one, other)
     )
-    expected, covariance = oracle().predict(pair, return_cov=True)
-    assert mean == pytest.approx(expected[0] - expected[1], abs=1e-6)
-    variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
-    assert sd == pytest.approx(math.sqrt(variance), abs=1e-6)
+    _, expected = oracle().predict(NEW, return_cov=True)
+    assert got == pytest.approx(expected[:3, 3:], abs=1e-6)
 
 
 def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
@@ -62,9 +62,7 @@ def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
     for i in range(len(X)):
         rest = np.arange(len(X)) != i
         others = posterior(inputs(X[rest], Y[rest], EXTRA[rest]), SETTINGS)
-        mean, sd = others.at(
-            squared(X[rest], X[i : i + 1]), X[i : i + 1], np.full((len(X) - 1, 1), 1.5), 1.5
-        )
+        mean, sd = others.at(points(X[rest], X[i : i + 1]))
         assert residuals[i] == pytest.approx(Y[i] - mean[0], abs=1e-6)
         assert sds[i] ** 2 == pytest.approx(sd[0] ** 2 + 0.2**2 + EXTRA[i], abs=1e-6)
 

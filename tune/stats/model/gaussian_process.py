@@ -18,7 +18,7 @@ import numpy.typing as npt
 import threadpoolctl
 from scipy import linalg, optimize
 
-__all__ = ["Inputs", "Posterior", "Settings", "fit_settings", "one_thread", "posterior"]
+__all__ = ["Inputs", "Points", "Posterior", "Settings", "fit_settings", "one_thread", "posterior"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -157,6 +157,23 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
 
 
 @dataclass(frozen=True)
+class Points:
+    """M points as the runs see them.
+
+    Attributes:
+        squared: (D, N, M) squared differences between runs and points.
+        trend: (M, P) terms of the trend.
+        linear: (N, M) covariance of what else is linear; the same everywhere among points.
+        own: Prior variance of what else is linear at a point.
+    """
+
+    squared: FloatArray
+    trend: FloatArray
+    linear: FloatArray
+    own: float
+
+
+@dataclass(frozen=True)
 class Posterior:
     """What the runs say about the function.
 
@@ -172,47 +189,43 @@ class Posterior:
     factor: FloatArray
     weights: FloatArray
 
-    def at(
-        self, squared: FloatArray, trend: FloatArray, linear: FloatArray, own: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation of the noiseless value at M points.
+    def at(self, points: Points) -> tuple[FloatArray, FloatArray]:
+        """(M,) mean and standard deviation of the noiseless value at points."""
+        across = self._across(points)
+        solved = self._solved(across)
+        now = self.settings
+        own = now.amplitude**2 + now.trend**2 * (points.trend**2).sum(axis=1) + points.own
+        variance = np.maximum(own - (solved**2).sum(axis=0), 1e-12)
+        return across.T @ self.weights, np.sqrt(variance)
+
+    def covariance(self, one: Points, other: Points, between: FloatArray) -> FloatArray:
+        """(M, K) of the noiseless values at M points with those at K others.
 
         Args:
-            squared: (D, N, M) squared differences between runs and points.
-            trend: (M, P) terms of the trend.
-            linear: (N, M) covariance of what else is linear.
-            own: Prior variance of what else is linear at a point.
+            one: M points.
+            other: K points.
+            between: (D, M, K) squared differences between them.
         """
         now = self.settings
-        shape, _ = _matern(squared, now.lengths)
-        across = now.amplitude**2 * shape + linear
-        across += now.trend**2 * (self.inputs.trend @ trend.T)
-        mean = across.T @ self.weights
-        solved = linalg.solve_triangular(self.factor, across, lower=True, check_finite=False)
-        prior = now.amplitude**2 + now.trend**2 * (trend**2).sum(axis=1) + own
-        variance = np.maximum(prior - (solved**2).sum(axis=0), 1e-12)
-        return mean, np.sqrt(variance)
+        shape, _ = _matern(between, now.lengths)
+        prior = now.amplitude**2 * shape + now.trend**2 * one.trend @ other.trend.T + one.own
+        solved = (self._solved(self._across(points)) for points in (one, other))
+        covariance: FloatArray = prior - next(solved).T @ next(solved)
+        return covariance
 
-    def difference(
-        self, squared: FloatArray, trend: FloatArray, between: FloatArray
-    ) -> tuple[float, float]:
-        """Mean and sd of f at one point less f at another; what else is linear cancels out.
-
-        Args:
-            squared: (D, N, 2) squared differences between runs and the two points.
-            trend: (2, P) terms of the trend.
-            between: (D, 1, 1) squared differences between the two points.
-        """
+    def _across(self, points: Points) -> FloatArray:
+        """(N, M) prior covariance of runs and points."""
         now = self.settings
-        shape, _ = _matern(squared, now.lengths)
-        across = now.amplitude**2 * shape + now.trend**2 * (self.inputs.trend @ trend.T)
-        apart = across[:, 0] - across[:, 1]
-        step = trend[0] - trend[1]
-        same = float(_matern(between, now.lengths)[0][0, 0])
-        prior = 2.0 * now.amplitude**2 * (1.0 - same) + now.trend**2 * float(step @ step)
-        solved = linalg.solve_triangular(self.factor, apart, lower=True, check_finite=False)
-        variance = max(prior - float(solved @ solved), 0.0)
-        return float(apart @ self.weights), math.sqrt(variance)
+        shape, _ = _matern(points.squared, now.lengths)
+        across: FloatArray = now.amplitude**2 * shape + points.linear
+        across += now.trend**2 * (self.inputs.trend @ points.trend.T)
+        return across
+
+    def _solved(self, across: FloatArray) -> FloatArray:
+        solved: FloatArray = linalg.solve_triangular(
+            self.factor, across, lower=True, check_finite=False
+        )
+        return solved
 
     def left_out(self) -> tuple[FloatArray, FloatArray]:
         """(N,) what the other runs say of each run: value minus expectation, and its sd."""

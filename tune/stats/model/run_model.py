@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.gaussian_process import (
     Inputs,
+    Points,
     Posterior,
     fit_settings,
     one_thread,
@@ -75,6 +76,8 @@ class RunModel:
         centre: A loss that counts as 0.
         scale: A loss difference that counts as 1.
         fitted: The process.
+        complete: (N,) which runs end with their training, pending ones too: the search chooses
+            among them.
         known: N without pending runs.
     """
 
@@ -84,6 +87,7 @@ class RunModel:
     centre: float
     scale: float
     fitted: Posterior
+    complete: npt.NDArray[np.bool_]
     known: int
 
     @one_thread()
@@ -92,26 +96,22 @@ class RunModel:
 
         The sd is that of the expectation over seeds; one run scatters by `noise` around it.
         """
-        # A complete run has the constant, but no offset, in common with all others.
-        linear = np.full((len(self.codes), len(codes)), _CONSTANT)
-        mean, sd = self.fitted.at(
-            self.encoding.squared_differences(self.codes, codes),
-            self.encoding.trend(codes),
-            linear,
-            _CONSTANT,
-        )
+        mean, sd = self.fitted.at(self._points(codes))
         return self.centre + self.scale * mean, self.scale * sd
 
     @one_thread()
+    def covariance(self, one: FloatArray, other: FloatArray) -> FloatArray:
+        """(M, K) posterior covariance of the expected losses at codes (M, D) and (K, D)."""
+        between = self.encoding.squared_differences(one, other)
+        found = self.fitted.covariance(self._points(one), self._points(other), between)
+        return self.scale**2 * found
+
     def difference(self, one: FloatArray, other: FloatArray) -> tuple[float, float]:
         """Expected loss at a code (D,) less that at another, and the sd of that."""
         both = np.vstack([one, other])
-        mean, sd = self.fitted.difference(
-            self.encoding.squared_differences(self.codes, both),
-            self.encoding.trend(both),
-            self.encoding.squared_differences(both[:1], both[1:]),
-        )
-        return self.scale * mean, self.scale * sd
+        mean, _ = self.predict(both)
+        (own, shared), (_, others) = self.covariance(both, both).tolist()
+        return float(mean[0] - mean[1]), math.sqrt(max(own + others - 2.0 * shared, 0.0))
 
     @property
     def noise(self) -> float:
@@ -119,17 +119,8 @@ class RunModel:
         return self.scale * self.fitted.settings.noise
 
     @cached_property
-    def complete(self) -> npt.NDArray[np.bool_]:
-        """(N,) which runs ended with their training, pending ones left out."""
-        complete: npt.NDArray[np.bool_] = self.rungs == 0
-        complete[self.known :] = False
-        return complete
-
-    @cached_property
     def best(self) -> float:
         """The smallest expected loss among complete runs."""
-        if not self.complete.any():
-            return math.inf
         return float(self.predict(self.codes[self.complete])[0].min())
 
     @property
@@ -144,10 +135,11 @@ class RunModel:
         Below 1 the model says more about a run than the mean of the others does. NaN with fewer
         than three complete runs.
         """
-        values = self.fitted.inputs.values[self.complete]
+        ended = self.complete & (np.arange(self.complete.size) < self.known)
+        values = self.fitted.inputs.values[ended]
         if values.size < 3:
             return math.nan
-        residuals = self.fitted.left_out()[0][self.complete]
+        residuals = self.fitted.left_out()[0][ended]
         of_mean = (values - values.mean()) * values.size / (values.size - 1)
         # Both are cut where the mean's errors are: one collapsed run must not decide.
         most = 3.0 * float(np.median(np.abs(of_mean)))
@@ -155,9 +147,18 @@ class RunModel:
         below = float((means**2).mean())
         return math.sqrt(float((mine**2).mean()) / below) if below > 0.0 else math.nan
 
+    def _points(self, codes: FloatArray) -> Points:
+        # A complete run has the constant, but no offset, in common with all others.
+        return Points(
+            squared=self.encoding.squared_differences(self.codes, codes),
+            trend=self.encoding.trend(codes),
+            linear=np.full((len(self.codes), len(codes)), _CONSTANT),
+            own=_CONSTANT,
+        )
+
     @one_thread()
     def with_pending(self, codes: FloatArray) -> "RunModel":
-        """The same with runs that haven't ended, at their expected values (kriging believer).
+        """The same with runs (P, D) that haven't ended, at their expected values.
 
         Source: Ginsbourger, Le Riche, Carraro, "Kriging is well-suited to parallelize
         optimization" (2010).
@@ -176,7 +177,11 @@ class RunModel:
             np.concatenate([inputs.extra, np.zeros(len(codes))]),
         )
         return replace(
-            self, codes=everyone, rungs=rungs, fitted=posterior(more, self.fitted.settings)
+            self,
+            codes=everyone,
+            rungs=rungs,
+            fitted=posterior(more, self.fitted.settings),
+            complete=np.concatenate([self.complete, np.ones(len(codes), dtype=np.bool_)]),
         )
 
 
@@ -215,7 +220,14 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
     inputs = _inputs(encoding, codes, rungs, (ends - centre) / scale, extra)
     settings = fit_settings(inputs)
     model = RunModel(
-        encoding, codes, rungs, centre, scale, posterior(inputs, settings), len(codes)
+        encoding=encoding,
+        codes=codes,
+        rungs=rungs,
+        centre=centre,
+        scale=scale,
+        fitted=posterior(inputs, settings),
+        complete=(rungs == 0) & (np.arange(rungs.size) < len(valued)),
+        known=rungs.size,
     )
     residuals, sds = model.fitted.left_out()
     unlucky = residuals > _UNLUCKY * sds
