@@ -42,9 +42,8 @@ name = "hosts"
 [sampler]
 kind = "random"
 trials = 5
-[race]
-keep = 1
-seeds = 2
+[refine]
+trials = 2
 [confirm]
 seeds = 2
 """

@@ -33,9 +33,8 @@ name = "slurm"
 [sampler]
 kind = "random"
 trials = 6
-[race]
-keep = 1
-seeds = 2
+[refine]
+trials = 2
 [confirm]
 seeds = 2
 """

@@ -34,9 +34,8 @@ name = "storage"
 "train.lr" = { log_uniform = [1e-4, 1e-2] }
 [sampler]
 trials = 4
-[race]
-keep = 1
-seeds = 2
+[refine]
+trials = 2
 [confirm]
 seeds = 2
 """

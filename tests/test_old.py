@@ -1,4 +1,4 @@
-"""What version 3dd15e0 wrote (tests/old) stays usable: read, gone on with, predicted with.
+"""What version 3dd15e0 wrote (tests/old) stays usable: read, learned from, predicted with.
 
 Names of modules are left out on purpose: they may change, the commands and files may not.
 """
@@ -179,7 +179,10 @@ def test_tensorboard_files_are_made_of_them(old: Path, tmp_path: Path, name: str
 
 def test_studies_are_planned_from_the_finished_one(old: Path, tmp_path: Path) -> None:
     assert "test videos" in run("simulate", "--from", "finished", "--studies", 5).decode()
-    arguments = ("search", "study.toml", "--data", "data.arrow", "--dry-run", "--json")
+    text = Path("study.toml").read_text().replace("[race]\nkeep = 3\nseeds = 2\n", "")
+    new = tmp_path / "new.toml"
+    new.write_text(text.replace('"./encoder"', f'"{old}/encoder"'))
+    arguments = ("search", new, "--data", "data.arrow", "--dry-run", "--json")
     told = json.loads(run(*arguments, "--warm-start", "finished"))
     planned = {seed for phase in told["phases"] for seed in phase["seeds"]}
     assert planned
@@ -237,24 +240,52 @@ def test_training_goes_on_in_the_model_folder_and_leaves_its_seeds(
     assert len(list(model.glob("seed-*"))) == 3
 
 
+def refused(*arguments: object) -> str:
+    """Run a command that refuses; what it said."""
+    name, *rest = map(str, arguments)
+    (found,) = entry_points(group="hscl.commands", name=name)
+    error = CliRunner().invoke(found.load(), rest).exception
+    assert type(error).__name__ == "InputError"
+    return str(error)
+
+
+def test_the_unfinished_study_is_not_gone_on_with_but_a_new_one_may_know_it(old: Path) -> None:
+    before = rows("unfinished")
+    data = ("--data", "data.arrow")
+    for asked in (
+        ("search", "study.toml", *data, "--out", "unfinished"),
+        ("search", "study.toml", *data, "--out", "unfinished", "--dry-run"),
+        ("search", "search", *data, "--out", "unfinished"),
+        ("confirm", "unfinished", *data),
+    ):
+        said = refused(*asked)
+        assert "\n" not in said
+        assert "before 0.2, which every command reads but none goes on with" in said
+        assert f"--warm-start {old}/unfinished" in said
+    assert rows("unfinished") == before
+    assert "[race] must not stand in a study" in refused(
+        "search", "study.toml", *data, "--dry-run"
+    )
+
+
 @pytest.mark.cluster
-def test_the_unfinished_study_goes_on_and_finishes(tmp_path: Path) -> None:
+def test_a_new_study_learns_from_the_unfinished_one(tmp_path: Path) -> None:
     at = Path(shutil.copytree(OLD, tmp_path / "old"))
-    study, (begun,) = at / "unfinished", FACTS["unfinished"]["begun"]
-    before = rows(study)
-    start("search", "study.toml", "--data", "data.arrow", "--out", "unfinished", at=at)
-    opened, after = tune.open_study(study), rows(study)
+    text = (at / "study.toml").read_text().replace("[race]\nkeep = 3\nseeds = 2\n", "")
+    (at / "new.toml").write_text(text.replace("trials = 12", "trials = 4"))
+    data = ("--data", "data.arrow", "--out", "new")
+    start("search", "new.toml", *data, "--warm-start", "unfinished", at=at)
+    opened, earlier = tune.open_study(at / "new"), tune.open_study(at / "unfinished")
     assert opened.status()["state"] == "done"
-    assert {name: after[name][: len(before[name])] for name in TABLES} == before
-    assert set(opened.table("trials")["state"].to_pylist()) == {"done", "failed", "pruned"}
-    phases = Counter(opened.table("trials")["phase"].to_pylist())
-    assert (phases["race"], phases["confirm"]) == (4, 10)
+    assert set(opened.table("trials")["phase"].to_pylist()) == {"screen", "refine", "confirm"}
+    kinds = Counter(opened.table("plan")["kind"].to_pylist())
+    screened = [row for row in earlier.table("trials").to_pylist() if row["phase"] == "screen"]
+    assert kinds["warm_point"] == len(screened) == 12
+    used = set(earlier.table("trials")["seed"].to_pylist())
+    assert not used & set(opened.table("trials")["seed"].to_pylist())
     comparison = opened.comparison()
     assert comparison is not None
     assert (comparison.split, len(comparison.seeds)) == ("test", 5)
-    assert comparison.to_dict()["primary"]["verdict"]
-    # The tables can't tell whether epochs were trained again; the trial's own log does.
-    assert "resumes after epoch" in (study / "logs" / f"{begun}.txt").read_text()
 
 
 @pytest.mark.cluster

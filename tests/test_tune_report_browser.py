@@ -15,7 +15,7 @@ from tune.report.html import make_page, make_report
 pytestmark = pytest.mark.browser
 
 STUDIES = {
-    "search": Simulated(trials=12, race_seeds=2, keep=2, failures=1, name="</script> <b>x</b>"),
+    "search": Simulated(trials=12, refined=3, failures=1, name="</script> <b>x</b>"),
     "list": Simulated(sampler="list", confirm_seeds=5, epochs=3),
     "grid": Simulated(sampler="grid", confirm_seeds=5, epochs=3),
     "running": Simulated(until="screen", trials=12),

@@ -7,7 +7,7 @@ from tune.states import Kind, Origin, Phase, TrialState, Verdict
 
 def test_the_words_are_those_of_the_tables() -> None:
     assert [*TrialState] == ["started", "done", "pruned", "failed"]
-    assert [*Phase] == ["screen", "race", "confirm"]
+    assert [*Phase] == ["screen", "refine", "race", "confirm"]
     assert [*Origin] == ["default", "known", "sampler"]
     assert [*Verdict] == ["better", "worse", "equivalent", "undecided"]
 

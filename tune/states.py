@@ -22,8 +22,18 @@ class Phase(StrEnum):
     """The three parts of a study, in order."""
 
     SCREEN = "screen"
+    """Many configurations on one seed, stopped early."""
+    REFINE = "refine"
+    """Trainings of full length of what the model proposes."""
     RACE = "race"
+    """Only read: tables written before 0.2 have it in refine's place."""
     CONFIRM = "confirm"
+    """Winner and default on fresh seeds; test is opened here."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether its trials are there to choose among configurations, one seed each."""
+        return self in {Phase.SCREEN, Phase.REFINE}
 
 
 class Origin(StrEnum):
@@ -47,21 +57,23 @@ class Kind(StrEnum):
     """What a row of the `plan` table records. Who writes it stands behind each."""
 
     PHASE_BEGUN = "phase_begun"
-    """Planner. `phase`; `seeds` that it will use; `note` with its size."""
+    """Planner. `phase`; `seeds` that it will use; `note` with its size. Of refine, `value` is the
+    number of its first configuration."""
     SEEDS = "seeds"
     """Planner, when the study begins. `phase` and the `seeds` reserved for it."""
     BUDGET_REACHED = "budget_reached"
-    """Planner. The screen proposes nothing more; `value` is what was spent; `note` says why."""
+    """Planner. Nothing more is proposed; `value` is what was spent; `note` says why."""
     SPACE_EXHAUSTED = "space_exhausted"
-    """Sampler. No further point that satisfies the constraints is new; the screen ends."""
+    """Sampler. No further point that satisfies the constraints is new; the search ends."""
     FINALIST = "finalists"
     """Planner. `phase` that `config_id` enters, its `value` so far, its rank in `note`."""
     ROUND = "round"
-    """Planner. Seed number `value` of the race was decided; `config_id` is the leader."""
+    """Only read, of tables written before 0.2."""
     DROPPED = "dropped"
-    """Planner. `config_id` leaves the race, compared with `other_config_id`; `value` is p."""
+    """Only read, of tables written before 0.2: `config_id` was given up."""
     WINNER = "winner"
-    """Planner, before confirm. `config_id` (null: there is none) against `other_config_id`."""
+    """Planner, before confirm. `config_id` (null: there is none) against `other_config_id`;
+    `value` that is expected of it."""
     PRIMARY = "primary"
     """Planner. The primary comparison: `config_id` against `other_config_id`, margin `value`."""
     LOOK = "look"
@@ -84,4 +96,4 @@ class Kind(StrEnum):
     WARM_START = "warm_start"
     """Driver. `note` names the earlier study; `seeds` are all those that it used."""
     WARM_POINT = "warm_point"
-    """Driver. One screened point of the earlier study, as JSON in `note`."""
+    """Driver. One point that the earlier study's search ran, as JSON in `note`."""

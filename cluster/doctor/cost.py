@@ -64,7 +64,7 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
     Returns:
         The estimate.
     """
-    size = size_of(spec)
+    size = size_of(spec, seconds_per_epoch=seconds_per_epoch)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     at_once = max(1, sum(trials_that_fit(spec.resources, node, gpus) for node in nodes))
     if spec.resources.concurrent:

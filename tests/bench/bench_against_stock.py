@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,13 +51,15 @@ TEST_SEEDS = [9001, 9002, 9003, 9004, 9005]
 # --- studies -------------------------------------------------------------------------------
 
 
-def study_file(path: Path, *, seed: int, race: int, rows: Mapping[str, Any] | None = None) -> Path:
+def study_file(
+    path: Path, *, seed: int, refine: int = 0, rows: Mapping[str, Any] | None = None
+) -> Path:
     """A search of the space, or with `rows` a list of configurations tested on 5 seeds."""
     lines = ["[study]", f"seed = {seed}", "[base]", *_assignments(BASE)]
     if rows is None:
         lines += ["[space]"]
         lines += [f'"{name}" = {{ log_uniform = [{a}, {b}] }}' for name, (a, b) in SPACE.items()]
-        lines += ["[sampler]", 'kind = "tpe"', "trials = 12", "[race]", f"seeds = {race}"]
+        lines += ["[sampler]", 'kind = "tpe"', "trials = 12", "[refine]", f"trials = {refine}"]
         lines += ["[confirm]", "seeds = 0"]
     else:
         for name, row in rows.items():
@@ -220,7 +221,7 @@ def run_stock(task: Path, **told: Any) -> tuple[float, float]:
 def cost(folder: Path, data: Path) -> None:
     """The same trials by both."""
     out = folder / "cost"
-    study = study_file(folder / "cost.toml", seed=0, race=0)
+    study = study_file(folder / "cost.toml", seed=0)
     result = folder / "cost.json"
     if not result.exists():
         rows = {"the engine": search(study, data, out)}
@@ -252,8 +253,7 @@ def _overrides(study: Study, config_id: str) -> dict[str, Any]:
 def our_choices(study: Study) -> tuple[list[dict[str, Any]], int]:
     """The choice at each share of the epochs that the study took, and how many these are.
 
-    As the winner is defined: best mean over the race's seeds among those with most of them, before
-    the race the best complete screen trial, before that the best value so far.
+    The best complete training of the search, before the first the best value so far.
     """
     trials = {trial.trial_id: trial for trial in study.history.trials.values()}
     default = next(c.config_id for c in study.history.configs.values() if c.number == 0)
@@ -268,18 +268,9 @@ def our_choices(study: Study) -> tuple[list[dict[str, Any]], int]:
             best[name] = min(row["valid_mae"], best.get(name, np.inf))
             if row["finished"]:
                 complete.add(name)
-        raced = defaultdict(list)
-        for name in complete:
-            trial = trials[name]
-            if str(trial.phase) == "race" and trial.config_id != default:
-                raced[trial.config_id].append(best[name])
-        if raced:
-            most = max(map(len, raced.values()))
-            means = {c: float(np.mean(v)) for c, v in raced.items() if len(v) == most}
-        else:
-            pool = [name for name in complete if trials[name].config_id != default]
-            means = {trials[name].config_id: best[name] for name in pool or best}
-        choices.append(_overrides(study, min(means, key=lambda c: means[c])))
+        pool = [name for name in complete if trials[name].config_id != default]
+        chosen = min(pool or best, key=lambda name: best[name])
+        choices.append(_overrides(study, trials[chosen].config_id))
     return choices, len(rows)
 
 
@@ -295,7 +286,7 @@ def quality(folder: Path, data: Path, rounds: int) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for number in range(rounds):
         out = folder / f"ours-{number}"
-        study = study_file(folder / f"ours-{number}.toml", seed=number, race=4)
+        study = study_file(folder / f"ours-{number}.toml", seed=number, refine=8)
         if not (folder / f"ours-{number}.done").exists():
             search(study, data, out)
             (folder / f"ours-{number}.done").touch()
@@ -311,7 +302,7 @@ def quality(folder: Path, data: Path, rounds: int) -> None:
             rows |= {f"{side} {number} {s}": c for s, c in zip(SHARES, choices, strict=True)}
         print(f"round {number}: {epochs} epochs each", flush=True)
     distinct = {_digest(row): row for row in rows.values()}
-    study = study_file(folder / f"test-{rounds}.toml", seed=0, race=0, rows=distinct)
+    study = study_file(folder / f"test-{rounds}.toml", seed=0, rows=distinct)
     out = folder / f"test-{rounds}"
     search(study, data, out)
     tested = open_study(out)

@@ -5,7 +5,7 @@ Every figure is a share over that many studies, with its binomial standard error
     null      false "better" or "worse", and how often both intervals hold the truth
     power     a true gap on this test set: found by t and by sign flip, beside the exact power
     looks     sequential confirms: claims, coverage where they end, power, trainings saved
-    studies   whole null studies through the planner: screen, race, confirm
+    studies   whole null studies through the planner: screen, refine, confirm
     nothing   a hyperparameter that does nothing, and those that do something, called mattering
 
 A whole study takes 0.05 to 1 s of CPU. With --rows their answers are kept, one line a study, and

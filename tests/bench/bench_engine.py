@@ -49,7 +49,7 @@ def screen(trials: int, epochs: int, sampler: str) -> StudySpec:
         base={"train.epochs": epochs},
         sampler={"kind": sampler, "trials": trials},
         scheduler={"reduction_factor": 3},
-        race={"seeds": 0},
+        refine={"trials": 0},
         confirm={"seeds": 0},
         resources={"concurrent": SLOTS},
     )

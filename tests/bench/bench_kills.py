@@ -87,7 +87,7 @@ def spec_of(part: Part, seed: int) -> StudySpec:
         study={"name": "killed", "seed": seed, "retries": 1000},
         base={"train.epochs": 4 if real else 6, "model.text.finetune": False},
         sampler={"kind": "tpe", "trials": part.trials},
-        race={"keep": 2 if real else 4, "seeds": 4},
+        refine={"trials": 4 if real else 12},
         confirm={"keep": 1, "seeds": 5},
         resources={"concurrent": part.slots},
     )

@@ -39,7 +39,7 @@ def spec_of(trials: int, sampler: str) -> StudySpec:
             "space": SPACE,
             "sampler": {"kind": sampler, "trials": trials},
             "scheduler": {"kind": "asha"},
-            "race": {"seeds": 0},
+            "refine": {"trials": 0},
             "confirm": {"seeds": 0},
         }
     )

@@ -1,6 +1,6 @@
 """A whole study of real MOSI (10 videos), killed twice on its way: what is kept, what it costs.
 
-Screen, race and confirm with the packaged MiniLM, frozen and fine-tuned. The driver is killed
+Screen, refine and confirm with the packaged MiniLM, frozen and fine-tuned. The driver is killed
 once in the screen and once after it, and the same command goes on. Printed: rows of the tables,
 wall time, and which share of it was training (the seconds of all epochs over wall time and slots;
 three starts of Ray and of Python are in the wall time).
@@ -20,18 +20,20 @@ from pathlib import Path
 from real_data import ten_videos
 
 from hscl.errors import InputError
+from tune.study.size import size_of
+from tune.study.toml import load_spec
 from tune.tables.schemas import SCHEMAS
 from tune.views.study import open_study
 
-STUDIES = {"frozen": ("false", 8, 32, 4), "finetuned": ("true", 4, 16, 4)}
-"""Whether the encoder is trained, epochs, screen trials, race seeds."""
+STUDIES = {"frozen": ("false", 8, 32), "finetuned": ("true", 4, 16)}
+"""Whether the encoder is trained, epochs, trials of the screen."""
 KILLS = (0.15, 0.6)
 """Of the epochs that a study is expected to take."""
 
 
 def study_file(kind: str, path: Path) -> Path:
     """The study of this kind."""
-    finetune, epochs, trials, race = STUDIES[kind]
+    finetune, epochs, trials = STUDIES[kind]
     lines = ["[base]", f'"model.text.finetune" = {finetune}', f'"train.epochs" = {epochs}']
     lines += ['"train.batch_size" = 32', '"run.threads" = 1', "[space]"]
     for name, ends in {
@@ -42,8 +44,8 @@ def study_file(kind: str, path: Path) -> Path:
         "train.lr": "[1e-4, 3e-3]",
     }.items():
         lines.append(f'"{name}" = {{ log_uniform = {ends} }}')
-    lines += ["[sampler]", f"trials = {trials}", "[race]", "keep = 4", f"seeds = {race}"]
-    lines += ["[confirm]", "seeds = 10", "[resources]", "cpus = 1", "concurrent = 1"]
+    lines += ["[sampler]", f"trials = {trials}"]
+    lines += ["[resources]", "cpus = 1", "concurrent = 1"]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -68,8 +70,7 @@ def run(kind: str, folder: Path, data: Path, *, quiet: bool) -> None:
         str(study),
     ]
     command += ["--data", str(data), "--out", str(out)]
-    _, epochs, trials, race = STUDIES[kind]
-    expected = 1.7 * trials + epochs * 5 * race + epochs * 2 * 10
+    expected = size_of(load_spec(study)).usual_epochs
     kills = [] if quiet else [round(share * expected) for share in KILLS]
     wall, landed = 0.0, 0
     while True:

@@ -68,7 +68,7 @@ def spec_of(name: str) -> StudySpec:
         base={"train.epochs": 1, "model.text.finetune": name == "finetuned"},
         sampler={"kind": "random", "trials": OURS},
         scheduler={"kind": "none"},
-        race={"seeds": 0},
+        refine={"trials": 0},
         confirm={"seeds": 0},
     )
 

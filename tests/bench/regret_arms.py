@@ -15,7 +15,7 @@ from regret_rivals import RIVALS, Search
 from regret_worlds import Searched
 
 from tune.simulate.study import SimulatedRun, simulate
-from tune.states import Kind, Phase, TrialState
+from tune.states import Phase, TrialState
 from tune.stats.intervals import t_interval
 from tune.study.spec import StudySpec
 
@@ -77,16 +77,13 @@ def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
     own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
     trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]
     complete = {t.config_id for t in trained if t.state is TrialState.DONE}
-    chosen = [row for row in history.plan_rows(Kind.FINALIST) if row["phase"] != Phase.CONFIRM]
-    kept = {row["config_id"] for row in chosen} or complete
     if history.default is not None:  # it takes part until the end, whether stopped or not
         complete.add(history.default.config_id)
-        kept.add(history.default.config_id)
     return Search(
         exported=own[exported(world, run)],
         proposed={own[trial.config_id] for trial in trained},
-        complete={own[config_id] for config_id in complete | kept},
-        kept={own[config_id] for config_id in kept},
+        complete={own[config_id] for config_id in complete},
+        kept={own[config_id] for config_id in complete},
         epochs=history.epochs,
         confirmed=frozenset(seed for look in history.looks for seed in look),
     )

@@ -35,10 +35,8 @@ def _spec(sampler: str = "random", scheduler: str = "asha", **tables: int) -> St
     tree: dict[str, Any] = {
         "base": {"train.epochs": 9},
         "space": _SPACE,
-        "sampler": {"kind": sampler, "trials": 32},
+        "sampler": {"kind": sampler},
         "scheduler": {"kind": scheduler},
-        "race": {"keep": 4, "seeds": 4},
-        "confirm": {"seeds": 10},
     }
     for name, value in tables.items():
         table, key = name.split("_", 1)

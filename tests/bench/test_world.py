@@ -22,7 +22,7 @@ def _spec(kind: str = "random", **confirm: object) -> StudySpec:
                 "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
             },
             "sampler": {"kind": kind, "trials": 8},
-            "race": {"keep": 2, "seeds": 3},
+            "refine": {"trials": 3},
             "confirm": {"seeds": 5} | confirm,
         }
     )
@@ -31,22 +31,22 @@ def _spec(kind: str = "random", **confirm: object) -> StudySpec:
 def test_all_five_tables_are_filled_as_a_real_study_fills_them() -> None:
     run, tables = run_study(_spec(), World(1))
     assert run.done is not None
-    assert tables["configs"].num_rows == 8
+    assert tables["configs"].num_rows == 8 + 3
     phases = set(tables["trials"]["phase"].to_pylist())
-    assert phases == {"screen", "race", "confirm"}
+    assert phases == {"screen", "refine", "confirm"}
     predictions = tables["predictions"]
     test = predictions.filter(pc.equal(predictions["split"], "test"))
     assert test.num_rows == 2 * 5 * 686
-    screened = {
-        row["trial_id"] for row in tables["trials"].to_pylist() if row["phase"] == "screen"
+    searched = {
+        row["trial_id"] for row in tables["trials"].to_pylist() if row["phase"] != "confirm"
     }
-    assert not screened & set(predictions["trial_id"].to_pylist())
+    assert not searched & set(predictions["trial_id"].to_pylist())
 
 
 def test_a_trials_best_report_is_the_metric_of_its_valid_predictions() -> None:
     run, tables = run_study(_spec(), World(2))
     predictions = tables["predictions"]
-    trial = next(t for t in run.history.trials.values() if t.phase == "race" and t.ended)
+    trial = next(t for t in run.history.trials.values() if t.phase == "confirm" and t.ended)
     rows = predictions.filter(
         pc.and_(
             pc.equal(predictions["trial_id"], trial.trial_id),

@@ -29,8 +29,8 @@ name = "small"
 [sampler]
 kind = "random"
 trials = 3
-[race]
-seeds = 0
+[refine]
+trials = 0
 [confirm]
 seeds = 2
 """

@@ -24,12 +24,12 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
     spec = _spec(
         sampler={"kind": "random", "trials": 9},
         scheduler={"kind": "none"},
-        race={"keep": 2, "seeds": 3},
+        refine={"trials": 4},
         confirm={"seeds": 5},
         resources={"cpus": 2.0, "gpus": 0.0},
     )
     cost = estimate(spec, 100.0, [BIG, SMALL])
-    trials = 9 + 3 * (2 + 1) + 5 * 2
+    trials = 9 + 4 + 5 * 2
     assert cost.trials == trials
     assert cost.epochs == trials * 9
     assert cost.at_once == 4 + 1
@@ -40,7 +40,7 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
 def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
     tables: dict[str, Any] = {
         "sampler": {"trials": 27},
-        "race": {"seeds": 0},
+        "refine": {"trials": 0},
         "confirm": {"seeds": 0},
     }
     full = estimate(_spec(**tables, scheduler={"kind": "none"}), 1.0, [SMALL])

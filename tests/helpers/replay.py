@@ -13,7 +13,7 @@ from synthetic import objective
 from hscl.config import Config
 from tune.planner.asha import should_stop
 from tune.planner.proposals import propose
-from tune.states import TrialState
+from tune.states import Phase, TrialState
 from tune.tables.history import History
 from tune.tables.store import TableStore
 from tune.views.study import Study
@@ -101,7 +101,8 @@ def _replay(
         elif kind == "event":
             config = configs[row["config_id"]]
             if row["config_id"] not in history.configs:
-                proposal = propose(spec, history, len(history.configs)).config
+                phase = Phase(row["phase"])
+                proposal = propose(spec, history, len(history.configs), phase).config
                 assert proposal == {key: config[key] for key in proposal or {}}
                 history.apply_config(config)
             history.apply_event(row)

@@ -21,11 +21,11 @@ SPACE = """
 def study(
     text: str = "", *, space: str = SPACE, epochs: int = 9, sampler: str = "random"
 ) -> StudySpec:
-    """A study of nine epochs and twelve random points, changed by TOML text."""
+    """A study of nine epochs, twelve random points and four refined ones, changed by TOML text."""
     tree: dict[str, Any] = tomllib.loads(space)
     tree["base"] = {"train.epochs": epochs}
     tree["sampler"] = {"kind": sampler, "trials": 12}
-    tree["race"] = {"keep": 3, "seeds": 5}
+    tree["refine"] = {"trials": 4}
     tree["confirm"] = {"seeds": 3}
     for table, keys in tomllib.loads(text).items():
         tree[table] = tree.get(table, {}) | keys if isinstance(keys, dict) else keys

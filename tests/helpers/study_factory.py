@@ -56,7 +56,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _HOST = "node-1"
 
-PARTS = ("screen", "race", "confirm", "end")
+PARTS = ("screen", "refine", "confirm", "end")
 """How far a study may have come: in the middle of a phase, or finished."""
 
 
@@ -66,7 +66,7 @@ class Simulated:
 
     Attributes:
         sampler: "random", "tpe", "list" or "grid".
-        until: One of `PARTS`: in the middle of screen, race or confirm, or "end".
+        until: One of `PARTS`: in the middle of screen, refine or confirm, or "end".
         gap: True difference winner − default on new videos, before the seed's luck.
         video_sd: Spread of the video's part of a difference; large: nobody can tell.
         seed_sd: Spread over seeds.
@@ -84,9 +84,8 @@ class Simulated:
     seed_sd: float = 0.015
     trials: int = 24
     epochs: int = 9
-    race_seeds: int = 4
+    refined: int = 4
     confirm_seeds: int = 10
-    keep: int = 3
     videos: int = 20
     failures: int = 0
     margin: float = 0.02
@@ -178,7 +177,7 @@ class _Writer:
         )
         stop_after = {
             "screen": (Phase.SCREEN, self.what.trials // 2),
-            "race": (Phase.RACE, self.what.race_seeds * (self.what.keep + 1) // 2),
+            "refine": (Phase.REFINE, self.what.refined // 2),
             "confirm": (Phase.CONFIRM, 2 * self.what.confirm_seeds // 3),
         }
         phase, trials = stop_after.get(self.what.until, (None, 0))
@@ -288,9 +287,8 @@ def _specification(what: Simulated) -> str:
             f"trials = {what.trials}",
             "[scheduler]",
             'kind = "asha"',
-            "[race]",
-            f"keep = {what.keep}",
-            f"seeds = {what.race_seeds}",
+            "[refine]",
+            f"trials = {what.refined}",
         ]
     for label, values in known.items():
         lines += ["[[known]]", f"name = {_toml(label)}"]

@@ -35,7 +35,7 @@ def objective(config: Config, seed: int, epoch: int) -> float:
 
 
 def study(**tables: Any) -> StudySpec:
-    """A small study over temperature and omega2: 6 screened, 2 raced on 2 seeds, 2 confirmed."""
+    """A small study over temperature and omega2: 6 screened, 3 refined, 2 confirmed."""
     tree: dict[str, Any] = {
         "study": {"name": "synthetic", "seed": 3, "epoch_timeout_s": 60.0},
         "base": {"train.epochs": 4},
@@ -45,7 +45,7 @@ def study(**tables: Any) -> StudySpec:
         },
         "sampler": {"kind": "tpe", "trials": 6},
         "scheduler": {"reduction_factor": 2},
-        "race": {"keep": 2, "seeds": 3},
+        "refine": {"trials": 3},
         "confirm": {"keep": 1, "seeds": 2},
         "resources": {"concurrent": 1, "gpus": 0.0},
     }

@@ -7,7 +7,7 @@ from study_factory import Simulated, evidence_of
 
 from tune.charts.best_so_far import best_so_far
 from tune.charts.theme import Chart
-from tune.evidence.curves import Progress, TrialEnd, progress_of_screen
+from tune.evidence.curves import Progress, TrialEnd, progress_of_search
 from tune.states import TrialState
 
 STUDY = Simulated(trials=10, until="screen")
@@ -16,7 +16,7 @@ STUDY = Simulated(trials=10, until="screen")
 @pytest.fixture(scope="module")
 def progress() -> Progress:
     evidence = evidence_of(STUDY)
-    return progress_of_screen(evidence.history, evidence.tables["reports"])
+    return progress_of_search(evidence.history, evidence.tables["reports"])
 
 
 @pytest.fixture(scope="module")

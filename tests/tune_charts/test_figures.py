@@ -14,7 +14,7 @@ from hscl.config import Config
 from tune.charts.figures import charts_of, figures_of, settings_of
 from tune.charts.theme import DARK, LIGHT
 
-SEARCH = Simulated(trials=8, race_seeds=2, keep=2)
+SEARCH = Simulated(trials=8, refined=3)
 
 
 @pytest.mark.parametrize(

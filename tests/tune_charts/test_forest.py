@@ -10,7 +10,7 @@ from tune.charts.theme import Chart
 from tune.evidence.curves import Label
 from tune.evidence.pair import Judgement, PairComparison
 
-STUDY = Simulated(failures=2, trials=8, race_seeds=2, keep=2)
+STUDY = Simulated(failures=2, trials=8, refined=3)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from tune.charts.learning_curves import learning_curves
 from tune.charts.theme import Chart
 from tune.evidence.curves import stopped_at
 from tune.states import Phase, TrialState
-from tune.study.size import rungs_of
+from tune.study.allocation import rungs_of
 
-STUDY = Simulated(failures=1, trials=10, race_seeds=3, keep=2, confirm_seeds=6)
+STUDY = Simulated(failures=1, trials=10, refined=3, confirm_seeds=6)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def chart() -> Chart:
 
 
 def test_every_value_of_every_trial_is_drawn_in_its_phase_once(chart: Chart) -> None:
-    for phase, axis in zip(Phase, ("x", "x2", "x3"), strict=True):
+    for phase, axis in zip(("screen", "refine", "confirm"), ("x", "x2", "x3"), strict=True):
         drawn = sorted(
             y
             for trace in chart.figure.data
@@ -33,7 +33,7 @@ def test_every_value_of_every_trial_is_drawn_in_its_phase_once(chart: Chart) -> 
         expected = sorted(
             value
             for c in evidence_of(STUDY).trials
-            if c.phase is phase
+            if c.phase == phase
             for value in c.best.values()
         )
         assert drawn == expected
@@ -85,8 +85,8 @@ def test_each_panel_has_the_noise_floor_from_its_best_end_on(metric: str, side: 
         ("x2 domain", "y2"),
         ("x3 domain", "y3"),
     ]
-    for phase, stripe in zip(Phase, stripes, strict=True):
-        ends = [c.value for c in curves if c.phase is phase and c.value is not None]
+    for phase, stripe in zip(("screen", "refine", "confirm"), stripes, strict=True):
+        ends = [c.value for c in curves if c.phase == phase and c.value is not None]
         best = min(ends) if side == 1 else max(ends)
         assert sorted((stripe.y0, stripe.y1)) == sorted((best, best + side * 0.0123))
     assert "differ by 0.012 (sd)" in chart.alternative

@@ -10,7 +10,7 @@ from tune.charts.theme import Chart
 from tune.states import Phase, TrialState
 from tune.tables.records import TrialRecord
 
-STUDY = Simulated(trials=14, race_seeds=2, keep=2, confirm_seeds=5)
+STUDY = Simulated(trials=14, refined=3, confirm_seeds=5)
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from tune.states import Kind
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 
-BETTER = Simulated(gap=-0.2, trials=8, race_seeds=2, keep=2, video_sd=0.01)
-UNDECIDED = Simulated(gap=0.0, trials=8, race_seeds=2, keep=2, video_sd=0.2, name="open")
+BETTER = Simulated(gap=-0.2, trials=8, refined=3, video_sd=0.01)
+UNDECIDED = Simulated(gap=0.0, trials=8, refined=3, video_sd=0.2, name="open")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_studies_on_different_data_or_metrics_are_not_mixed(
     assert "aaaaaaaaaaaa" in said
     assert _run("compare", one, undecided) == 0
     assert f"on which data {undecided} ran is not recorded" in capsys.readouterr().err
-    by_corr = write_study(tmp_path / "corr", Simulated(trials=8, race_seeds=2, metric="corr"))
+    by_corr = write_study(tmp_path / "corr", Simulated(trials=8, refined=3, metric="corr"))
     assert _run("compare", better, by_corr) == 2
     assert "one metric" in capsys.readouterr().err
 
@@ -133,8 +133,8 @@ def test_studies_on_different_data_or_metrics_are_not_mixed(
 def test_a_running_study_is_compared_on_valid_without_a_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for until in ("screen", "race", "confirm"):
-        folder = write_study(tmp_path / until, Simulated(until=until, trials=8, race_seeds=3))
+    for until in ("screen", "refine", "confirm"):
+        folder = write_study(tmp_path / until, Simulated(until=until, trials=8, refined=3))
         assert _run("compare", folder, "--json") == 0
         told = json.loads(capsys.readouterr().out)
         assert told["split"] == "valid"

@@ -19,7 +19,7 @@ from tune.views.study import open_study
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    what = Simulated(trials=6, epochs=3, confirm_seeds=5, race_seeds=2)
+    what = Simulated(trials=6, epochs=3, confirm_seeds=5, refined=3)
     return write_study(tmp_path_factory.mktemp("study") / "s", what)
 
 
@@ -67,7 +67,7 @@ def test_tensorboard_files_are_made_where_asked(
 ) -> None:
     code, said, _ = hscl("tensorboard", folder, "--out", tmp_path / "tb")
     assert (code, said) == (0, f"tensorboard --logdir {tmp_path / 'tb'}\n")
-    assert len(session_groups(tmp_path / "tb")) == 6
+    assert len(session_groups(tmp_path / "tb")) == 6 + 3
     code, _, err = hscl("tensorboard", f"{bucket}/nothing")
     assert code == 2
     assert "is not there" in err

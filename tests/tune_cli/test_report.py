@@ -17,7 +17,7 @@ from tune.tables.storage import open_folder
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    what = Simulated(trials=8, race_seeds=2, keep=2)
+    what = Simulated(trials=8, refined=3)
     return write_study(tmp_path_factory.mktemp("cli-report") / "study", what)
 
 

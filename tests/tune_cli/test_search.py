@@ -33,7 +33,7 @@ gpus = 0.0
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    what = Simulated(trials=6, epochs=3, confirm_seeds=5, race_seeds=2)
+    what = Simulated(trials=6, epochs=3, confirm_seeds=5, refined=3)
     return write_study(tmp_path_factory.mktemp("study") / "s", what)
 
 

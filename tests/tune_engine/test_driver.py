@@ -93,7 +93,7 @@ def test_the_same_study_again_has_the_same_tables(undisturbed: Path, tmp_path: P
     assert readers_view(open_study(tmp_path / "again")) == readers_view(open_study(undisturbed))
 
 
-def test_predictions_are_there_for_race_and_confirm_and_test_for_confirm_alone(
+def test_predictions_of_valid_and_test_are_there_for_confirm_alone(
     undisturbed: Path,
 ) -> None:
     ours = open_study(undisturbed)
@@ -103,7 +103,6 @@ def test_predictions_are_there_for_race_and_confirm_and_test_for_confirm_alone(
     )
     trials = Counter(phases.values())
     assert found == {
-        ("race", "valid"): 12 * trials["race"],
         ("confirm", "valid"): 12 * trials["confirm"],
         ("confirm", "test"): 12 * trials["confirm"],
     }
@@ -342,12 +341,12 @@ def test_storage_that_goes_away_ends_the_run_in_one_message_and_it_can_go_on(
 
 
 def test_another_study_in_the_folder_is_refused_and_every_key_named(undisturbed: Path) -> None:
-    other = study(race={"keep": 1}, sampler={"trials": 7}, resources={"concurrent": 2})
+    other = study(refine={"trials": 2}, sampler={"trials": 7}, resources={"concurrent": 2})
     before = (undisturbed / "study.toml").read_bytes()
     with pytest.raises(InputError) as caught:
         run(other, undisturbed)
     message = str(caught.value)
-    assert "race.keep: was 2, is 1" in message
+    assert "refine.trials: was 3, is 2" in message
     assert "sampler.trials: was 6, is 7" in message
     assert "concurrent: was" not in message
     assert (undisturbed / "study.toml").read_bytes() == before
@@ -407,7 +406,7 @@ def test_a_further_look_is_taken_only_where_it_was_declared(
     look = SearchOptions(out=str(undisturbed), another_look=True)
     with pytest.raises(InputError, match="at most the declared"):
         run_search(study(), Data(), look, workload=Synthetic())
-    twice = study(confirm={"seeds": 2, "looks": 2}, race={"seeds": 0})
+    twice = study(confirm={"seeds": 2, "looks": 2}, refine={"trials": 0})
     run(twice, tmp_path / "study")
     confirmed = len(open_study(tmp_path / "study").history.trials)
     look = SearchOptions(out=str(tmp_path / "study"), another_look=True)
@@ -535,7 +534,7 @@ def test_status_is_plain_json_while_nothing_runs(undisturbed: Path) -> None:
     told = json.loads(json.dumps(open_study(undisturbed).status()))
     assert told["state"] == "done"
     assert told["trials"]["started"] == 0
-    assert told["best"]["phase"] == "race"
+    assert told["best"]["phase"] in {"screen", "refine"}
     assert told["driver"] is None
     assert threading.active_count() < 50
 

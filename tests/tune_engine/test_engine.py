@@ -78,7 +78,7 @@ def test_a_worker_that_skips_an_epoch_is_not_believed(tmp_path: Path) -> None:
         new.on_message("t1", report(2, 0.5))
 
 
-def test_a_race_trial_goes_on_after_its_last_epoch_until_its_predictions_are_here(
+def test_a_confirm_trial_goes_on_after_its_last_epoch_until_its_predictions_are_here(
     tmp_path: Path,
 ) -> None:
     known = [{"name": "w", "loss.omega1": 0.5}]

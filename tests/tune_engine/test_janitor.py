@@ -36,7 +36,7 @@ def test_ends_clear_as_much_as_their_kind_allows(folder: Folder) -> None:
 
 
 def test_a_start_clears_what_an_earlier_process_left(tmp_path: Path) -> None:
-    study = open_study(write_study(tmp_path / "s", Simulated(trials=8, until="race")))
+    study = open_study(write_study(tmp_path / "s", Simulated(trials=8, until="refine")))
     states = {t.trial_id: t.state for t in study.history.trials.values()}
     for trial_id in [*states, "unknown-1"]:
         checkpoint(study.folder, trial_id)

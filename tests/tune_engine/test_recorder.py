@@ -10,7 +10,7 @@ from synthetic import study
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
 from tune.planner.proposals import propose
-from tune.states import Kind
+from tune.states import Kind, Phase
 from tune.tables.history import History
 from tune.tables.memory import MemoryStore
 from tune.tables.store import TableStore
@@ -38,7 +38,7 @@ def report(trial: str, epoch: int, **more: Any) -> dict[str, Any]:
 def trial(tmp_path: Path) -> str:
     """A started trial of the default, written by an earlier process."""
     first = recorder(tmp_path)
-    config = propose(SPEC, History(SPEC), 0).config
+    config = propose(SPEC, History(SPEC), 0, Phase.SCREEN).config
     assert config is not None
     first.add_config(config)
     name = f"{config['config_id']}-7"
@@ -98,7 +98,7 @@ def test_in_memory_the_same_rows_are_kept_without_a_clock(tmp_path: Path) -> Non
     memory = MemoryStore()
     kept = []
     for new in (Recorder(SPEC, memory, host="h", clock=lambda: None), recorder(tmp_path)):
-        config = propose(SPEC, new.history, 0).config
+        config = propose(SPEC, new.history, 0, Phase.SCREEN).config
         assert config is not None
         name = f"{config['config_id']}-7"
         new.add_config(config)

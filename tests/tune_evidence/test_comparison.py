@@ -27,11 +27,11 @@ def _spec(kind: str, **confirm: Any) -> StudySpec:
         "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
         "sampler": {"kind": kind, "trials": 8},
         "scheduler": {"kind": "none"},
-        "race": {"keep": 3, "seeds": 3},
+        "refine": {"trials": 3},
         "confirm": {"seeds": 6} | confirm,
     }
     if kind in {"grid", "list"}:
-        del tree["race"], tree["sampler"]["trials"]
+        del tree["refine"], tree["sampler"]["trials"]
         tree["space"] = {"loss.temperature": {"choice": [0.1, 0.5, 1.0]}}
     if kind == "list":
         del tree["space"]
@@ -157,9 +157,7 @@ def test_failures_are_counted_and_overrule_a_win() -> None:
 
 @pytest.mark.parametrize("metric", ["mae", "acc2_has0", "f1_non0"])
 def test_failed_runs_are_no_results_on_any_metric(metric: str) -> None:
-    what = Simulated(
-        metric=metric, gap=0, failures=6, confirm_seeds=10, trials=12, race_seeds=2, keep=2
-    )
+    what = Simulated(metric=metric, gap=0, failures=6, confirm_seeds=10, trials=12, refined=3)
     found = evidence_of(what).comparison
     assert found is not None
     assert found.primary is not None
@@ -171,13 +169,13 @@ def test_failed_runs_are_no_results_on_any_metric(metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "metric"), [("race", "mae"), ("race", "corr"), ("confirm", "mae"), ("end", "corr")]
+    ("until", "metric"), [("confirm", "mae"), ("confirm", "corr"), ("end", "corr")]
 )
 def test_without_any_predictions_there_are_configurations_but_no_values(
     until: str, metric: str
 ) -> None:
     evidence = evidence_of(
-        Simulated(until=until, metric=metric, trials=8, race_seeds=2, keep=2, confirm_seeds=5)
+        Simulated(until=until, metric=metric, trials=8, refined=3, confirm_seeds=5)
     )
     tables = dict(evidence.tables)
     tables["predictions"] = tables["predictions"].slice(0, 0)

@@ -24,12 +24,12 @@ def _study(kind: str = "random", seeds: int = 5, looks: int = 1) -> tuple[StudyS
         "base": {"train.epochs": 4},
         "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
         "sampler": {"kind": kind, "trials": 6},
-        "race": {"keep": 2, "seeds": 3},
+        "refine": {"trials": 3},
         "confirm": {"seeds": seeds, "looks": looks},
     }
     if kind == "grid":
         tree["space"] = {"loss.temperature": {"choice": [0.1, 0.5, 1.0]}}
-        del tree["race"], tree["sampler"]["trials"]
+        del tree["refine"], tree["sampler"]["trials"]
     spec = parse_spec(tree)
     return spec, run_study(spec, World(1))[1]
 
@@ -66,19 +66,10 @@ def test_one_missing_end_shuts_test_again() -> None:
     assert any("test stays shut" in note for note in state.notes)
 
 
-def test_during_the_race_valid_is_shown_and_nothing_is_claimed() -> None:
+@pytest.mark.parametrize("part", [("phase_begun", "refine"), ("winner", None)])
+def test_screen_and_refine_have_nothing_to_compare(part: tuple[str, str | None]) -> None:
     spec, tables = _study()
-    state = read_state(fold(spec, _until(tables, _seq(tables, "winner"))))
-    assert (state.phase, state.split, state.winner) == (Phase.RACE, "valid", None)
-    assert state.primary is None
-    assert len(state.seeds) == 3
-    assert len(state.members) == 3
-    assert "choose the winner" in state.withheld
-
-
-def test_the_screen_has_nothing_to_compare() -> None:
-    spec, tables = _study()
-    state = read_state(fold(spec, _until(tables, _seq(tables, "phase_begun", "race"))))
+    state = read_state(fold(spec, _until(tables, _seq(tables, *part))))
     assert (state.phase, state.members, state.seeds) == (None, (), ())
     assert any("one seed" in note for note in state.notes)
 
@@ -86,7 +77,7 @@ def test_the_screen_has_nothing_to_compare() -> None:
 def test_without_confirm_seeds_test_stays_closed_for_good() -> None:
     spec, tables = _study(seeds=0)
     state = read_state(fold(spec, tables))
-    assert (state.phase, state.split) == (Phase.RACE, "valid")
+    assert (state.phase, state.split) == (None, "valid")
     assert state.winner is not None
     assert state.primary == (state.winner, state.reference)
     assert state.withheld

@@ -10,7 +10,7 @@ import small_study
 from tune.evidence.curves import (
     TrialEnd,
     labels_of,
-    progress_of_screen,
+    progress_of_search,
     stopped_at,
 )
 from tune.states import Phase, TrialState
@@ -96,14 +96,14 @@ def test_where_higher_wins_the_best_is_the_highest(trials: pa.Table, reports: pa
     )
     history = _folded(trials, renamed, "corr")
     assert list(history.trials["aa-1"].best.values()) == [1.0, 1.0, 1.0]
-    assert progress_of_screen(history, renamed).best == (1.0,) * 6
+    assert progress_of_search(history, renamed).best == (1.0,) * 6
 
 
 def test_no_reports_give_curves_without_epochs(trials: pa.Table) -> None:
     none = _arrow("reports", [])
     history = _folded(trials, none)
     assert all(not one.curve and one.seconds == 0.0 for one in history.trials.values())
-    assert progress_of_screen(history, none).epochs == ()
+    assert progress_of_search(history, none).epochs == ()
 
 
 def test_a_trial_is_collapsed_when_its_last_epoch_is(trials: pa.Table, reports: pa.Table) -> None:
@@ -114,7 +114,7 @@ def test_a_trial_is_collapsed_when_its_last_epoch_is(trials: pa.Table, reports: 
 def test_progress_counts_epochs_over_trials_in_the_order_of_their_reports(
     trials: pa.Table, reports: pa.Table
 ) -> None:
-    progress = progress_of_screen(_folded(trials, reports), reports)
+    progress = progress_of_search(_folded(trials, reports), reports)
     assert progress.epochs == (1, 2, 3, 4, 5, 6)
     assert progress.best == (1.0, 1.0, 0.8, 0.8, 0.8, 0.7)
     assert progress.holder == ("aa", "aa", "aa", "aa", "aa", "cc")

@@ -21,7 +21,7 @@ from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
 
-STUDY = Simulated(trials=8, race_seeds=2, keep=2, gap=-0.12, seed=1)
+STUDY = Simulated(trials=8, refined=3, gap=-0.12, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +64,13 @@ def test_a_finished_study_has_its_verdict_and_no_damage(study: Path) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_only_the_end_is_finished(part: str) -> None:
-    evidence = evidence_of(Simulated(until=part, trials=8, race_seeds=2, keep=2))
+    evidence = evidence_of(Simulated(until=part, trials=8, refined=3))
     assert evidence.finished == (part == "end")
 
 
 @pytest.mark.parametrize(("sampler", "seeds"), [("list", 5), ("grid", 5), ("random", 0)])
-def test_studies_without_race_or_confirm_finish_too(sampler: str, seeds: int) -> None:
-    what = Simulated(
-        sampler=sampler, confirm_seeds=seeds, trials=6, race_seeds=2, keep=2, epochs=3
-    )
+def test_studies_without_refine_or_confirm_finish_too(sampler: str, seeds: int) -> None:
+    what = Simulated(sampler=sampler, confirm_seeds=seeds, trials=6, refined=3, epochs=3)
     assert evidence_of(what).finished
 
 
@@ -95,7 +93,7 @@ def test_a_further_look_that_runs_keeps_the_verdict_but_the_study_is_not_over(
 
 @pytest.mark.parametrize("confirm_seeds", [10, 0])
 def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int) -> None:
-    what = Simulated(trials=3, failures=2, keep=2, confirm_seeds=confirm_seeds)
+    what = Simulated(trials=3, failures=2, refined=0, confirm_seeds=confirm_seeds)
     evidence = evidence_of(what)
     assert evidence.finished
     why = evidence.history.without_winner
@@ -106,8 +104,8 @@ def test_a_search_in_which_all_but_the_default_failed_is_over(confirm_seeds: int
 
 
 def test_a_winner_or_none_yet_is_no_end_without_one() -> None:
-    for until in ("race", "end"):
-        evidence = evidence_of(Simulated(until=until, trials=8, race_seeds=2, keep=2))
+    for until in ("refine", "end"):
+        evidence = evidence_of(Simulated(until=until, trials=8, refined=3))
         assert evidence.history.without_winner is None
 
 

@@ -13,7 +13,7 @@ from world import World, run_study
 
 from tune.evidence.variance import SEED, VarianceReport, analyse_variance
 from tune.simulate.runs import RandomEffects
-from tune.states import Phase, TrialState
+from tune.states import TrialState
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec, parse_spec
 from tune.tables.fold import fold
@@ -33,19 +33,19 @@ def _study(
             "loss.alpha": {"log_uniform": [0.01, 1.0]},
             "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
         },
-        "sampler": {"kind": kind, "trials": 40},
+        "sampler": {"kind": kind, "trials": 36},
         "scheduler": {"kind": scheduler},
-        "race": {"keep": 3, "seeds": 4},
+        "refine": {"trials": 4},
         "confirm": {"seeds": 5},
     }
     if kind == "grid":
-        del tree["race"], tree["scheduler"], tree["sampler"]["trials"]
+        del tree["refine"], tree["scheduler"], tree["sampler"]["trials"]
         tree["space"] = {
             "loss.temperature": {"choice": [0.05, 0.2, 1.0]},
             "loss.alpha": {"choice": [0.1, 0.5]},
         }
     if kind == "list":
-        del tree["race"], tree["scheduler"], tree["sampler"]["trials"], tree["space"]
+        del tree["refine"], tree["scheduler"], tree["sampler"]["trials"], tree["space"]
         tree["known"] = [{"name": "hot", "loss.temperature": 1.0}]
     spec = parse_spec(tree)
     effects = RandomEffects(seed=0.02, video=0.01, utterance=0.01, error=0.05)
@@ -62,7 +62,7 @@ def test_the_seeds_spread_is_pooled_within_configurations() -> None:
     groups: dict[str, list[float]] = {}
     reports = tables["reports"].to_pylist()
     for trial, outcome in fold(spec, tables).trials.items():
-        if outcome.phase != "screen" and outcome.state is TrialState.DONE:
+        if not outcome.phase.searches and outcome.state is TrialState.DONE:
             best = min(r["valid_mae"] for r in reports if r["trial_id"] == trial)
             groups.setdefault(outcome.config_id, []).append(best)
     several = [np.array(group) for group in groups.values() if len(group) > 1]
@@ -170,7 +170,7 @@ def _screened(spec: StudySpec, tables: Tables, state: TrialState) -> list[str]:
     return [
         trial
         for trial, outcome in fold(spec, tables).trials.items()
-        if outcome.phase is Phase.SCREEN and outcome.state is state
+        if outcome.phase.searches and outcome.state is state
     ]
 
 

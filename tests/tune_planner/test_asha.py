@@ -11,7 +11,6 @@ from small_study import noisy, shuffled, study
 from hscl.config import Config
 from tune.planner.asha import should_stop
 from tune.simulate.study import SimulatedRun, simulate
-from tune.study.size import rungs_of
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 
@@ -67,7 +66,7 @@ def test_every_decision_equals_the_rules_own_words_in_any_order_of_arrival(
     spec = study(
         f"[scheduler]\ngrace_epochs = {grace}\nreduction_factor = {factor}\n"
         f"[base]\n'train.patience' = {patience}\n"
-        "[race]\nseeds = 1\n[confirm]\nseeds = 1\n[sampler]\ntrials = 10"
+        "[refine]\ntrials = 2\n[confirm]\nseeds = 1\n[sampler]\ntrials = 10"
     )
     objective = noisy(seed, failing=0.1)
     check_every_stop(simulate(spec, objective, slots=slots, pick=shuffled(seed)))
@@ -84,16 +83,6 @@ def test_a_metric_that_grows_is_judged_the_other_way_round(metric: str) -> None:
 
     run = simulate(spec, objective, slots=3, pick=shuffled(1))
     assert check_every_stop(run) > 3
-
-
-def test_rungs_are_whole_numbers_below_the_last_epoch() -> None:
-    assert rungs_of(study(epochs=9)) == (1, 3)
-    assert rungs_of(study(epochs=10)) == (1, 3, 9)
-    # Where stock ASHA's logarithm loses a rung.
-    assert rungs_of(study(epochs=244)) == (1, 3, 9, 27, 81, 243)
-    text = "[scheduler]\ngrace_epochs = 2\nreduction_factor = 10"
-    assert rungs_of(study(text, epochs=2001)) == (2, 20, 200, 2000)
-    assert rungs_of(study('[scheduler]\nkind = "none"')) == ()
 
 
 class Screen:
@@ -212,11 +201,11 @@ def test_values_that_are_missing_never_count() -> None:
     assert screen.history.rung_values(1) == [-0.5] * 3
 
 
-def test_race_and_confirm_are_never_stopped() -> None:
+def test_refine_and_confirm_are_never_stopped() -> None:
     screen = Screen(study())
     for name in "abc":
         screen.report(name, 1, 0.1)
-    for phase in ("race", "confirm"):
+    for phase in ("refine", "confirm"):
         screen.start(phase, phase)
         assert not screen.report(phase, 1, 0.9)
     assert len(screen.history.rung_values(1)) == 3

@@ -1,60 +1,155 @@
-"""A budget is never exceeded by the screen, and race and confirm keep what they need."""
+"""A budget is never exceeded, and confirm keeps what it needs."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
 
-from tune.planner.budget import Answer, room_for_another
-from tune.simulate.study import simulate
+from hscl.config import Config
+from tune.planner.budget import Answer, room_for_another, screen_is_over
+from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind, Phase
-from tune.study.size import reserved_epochs
+from tune.study.allocation import rungs_of
 from tune.tables.history import History
 
-
-def test_what_is_reserved_is_every_trial_at_full_length() -> None:
-    # (3 + default) × 5 seeds and (winner + default) × 3 seeds, 9 epochs each.
-    assert reserved_epochs(study(), candidates=11) == (4 * 5 + 2 * 3) * 9
-    assert reserved_epochs(study(), candidates=2) == (3 * 5 + 2 * 3) * 9
-    assert reserved_epochs(study("race.seeds = 0"), candidates=11) == 2 * 3 * 9
-    everyone = study("race.keep = 'all'\nconfirm.keep = 'all'")
-    assert reserved_epochs(everyone, candidates=11) == (12 * 5 + 12 * 3) * 9
-    looks = study("confirm = { seeds = [1, 2, 3, 4], looks = 2 }")
-    assert reserved_epochs(looks, candidates=11) == (4 * 5 + 2 * 2) * 9
+AUTO = "sampler.trials = 'auto'\nrefine.trials = 'auto'\n"
 
 
 @given(
-    epochs=st.integers(162, 500),
-    slots=st.integers(1, 6),
+    epochs=st.integers(72, 500),
+    share=st.floats(0.05, 0.95),
+    slots=st.integers(1, 16),
     seed=st.integers(0, 10**6),
-    keep=st.sampled_from(["3", "'all'"]),
+    keep=st.sampled_from(["1", "2", "'all'"]),
 )
-@settings(max_examples=15, deadline=None)
-def test_the_whole_study_stays_within_its_epochs(
-    epochs: int, slots: int, seed: int, keep: str
+@settings(max_examples=25, deadline=None)
+def test_the_whole_study_stays_within_its_epochs_and_confirm_is_complete(
+    epochs: int, share: float, slots: int, seed: int, keep: str
 ) -> None:
-    spec = study(f"budget.epochs = {epochs}\nrace.keep = {keep}\nsampler.trials = 40")
+    spec = study(f"budget.epochs = {epochs}\nconfirm.keep = {keep}\n{AUTO}refine.share = {share}")
     run = simulate(spec, noisy(seed), slots=slots, pick=shuffled(seed))
     assert len(run.tables["reports"]) <= epochs
-    reached = run.history.plan_rows(Kind.BUDGET_REACHED)
-    assert len(reached) == (len(run.history.configs) < 40)
-    for row in reached:
-        assert "epochs are spent" in row["note"]
+    confirm = [trial for trial in run.history.trials.values() if trial.phase is Phase.CONFIRM]
+    done = sum(
+        trial.state == "done" and trial.config_id != run.spec.base.config_id
+        for trial in run.history.search_trials.values()
+    )
+    kept = done if keep == "'all'" else min(int(keep), done)
+    assert len(confirm) == ((1 + kept) * 3 if kept else 0)
+    assert {trial.epoch for trial in confirm} <= {9}
+    (reached,) = run.history.plan_rows(Kind.BUDGET_REACHED)
+    assert "epochs are spent" in reached["note"]
+    # Nothing that could still be tried is left.
+    assert reached["value"] + 9 + (1 + kept) * 3 * 9 > epochs or keep != "1"
 
 
-@given(hours=st.floats(0.06, 0.2), slots=st.integers(1, 6), seed=st.integers(0, 10**6))
+def literal_parts(run: SimulatedRun, share: float) -> tuple[int, int]:
+    """How many configurations screen and refine have, read off the rows of a run on one slot.
+
+    One slot has one trial at a time, so that a trial begins with everything before it ended.
+    """
+    total, confirm, longest = run.spec.budget.epochs, 2 * 3 * 9, 9
+    selecting = total - confirm
+    lengths = [trial.epoch for trial in run.history.search_trials.values()]
+    screen = refine = spent = 0
+    for length in lengths:
+        if not refine and spent < (1 - share) * selecting:
+            screen += 1
+        else:
+            refine += 1
+        assert spent + longest + confirm <= total
+        spent += length
+    assert spent + longest + confirm > total
+    return screen, refine
+
+
+@given(epochs=st.integers(100, 500), share=st.floats(0.05, 0.95), seed=st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_refine_begins_once_the_screen_has_spent_its_part(
+    epochs: int, share: float, seed: int
+) -> None:
+    spec = study(f"budget.epochs = {epochs}\n{AUTO}refine.share = {share}")
+    run = simulate(spec, noisy(seed))
+    phases = [trial.phase for trial in run.history.search_trials.values()]
+    assert (phases.count(Phase.SCREEN), phases.count(Phase.REFINE)) == literal_parts(run, share)
+
+
+@pytest.mark.parametrize("slots", [4, 16])
+def test_many_slots_start_no_extra_wave_of_the_screen(slots: int) -> None:
+    spec = study(f"budget.epochs = 450\n{AUTO}")
+    part = (1 - spec.refine.share) * (450 - 54)
+    for seed in range(3):
+        run = simulate(spec, noisy(seed), slots=slots, pick=shuffled(seed))
+        trials = run.history.search_trials.values()
+        spent = sum(trial.epoch for trial in trials if trial.phase is Phase.SCREEN)
+        # A wave would be `slots` trials of 7/3 epochs usually, 37 with 16 slots.
+        assert abs(spent - part) < 0.25 * part
+
+
+@given(
+    hours=st.floats(0.03, 0.2),
+    share=st.floats(0.1, 0.9),
+    slots=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+)
 @settings(max_examples=10, deadline=None)
-def test_hours_are_training_time_from_the_tables(hours: float, slots: int, seed: int) -> None:
+def test_hours_are_training_time_from_the_tables(
+    hours: float, share: float, slots: int, seed: int
+) -> None:
     # A simulated epoch takes a second.
-    spec = study(f"budget.hours = {hours}\nsampler.trials = 30")
+    spec = study(f"budget.hours = {hours}\n{AUTO}refine.share = {share}")
     run = simulate(spec, noisy(seed), slots=slots, pick=shuffled(seed))
-    assert sum(row["seconds"] for row in run.tables["reports"]) / 3600 <= hours
+    spent = sum(row["seconds"] for row in run.tables["reports"]) / 3600
+    assert spent <= hours
+    assert spent > hours - 2 * 9 / 3600 or not run.history.winner
 
 
 def test_a_tight_budget_still_tries_something_beside_the_default() -> None:
-    run = simulate(study("budget.epochs = 162"), noisy())
+    run = simulate(study(f"budget.epochs = 72\n{AUTO}"), noisy())
     assert len(run.history.configs) >= 2
     assert any(trial.phase is Phase.CONFIRM for trial in run.history.trials.values())
+
+
+def test_the_default_and_the_known_points_are_screened_though_the_part_is_spent() -> None:
+    known = "".join(f'[[known]]\n"loss.alpha" = {n}.5\n' for n in range(1, 5))
+    spec = study(f"budget.epochs = 300\n{AUTO}refine.share = 0.99\n{known}")
+    run = simulate(spec, noisy())
+    phases = [trial.phase for trial in run.history.search_trials.values()]
+    assert phases.count(Phase.SCREEN) == 5
+
+
+def test_counts_end_both_phases_although_epochs_are_left() -> None:
+    run = simulate(study("budget.epochs = 2000\nsampler.trials = 7\nrefine.trials = 2"), noisy())
+    phases = [trial.phase for trial in run.history.search_trials.values()]
+    assert (phases.count(Phase.SCREEN), phases.count(Phase.REFINE)) == (7, 2)
+    assert not run.history.plan_rows(Kind.BUDGET_REACHED)
+
+
+def test_without_refine_the_screen_has_all_that_selects() -> None:
+    run = simulate(
+        study("budget.epochs = 200\nsampler.trials = 'auto'\nrefine.trials = 0"), noisy()
+    )
+    assert {trial.phase for trial in run.history.search_trials.values()} == {Phase.SCREEN}
+    spent = sum(trial.epoch for trial in run.history.search_trials.values())
+    assert 200 - 54 - 9 < spent <= 200 - 54
+
+
+@pytest.mark.parametrize("grace", [1, 2])
+def test_a_trial_that_runs_counts_with_what_it_usually_still_takes(grace: int) -> None:
+    spec = study(f"budget.epochs = 120\n{AUTO}scheduler.grace_epochs = {grace}")
+    part = (1 - spec.refine.share) * (120 - 54)
+    history = History(spec)
+    running = 0
+    while not screen_is_over(spec, history):
+        running += 1
+        config = Config().with_overrides({"loss.alpha": running / 100})
+        row = {"config_id": config.config_id, "number": running - 1, "origin": "sampler"}
+        history.apply_config(row | {"name": "", "config": config.to_json()})
+        event = {"trial_id": f"{running}-1", "config_id": config.config_id, "phase": "screen"}
+        history.apply_event(event | {"seed": 1, "attempt": 1, "state": "started"})
+    first, second = rungs_of(spec)
+    usual = first + (second - first) / 3 + (9 - second) / 9
+    assert (running - 1) * usual < part <= running * usual
 
 
 def test_before_the_first_epoch_is_measured_one_trial_runs_alone() -> None:
@@ -78,8 +173,8 @@ def test_a_first_trial_that_fails_before_its_first_epoch_blocks_nothing() -> Non
 
 
 def test_what_runs_may_leave_room_so_the_answer_waits() -> None:
-    # Room for two full trials beside what is reserved: (1 + default) × 5 + 2 × 3 trials.
-    spec = study("budget.epochs = 162\nrace.keep = 1")
+    # Room for two full trials beside what is reserved: 2 × 3 trials.
+    spec = study("budget.epochs = 72")
     history = History(spec)
     answers = []
     for name in "ab":
@@ -98,8 +193,8 @@ def test_what_runs_may_leave_room_so_the_answer_waits() -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 def test_known_points_count_too(slots: int) -> None:
     known = "".join(f'[[known]]\n"loss.alpha" = {n}.5\n' for n in range(1, 7))
-    run = simulate(study("budget.epochs = 190\n" + known), noisy(), slots=slots)
-    assert len(run.tables["reports"]) <= 190
+    run = simulate(study("budget.epochs = 100\n" + known), noisy(), slots=slots)
+    assert len(run.tables["reports"]) <= 100
 
 
 def test_no_budget_is_no_limit() -> None:

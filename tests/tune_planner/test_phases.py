@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from small_study import noisy, study
+from small_study import noisy, shuffled, study
 
 from hscl.config import Config
 from hscl.errors import InputError
@@ -47,7 +47,7 @@ class Hand:
                 self.seq += 1
                 self.history.apply_plan({"seq": self.seq} | decided)
         elif isinstance(step, Propose):
-            row = propose(self.spec, self.history, step.number).config
+            row = propose(self.spec, self.history, step.number, step.phase).config
             assert row is not None
             self.history.apply_config(row)
         elif isinstance(step, Run):
@@ -96,7 +96,6 @@ def test_a_study_begins_by_fixing_its_seeds() -> None:
     plan = hand.spec.seed_plan()
     assert seeds == {
         "screen": [plan.screen],
-        "race": [*plan.race],
         "confirm": [*plan.looks[0]],
     }
     assert step.rows[-1]["kind"] == "phase_begun"
@@ -159,7 +158,7 @@ def test_a_decided_end_is_only_written_down() -> None:
 
 
 def test_a_finished_confirm_trial_without_an_end_runs_again_for_its_predictions() -> None:
-    hand = Hand(study("sampler.trials = 2\nrace = { keep = 1, seeds = 0 }"))
+    hand = Hand(study("sampler.trials = 2\nrefine.trials = 0"))
     for value in (0.5, 0.4):
         hand.run(value)
     run = hand.ready()
@@ -170,81 +169,80 @@ def test_a_finished_confirm_trial_without_an_end_runs_again_for_its_predictions(
     assert hand.step() == Run(run.config_id, Phase.CONFIRM, run.seed, run.trial_id, attempt=2)
 
 
-def test_the_screen_waits_for_its_last_trials_before_the_race() -> None:
-    hand = Hand(study("sampler.trials = 3\nrace.keep = 2"))
+def test_refine_begins_while_the_screen_still_runs_and_confirm_waits_for_both() -> None:
+    hand = Hand(study("sampler.trials = 3\nrefine.trials = 1"))
     hand.run(0.5)
     hand.run(0.4)
-    last = hand.ready()
-    hand.apply(last)
-    assert hand.step() == Wait()
-    hand.report(last, 0.3, finished=True)
-    hand.event(last, "done")
+    screened = hand.ready()
+    hand.apply(screened)
+    refined = hand.ready()
+    assert (screened.phase, refined.phase) == (Phase.SCREEN, Phase.REFINE)
+    (begun,) = hand.history.plan_rows(Kind.PHASE_BEGUN, Phase.REFINE)
+    assert (begun["value"], begun["seeds"]) == (3, [hand.spec.seed_plan().refine])
+    hand.apply(refined)
+    for run in (screened, refined):
+        assert hand.step() == Wait()
+        hand.report(run, 0.3, finished=True)
+        hand.event(run, "done")
     assert isinstance(hand.step(), Decide)
 
 
-def test_only_complete_trials_enter_and_the_default_does_whatever_happened_to_it() -> None:
-    hand = Hand(study("sampler.trials = 5\nrace.keep = 2"))
-    ids = [hand.run(None).config_id]
-    ids += [hand.run(value).config_id for value in (0.4, 0.3)]
-    pruned = hand.ready()
-    hand.apply(pruned)
-    hand.report(pruned, 0.1, stop=True)
-    hand.event(pruned, "pruned")
-    ids.append(hand.run(0.5).config_id)
-    hand.until(Run)
-    rows = hand.history.plan_rows(Kind.FINALIST, Phase.RACE)
-    assert [row["config_id"] for row in rows] == [ids[0], ids[2], ids[1]]
+def test_refine_runs_each_new_configuration_once_to_its_end_on_the_screens_seed() -> None:
+    run = simulate(study("refine.trials = 7"), noisy(1), slots=3, pick=shuffled(1))
+    trials = list(run.history.trials.values())
+    refined = [trial for trial in trials if trial.phase is Phase.REFINE]
+    screened = [trial for trial in trials if trial.phase is Phase.SCREEN]
+    assert (len(screened), len(refined)) == (12, 7)
+    assert len({trial.config_id for trial in screened + refined}) == 12 + 7
+    assert {trial.epoch for trial in refined} == {9}
+    assert {trial.state for trial in refined} == {TrialState.DONE}
+    assert {trial.seed for trial in screened + refined} == {run.spec.seed_plan().screen}
+    numbers = [run.history.configs[trial.config_id].number for trial in refined]
+    assert numbers == list(range(12, 19))
 
 
-def test_three_rounds_run_side_by_side_and_the_fourth_waits_for_the_verdict() -> None:
-    hand = Hand(study("sampler.trials = 2\nrace = { keep = 1, seeds = 5 }"))
+def test_a_refined_configuration_that_never_started_still_belongs_to_refine() -> None:
+    hand = Hand(study("sampler.trials = 2\nrefine.trials = 2"))
+    for _ in range(3):
+        hand.run(0.5)
+    step = hand.until(Propose)
+    assert isinstance(step, Propose)
+    assert (step.number, step.phase) == (3, Phase.REFINE)
+    hand.apply(step)
+    run = hand.step()  # the driver may have died in between
+    assert isinstance(run, Run)
+    assert run.phase is Phase.REFINE
+
+
+def test_a_refined_trial_that_reported_its_last_epoch_is_only_closed() -> None:
+    hand = Hand(study("sampler.trials = 2\nrefine.trials = 1"))
     hand.run(0.5)
     hand.run(0.4)
-    started: list[Run] = []
-    while isinstance(step := hand.until(Run, Wait), Run):
-        hand.apply(step)
-        started.append(step)
-    assert step == Wait()
-    assert len(started) == 6
-    assert len({run.seed for run in started}) == 3
-    for run in started:
-        hand.report(run, 0.5, finished=True)
-        hand.event(run, "done")
-    step = hand.step()
-    assert isinstance(step, Decide)
-    assert [row["kind"] for row in step.rows] == ["round"]
+    run = hand.ready()
+    hand.apply(run)
+    hand.report(run, 0.3, finished=True)
+    hand.running.clear()
+    assert (run.phase, hand.step()) == (Phase.REFINE, Close(run.trial_id, TrialState.DONE))
 
 
-def test_the_race_ends_when_only_the_default_is_left() -> None:
-    spec = study("scheduler.kind = 'none'\nrace = { keep = 3, seeds = 6 }")
-    run = simulate(spec, by_temperature)
-    race = [t for t in run.history.trials.values() if t.phase is Phase.RACE]
-    assert len(race) == 4 * 3
-    # All were dropped after seed 3; the comparison is still made with the best of them.
-    winner = run.history.plan_rows(Kind.WINNER)[0]
-    assert winner["config_id"] in {row["config_id"] for row in run.history.plan_rows(Kind.DROPPED)}
-    assert "the default did better" in winner["note"]
-    confirm = [t for t in run.history.trials.values() if t.phase is Phase.CONFIRM]
-    assert len(confirm) == 2 * 3
-
-
-def test_without_a_race_the_best_complete_screen_trial_wins() -> None:
-    run = simulate(study("race.seeds = 0"), by_temperature)
+def test_without_refine_the_best_complete_trial_of_the_screen_wins() -> None:
+    run = simulate(study("refine.trials = 0"), by_temperature)
     winner = run.history.plan_rows(Kind.WINNER)[0]
     done = [
         (trial.value, config_id)
-        for config_id, trial in run.history.screen_trials.items()
+        for config_id, trial in run.history.search_trials.items()
         if trial.state is TrialState.DONE and run.history.configs[config_id].number
     ]
     assert winner["config_id"] == min(done)[1]
-    assert run.history.plan_rows(Kind.ROUND) == []
+    assert "the default was ahead" in winner["note"]
+    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.CONFIRM}
 
 
 def test_without_confirm_seeds_the_study_ends_with_its_winner() -> None:
     run = simulate(study("confirm.seeds = 0"), noisy())
     assert run.done == Ending()
     assert run.history.plan_rows(Kind.WINNER)[0]["config_id"] is not None
-    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.RACE}
+    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.REFINE}
 
 
 def test_if_the_default_alone_completes_nothing_is_confirmed_and_test_stays_closed() -> None:
@@ -258,7 +256,7 @@ def test_if_the_default_alone_completes_nothing_is_confirmed_and_test_stays_clos
     assert "nothing to confirm" in run.done.note
     assert not run.done.gave_up
     assert run.history.plan_rows(Kind.WINNER)[0]["config_id"] is None
-    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN}
+    assert {t.phase for t in run.history.trials.values()} == {Phase.SCREEN, Phase.REFINE}
 
 
 def test_confirm_runs_the_winner_and_the_default_on_seeds_never_used() -> None:
@@ -266,8 +264,7 @@ def test_confirm_runs_the_winner_and_the_default_on_seeds_never_used() -> None:
     used: dict[Phase, set[int]] = {phase: set() for phase in Phase}
     for trial in run.history.trials.values():
         used[trial.phase].add(trial.seed)
-    assert not used[Phase.CONFIRM] & (used[Phase.SCREEN] | used[Phase.RACE])
-    assert not used[Phase.SCREEN] & used[Phase.RACE]
+    assert not used[Phase.CONFIRM] & (used[Phase.SCREEN] | used[Phase.REFINE])
     confirmed = {t.config_id for t in run.history.trials.values() if t.phase is Phase.CONFIRM}
     assert len(confirmed) == 3
     primary = run.history.plan_rows(Kind.PRIMARY)
@@ -319,7 +316,7 @@ def test_a_look_needs_a_complete_confirm() -> None:
 
 
 def test_failures_among_successes_go_on_unless_many_follow_each_other() -> None:
-    hand = Hand(study("sampler.trials = 60\nrace = { keep = 1, seeds = 0 }"))
+    hand = Hand(study("sampler.trials = 60\nrefine.trials = 0"))
     hand.run(0.5)
     for _ in range(19):
         hand.run(None)
@@ -366,7 +363,7 @@ def test_a_stopped_study_waits_for_what_still_runs() -> None:
 @pytest.mark.parametrize(
     ("text", "sampler"),
     [
-        ("sampler.trials = 3\nrace.keep = 2", "random"),
+        ("sampler.trials = 2\nrefine.trials = 1", "random"),
         ('confirm.seeds = 2\n[[known]]\n"loss.alpha" = 0.3', "list"),
     ],
 )

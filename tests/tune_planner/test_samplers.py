@@ -12,7 +12,7 @@ from hscl.config import Config
 from tune.planner.proposals import propose
 from tune.planner.samplers import suggestions
 from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
-from tune.states import Origin
+from tune.states import Origin, Phase
 from tune.tables.history import History
 
 CONDITIONAL = """
@@ -32,7 +32,7 @@ def test_every_proposal_is_new_inside_and_allowed(sampler: str) -> None:
     spec = study(f"sampler.trials = 14\n{rule}", space=CONDITIONAL, sampler=sampler)
     history = simulate(spec, noisy(), slots=3, pick=shuffled(0)).history
     records = list(history.configs.values())
-    assert len(records) == 14
+    assert len(records) == 14 + 4
     for number, record in enumerate(records):
         assert record.number == number
         config = Config.from_json(record.config)
@@ -47,7 +47,7 @@ def test_every_proposal_is_new_inside_and_allowed(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", EVERYONE)
 def test_a_study_depends_on_its_seed_and_on_nothing_else(sampler: str) -> None:
     def points(seed: int) -> list[dict[str, object]]:
-        spec = study(f"study.seed = {seed}\nconfirm.seeds = 0\nrace.seeds = 0", sampler=sampler)
+        spec = study(f"study.seed = {seed}\nconfirm.seeds = 0\nrefine.trials = 2", sampler=sampler)
         run = simulate(spec, noisy())
         return [dict(record.params) for record in run.history.configs.values()]
 
@@ -76,7 +76,7 @@ def test_every_proposal_is_the_answer_on_the_rows_before_it(sampler: str) -> Non
     starts = {
         row["config_id"]: row["seq"]
         for row in reversed(run.tables["trials"])
-        if row["phase"] == "screen" and row["state"] == "started"
+        if row["phase"] != "confirm" and row["state"] == "started"
     }
     for number, row in enumerate(run.tables["configs"]):
         before = {
@@ -84,13 +84,14 @@ def test_every_proposal_is_the_answer_on_the_rows_before_it(sampler: str) -> Non
             for name, rows in run.tables.items()
         }
         before["configs"] = run.tables["configs"][:number]
-        assert propose(spec, fold_by_rows(spec, **before), number).config == row
+        phase = Phase.SCREEN if number < 24 else Phase.REFINE
+        assert propose(spec, fold_by_rows(spec, **before), number, phase).config == row
 
 
 def fraction_near_best(sampler: str, seeds: range) -> float:
     near = []
     for seed in seeds:
-        text = f"study.seed = {seed}\nsampler.trials = 40\nrace.seeds = 0\nconfirm.seeds = 0"
+        text = f"study.seed = {seed}\nsampler.trials = 40\nrefine.trials = 0\nconfirm.seeds = 0"
         run = simulate(study(text, sampler=sampler), noisy(seed, noise=0.005))
         late = [r for r in run.history.configs.values() if r.number >= 25]
         near += [abs(math.log(float(r.params["loss.temperature"]) / 0.1)) < 0.5 for r in late]
@@ -110,7 +111,7 @@ def test_gp_learns_although_most_of_its_trials_are_stopped() -> None:
 def test_it_keeps_away_from_where_trials_fail() -> None:
     failed = []
     for seed in range(4):
-        text = f"study.seed = {seed}\nsampler.trials = 40\nrace.seeds = 0\nconfirm.seeds = 0"
+        text = f"study.seed = {seed}\nsampler.trials = 40\nrefine.trials = 0\nconfirm.seeds = 0"
         run = simulate(study(text, sampler="tpe"), cliff)
         late = [t for t in run.history.trials.values() if number(run, t.config_id) >= 20]
         failed += [trial.state == "failed" for trial in late]
@@ -130,14 +131,14 @@ def number(run: SimulatedRun, config_id: str) -> int:
 
 def test_suggestions_of_a_small_space_are_all_its_points() -> None:
     space = "[space.loss]\nlow = { choice = [true, false] }\nhigh = { choice = [true, false] }"
-    spec = study("sampler.trials = 2\nrace.seeds = 0", space=space)
+    spec = study("sampler.trials = 2", space=space)
     points = list(suggestions(spec, History(spec), 1))
     assert len(points) == 4
     assert all(point in points for point in spec.searched.grid())
 
 
 def test_optuna_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    simulate(study("race.seeds = 0\nconfirm.seeds = 0", sampler="tpe"), noisy())
+    simulate(study("refine.trials = 0\nconfirm.seeds = 0", sampler="tpe"), noisy())
     printed = capsys.readouterr()
     assert printed.out == printed.err == ""
     assert optuna.logging.get_verbosity() >= optuna.logging.WARNING

@@ -55,7 +55,7 @@ def test_what_the_model_is_told_is_how_each_trial_ended() -> None:
     ]
     assert [trial.params for trial in told] == [record.params for record in inside]
     for trial, record in zip(told, inside, strict=True):
-        ours = run.history.screen_trials[record.config_id]
+        ours = run.history.search_trials[record.config_id]
         assert trial.state is EXPECTED[ours.state]
         assert trial.value == (ours.value if ours.state in {"done", "pruned"} else None)
         if ours.state == "pruned":

@@ -1,4 +1,4 @@
-"""A new study that knows an old screen: nothing else of it, and none of its seeds."""
+"""A new study that knows an old search: nothing else of it, and none of its seeds."""
 
 import pytest
 from small_study import noisy, study
@@ -22,12 +22,12 @@ def old(text: str = "") -> History:
     return simulate(study(text, sampler="tpe"), noisy(failing=0.1)).history
 
 
-def test_its_sampler_knows_every_trial_of_the_old_screen() -> None:
+def test_its_sampler_knows_every_trial_of_the_old_search() -> None:
     earlier = old()
     run = warm(study(sampler="tpe"), earlier)
     told = told_trials(run.spec, run.history)
     assert [trial.params for trial in told] == [r.params for r in earlier.configs.values()]
-    values = {trial.value for trial in earlier.screen_trials.values() if trial.state != "failed"}
+    values = {trial.value for trial in earlier.search_trials.values() if trial.state != "failed"}
     assert {trial.value for trial in told if trial.value is not None} == values
 
 
@@ -39,15 +39,15 @@ def test_it_never_uses_a_seed_that_the_old_study_used() -> None:
     assert not before & after
     third = warm(study(sampler="tpe"), run.history).run()
     assert not (before | after) & {trial.seed for trial in third.history.trials.values()}
-    # And it knows both screens.
-    both = len(earlier.screen_trials) + len(run.history.screen_trials)
+    # And it knows both searches.
+    both = len(earlier.search_trials) + len(run.history.search_trials)
     assert len(third.history.warm) == both
 
 
 def test_points_outside_the_new_space_are_left_out() -> None:
     earlier = old()
     narrow = '[space]\n"loss.temperature" = { log_uniform = [0.03, 0.1] }'
-    run = warm(study("sampler.trials = 3\nrace.keep = 1", space=narrow, sampler="tpe"), earlier)
+    run = warm(study("sampler.trials = 3", space=narrow, sampler="tpe"), earlier)
     told = told_trials(run.spec, run.history)
     inside = [r for r in earlier.configs.values() if float(r.params["loss.temperature"]) <= 0.1]
     assert len(told) == len(inside) > 0
@@ -66,8 +66,7 @@ def test_old_values_choose_nothing() -> None:
     run = warm(study(sampler="tpe"), old()).run()
     entered = {row["config_id"] for row in run.history.plan_rows(Kind.FINALIST)}
     assert entered <= set(run.history.configs)
-    assert len(run.history.configs) == 12
-    assert len(run.history.screen_trials) == 12
+    assert len(run.history.configs) == len(run.history.search_trials) == 12 + 4
 
 
 def test_that_test_was_opened_before_is_passed_on() -> None:
@@ -82,9 +81,9 @@ def test_what_can_not_be_learned_from_is_refused() -> None:
     earlier = old()
     with pytest.raises(InputError, match="metric must be 'mae' as in old"):
         warm_start_rows(study('study.metric = "corr"'), earlier, "old")
-    used = earlier.spec.seed_plan().race[0]
-    with pytest.raises(InputError, match=r"race\.seeds must be fresh"):
-        warm_start_rows(study(f"race.seeds = [{used}]"), earlier, "old")
+    used = earlier.spec.seed_plan().screen
+    with pytest.raises(InputError, match=r"confirm\.seeds must be fresh"):
+        warm_start_rows(study(f"confirm.seeds = [{used}]"), earlier, "old")
     listed = simulate(study('[[known]]\n"loss.high" = false', sampler="list"), noisy())
-    with pytest.raises(InputError, match="must have ended trials of a screen"):
+    with pytest.raises(InputError, match="must have ended trials of a search"):
         warm_start_rows(study(), listed.history, "old")

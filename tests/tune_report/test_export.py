@@ -22,15 +22,15 @@ from tune.tables.fold import fold
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 
-SMALL = {"trials": 8, "race_seeds": 2, "keep": 2, "video_sd": 0.01}
+SMALL = {"trials": 8, "refined": 3, "video_sd": 0.01}
 CASES = {
     "better": Simulated(gap=-0.2, **SMALL),  # type: ignore[arg-type]
     "worse": Simulated(gap=0.2, **SMALL),  # type: ignore[arg-type]
-    "undecided": Simulated(gap=0.0, trials=8, race_seeds=2, keep=2, video_sd=0.2),
+    "undecided": Simulated(gap=0.0, trials=8, refined=3, video_sd=0.2),
     "equivalent": Simulated(gap=0.0, margin=0.2, **SMALL),  # type: ignore[arg-type]
     "list": Simulated(sampler="list"),
-    "race": Simulated(until="race", **SMALL),  # type: ignore[arg-type]
-    "none": Simulated(trials=3, failures=2, keep=2),
+    "refine": Simulated(until="refine", **SMALL),  # type: ignore[arg-type]
+    "none": Simulated(trials=3, failures=2, refined=0),
 }
 
 
@@ -132,7 +132,7 @@ def test_the_evidence_holds_verdict_intervals_failures_digests_versions_and_seed
 
 def test_better_is_written_only_where_it_is_the_verdict() -> None:
     for case in CASES:
-        if case in {"race", "list", "none"}:
+        if case in {"refine", "list", "none"}:
             continue
         text = render(_export(case), "toml").split("[evidence]")[1]
         assert ("better" in text.lower()) == (case == "better"), case
@@ -196,7 +196,7 @@ def test_a_configuration_whose_settings_are_lost_is_refused_and_no_other_is(
     ("case", "wanted", "said"),
     [
         ("list", None, "chooses none; say which one"),
-        ("race", None, "race .* is not over"),
+        ("refine", None, "its search is not over"),
         ("none", None, "is over without one: no configuration other .* --config ID"),
         ("better", "nonsense", "no configuration is called so"),
         ("better", "", "no configuration is called so"),

@@ -10,7 +10,7 @@ from tune.evidence.pair import Judgement
 from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
 from tune.states import Verdict
 
-SMALL = Simulated(trials=8, race_seeds=2, keep=2, gap=-0.12, seed=1, failures=1)
+SMALL = Simulated(trials=8, refined=3, gap=-0.12, seed=1, failures=1)
 
 
 def _with_verdict(verdict: Verdict | None, *, below: bool = False) -> Evidence:
@@ -44,12 +44,12 @@ def test_each_verdict_has_its_sentence() -> None:
     ("part", "words"),
     [
         ("screen", "configurations are screened; the best valid MAE is"),
-        ("race", "race runs have ended"),
+        ("refine", "8 configurations screened, 1 of 3 refined; the best valid MAE is"),
         ("confirm", "confirm runs have ended; test stays shut"),
     ],
 )
 def test_a_running_study_says_so_far_and_claims_nothing(part: str, words: str) -> None:
-    evidence = evidence_of(Simulated(until=part, trials=8, race_seeds=2, keep=2))
+    evidence = evidence_of(Simulated(until=part, trials=8, refined=3))
     assert headline_of(evidence).startswith("So far: ")
     assert words in headline_of(evidence)
     assert verdict_of(evidence) == ("so far", "running")
@@ -71,7 +71,7 @@ def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:
 
 
 def test_a_search_without_confirm_names_its_choice_and_that_nothing_confirms_it() -> None:
-    evidence = evidence_of(Simulated(trials=6, race_seeds=2, keep=2, confirm_seeds=0, epochs=3))
+    evidence = evidence_of(Simulated(trials=6, refined=3, confirm_seeds=0, epochs=3))
     assert "nothing confirms it" in headline_of(evidence)
 
 

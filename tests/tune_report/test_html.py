@@ -19,7 +19,7 @@ from tune.report.html import GENERATOR, make_page, make_report, put_in_place
 from tune.tables.storage import open_folder
 
 NASTY = '</script><script>alert("x")</script><img src=x onerror=y> & "quoted" {{ 7*7 }}'
-SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
+SEARCH = Simulated(trials=8, refined=3, failures=2)
 _VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -134,8 +134,7 @@ def test_names_from_the_study_are_text_and_nothing_else() -> None:
     what = Simulated(
         sampler="random",
         trials=6,
-        race_seeds=2,
-        keep=2,
+        refined=3,
         name=NASTY,
         known=((NASTY, "loss.temperature", 0.2), ("<b>b</b>", "loss.temperature", 0.3)),
     )

@@ -6,7 +6,7 @@ from study_factory import Simulated, evidence_of
 from tune.report.limits import limits_of, reproduction_of
 from tune.study.toml import parse_spec
 
-SEARCH = Simulated(trials=8, race_seeds=2, keep=2)
+SEARCH = Simulated(trials=8, refined=3)
 
 
 def _limits(what: Simulated) -> str:
@@ -21,7 +21,7 @@ def test_claims_are_tied_to_the_split_and_the_seed_of_the_screen() -> None:
 
 
 def test_a_running_study_says_that_it_runs() -> None:
-    said = _limits(Simulated(until="race", trials=8, race_seeds=2, keep=2))
+    said = _limits(Simulated(until="refine", trials=8, refined=3))
     assert "The study is not over" in said
 
 
@@ -32,7 +32,7 @@ def test_few_videos_and_few_seeds_are_said() -> None:
 
 
 def test_an_undecided_study_says_what_would_decide_it() -> None:
-    what = Simulated(trials=8, race_seeds=2, keep=2, gap=0.0, video_sd=0.1)
+    what = Simulated(trials=8, refined=3, gap=0.0, video_sd=0.1)
     assert "What would decide it" in _limits(what)
 
 

@@ -32,7 +32,7 @@ def _compared() -> Compared:
             "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
             "sampler": {"kind": "random", "trials": 6},
             "scheduler": {"kind": "none"},
-            "race": {"keep": 2, "seeds": 2},
+            "refine": {"trials": 2},
             "confirm": {"seeds": 6, "keep": 2},
         }
     )

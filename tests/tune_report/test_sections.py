@@ -10,7 +10,7 @@ from tune.charts.figures import charts_of
 from tune.report.model import ReportSection, TextTable
 from tune.report.sections import ablation_table, sections_of
 
-SEARCH = Simulated(trials=8, race_seeds=2, keep=2, failures=2)
+SEARCH = Simulated(trials=8, refined=3, failures=2)
 LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3)
 BY_CORR = replace(LIST, metric="corr")
 
@@ -27,8 +27,8 @@ def _sections(what: Simulated) -> dict[str, ReportSection]:
         LIST,
         Simulated(sampler="grid", confirm_seeds=5, epochs=3),
         Simulated(until="screen", trials=8),
-        Simulated(until="race", trials=8, race_seeds=2, keep=2),
-        Simulated(until="confirm", trials=8, race_seeds=2, keep=2),
+        Simulated(until="refine", trials=8, refined=3),
+        Simulated(until="confirm", trials=8, refined=3),
     ],
 )
 def test_every_chart_is_in_one_section_and_every_table_is_rectangular(what: Simulated) -> None:

@@ -32,7 +32,7 @@ def _compared(kind: str = "random", known: int = 2) -> Compared:
             "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
             "sampler": {"kind": kind, "trials": 6},
             "scheduler": {"kind": "none"},
-            "race": {"keep": 2, "seeds": 2},
+            "refine": {"trials": 2},
             "confirm": {"seeds": 6, "keep": 2},
         }
     spec = parse_spec(tree)

@@ -13,7 +13,7 @@ from tune.report.html import GENERATOR, make_report
 from tune.report.text import latex_table, markdown
 from tune.states import Verdict
 
-SEARCH = Simulated(trials=8, race_seeds=2, keep=2, name="a | b <i> & 100 % _x_")
+SEARCH = Simulated(trials=8, refined=3, name="a | b <i> & 100 % _x_")
 LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3, name="a & b_c 5 %")
 
 

@@ -16,21 +16,25 @@ from tune.study.spec import StudySpec
 SHAPES = st.fixed_dictionaries(
     {
         "trials": st.integers(1, 12),
-        "race": st.sampled_from([0, 1, 2, 3, 5]),
+        "refine": st.sampled_from([0, 1, 2, 5]),
         "confirm": st.sampled_from([0, 1, 3]),
-        "keep": st.sampled_from([1, 3, "all"]),
+        "keep": st.sampled_from([1, 2, "all"]),
+        "epochs": st.sampled_from([0, 90, 200]),
     }
 )
+LIMITED = "budget.epochs = 150\nsampler.trials = 'auto'\nrefine.trials = 'auto'"
 KNOWN = '[[known]]\n"loss.alpha" = 0.3\n[[known]]\n"loss.temperature" = 0.3\n'
 
 
 def shaped(shape: dict[str, Any], sampler: str) -> StudySpec:
     keep = shape["keep"] if shape["trials"] >= 4 else 1
+    budget = "" if sampler == "list" else f"budget.epochs = {shape['epochs']}\n"
     confirm = shape["confirm"] if sampler != "list" else max(1, shape["confirm"])
     return study(
         f"sampler.trials = {shape['trials']}\n"
-        f"race = {{ keep = {keep!r}, seeds = {shape['race']} }}\n"
-        f"confirm = {{ keep = 1, seeds = {confirm} }}\n" + (KNOWN if sampler == "list" else ""),
+        f"refine.trials = {shape['refine']}\n"
+        f"confirm = {{ keep = {keep!r}, seeds = {confirm} }}\n{budget}"
+        + (KNOWN if sampler == "list" else ""),
         sampler=sampler,
     )
 
@@ -59,21 +63,25 @@ def test_a_study_always_ends_and_runs_no_trial_twice(
         epochs = [r["epoch"] for r in run.tables["reports"] if r["trial_id"] == trial_id]
         assert epochs == list(range(1, trial.epoch + 1))
     phases = [r["phase"] for r in run.tables["trials"] if r["state"] == "started"]
-    assert phases == sorted(phases, key=["screen", "race", "confirm"].index)
+    assert phases == sorted(phases, key=["screen", "refine", "confirm"].index)
     seqs = sorted(r["seq"] for name in ("trials", "reports", "plan") for r in run.tables[name])
     assert seqs == list(range(len(seqs)))
 
 
-@given(seed=st.integers(0, 10**6), kills=st.lists(st.integers(1, 60), max_size=6))
+@given(
+    seed=st.integers(0, 10**6),
+    kills=st.lists(st.integers(1, 60), max_size=6),
+    text=st.sampled_from(["", LIMITED]),
+)
 @settings(max_examples=15, deadline=None)
 def test_one_at_a_time_a_killed_study_becomes_the_undisturbed_one(
-    seed: int, kills: list[int]
+    seed: int, kills: list[int], text: str
 ) -> None:
-    objective = noisy(seed, failing=0.1)
-    undisturbed = simulate(study(), objective)
-    run = SimulatedRun(study(), objective)
+    objective, spec = noisy(seed, failing=0.1), study(text)
+    undisturbed = simulate(spec, objective)
+    run = SimulatedRun(spec, objective)
     for reports in kills:
-        run = SimulatedRun(study(), objective, tables=run.run(reports).tables)
+        run = SimulatedRun(spec, objective, tables=run.run(reports).tables)
     run.run()
     assert seen(run) == seen(undisturbed)
     assert run.history.configs == undisturbed.history.configs

@@ -12,17 +12,11 @@ ALPHA = '[space]\n"loss.alpha" = { uniform = [0.0, 1.0] }\n'
     ("text", "expected"),
     [
         (
-            "[sampler]\ntrials = 2",
-            "race.keep must be at most 1, the sampler.trials besides the default, but is 3",
+            "[sampler]\ntrials = 2\n[refine]\ntrials = 1\n[confirm]\nkeep = 3",
+            "confirm.keep must be at most 2, the configurations of screen and refine besides",
         ),
-        ("[confirm]\nkeep = 4", "confirm.keep must be at most 3, race.keep, but is 4"),
-        (
-            "[confirm]\nkeep = 12\n[race]\nseeds = 0",
-            "confirm.keep must be at most 11, the sampler.trials besides the default, but is 12",
-        ),
-        ("[race]\nkeep = 12", "race.keep must be at most 11"),
-        ("[race]\nseeds = [1, 2]\n[confirm]\nseeds = [2, 3]", "must not overlap, but both have 2"),
-        ("[race]\nseeds = [1, 1]", "race.seeds must differ, but 1 stand there twice"),
+        ("[confirm]\nkeep = 12\n[refine]\ntrials = 0", "confirm.keep must be at most 11, the"),
+        ("[confirm]\nseeds = [1, 1]", "confirm.seeds must differ, but 1 stand there twice"),
         ("[confirm]\nlooks = 2\nseeds = [1, 2, 3]", "must be shared evenly"),
         (
             '[constraints]\nrules = ["loss.temperature > 1"]',
@@ -36,11 +30,11 @@ ALPHA = '[space]\n"loss.alpha" = { uniform = [0.0, 1.0] }\n'
         ('[[known]]\nname = "default"\n"loss.alpha" = 0.3', "names must differ"),
         ('[[known]]\n"run.threads" = 3', "run.threads says how to execute"),
         (
-            '[sampler]\ntrials = 1\n[race]\nseeds = 0\n[[known]]\n"loss.alpha" = 0.3',
+            '[sampler]\ntrials = 1\n[[known]]\n"loss.alpha" = 0.3',
             "sampler.trials must be at least 2, as the default and 1 [[known]] points count",
         ),
         ('[[known]]\n"train.epochs" = 3', "train.epochs must be 9 as in [base]"),
-        ("[budget]\nepochs = 10", "budget.epochs must be at least 162"),
+        ("[budget]\nepochs = 10", "budget.epochs must be at least 72"),
     ],
 )
 def test_what_contradicts_itself_is_said_with_its_key(text: str, expected: str) -> None:
@@ -53,6 +47,8 @@ def test_what_contradicts_itself_is_said_with_its_key(text: str, expected: str) 
     ("text", "space", "sampler", "expected"),
     [
         ("", "", "random", "[space] must name what sampler 'random' may vary"),
+        ("sampler.trials = 'auto'", "", "random", "[space] must name what sampler 'random'"),
+        ("sampler.trials = 1", "", "random", "[space] must name what sampler 'random' may vary"),
         ("", SPACE, "list", "needs [[known]] points"),
         ("", "", "grid", "[space] must name what the grid is made of"),
         ("", SPACE, "grid", "space.'loss.temperature' must be a choice or int for a grid"),
@@ -72,7 +68,7 @@ def test_what_contradicts_itself_is_said_with_its_key(text: str, expected: str) 
             "[budget]\nepochs = 1000",
             '[space]\n"loss.low" = { choice = [true, false] }',
             "grid",
-            "[budget] shortens the screen, but sampler 'grid' has none",
+            "[budget] limits screen and refine, but sampler 'grid' has neither",
         ),
         (
             "[confirm]\nseeds = 0",
@@ -101,11 +97,12 @@ def test_the_number_of_epochs_may_be_searched_without_a_scheduler() -> None:
 
 
 def test_the_default_alone_needs_no_space() -> None:
-    alone = study("[sampler]\ntrials = 1\n[race]\nseeds = 0\n[confirm]\nseeds = 0", space="")
+    alone = study("sampler.trials = 1\nrefine.trials = 'auto'\nconfirm.seeds = 0", space="")
     assert [point.name for point in alone.start_points] == ["default"]
     assert not alone.space
+    assert alone.refine.trials == 0  # there is nothing to propose
 
 
 def test_a_budget_that_just_fits_is_accepted() -> None:
-    # Race: 2 configurations × 5 seeds, confirm: 2 × 3, and two screen trials, 9 epochs each.
-    assert study("[budget]\nepochs = 162").budget.epochs == 162
+    # Confirm: 2 configurations × 3 seeds, and two trainings, 9 epochs each.
+    assert study("[budget]\nepochs = 72").budget.epochs == 72

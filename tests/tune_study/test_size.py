@@ -11,7 +11,7 @@ from hscl.config import Config
 from tune.simulate.study import simulate
 from tune.states import Phase
 from tune.study.sections import ResourcesSection
-from tune.study.size import reserved_epochs, size_of, trials_that_fit
+from tune.study.size import size_of, trials_that_fit
 
 
 def improving(config: Config, seed: int, epoch: int) -> float:
@@ -20,31 +20,59 @@ def improving(config: Config, seed: int, epoch: int) -> float:
 
 
 @given(
-    trials=st.integers(3, 10),
+    trials=st.integers(2, 10),
+    refine=st.integers(0, 5),
     keep=st.sampled_from(["1", "2", "'all'"]),
-    race=st.integers(0, 5),
     confirm=st.integers(0, 4),
 )
 @settings(max_examples=25, deadline=None)
 def test_a_study_that_stops_nobody_does_exactly_what_was_planned(
-    trials: int, keep: str, race: int, confirm: int
+    trials: int, refine: int, keep: str, confirm: int
 ) -> None:
+    keep = "1" if trials + refine == 2 else keep
     spec = study(
-        f"sampler.trials = {trials}\nscheduler.kind = 'none'\n"
-        f"race = {{ keep = {keep}, seeds = {race} }}\nconfirm.seeds = {confirm}"
+        f"sampler.trials = {trials}\nscheduler.kind = 'none'\nrefine.trials = {refine}\n"
+        f"confirm = {{ keep = {keep}, seeds = {confirm} }}"
     )
     size = size_of(spec)
     run = simulate(spec, improving)
+    assert {part.phase for part in size.phases} == {t.phase for t in run.history.trials.values()}
     for phase in size.phases:
         its = [trial for trial in run.history.trials.values() if trial.phase is phase.phase]
         assert len(its) == phase.trainings
         assert sum(trial.epoch for trial in its) == phase.epochs
         assert {trial.seed for trial in its} == set(phase.seeds)
         assert len({trial.config_id for trial in its}) == phase.configurations
+        assert not phase.estimated
     assert size.trainings == len(run.history.trials)
     assert size.epochs == size.usual_epochs == len(run.tables["reports"])
-    later = sum(phase.epochs for phase in size.phases if phase.phase is not Phase.SCREEN)
-    assert later == reserved_epochs(spec, trials - 1)
+    assert not size.estimated
+
+
+@given(trainings=st.integers(15, 60), share=st.floats(0.1, 0.9), confirm=st.integers(0, 6))
+@settings(max_examples=25, deadline=None)
+def test_a_study_with_a_total_that_stops_nobody_does_about_what_was_planned(
+    trainings: int, share: float, confirm: int
+) -> None:
+    spec = study(
+        f"budget.epochs = {9 * trainings}\nscheduler.kind = 'none'\nconfirm.seeds = {confirm}\n"
+        f"sampler.trials = 'auto'\nrefine = {{ trials = 'auto', share = {share} }}"
+    )
+    size = size_of(spec)
+    run = simulate(spec, improving)
+    phases = [trial.phase for trial in run.history.trials.values()]
+    for phase in size.phases:
+        off = 0 if phase.phase is Phase.CONFIRM else 1
+        assert abs(phases.count(phase.phase) - phase.trainings) <= off
+        assert phase.estimated is bool(off)
+    assert len(phases) == trainings
+    assert size.epochs <= 9 * trainings == len(run.tables["reports"])
+
+
+def test_hours_are_counted_by_a_measured_epoch() -> None:
+    spec = study("budget.hours = 1.0\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
+    counted = study("budget.epochs = 200\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
+    assert size_of(spec, seconds_per_epoch=18.0).phases == size_of(counted).phases
 
 
 def test_a_table_is_all_confirm() -> None:
@@ -58,14 +86,13 @@ def test_a_table_is_all_confirm() -> None:
 def test_stopping_early_is_what_makes_usual_less_than_most() -> None:
     size = size_of(study(epochs=9))
     assert size.rungs == (1, 3)
-    # 1 + 2/3 + 6/9 epochs of 9 on average, for 12 trials.
+    # 1 + 2/3 + 6/9 epochs of 9 on average, for 12 trials of the screen.
     assert size.epochs - size.usual_epochs == round(12 * (9 - 7 / 3))
 
 
 def test_a_budget_limits_the_plan() -> None:
     size = size_of(study("budget.epochs = 200"))
-    assert size.epochs == 200
-    assert size.usual_epochs <= 200
+    assert size.usual_epochs <= size.epochs <= 200
 
 
 def test_hours_follow_from_a_measured_epoch() -> None:

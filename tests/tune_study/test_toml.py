@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_study import study
 
 from hscl.config import preset
+from hscl.digest import digest_json
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
 from tune.study.toml import changed_keys, dump_spec, load_spec, parse_spec
@@ -36,8 +37,8 @@ name = "old"
 "loss.temperature" = 2.0
 [[known]]
 preset = "released"
-[race]
-seeds = [3, 1, 4]
+[refine]
+share = 0.5
 [confirm]
 seeds = [15, 92, 65, 35]
 looks = 2
@@ -65,18 +66,23 @@ def test_a_frozen_study_reads_back_to_itself() -> None:
     margin=st.floats(0, 10),
     keep=st.one_of(st.just("all"), st.integers(1, 11)),
     low=st.floats(1e-6, 1, exclude_min=True),
-    factor=st.floats(1.001, 1e6),
+    factor=st.floats(1.001, 90),
     hours=st.floats(0, 1e6),
 )
 @settings(max_examples=50)
 def test_any_study_reads_back_to_itself(
-    seeds: int | list[int], margin: float, keep: int | str, low: float, factor: float, hours: float
+    seeds: int | list[int],
+    margin: float,
+    keep: int | str,
+    low: float,
+    factor: float,
+    hours: float,
 ) -> None:
     tree = {
         "space": {"loss.temperature": {"log_uniform": [low, low * factor]}},
         "sampler": {"trials": 12},
-        "race": {"keep": keep, "seeds": seeds},
-        "confirm": {"margin": margin, "seeds": 2},
+        "refine": {"share": factor / (1 + factor)},
+        "confirm": {"margin": margin, "seeds": seeds, "keep": keep},
         "budget": {"hours": hours},
     }
     spec = parse_spec(tree)
@@ -169,6 +175,8 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
     rules = ["loss.omga2 < 3"]
     [race]
     seeds = [1, 2, 3]
+    [refine]
+    trials = -1
     [confirm]
     seeds = [3, 4]
     [sampler]
@@ -191,6 +199,8 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
         "did you mean 'loss.omega2'",
         "sampler.kind must be 'tpe', 'gp', 'random', 'grid' or 'list', but got 'tpee'",
         "resources.cpus must be greater than or equal to 0.01",
+        "[race] must not stand in a study since version 0.2, which has [refine] in its place",
+        'refine.trials must be a number (0 or more) or "auto", but got -1',
     ):
         assert any(expected in line for line in lines), expected
 
@@ -200,16 +210,20 @@ def test_all_mistakes_come_in_one_message_each_with_its_key() -> None:
     [
         ("study = 3", "[study] must be a table"),
         ("known = 3", "[[known]] must be an array of tables"),
-        ("[race]\nseeds = -1", "race.seeds must be a number of seeds"),
-        ("[race]\nseeds = [1.5]", "race.seeds must be a number of seeds"),
-        ("[race]\nkeep = 0", 'race.keep must be a number (1 or more) or "all"'),
-        ("[race]\nkeep = true", 'race.keep must be a number (1 or more) or "all"'),
+        ("race = 3", "[race] must not stand in a study since version 0.2"),
+        ("[confirm]\nseeds = -1", "confirm.seeds must be a number of seeds"),
+        ("[confirm]\nseeds = [1.5]", "confirm.seeds must be a number of seeds"),
+        ("[confirm]\nkeep = 0", 'confirm.keep must be a number (1 or more) or "all"'),
+        ("[confirm]\nkeep = true", 'confirm.keep must be a number (1 or more) or "all"'),
+        ("[sampler]\ntrials = 0", 'sampler.trials must be a number (1 or more) or "auto"'),
+        ("[refine]\ntrials = true", 'refine.trials must be a number (0 or more) or "auto"'),
+        ("[refine]\nshare = 1.0", "refine.share must be less than or equal to 0.99"),
         ('[base]\npreset = "mosie"', "did you mean 'mosi'"),
         ('[base]\npreset = "gone.toml"', "gone.toml must be a readable text file"),
         ("[base]\npreset = 3", "preset must be a name or a path"),
         ("[[known]]\nname = 3", "[[known]] 1: name must be a text"),
         ('[[known]]\n"loss.x" = 3', "'loss.x' is no configuration key"),
-        ("[race]\nseeds = 100_000", "(0 … 1,000)"),
+        ("[confirm]\nseeds = 100_000", "(0 … 1,000)"),
         ("[confirm]\nlooks = 21", "confirm.looks must be less than or equal to 20"),
         (f"[base]\n'loss.alpha' = {10**400}", "base.loss.alpha must hold whole numbers"),
         ("[study]\nepoch_timeout_s = nan", "study.epoch_timeout_s must be a finite number"),
@@ -225,14 +239,14 @@ def test_only_resources_may_change_on_resume() -> None:
     old = study()
     assert changed_keys(old, study("[resources]\ncpus = 4.0\ngpus = 1.0")) == []
     assert old.digest == study("[resources]\ncpus = 4.0\ngpus = 1.0").digest
-    changed = changed_keys(old, study("[race]\nkeep = 2\n[base]\n'loss.alpha' = 0.3"))
-    assert changed == ["base.loss.alpha: was 0.1, is 0.3", "race.keep: was 3, is 2"]
-    assert old.digest != study("[race]\nkeep = 2").digest
+    changed = changed_keys(old, study("[confirm]\nkeep = 2\n[base]\n'loss.alpha' = 0.3"))
+    assert changed == ["base.loss.alpha: was 0.1, is 0.3", "confirm.keep: was 1, is 2"]
+    assert old.digest != study("[confirm]\nkeep = 2").digest
 
 
-def test_a_table_study_has_neither_screen_nor_race_nor_scheduler() -> None:
+def test_a_table_study_has_neither_screen_nor_refine_nor_scheduler() -> None:
     spec = study('[[known]]\n"loss.high" = false', sampler="list")
-    assert (spec.scheduler.kind, spec.race.seeds, spec.confirm.keep) == ("none", 0, "all")
+    assert (spec.scheduler.kind, spec.refine.trials, spec.confirm.keep) == ("none", 0, "all")
     assert spec.sampler.trials == 2
     assert again(spec) == spec
 
@@ -248,9 +262,27 @@ def test_a_grid_counts_its_configurations() -> None:
     assert again(spec) == spec
 
 
-def test_what_is_kept_by_default_never_exceeds_the_trials() -> None:
-    tree = {"space": {"loss.alpha": {"uniform": [0, 1]}}, "sampler": {"trials": 3}}
-    assert parse_spec(tree).race.keep == 2
+def old(tree: dict[str, Any]) -> dict[str, Any]:
+    """A study as a version before 0.2 froze it."""
+    changed = {name: keys for name, keys in tree.items() if name != "refine"}
+    return changed | {"race": {"keep": 3, "seeds": [5, 6]}}
+
+
+def test_a_study_frozen_before_refine_reads_back_to_itself() -> None:
+    tree = old(tomllib.loads(dump_spec(study())))
+    spec = parse_spec(tree, frozen=True)
+    assert spec.is_of_old_phases
+    assert spec.tree() == tree
+    assert spec.digest == digest_json({k: v for k, v in tree.items() if k != "resources"})
+
+
+def test_a_table_goes_on_whatever_its_version_wrote_of_phases_it_has_not() -> None:
+    table = study('[[known]]\n"loss.high" = false', sampler="list")
+    before = parse_spec(old(tomllib.loads(dump_spec(table))), frozen=True)
+    assert not before.is_of_old_phases
+    assert changed_keys(before, table) == []
+    other = study('study.seed = 3\n[[known]]\n"loss.high" = false', sampler="list")
+    assert changed_keys(before, other) == ["study.seed: was 0, is 3"]
 
 
 LEAVES = st.one_of(
@@ -259,13 +291,15 @@ LEAVES = st.one_of(
     st.integers(-3, 2**70),
     st.floats(),
     st.text(max_size=5),
-    st.sampled_from(["mosi", "all", "tpe", "list", "grid", "loss.alpha < 1", "loss.alpha"]),
+    st.sampled_from(
+        ["mosi", "all", "auto", "tpe", "list", "grid", "loss.alpha < 1", "loss.alpha"]
+    ),
 )
 KEYS = st.sampled_from(
     [
         *("loss.alpha", "loss", "train.epochs", "run.threads", "x", "preset", "name"),
         *("uniform", "int", "choice", "when", "rules", "kind", "seeds", "keep", "trials"),
-        *("looks", "epochs"),
+        *("looks", "epochs", "share"),
     ]
 )
 TREES = st.recursive(
@@ -273,7 +307,17 @@ TREES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )
-TABLES = ["study", "base", "space", "constraints", "known", "sampler", "race", "confirm", "budget"]
+TABLES = [
+    "study",
+    "base",
+    "space",
+    "constraints",
+    "known",
+    "sampler",
+    "refine",
+    "confirm",
+    "budget",
+]
 
 
 @given(st.dictionaries(st.sampled_from(TABLES), TREES))

@@ -38,7 +38,7 @@ def told(history: History) -> dict[str, Any]:
         "trials": repr(list(history.trials.values())),
         "open": list(history.open),
         "unstarted": list(history.unstarted),
-        "screen": list(history.screen_trials),
+        "screen": list(history.search_trials),
         "plan": plan,
         "rungs": history.rungs,
         "values": {rung: history.rung_values(rung) for rung in history.rungs},

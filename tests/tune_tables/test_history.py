@@ -1,6 +1,7 @@
 """The fold of the tables: the same however it is built, and a report counts once."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def test_better_follows_the_metric(metric: str, best: float) -> None:
 def test_plan_rows_are_found_by_kind_and_phase() -> None:
     history = simulate(study(), noisy()).history
     assert len(history.plan_rows(Kind.PHASE_BEGUN)) == 3
-    assert len(history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE)) == 1
+    assert len(history.plan_rows(Kind.PHASE_BEGUN, Phase.REFINE)) == 1
     assert history.plan_rows(Kind.GAVE_UP) == []
     assert history.earlier_seeds == ()
 
@@ -151,10 +152,10 @@ def _ends(event: dict[str, Any]) -> bool:
     ("sampler", "text"),
     [
         ("random", ""),
-        ("random", "race.seeds = 0"),
+        ("random", "refine.trials = 0"),
         ("random", "confirm.seeds = 0"),
         ("random", "confirm.looks = 2"),
-        ("random", "sampler.trials = 1\nrace.keep = 1"),
+        ("random", "sampler.trials = 1"),
         ("list", '[[known]]\nname = "flat"\n"loss.high" = false'),
     ],
 )
@@ -187,9 +188,45 @@ def test_a_study_has_ended_exactly_when_the_planner_has_nothing_more(
 def test_a_screen_that_its_budget_ended_plans_no_more_than_it_ran() -> None:
     open_end = simulate(study("confirm.looks = 2"), noisy()).history
     assert open_end.planned[Phase.SCREEN] == open_end.spec.sampler.trials
-    history = simulate(study("budget.epochs = 200\nsampler.trials = 40"), noisy()).history
+    history = simulate(study("budget.epochs = 150\nsampler.trials = 40"), noisy()).history
     assert history.plan_rows(Kind.BUDGET_REACHED)
-    assert history.planned[Phase.SCREEN] == len(history.screen_trials) < 40
+    ran = Counter(trial.phase for trial in history.trials.values())
+    assert history.planned == ran
+    assert ran[Phase.SCREEN] < 40
+
+
+def test_what_is_planned_is_what_has_run_and_what_is_still_to_come() -> None:
+    spec = study("sampler.trials = 5\nrefine.trials = 3")
+    run = SimulatedRun(spec, noisy(), slots=2)
+    while run.done is None:
+        assert run.history.planned == {Phase.SCREEN: 5, Phase.REFINE: 3, Phase.CONFIRM: 6}
+        run.run(most_reports=5)
+    open_end = study("budget.epochs = 200\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
+    run = SimulatedRun(open_end, noisy(), slots=2)
+    while run.done is None:
+        begun = Counter(trial.phase for trial in run.history.trials.values())
+        assert begun <= Counter(run.history.planned)
+        run.run(most_reports=5)
+    assert begun == run.history.planned
+
+
+def test_every_seed_that_was_used_or_put_aside_is_known() -> None:
+    spec = study("confirm.looks = 3")
+    history = simulate(spec, noisy()).history
+    assert history.used_seeds == {*spec.seed_plan().all}
+    assert len(history.used_seeds) == 1 + 3 * 3
+    assert History(spec).used_seeds == set()
+
+
+def test_failures_of_both_searching_phases_are_tried_again_together() -> None:
+    for first, again in (("screen", 2), ("confirm", 1)):
+        history = History(study())
+        for name, phase in (("a", first), ("b", "refine" if first == "screen" else "screen")):
+            event = EVENT | {"trial_id": f"{name}-1", "config_id": name, "phase": phase}
+            history.apply_event(event | {"state": "started"})
+            history.apply_event(event | {"state": "failed"})
+        history.apply_plan({"kind": "resumed", "phase": None, "note": ""})
+        assert len(history.open) == again
 
 
 def test_who_is_confirmed_is_the_default_and_the_finalists() -> None:

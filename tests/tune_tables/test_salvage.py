@@ -178,7 +178,7 @@ def test_a_constant_prediction_has_no_correlation_and_is_no_damage(tmp_path: Pat
 
 
 def test_a_split_without_labels_is_damaged(tmp_path: Path) -> None:
-    study = write_study(tmp_path / "study", Simulated(trials=6, race_seeds=2, keep=2))
+    study = write_study(tmp_path / "study", Simulated(trials=6, refined=3))
 
     def without(table: pa.Table) -> pa.Table:
         rows = [r | {"label": None} if r["split"] == "test" else r for r in table.to_pylist()]

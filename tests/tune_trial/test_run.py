@@ -187,7 +187,7 @@ def test_the_log_says_who_ran_what_and_when(tmp_path: Path) -> None:
     assert Config.from_json(second) == CONFIG
 
 
-@pytest.mark.parametrize("phase", [Phase.SCREEN, Phase.RACE])
+@pytest.mark.parametrize("phase", [Phase.SCREEN, Phase.REFINE])
 def test_the_real_workload_opens_test_in_no_other_phase_than_confirm(phase: Phase) -> None:
     with pytest.raises(RunError, match="only a confirm trial opens test"):
         HSCL.split("test", replace(ORDER, phase=phase), CONFIG, None)  # type: ignore[arg-type]

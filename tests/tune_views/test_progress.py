@@ -50,7 +50,7 @@ def test_plain_lines_where_it_is_no_terminal(engine: Engine, tmp_path: Path) -> 
 
 def test_bars_for_every_phase_in_a_terminal(engine: Engine, tmp_path: Path) -> None:
     text = watch(engine, tmp_path, terminal=True)
-    for words in ("screen", "race", "confirm", "0/6", "0/9", "0/4", "1 running", "3 epochs"):
+    for words in ("screen", "refine", "confirm", "0/6", "0/3", "0/4", "1 running", "3 epochs"):
         assert words in text
 
 

@@ -15,28 +15,34 @@ def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
     text = "\n".join(size_lines(size_of(study()), seconds_per_epoch=3600.0, at_once=2))
     seeds = study().seed_plan()
     assert "screen   6 configurations × 1 seed = 6 trainings, at most 24 epochs" in text
-    assert "race     3 configurations × 3 seeds = 9 trainings, at most 36 epochs" in text
-    assert f"; seeds {seeds.race[0]}, {seeds.race[1]}" in text
+    assert "refine   3 configurations × 1 seed = 3 trainings, at most 12 epochs" in text
+    assert f"; seeds {seeds.looks[0][0]}, {seeds.looks[0][1]}" in text
     assert "confirm  2 configurations × 2 seeds = 4 trainings" in text
     assert "rungs    epochs 1, 2" in text
-    assert "at most 19 trainings, 76 epochs" in text
-    assert "at most 38.0 h: 2 at once" in text
+    assert "at most 13 trainings, 52 epochs" in text
+    assert "at most 26.0 h: 2 at once" in text
     assert "test     opened in confirm" in text
     closed = "\n".join(size_lines(size_of(study(confirm={"seeds": 0})), None, 1))
     assert "test     never opened" in closed
     assert "measured" not in closed
 
 
-def test_a_study_that_spends_little_on_its_screen_is_told_what_more_trials_cost() -> None:
-    sizes = {"confirm": {"seeds": 10}, "base": {"train.epochs": 20}}
-    few = study(sampler={"kind": "random", "trials": 32}, **sizes)
-    text = "\n".join(size_lines(size_of(few), None, 1))
-    assert "a further configuration takes about " in text
-    many = study(sampler={"kind": "random", "trials": 500}, **sizes)
-    assert "  split " not in "\n".join(size_lines(size_of(many), None, 1))
+def test_a_study_with_a_total_says_what_about_each_phase_has() -> None:
+    auto = {"sampler": {"trials": "auto"}, "refine": {"trials": "auto"}}
+    text = "\n".join(size_lines(size_of(study(budget={"epochs": 200}, **auto)), None, 1))
+    assert "refine   about 28 configurations × 1 seed = about 28 trainings, at most 112" in text
+    assert "confirm  2 configurations × 2 seeds = 4 trainings, at most 16 epochs" in text
+    assert "in all   about 68 trainings, at most 200 epochs; usually about 200" in text
+
+
+def test_what_the_evidence_costs_is_said_where_there_is_a_search() -> None:
+    text = "\n".join(size_lines(size_of(study(confirm={"seeds": 10})), None, 1))
+    # 6 + 3 + 2 × 10 trainings of 4 epochs.
+    assert "confirm takes up to 69 % of the epochs" in text
+    closed = "\n".join(size_lines(size_of(study(confirm={"seeds": 0})), None, 1))
     known = [{"name": "low", "loss.temperature": 0.1}]
     table = study(sampler={"kind": "list", "trials": 2}, space={}, known=known)
-    assert "  split " not in "\n".join(size_lines(size_of(table), None, 1))
+    assert "price" not in closed + "\n".join(size_lines(size_of(table), None, 1))
 
 
 @pytest.mark.parametrize("sampler", ["random", "list"])

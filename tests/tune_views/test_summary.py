@@ -21,7 +21,7 @@ def test_before_anything_there_is_nothing() -> None:
     summary = summarise(History(study()))
     assert (summary.state, summary.phase, summary.best) == ("not begun", None, None)
     assert summary.eta_s is None
-    assert summary.planned == {"screen": 6, "race": 9, "confirm": 4}
+    assert summary.planned == {"screen": 6, "refine": 3, "confirm": 4}
 
 
 def test_in_the_screen_the_best_complete_trial_leads_with_one_seed() -> None:
@@ -30,7 +30,7 @@ def test_in_the_screen_the_best_complete_trial_leads_with_one_seed() -> None:
     assert (summary.state, summary.phase) == ("unfinished", Phase.SCREEN)
     assert summary.trials["started"] == 1
     assert summary.epochs == 12
-    done = [t for t in history.screen_trials.values() if t.state == "done" and t.value is not None]
+    done = [t for t in history.search_trials.values() if t.state == "done" and t.value is not None]
     others = [t for t in done if history.configs[t.config_id].number > 0]
     if others:
         assert summary.best is not None
@@ -40,22 +40,39 @@ def test_in_the_screen_the_best_complete_trial_leads_with_one_seed() -> None:
     assert 20 < summary.eta_s < 120
 
 
-def test_in_the_race_the_mean_over_seeds_leads_with_its_spread() -> None:
+def test_at_the_end_the_best_complete_training_of_screen_or_refine_leads() -> None:
     history = after(None)
     summary = summarise(history)
     assert summary.state == "done"
     assert summary.best is not None
-    assert summary.default is not None
-    assert summary.best.phase is Phase.RACE
-    assert summary.best.seeds == 3
     assert summary.best.config_id == summary.winner
-    values = [
-        history.trial_of(summary.winner, seed).value  # type: ignore[union-attr]
-        for seed in study().seed_plan().race
-    ]
-    assert summary.best.value == pytest.approx(sum(value or 0.0 for value in values) / 3)
-    assert "±" in summary.best.value_text()
+    trial = history.search_trials[summary.best.config_id]
+    assert (summary.best.phase, summary.best.value) == (trial.phase, trial.value)
+    assert summary.best.seeds == 1
     assert summary.eta_s is None
+
+
+def test_of_a_table_the_mean_over_its_seeds_leads_with_its_spread(tmp_path: Path) -> None:
+    opened = open_study(write_study(tmp_path / "s", Simulated(sampler="list", confirm_seeds=3)))
+    best = summarise(opened.history).best
+    assert best is not None
+    assert best.phase is Phase.CONFIRM
+    values = [
+        trial.value
+        for trial in opened.history.trials.values()
+        if trial.config_id == best.config_id and trial.value is not None
+    ]
+    assert best.value == pytest.approx(sum(values) / 3)
+    assert "±" in best.value_text()
+
+
+def test_what_is_left_is_never_more_than_the_budget_holds() -> None:
+    spec = study(budget={"epochs": 80}, sampler={"trials": "auto"}, refine={"trials": "auto"})
+    run = SimulatedRun(spec, objective)
+    while run.run(5).done is None:
+        summary = summarise(run.history, epochs_per_minute=60.0)
+        assert summary.state == "done" or (summary.eta_s or 0.0) <= 80 - summary.epochs
+        assert summary.state == "done" or summary.eta_s is not None
 
 
 def test_every_trial_is_counted_in_one_state_of_one_phase(tmp_path: Path) -> None:

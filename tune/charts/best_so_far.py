@@ -19,10 +19,10 @@ __all__ = ["best_so_far"]
 def best_so_far(
     progress: Progress, labels: Mapping[str, Label], metric: str, seed_sd: float | None = None
 ) -> Chart:
-    """The best value of the screen against the epochs trained.
+    """The best value of the search against the epochs trained.
 
     Args:
-        progress: From `progress_of_screen`; must hold a report.
+        progress: From `progress_of_search`; must hold a report.
         labels: From `labels_of`.
         metric: The study's metric.
         seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
@@ -77,7 +77,7 @@ def best_so_far(
         height=340,
         shapes=_noise_floor(progress.best[-1], seed_sd, metric),
         xaxis={
-            "title": {"text": "epochs trained, all trials of the screen"},
+            "title": {"text": "epochs trained, all trials of screen and refine"},
             "rangemode": "tozero",
         },
         yaxis={"title": {"text": f"valid {name} ({METRIC[metric].direction})"}},
@@ -88,9 +88,9 @@ def best_so_far(
         name="best-so-far",
         title="Best so far against cost",
         caption=(
-            f"The screen trained {count(progress.epochs[-1], 'epoch')} "
+            f"Screen and refine trained {count(progress.epochs[-1], 'epoch')} "
             f"({duration_text(progress.seconds)} of training), one seed each. The best of many "
-            "single seeds flatters itself: race and confirm compare it on fresh ones."
+            "single seeds flatters itself: confirm compares the winner on fresh ones."
             + (
                 " The stripe is the noise floor: within one seed's deviation of the best, "
                 f"{number(seed_sd)}, single trainings can't be told apart."
@@ -121,7 +121,7 @@ def _noise_floor(best: float, seed_sd: float | None, metric: str) -> list[dict[s
 
 def _default_text(default: Sequence[TrialEnd], name: str) -> str:
     if not default:
-        return "The default has no finished trial in the screen."
+        return "The default has no finished trial in the search."
     how = "was stopped early at" if default[0].state is TrialState.PRUNED else "reached"
     return f"The default {how} {name} {number(default[0].value)} on the same seed."
 

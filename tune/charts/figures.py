@@ -11,10 +11,10 @@ from tune.charts.parallel_coordinates import parallel_coordinates
 from tune.charts.responses import response_curves
 from tune.charts.shares import variance_shares
 from tune.charts.theme import Chart, recolour
-from tune.evidence.curves import progress_of_screen, stopped_at
+from tune.evidence.curves import progress_of_search, stopped_at
 from tune.evidence.gather import Evidence
-from tune.states import Phase, TrialState
-from tune.study.size import rungs_of
+from tune.states import TrialState
+from tune.study.allocation import rungs_of
 
 __all__ = ["charts_of", "figures_of", "settings_of"]
 
@@ -77,7 +77,7 @@ def _grid(evidence: Evidence) -> list[Chart]:
 def _search(evidence: Evidence) -> list[Chart]:
     found = []
     noise = _seed_sd(evidence)
-    progress = progress_of_screen(evidence.history, evidence.tables["reports"])
+    progress = progress_of_search(evidence.history, evidence.tables["reports"])
     if progress.epochs:
         found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
     if any(trial.curve for trial in evidence.trials):
@@ -89,8 +89,8 @@ def _search(evidence: Evidence) -> list[Chart]:
 
 
 def _space(evidence: Evidence) -> list[Chart]:
-    screen = [curve for curve in evidence.trials if curve.phase is Phase.SCREEN]
-    complete = [curve for curve in screen if curve.state is TrialState.DONE]
+    searching = [curve for curve in evidence.trials if curve.phase.searches]
+    complete = [curve for curve in searching if curve.state is TrialState.DONE]
     if not evidence.spec.space or not complete:
         return []
     settings = settings_of(evidence)
@@ -100,7 +100,7 @@ def _space(evidence: Evidence) -> list[Chart]:
     ]
     metric, labels = evidence.metric, evidence.labels
     noise = _seed_sd(evidence)
-    return [parallel_coordinates(settings, axes, screen, labels, metric, noise)]
+    return [parallel_coordinates(settings, axes, searching, labels, metric, noise)]
 
 
 def _seed_sd(evidence: Evidence) -> float | None:

@@ -110,7 +110,7 @@ def _panel_traces(
         group = groups.get(role, [])
         style = style_of(role)
         front = role in _IN_FRONT
-        thin = 1.0 if own[0].phase is Phase.SCREEN else 0.55
+        thin = 1.0 if own[0].phase.searches else 0.55
         traces.append(
             go.Scatter(
                 x=_joined([list(curve.curve) for curve in group]),
@@ -265,7 +265,7 @@ def _alternative_text(
             ]
             if ends:
                 words.append(
-                    f"In the {phase} the {role} ended at valid {METRIC[metric].name} "
+                    f"In {phase} the {role} ended at valid {METRIC[metric].name} "
                     + (
                         f"{number(ends[0])}."
                         if len(ends) == 1

@@ -23,19 +23,19 @@ _INTERRUPTED = 130
 @click.option("--out", help="The study's folder, as a path or URI; the same again resumes it.")
 @click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
 @click.option(
-    "--warm-start", metavar="DIR", help="Let the sampler know an earlier study's screen."
+    "--warm-start", metavar="DIR", help="Let the sampler know an earlier study's search."
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def search(study: str, *, as_json: bool, **options: Any) -> None:
-    """Run a study, or go on with it: screen, race, confirm.
+    """Run a study, or go on with it: screen, refine, confirm.
 
     STUDY is a study file, or the name of one that `hscl studies` lists. Ctrl-C once stops after
     saving, twice at once; the same command goes on where it stopped.
     """  # noqa: DOC501 - this is what --help prints
     from tune.trial.data import HsclData
 
-    spec, data = _read_study(study), HsclData(options["data"])
+    spec, data = _read_study(study, options["out"]), HsclData(options["data"])
     if options.pop("dry_run"):
         _say_size(spec, data, options, as_json=as_json)
         return
@@ -70,17 +70,20 @@ def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> Non
     _run(opened.spec, HsclData(data), request, [], as_json=as_json)
 
 
-def _read_study(where: str) -> "StudySpec":
-    """A study file, or a ready study by its name.
+def _read_study(where: str, out: str | None) -> "StudySpec":
+    """A study file, or a ready study by its name; one from before 0.2 for its own folder only.
 
     Raises:
         InputError: It is neither.
     """
     from tune.study.ready import ready_studies, ready_study
     from tune.study.toml import load_spec, parse_spec
+    from tune.tables.folder import frozen_spec
+    from tune.tables.storage import open_folder
 
     if Path(where).exists() or Path(where).suffix:
-        return load_spec(where)
+        begun = None if out is None else frozen_spec(open_folder(out))
+        return load_spec(where, frozen=begun is not None and begun.race is not None)
     names = [study.name for study in ready_studies()]
     if where not in names:
         raise InputError(
@@ -153,8 +156,9 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
     if options["address"] is None:
         check_machine(spec.resources)
     data.check(spec)
-    size = size_of(spec, _used_seeds(spec, data, options))
+    used = _used_seeds(spec, data, options)
     timed = time_first_steps(spec, data.where)
+    size = size_of(spec, used, timed["seconds_per_epoch"])
     at_once = spec.resources.concurrent or fit_here(spec.resources)
     lengths = data.test_lengths(spec)
     if as_json:
@@ -169,13 +173,14 @@ def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json:
 def _used_seeds(spec: "StudySpec", data: Any, options: dict[str, Any]) -> tuple[int, ...]:
     """Seeds that this study must not use again, after the checks that belong to them."""
     from tune.planner.warm_start import warm_start_rows
-    from tune.tables.folder import check_data, frozen_spec
+    from tune.tables.folder import check_data, check_phases, frozen_spec
     from tune.tables.storage import open_folder
     from tune.views.study import open_study
 
     if options["out"] is not None and frozen_spec(open_folder(options["out"])) is not None:
         begun = open_study(options["out"]).history
         check_data(begun, data.digest, data.where)
+        check_phases(begun, options["out"])
         return begun.earlier_seeds
     if options["warm_start"] is None:
         return ()

@@ -17,7 +17,7 @@ from tune.planner.phases import Run, next_look
 from tune.planner.warm_start import warm_start_rows
 from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
-from tune.tables.folder import check_data, check_folder, freeze
+from tune.tables.folder import check_data, check_folder, check_phases, freeze
 from tune.tables.history import History
 from tune.tables.lock import StudyLock
 from tune.tables.records import Ending
@@ -40,7 +40,7 @@ class SearchOptions:
     Attributes:
         out: The study's folder, as a path or URI.
         address: A Ray cluster to join as its driver; None starts Ray on this machine.
-        warm_start: Folder of an earlier study whose screen the sampler shall know.
+        warm_start: Folder of an earlier study whose search the sampler shall know.
         another_look: Take the next declared look at confirm first.
         checkpoint_s: Seconds of training that may be lost before a checkpoint is worth it.
     """
@@ -116,6 +116,7 @@ def run_search(
         store = TableStore(folder, guard=lock.check)
         recorder = Recorder(spec, store)
         check_data(recorder.history, data.digest, data.where)
+        check_phases(recorder.history, folder.uri, another_look=request.another_look)
         first = _opening_rows(recorder, data, request)
         prepared = {data.key(spec.base): data.prepare(spec.base)}
         session = stack.enter_context(ray_session(request.address, spec.resources))
@@ -262,7 +263,7 @@ class _Run:
 
     def _order(self, run: Run) -> TrialOrder:
         study, history = self._spec.study, self._recorder.history
-        splits: tuple[str, ...] = () if run.phase is Phase.SCREEN else ("valid",)
+        splits: tuple[str, ...] = () if run.phase.searches else ("valid",)
         if run.phase is Phase.CONFIRM and self._spec.opens_test:
             splits = ("valid", "test")
         return TrialOrder(

@@ -86,8 +86,8 @@ class Engine:
         while len(self.live) < self._slots() and not self.over:
             step = next_step(self.spec, self.history, {one.trial_id for one in self.live.values()})
             match step:
-                case Propose(number):
-                    self._add_proposal(number)
+                case Propose():
+                    self._add_proposal(step)
                 case Decide(rows):
                     self.recorder.add_plan(rows)
                 case Close(trial_id, state):
@@ -173,8 +173,8 @@ class Engine:
         # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
         return one.running and time.monotonic() - one.seen >= self.spec.study.epoch_timeout_s
 
-    def _add_proposal(self, number: int) -> None:
-        proposal = propose(self.spec, self.history, number)
+    def _add_proposal(self, step: Propose) -> None:
+        proposal = propose(self.spec, self.history, step.number, step.phase)
         if proposal.config is not None:
             self.recorder.add_config(proposal.config)
         self.recorder.add_plan(proposal.plan)
@@ -214,7 +214,7 @@ class Engine:
             if stop:
                 self._end(tune_id, TrialState.PRUNED)
                 return False
-        if finished and one.phase is Phase.SCREEN:
+        if finished and one.phase.searches:
             self._end(tune_id, TrialState.DONE)
             return False
         return True

@@ -225,7 +225,7 @@ def _pairs(
     if state.phase is None or reference is None:
         return None, []
     main = state.primary
-    if main is None:  # a table, or a race without a winner yet
+    if main is None:  # a table, or no winner yet
         return None, [(config, reference) for config in state.members if config != reference]
     rest = [pair for pair in combinations(state.members, 2) if set(pair) != set(main)]
     # The default is the second of each pair that it is in, as in the primary one.

@@ -19,12 +19,12 @@ class ConfirmState:
     """Which runs may be compared, and why no verdict may be given where none may.
 
     Attributes:
-        phase: Whose runs are compared; None in the screen.
+        phase: Whose runs are compared; None before confirm.
         split: "test" once a look at confirm is complete, else "valid".
         closed: Every run on `seeds` has ended.
         seeds: The seeds to compare on: of the complete looks where there are any.
         members: The configurations to compare; the default first.
-        primary: Winner and default, or the race's leader and default so far.
+        primary: Winner and default.
         winner: As the plan has it.
         reference: Configuration 0; None before it was proposed.
         looks: Looks that were planned before the first.
@@ -32,7 +32,8 @@ class ConfirmState:
         level: Of the last of these; 0.05 before the first.
         withheld: Why no verdict may be given; empty where one may.
         notes: What a reader has to know.
-        dropped: Left the race early: their missing runs were never to be.
+        dropped: Given up before confirm, in tables written before 0.2: their missing runs were
+            never to be.
         labels: What output calls each configuration.
         numbers: Each configuration's place in the order of proposal.
     """
@@ -115,8 +116,8 @@ def _stage(history: History) -> tuple[Phase | None, tuple[int, ...], tuple[str, 
     if history.looks:
         return Phase.CONFIRM, tuple(chain.from_iterable(history.looks)), history.confirmed
     race = history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE)
-    if race:
-        return Phase.RACE, tuple(race[-1]["seeds"]), history.raced
+    if race:  # begun before 0.2
+        return Phase.RACE, tuple(race[-1]["seeds"]), tuple(history.finalists(Phase.RACE))
     return None, (), ()
 
 
@@ -149,12 +150,11 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
     notes = ["All claims hold for this training and valid split; neither was drawn anew."]
     if phase is None:
         notes.append(
-            "The screen has one seed for all: no differences between runs to analyse yet."
+            "The search has one seed for all: no differences between runs to analyse yet."
         )
     elif phase is Phase.RACE:
         notes.append(
-            "Shown is the valid split on the race's seeds, which choose the winner: the winner's "
-            "own values flatter it."
+            "Shown is the valid split on the seeds that choose the winner: its values flatter it."
         )
     elif not complete:
         notes.append(

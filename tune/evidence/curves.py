@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tune.states import Kind, Origin, Phase, TrialState
+from tune.states import Kind, Origin, TrialState
 from tune.tables.fold import metric_values
 from tune.tables.history import History
 from tune.tables.records import TrialRecord, config_label
@@ -24,7 +24,7 @@ __all__ = [
     "Progress",
     "TrialEnd",
     "labels_of",
-    "progress_of_screen",
+    "progress_of_search",
     "stopped_at",
 ]
 
@@ -89,10 +89,10 @@ def labels_of(history: History) -> dict[str, Label]:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """A trial of the screen that has ended with a result.
+    """A trial of screen or refine that has ended with a result.
 
     Attributes:
-        epochs: Trained so far, over all trials of the screen, when it ended.
+        epochs: Trained so far, over all trials of the search, when it ended.
         value: Its best valid value.
         config_id: Its configuration.
         state: DONE or PRUNED.
@@ -106,10 +106,10 @@ class TrialEnd:
 
 @dataclass(frozen=True)
 class Progress:
-    """The best value of the screen against what it has cost.
+    """The best value of screen and refine against what it has cost.
 
     Attributes:
-        epochs: (R,) epochs trained so far, over all trials of the screen, at each report.
+        epochs: (R,) epochs trained so far, over all trials of the search, at each report.
         best: (R,) best valid value so far.
         holder: (R,) the configuration that has it.
         ends: Of the trials that ended with a result.
@@ -123,15 +123,15 @@ class Progress:
     seconds: float
 
 
-def progress_of_screen(history: History, reports: pa.Table) -> Progress:
+def progress_of_search(history: History, reports: pa.Table) -> Progress:
     """Best so far, report by report in the order in which they were written.
 
     Args:
         history: The study's rows.
         reports: Its table of reports.
     """
-    screen = [trial for trial in history.trials.values() if trial.phase is Phase.SCREEN]
-    names = pa.array([trial.trial_id for trial in screen], type=pa.string())
+    searching = [trial for trial in history.trials.values() if trial.phase.searches]
+    names = pa.array([trial.trial_id for trial in searching], type=pa.string())
     ordered = reports.filter(pc.is_in(reports["trial_id"], value_set=names)).sort_by("seq")
     numbers = pc.index_in(ordered["trial_id"], value_set=names).to_numpy()
     best = history.best_so_far(metric_values(ordered, history.spec))
@@ -144,13 +144,13 @@ def progress_of_screen(history: History, reports: pa.Table) -> Progress:
     return Progress(
         epochs=tuple(range(1, best.size + 1)),
         best=tuple(best.tolist()),
-        holder=tuple(screen[numbers[n]].config_id if n >= 0 else "" for n in holder.tolist()),
+        holder=tuple(searching[numbers[n]].config_id if n >= 0 else "" for n in holder.tolist()),
         ends=tuple(
             TrialEnd(at_end[n], trial.best[trial.epoch], trial.config_id, trial.state)
-            for n, trial in enumerate(screen)
+            for n, trial in enumerate(searching)
             if n in at_end and trial.state in ended
         ),
-        seconds=sum(trial.seconds for trial in screen),
+        seconds=sum(trial.seconds for trial in searching),
     )
 
 
@@ -159,7 +159,7 @@ def stopped_at(trials: Iterable[TrialRecord], rungs: Sequence[int]) -> dict[int,
 
     Args:
         trials: All trials.
-        rungs: Their epochs, rising; see `tune.study.size.rungs_of`.
+        rungs: Their epochs, rising; see `tune.study.allocation.rungs_of`.
     """
     ends = Counter(trial.epoch for trial in trials if trial.state is TrialState.PRUNED)
     return {rung: ends[rung] for rung in rungs}

@@ -1,7 +1,7 @@
 """Where the variance of the valid metric is: how much is the seed, how much each hyperparameter.
 
-The seed's part is pooled within configurations over race and confirm. A search's parameters are
-read off a surrogate of its screen, a grid's off an exact analysis of variance.
+The seed's part is pooled within configurations over confirm. A search's parameters are read off a
+surrogate of screen and refine, a grid's off an exact analysis of variance.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import special
 
 from hscl.config import Config
-from tune.states import Phase, TrialState
+from tune.states import TrialState
 from tune.stats.effects import (
     FEWEST_TRIALS,
     SEED,
@@ -111,10 +111,10 @@ def _valued(history: History, *states: TrialState) -> list[TrialRecord]:
 
 
 def _seed_spread(history: History) -> SeedSpread | None:
-    """Variance within configurations over race and confirm, where no run was stopped."""
+    """Variance within configurations that ran on several seeds, where no run was stopped."""
     groups: dict[str, list[float]] = {}
     for trial in _valued(history, TrialState.DONE):
-        if trial.phase is not Phase.SCREEN:
+        if not trial.phase.searches:
             groups.setdefault(trial.config_id, []).append(history.loss(trial))
     several = [np.array(group) for group in groups.values() if len(group) > 1]
     if not several:
@@ -148,7 +148,7 @@ def _of_search(
     screened = [
         trial
         for trial in _valued(history, TrialState.DONE, TrialState.PRUNED)
-        if trial.phase is Phase.SCREEN and trial.config_id in points
+        if trial.phase.searches and trial.config_id in points
     ]
     ends = _ends(history, screened, points)
     complete = sum(trial.state is TrialState.DONE for trial in screened)
@@ -157,9 +157,9 @@ def _of_search(
     same = bool(ends.points) and np.ptp([ends.low, ends.high]) == 0.0 and floor < _NO_SPREAD
     notes = [
         (
-            f"The effects come from {len(screened)} screened trials on one seed, {stopped} of "
-            "them stopped early: of these only bounds are known, from what complete trials "
-            "gained after the same epoch."
+            f"The effects come from {len(screened)} trials of the search on one seed, "
+            f"{stopped} of them stopped early: of these only bounds are known, from what complete "
+            "trials gained after the same epoch."
         )
     ]
     if left_out:

@@ -1,18 +1,17 @@
-"""What race and confirm will need, and whether the screen may propose another trial."""
+"""Whether the screen is over, and whether the budget holds another trial of the search."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-from tune.states import Phase
-from tune.study.size import reserved_epochs
+from tune.study.allocation import allocation_of, confirm_epochs, usual_length
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 
-__all__ = ["Answer", "Room", "room_for_another"]
+__all__ = ["Answer", "Room", "room_for_another", "screen_is_over"]
 
 
 class Answer(StrEnum):
-    """Whether another trial of the screen fits."""
+    """Whether another trial of the search fits."""
 
     YES = "yes"
     LATER = "later"
@@ -28,10 +27,39 @@ class Room(NamedTuple):
     note: str = ""
 
 
-def room_for_another(spec: StudySpec, history: History) -> Room:
-    """Whether the budget holds another trial of the screen besides all that must still run.
+def screen_is_over(spec: StudySpec, history: History) -> bool:
+    """Whether the screen has had its trials, or its part of what selects where refine follows.
 
-    A trial that runs is counted with all its epochs, so the budget is never exceeded by a screen.
+    A trial that runs is counted with what it usually still takes, so that many slots don't start
+    a wave that the part no longer holds. The default and the known points are always
+    part of the screen.
+
+    Args:
+        spec: The study.
+        history: All rows so far; refine has not begun.
+    """
+    found = allocation_of(spec)
+    proposed = len(history.configs)
+    if proposed < len(spec.start_points):
+        return False
+    if found.screen_trials is not None and proposed >= found.screen_trials:
+        return True
+    if not found.refines:
+        return False
+    coming = sum(usual_length(spec, trial.epoch) for trial in history.open.values())
+    confirm = confirm_epochs(spec, candidates=max(1, proposed))
+    return any(
+        limit.each is not None
+        and limit.spent + limit.each * coming
+        >= found.screen_part(limit.total - limit.each * confirm, limit.each)
+        for limit in _limits(spec, history)
+    )
+
+
+def room_for_another(spec: StudySpec, history: History) -> Room:
+    """Whether the budget holds another trial of the search besides all that must still run.
+
+    A trial that runs is counted with all its epochs, so the budget is never exceeded.
     Hours are training time from the tables: what was measured, and every epoch to come at the mean
     of those measured. Before the first epoch is measured one trial runs alone.
 
@@ -42,34 +70,44 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
     Returns:
         YES, NO, or LATER where trials that run now may leave room.
     """
-    if not (spec.budget.epochs or spec.budget.hours):
-        return Room(Answer.YES)
-    reserve = reserved_epochs(spec, candidates=max(1, len(history.configs)))
+    reserve = confirm_epochs(spec, candidates=max(1, len(history.configs)))
     longest = spec.longest_trial
-    running = [trial for trial in history.open.values() if trial.phase is Phase.SCREEN]
     # What runs now may still take, without the epochs that are recorded already.
-    pending = sum(longest - trial.epoch for trial in running) + longest * len(history.unstarted)
-    for limit, spent, each, unit in _limits(spec, history):
+    pending = sum(longest - trial.epoch for trial in history.open.values())
+    pending += longest * len(history.unstarted)
+    for total, spent, each, unit in _limits(spec, history):
         if each is None:
             if pending:
                 return Room(Answer.LATER)
             continue
-        if spent + each * (reserve + longest) > limit:
-            need = f"race and confirm need up to {each * reserve:,.4g} {unit}"
+        if spent + each * (reserve + longest) > total:
+            need = f"confirm needs up to {each * reserve:,.4g} {unit}"
             trial = f"one more trial up to {each * longest:,.4g}"
-            spent_text = f"{spent:,.4g} of {limit:,.4g} {unit} are spent"
+            spent_text = f"{spent:,.4g} of {total:,.4g} {unit} are spent"
             return Room(Answer.NO, spent, f"{spent_text}, {need}, {trial}")
-        if spent + each * (reserve + longest + pending) > limit:
+        if spent + each * (reserve + longest + pending) > total:
             return Room(Answer.LATER)
     return Room(Answer.YES)
 
 
-def _limits(spec: StudySpec, history: History) -> list[tuple[float, float, float | None, str]]:
-    """(limit, spent, cost of an epoch or None if not measured, unit) of each limit that is set."""
-    limits: list[tuple[float, float, float | None, str]] = []
+class _Limit(NamedTuple):
+    """A limit that is set: its total and what is spent, both in its unit.
+
+    Attributes:
+        each: Cost of an epoch; None before the first is measured.
+    """
+
+    total: float
+    spent: float
+    each: float | None
+    unit: str
+
+
+def _limits(spec: StudySpec, history: History) -> list[_Limit]:
+    limits = []
     if spec.budget.epochs:
-        limits.append((spec.budget.epochs, history.epochs, 1.0, "epochs"))
+        limits.append(_Limit(spec.budget.epochs, history.epochs, 1.0, "epochs"))
     if spec.budget.hours:
         each = history.seconds / history.epochs / 3600 if history.epochs else None
-        limits.append((spec.budget.hours, history.seconds / 3600, each, "hours"))
+        limits.append(_Limit(spec.budget.hours, history.seconds / 3600, each, "hours"))
     return limits

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tune.planner.race import end_round, ranking, standing
-from tune.states import Kind, Phase, TrialState
+from hscl.metrics import DIGITS
+from tune.planner.ranking import Expected, Ranking, rank
+from tune.states import Kind, Phase
+from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 from tune.tables.history import History
@@ -12,14 +14,10 @@ from tune.tables.records import ConfigRecord
 
 __all__ = [
     "begin_confirm",
-    "begin_race",
+    "begin_refine",
     "begin_study",
     "look_row",
     "plan_row",
-    "race_entrants",
-    "race_members",
-    "ranked_candidates",
-    "round_rows",
 ]
 
 Row = dict[str, Any]
@@ -55,104 +53,47 @@ def begin_study(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
         if spec.compares_all
         else [plan_row(Kind.SEEDS, phase=Phase.SCREEN, seeds=[seeds.screen])]
     )
-    if seeds.race:
-        rows.append(plan_row(Kind.SEEDS, phase=Phase.RACE, seeds=seeds.race))
     if confirm:
         rows.append(plan_row(Kind.SEEDS, phase=Phase.CONFIRM, seeds=confirm))
     if spec.compares_all:
-        note = f"{spec.sampler.trials} configurations, all against the default"
+        note = f"{len(spec.compared_points)} configurations, all against the default"
         return rows + _open_confirm(seeds, note)
-    note = f"at most {spec.sampler.trials} configurations on one seed"
+    most = allocation_of(spec).screen_trials
+    many = "configurations" if most is None else f"at most {most} configurations"
+    note = f"{many} on one seed, stopped early"
     begun = plan_row(Kind.PHASE_BEGUN, phase=Phase.SCREEN, seeds=[seeds.screen], note=note)
     return [*rows, begun]
 
 
-def race_entrants(spec: StudySpec, history: History) -> list[ConfigRecord]:
-    """Complete trials of the screen other than the default, the best `race.keep`, best first."""
-    best = _complete(history)
-    return best if spec.race.keep == "all" else best[: spec.race.keep]
-
-
-def begin_race(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Row]:
-    """Who enters the race, and that it begins. The default enters whatever the screen said."""
-    entrants = race_entrants(spec, history)
-    rows = _finalists(history, Phase.RACE, [record.config_id for record in entrants])
-    note = f"{len(entrants)} configurations and the default"
-    return [*rows, plan_row(Kind.PHASE_BEGUN, phase=Phase.RACE, seeds=seeds.race, note=note)]
-
-
-def race_members(history: History) -> list[str]:
-    """Who is still in the race, the default first, then by rank in the screen."""
-    dropped = {row["config_id"] for row in history.plan_rows(Kind.DROPPED)}
-    entered = [row["config_id"] for row in history.plan_rows(Kind.FINALIST, Phase.RACE)]
-    return [config_id for config_id in entered if config_id not in dropped]
-
-
-def round_rows(history: History, members: Sequence[str], seeds: Sequence[int]) -> list[Row]:
-    """Who leaves after the last of these seeds, and that it is decided."""
-    losses = {config_id: _losses(history, config_id, seeds) for config_id in members}
-    ended = end_round(losses, _default(history).config_id)
-    rows = [
-        plan_row(
-            Kind.DROPPED,
-            phase=Phase.RACE,
-            config_id=gone.config_id,
-            other_config_id=ended.leader,
-            value=gone.p,
-            note=f"after seed {len(seeds)}: {gone.reason}",
-        )
-        for gone in ended.dropped
-    ]
-    left = len(members) - len(rows)
-    note = f"{left} of {len(members)} remain after seed {len(seeds)}"
-    return [
-        *rows,
-        plan_row(
-            Kind.ROUND,
-            phase=Phase.RACE,
-            config_id=ended.leader,
-            seeds=seeds,
-            value=len(seeds),
-            note=note,
-        ),
-    ]
-
-
-def ranked_candidates(history: History, seeds: SeedPlan) -> list[str]:
-    """Configurations other than the default that may be confirmed, best first.
-
-    After a race: those that stayed to its end by mean value over its seeds (a failed seed ranks
-    last), then those dropped, the last dropped first. Without a race: the complete screen trials.
-    """
-    default = _default(history).config_id
-    entered = [row["config_id"] for row in history.plan_rows(Kind.FINALIST, Phase.RACE)]
-    if not entered:
-        return [record.config_id for record in _complete(history)]
-    losses = {
-        config_id: [
-            loss
-            for seed in seeds.race
-            if history.trial_of(config_id, seed) is not None
-            for loss in _losses(history, config_id, [seed])
-        ]
-        for config_id in entered
-        if config_id != default
-    }
-    finished = [one for one, mine in losses.items() if any(loss is not None for loss in mine)]
-    return sorted(finished, key=lambda one: (-len(losses[one]), *standing(losses[one])))
+def begin_refine(history: History, seeds: SeedPlan) -> Row:
+    """That the screen proposes nothing more and refine begins, on which seed."""
+    proposed = len(history.configs)
+    return plan_row(
+        Kind.PHASE_BEGUN,
+        phase=Phase.REFINE,
+        seeds=[seeds.refine],
+        value=proposed,
+        note=f"after {proposed} configurations and {history.epochs} epochs",
+    )
 
 
 def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Row]:
     """The winner, and if confirm has seeds: who is confirmed, the primary pair, the first look."""
     default = _default(history).config_id
-    candidates = ranked_candidates(history, seeds)
-    if not candidates:
+    ranking = rank(spec, history)
+    if not ranking.others:
         note = "no configuration other than the default completed; there is nothing to confirm"
         return [plan_row(Kind.WINNER, other_config_id=default, note=note)]
-    winner = candidates[0]
-    value, note = _winner_note(history, winner, seeds)
+    best = ranking.others[0]
+    winner, candidates = best.config_id, [one.config_id for one in ranking.others]
     rows = [
-        plan_row(Kind.WINNER, config_id=winner, other_config_id=default, value=value, note=note)
+        plan_row(
+            Kind.WINNER,
+            config_id=winner,
+            other_config_id=default,
+            value=best.value,
+            note=_winner_note(history, ranking),
+        )
     ]
     if not seeds.looks[0]:
         return rows
@@ -191,58 +132,36 @@ def look_row(seeds: SeedPlan, index: int) -> Row:
 def _finalists(history: History, phase: Phase, ranked: Sequence[str]) -> list[Row]:
     default = _default(history).config_id
     rows = []
-    for rank, config_id in enumerate([default, *ranked]):
-        trial = history.screen_trials.get(config_id)
+    for place, config_id in enumerate([default, *ranked]):
+        trial = history.search_trials.get(config_id)
         rows.append(
             plan_row(
                 Kind.FINALIST,
                 phase=phase,
                 config_id=config_id,
                 value=None if trial is None else trial.value,
-                note=f"rank {rank}" if rank else "the default, whatever its rank",
+                note=f"rank {place}" if place else "the default, whatever its rank",
             )
         )
     return rows
 
 
-def _winner_note(history: History, winner: str, seeds: SeedPlan) -> tuple[float, str]:
-    """The winner's mean valid value and how the default did on the same seeds."""
-    if not history.plan_rows(Kind.FINALIST, Phase.RACE):
-        trial = history.screen_trials[winner]
-        return history.sign * history.loss(trial), "best complete trial of the screen; no race"
-    default = _default(history).config_id
-    failed, mean = standing(_losses(history, winner, seeds.race))
-    value = history.sign * mean
-    note = f"best mean valid {history.spec.study.metric} over {len(seeds.race)} race seeds"
-    if failed:
-        note = f"{note}, {failed} of them failed or not run"
-    pair = {winner: _losses(history, winner, seeds.race)}
-    pair[default] = _losses(history, default, seeds.race)
-    theirs = history.sign * standing(pair[default])[1]
-    first = ranking(pair)[0]
-    behind = "the default did better" if first == default else "the default"
-    return value, f"{note}: {value:.4f}; {behind}: {theirs:.4f}"
+def _winner_note(history: History, ranking: Ranking) -> str:
+    """What is expected of the winner and of the default, and why."""
+    best, default = ranking.others[0], ranking.default
+    note = f"{ranking.note}: {_expected(best)}"
+    if default is None:
+        return f"{note}; the default did not complete"
+    ahead = history.sign * default.value < history.sign * best.value
+    return f"{note}; {'the default was ahead' if ahead else 'the default'}: {_expected(default)}"
 
 
-def _complete(history: History) -> list[ConfigRecord]:
-    """Configurations with a complete screen trial and a value, best first, without the default."""
-    done = [
-        (history.loss(trial), record.number, record)
-        for config_id, trial in history.screen_trials.items()
-        if trial.state is TrialState.DONE and trial.value is not None
-        for record in [history.configs[config_id]]
-        if record.number > 0
-    ]
-    return [record for _, _, record in sorted(done, key=lambda item: item[:2])]
-
-
-def _losses(history: History, config_id: str, seeds: Sequence[int]) -> list[float | None]:
-    losses: list[float | None] = []
-    for seed in seeds:
-        trial = history.trial_of(config_id, seed)
-        good = trial is not None and trial.state is TrialState.DONE and trial.value is not None
-        losses.append(history.loss(trial) if trial is not None and good else None)
-    return losses
+def _expected(one: Expected) -> str:
+    """Such as "predicted 0.7421 ± 0.0080, observed 0.7389", or the observed value alone."""
+    observed = "not observed" if one.observed is None else f"observed {one.observed:.{DIGITS}f}"
+    if one.sd is None:
+        return observed
+    return f"predicted {one.value:.{DIGITS}f} ± {one.sd:.{DIGITS}f}, {observed}"
 
 
 def _default(history: History) -> ConfigRecord:

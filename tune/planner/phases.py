@@ -3,8 +3,8 @@
 Resuming is calling it again. It never looks at a clock, and of the running process it is told one
 thing only: which trials this process has in its hands.
 
-    screen    the default, the known points, then the sampler's proposals, all on one seed
-    race      the best of them and the default on fresh seeds, the same for all, seed by seed
+    screen    the default, the known points, then the sampler's proposals, stopped early
+    refine    new configurations that the model proposes, to their end, on the same seed
     confirm   the winner and the default on seeds never used; test is opened here
     list and grid skip to confirm: every configuration on all confirm seeds
 
@@ -18,19 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hscl.errors import InputError
-from tune.planner.budget import Answer, room_for_another
-from tune.planner.decisions import (
-    begin_confirm,
-    begin_race,
-    begin_study,
-    look_row,
-    plan_row,
-    race_entrants,
-    race_members,
-    round_rows,
-)
-from tune.planner.race import FIRST_DECIDING
+from tune.planner.budget import Answer, room_for_another, screen_is_over
+from tune.planner.decisions import begin_confirm, begin_refine, begin_study, look_row, plan_row
 from tune.states import Kind, Phase, TrialState
+from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 from tune.tables.history import History
@@ -44,6 +35,7 @@ class Propose:
     """Ask `proposals.propose` for configuration `number` and append what it returns."""
 
     number: int
+    phase: Phase
 
 
 @dataclass(frozen=True)
@@ -108,9 +100,7 @@ def next_step(  # noqa: PLR0911 - one return a phase
         return _compare_all(spec, history)
     if history.plan_rows(Kind.WINNER):
         return _all_looks(history)
-    if history.plan_rows(Kind.PHASE_BEGUN, Phase.RACE):
-        return _race(spec, history, seeds)
-    return _screen(spec, history, seeds)
+    return _search(spec, history, seeds)
 
 
 def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
@@ -154,63 +144,56 @@ def _pick_up(trial: TrialRecord) -> Step:
     """What an unfinished trial of an earlier process still needs."""
     if trial.stop:
         return Close(trial.trial_id, TrialState.PRUNED)
-    if trial.finished and trial.phase is Phase.SCREEN:
+    if trial.finished and trial.phase.searches:
         return Close(trial.trial_id, TrialState.DONE)
-    # After its last epoch a trial of race and confirm has its predictions still to write.
+    # After its last epoch a trial of confirm has its predictions still to write.
     return Run(trial.config_id, trial.phase, trial.seed, trial.trial_id, trial.attempt + 1)
 
 
-def _screen(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
-    for config_id in history.unstarted:
-        return _run(config_id, Phase.SCREEN, seeds.screen)
-    over = (
-        len(history.configs) >= spec.sampler.trials
-        or history.plan_rows(Kind.BUDGET_REACHED)
-        or history.plan_rows(Kind.SPACE_EXHAUSTED)
-    )
-    if not over:
-        room = room_for_another(spec, history)
-        if room.answer is Answer.YES:
-            return Propose(len(history.configs))
-        if room.answer is Answer.LATER:
-            return Wait()
-        row = plan_row(Kind.BUDGET_REACHED, phase=Phase.SCREEN, value=room.spent, note=room.note)
-        return Decide([row])
-    if history.open_in(Phase.SCREEN):
+def _search(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
+    refined_from = history.refined_from
+    for record in history.unstarted.values():
+        if refined_from is None or record.number < refined_from:
+            return _run(record.config_id, Phase.SCREEN, seeds.screen)
+        return _run(record.config_id, Phase.REFINE, seeds.refine)
+    if not _has_proposed_all(spec, history):
+        return _one_more(spec, history, seeds)
+    if history.open_in(Phase.SCREEN) or history.open_in(Phase.REFINE):
         return Wait()
-    return Decide(_screened(spec, history, seeds))
+    rows = _everything_fails(history, few=1)
+    return Decide(begin_confirm(spec, history, seeds) if rows is None else rows)
 
 
-def _screened(spec: StudySpec, history: History, seeds: SeedPlan) -> list[dict[str, Any]]:
-    if (rows := _everything_fails(history, few=1)) is not None:
-        return rows
-    if seeds.race and race_entrants(spec, history):
-        return begin_race(spec, history, seeds)
-    return begin_confirm(spec, history, seeds)
-
-
-def _race(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
-    remaining = race_members(history)
-    rounds = history.plan_rows(Kind.ROUND)
-    # Rounds 1 to 3 decide nothing before they are all there, so they may run side by side.
-    current = max(FIRST_DECIDING, int(rounds[-1]["value"]) + 1 if rounds else 0)
-    if len(remaining) > 1:
-        missing = _first_missing(history, remaining, seeds.race[:current], Phase.RACE)
-        if missing is not None:
-            return missing
-    if history.open_in(Phase.RACE):
+def _one_more(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
+    """The next configuration of screen or refine, as far as the budget holds one."""
+    phase = Phase.SCREEN if history.refined_from is None else Phase.REFINE
+    if phase is Phase.SCREEN and screen_is_over(spec, history):
+        # What the screen still runs goes on: refine doesn't wait for it.
+        return Decide([begin_refine(history, seeds)])
+    room = room_for_another(spec, history)
+    if room.answer is Answer.YES:
+        return Propose(len(history.configs), phase)
+    if room.answer is Answer.LATER:
         return Wait()
-    if len(remaining) > 1 and current < len(seeds.race):
-        return Decide(round_rows(history, remaining, seeds.race[:current]))
-    return Decide(begin_confirm(spec, history, seeds))
+    return Decide([plan_row(Kind.BUDGET_REACHED, phase=phase, value=room.spent, note=room.note)])
+
+
+def _has_proposed_all(spec: StudySpec, history: History) -> bool:
+    """Whether screen and refine have all their configurations."""
+    if history.proposes_no_more:
+        return True
+    found, first = allocation_of(spec), history.refined_from
+    if first is None:
+        return not found.refines and screen_is_over(spec, history)
+    return found.refine_trials is not None and len(history.configs) - first >= found.refine_trials
 
 
 def _compare_all(spec: StudySpec, history: History) -> Step:
     first_seed = history.plan_rows(Kind.LOOK)[0]["seeds"][0]
     for config_id in history.unstarted:
         return _run(config_id, Phase.CONFIRM, first_seed)
-    if len(history.configs) < spec.sampler.trials:
-        return Propose(len(history.configs))
+    if len(history.configs) < len(spec.compared_points):
+        return Propose(len(history.configs), Phase.CONFIRM)
     return _all_looks(history)
 
 

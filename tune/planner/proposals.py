@@ -22,14 +22,14 @@ class Proposal:
 
     Attributes:
         config: A row of `configs`, or None where nothing new was found.
-        plan: Rows of `plan`; then the screen ends early.
+        plan: Rows of `plan`; then the search ends early.
     """
 
     config: dict[str, Any] | None
     plan: list[dict[str, Any]] = field(default_factory=list)
 
 
-def propose(spec: StudySpec, history: History, number: int) -> Proposal:
+def propose(spec: StudySpec, history: History, number: int, phase: Phase) -> Proposal:
     """Configuration `number`: the default, then the known points, then the sampler's.
 
     A point of the sampler is passed over where it breaks a constraint, makes no valid
@@ -40,6 +40,7 @@ def propose(spec: StudySpec, history: History, number: int) -> Proposal:
         spec: The study.
         history: All rows before this proposal.
         number: The number of configurations so far.
+        phase: What it is proposed for.
 
     Returns:
         A row to append to `configs`, or rows to append to `plan`.
@@ -64,7 +65,7 @@ def propose(spec: StudySpec, history: History, number: int) -> Proposal:
         if row["config_id"] not in history.configs:
             return Proposal(row)
     note = f"none of {tried:,} further points was new and allowed; {number} configurations"
-    row = plan_row(Kind.SPACE_EXHAUSTED, phase=Phase.SCREEN, value=number, note=note)
+    row = plan_row(Kind.SPACE_EXHAUSTED, phase=phase, value=number, note=note)
     return Proposal(None, [row])
 
 

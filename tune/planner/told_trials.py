@@ -111,7 +111,7 @@ class _Memory:
         for config_id, record in history.configs.items():
             if config_id not in self._points:
                 self._points[config_id] = _inside(self._space, record)
-            trial = history.screen_trials.get(config_id)
+            trial = history.search_trials.get(config_id)
             if trial is None:
                 yield self._points[config_id], states.TrialState.STARTED, {}
             else:

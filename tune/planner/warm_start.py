@@ -23,11 +23,11 @@ def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict
 
     Returns:
         `warm_start` with every seed that was used before, one `warm_point` for each trial of the
-        earlier screen that ended (and those that it took over itself), and `test_opened` where
+        earlier search that ended (and those that it took over itself), and `test_opened` where
         this test set was opened before.
 
     Raises:
-        InputError: The two studies choose by different metrics, the earlier one has no screen, or
+        InputError: The two studies choose by different metrics, the earlier one has no search, or
             seeds listed in the new one were used before.
     """
     old = earlier.spec
@@ -43,15 +43,15 @@ def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict
     points += [
         _point(Config.from_json(record.config).dotted(), trial.state, trial.best)
         for record in earlier.configs.values()
-        for trial in [earlier.screen_trials.get(record.config_id)]
+        for trial in [earlier.search_trials.get(record.config_id)]
         if trial is not None and trial.ended
     ]
     if not points:
         raise InputError(
-            f"{source} must have ended trials of a screen to learn from, but has none; run "
+            f"{source} must have ended trials of a search to learn from, but has none; run "
             "the new study without --warm-start"
         )
-    used = {*earlier.earlier_seeds, *old.seed_plan(earlier.earlier_seeds).all}
+    used = earlier.used_seeds
     spec.seed_plan(used)
     rows = [
         plan_row(Kind.WARM_START, seeds=sorted(used), value=len(points), note=source),

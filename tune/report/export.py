@@ -152,7 +152,7 @@ def _winner(history: History, compared: Compared) -> str:
             "configuration: --config ID (0 is the default)"
         )
     raise InputError(
-        f"{compared.where} must have a winner, but its race (or screen) is not over; let "
+        f"{compared.where} must have a winner, but its search is not over; let "
         "`hscl search` finish, or say which one: --config ID"
     )
 
@@ -206,7 +206,6 @@ def _evidence(
     pair: PairComparison | None,
 ) -> dict[str, Any]:
     spec, comparison = history.spec, compared.comparison
-    earlier = history.earlier_seeds
     known: dict[str, Any] = {
         "study": spec.study.name,
         "study_digest": spec.digest,
@@ -217,7 +216,7 @@ def _evidence(
         "looks_taken": comparison.looks_taken,
         "level": comparison.level,
         "failed_trials": compared.failed_trials,
-        "seeds": sorted({*spec.seed_plan(earlier).all, *earlier}),
+        "seeds": sorted(history.used_seeds),
         "notes": list(comparison.notes),
         "versions": _versions(tables, config_id),
     }

@@ -13,6 +13,7 @@ from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import outlook_lines, p_text, verdict_label, verdict_text
 from tune.report.model import Fact
 from tune.states import Phase, TrialState, Verdict
+from tune.tables.history import History
 
 __all__ = ["facts_of", "headline_of", "lead_of", "verdict_of"]
 
@@ -168,26 +169,28 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
             f"The search chose {_called(evidence, winner)} by valid {name}; nothing confirms it, "
             "because this study has no confirm seeds."
         )
-    screen = [c for c in evidence.trials if c.phase is Phase.SCREEN]
-    if compared.phase is Phase.RACE:
-        race = [c for c in evidence.trials if c.phase is Phase.RACE]
-        ended = sum(curve.state is not TrialState.STARTED for curve in race)
-        return (
-            f"So far: {ended} race runs have ended, of at most "
-            f"{count(len(compared.configs), 'configuration')} × "
-            f"{count(len(compared.seeds), 'seed')}; the valid split chooses the winner there."
-        )
-    valued = [trial for trial in screen if trial.value is not None]
-    best = min(valued, key=evidence.history.loss, default=None)
-    ended = sum(curve.state is not TrialState.STARTED for curve in screen)
-    planned = evidence.history.planned[Phase.SCREEN]
+    history = evidence.history
+    valued = [trial for trial in history.search_trials.values() if trial.value is not None]
+    best = min(valued, key=history.loss, default=None)
     told = (
         f"; the best valid {name} is {number(best.best[best.epoch], DIGITS)} "
         f"({_called(evidence, best.config_id)}, one seed)"
         if best
         else ""
     )
-    return f"So far: {ended} of {planned} configurations are screened{told}."
+    return f"So far: {_searched(history)}{told}."
+
+
+def _searched(history: History) -> str:
+    """How many configurations screen and refine have had."""
+    ended = Counter(trial.phase for trial in history.search_trials.values() if trial.ended)
+    planned = history.planned
+    if history.refined_from is None:
+        return f"{ended[Phase.SCREEN]} of {planned[Phase.SCREEN]} configurations are screened"
+    return (
+        f"{count(ended[Phase.SCREEN], 'configuration')} screened, "
+        f"{ended[Phase.REFINE]} of {planned[Phase.REFINE]} refined"
+    )
 
 
 def _called(evidence: Evidence, config_id: str) -> str:

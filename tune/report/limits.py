@@ -91,7 +91,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     yield "Study", spec.study.name
     yield "Study digest", spec.digest
     yield "Default", spec.default_label
-    yield "Sampler", f"{spec.sampler.kind}, {count(spec.sampler.trials, 'configuration')}"
+    yield "Sampler", f"{spec.sampler.kind}, {count(len(tables['configs']), 'configuration')}"
     yield "Metric", f"{spec.study.metric} ({spec.mode}), margin {number(spec.confirm.margin)}"
     for row in plan:
         if row["kind"] == Kind.DATA:

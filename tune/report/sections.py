@@ -61,7 +61,7 @@ def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
             f"{METRIC[evidence.metric].name} has a standard deviation of "
             f"{number(seed.sd, DIGITS)} (95 %: {number(seed.low, DIGITS)} to "
             f"{number(seed.high, DIGITS)}; {count(seed.configurations, 'configuration')}, "
-            f"{count(seed.degrees_of_freedom, 'degree')} of freedom, race and confirm)."
+            f"{count(seed.degrees_of_freedom, 'degree')} of freedom)."
         )
     yield from evidence.variance.notes
     if any(chart.half for chart in charts):

@@ -117,7 +117,7 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     """
     compared = evidence.comparison
     if compared is None or all(one.mean is None for one in compared.configs):
-        why = evidence.why_not or "no run of race or confirm has ended yet"
+        why = evidence.why_not or "no run of confirm has ended yet"
         raise RunError(f"a table for a paper needs runs to compare, but: {why}")
     shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
     cells = _cells(compared)

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from hscl.errors import InputError
-from tune.study.size import reserved_epochs
+from tune.study.allocation import allocation_of, confirm_epochs
 from tune.study.spec import StudySpec
 
 __all__ = ["find_mistakes"]
@@ -29,12 +29,12 @@ def find_mistakes(spec: StudySpec, complete: set[str]) -> list[str]:
     checks: list[tuple[str, Callable[[StudySpec], list[str]]]] = [
         ("base", _points),
         ("base space", _satisfiable),
-        ("base space sampler", _sampler),
+        ("base space sampler refine", _sampler),
         ("base space sampler scheduler", _epochs),
-        ("sampler race confirm", _kept),
-        ("study race confirm", _seeds),
+        ("base space sampler scheduler refine confirm budget", _kept),
+        ("study confirm", _seeds),
         ("sampler confirm", _table),
-        ("base space sampler race confirm budget", _budget),
+        ("base space sampler confirm budget", _budget),
     ]
     return [
         mistake
@@ -81,10 +81,11 @@ def _sampler(spec: StudySpec) -> list[str]:
         return [] if spec.known else ["sampler.kind = 'list' needs [[known]] points to compare"]
     if kind == "grid":
         return _grid(spec)
-    if trials < starts:
+    if trials != "auto" and trials < starts:
         count = f"the default and {starts - 1} [[known]] points count"
         return [f"sampler.trials must be at least {starts}, as {count}, but is {trials}"]
-    if not spec.space and trials > starts:
+    more = trials == "auto" or trials > starts or spec.refine.trials not in {0, "auto"}
+    if more and not spec.space:
         return [f"[space] must name what sampler {kind!r} may vary, but is empty"]
     return []
 
@@ -123,21 +124,18 @@ def _epochs(spec: StudySpec) -> list[str]:
 
 
 def _kept(spec: StudySpec) -> list[str]:
-    if spec.compares_all:
+    keep = spec.confirm.keep
+    found = allocation_of(spec)
+    if spec.compares_all or keep == "all" or not spec.confirm.takes_place:
         return []
-    race, confirm = spec.race, spec.confirm
+    if found.screen_trials is None or found.refine_trials is None:
+        return []
     # The default may run alone, whatever would be kept of others.
-    others, screened = max(1, spec.sampler.trials - 1), "the sampler.trials besides the default"
-    raced = race.takes_place
-    mistakes = []
-    if raced and race.keep != "all" and race.keep > others:
-        mistakes.append(f"race.keep must be at most {others}, {screened}, but is {race.keep}")
-    limit, name = others, screened
-    if raced and race.keep != "all":
-        limit, name = race.keep, "race.keep"
-    if confirm.takes_place and confirm.keep != "all" and confirm.keep > limit:
-        mistakes.append(f"confirm.keep must be at most {limit}, {name}, but is {confirm.keep}")
-    return mistakes
+    others = max(1, found.screen_trials - 1 + found.refine_trials)
+    if keep <= others:
+        return []
+    what = "the configurations of screen and refine besides the default"
+    return [f"confirm.keep must be at most {others}, {what}, but is {keep}"]
 
 
 def _seeds(spec: StudySpec) -> list[str]:
@@ -158,11 +156,12 @@ def _budget(spec: StudySpec) -> list[str]:
     budget = spec.budget
     if spec.compares_all:
         if budget.epochs or budget.hours:
-            none = f"sampler {spec.sampler.kind!r} has none"
-            return [f"[budget] shortens the screen, but {none}; remove [budget]"]
+            none = f"sampler {spec.sampler.kind!r} has neither"
+            return [f"[budget] limits screen and refine, but {none}; remove [budget]"]
         return []
-    least = reserved_epochs(spec, candidates=1) + 2 * spec.longest_trial
+    confirm = confirm_epochs(spec, candidates=1)
+    least = confirm + 2 * spec.longest_trial
     if 0 < budget.epochs < least:
-        what = f"race, confirm and two screen trials of {spec.longest_trial}"
+        what = f"confirm's {confirm:,} and two full trainings of {spec.longest_trial}"
         return [f"budget.epochs must be at least {least:,} ({what}), but is {budget.epochs:,}"]
     return []

@@ -11,7 +11,7 @@ from hscl.metrics import METRICS
 __all__ = [
     "BudgetSection",
     "ConfirmSection",
-    "RaceSection",
+    "RefineSection",
     "ResourcesSection",
     "SamplerSection",
     "SchedulerSection",
@@ -36,6 +36,15 @@ def _keep(value: Any) -> Any:
     if value == "all" or (type(value) is int and value >= 1):
         return value
     raise ValueError('must be a number (1 or more) or "all"')
+
+
+def _trials(least: int) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if value == "auto" or (type(value) is int and value >= least):
+            return value
+        raise ValueError(f'must be a number ({least} or more) or "auto"')
+
+    return BeforeValidator(check)
 
 
 def _metric(value: Any) -> Any:
@@ -74,8 +83,8 @@ class SamplerSection(Section):
 
     kind: Literal["tpe", "gp", "random", "grid", "list"] = "tpe"
     """Two models, chance, every point of a finite space, or the [[known]] points alone."""
-    trials: Annotated[int, Field(ge=1)] = 32
-    """Configurations in the screen, the default and known points included."""
+    trials: Annotated[int | Literal["auto"], _trials(1)] = "auto"
+    """Configurations of the screen, the default and known points included; or as many as fit."""
 
 
 class SchedulerSection(Section):
@@ -89,11 +98,26 @@ class SchedulerSection(Section):
     """Each rung is so many times the one before; one in so many goes on."""
 
 
-class _Seeded(Section):
-    """A phase that runs its configurations on several seeds."""
+class RefineSection(Section):
+    """[refine]: trainings of full length of what the model proposes."""
 
-    keep: Keep
-    seeds: Seeds
+    trials: Annotated[int | Literal["auto"], _trials(0)] = "auto"
+    """How many; or as many as fit. 0: no refine."""
+    share: Annotated[float, Field(ge=0.01, le=0.99)] = 0.6
+    """What refine takes of all epochs but confirm's; the screen has the rest."""
+
+
+class ConfirmSection(Section):
+    """[confirm]: fresh seeds for the winner and the default; here test is opened."""
+
+    keep: Keep = 1
+    """The winner, and so many less one besides."""
+    seeds: Seeds = 6
+    """How many seeds a look, or which in all. 0: no confirm; test stays closed."""
+    margin: Annotated[float, Field(ge=0)] = 0.02
+    """The largest difference that counts as none, in units of the metric."""
+    looks: Annotated[int, Field(ge=1, le=20)] = 1
+    """How often the result may be looked at; each look claims at 0.05/looks."""
 
     @property
     def takes_place(self) -> bool:
@@ -109,28 +133,6 @@ class _Seeded(Section):
         """How many of these configurations, the default aside, the phase takes."""
         return others if self.keep == "all" else min(self.keep, others)
 
-
-class RaceSection(_Seeded):
-    """[race]: several seeds for the best of the screen."""
-
-    keep: Keep = 4
-    """Configurations that enter besides the default."""
-    seeds: Seeds = 4
-    """How many seeds, or which. 0: no race."""
-
-
-class ConfirmSection(_Seeded):
-    """[confirm]: fresh seeds for the winner and the default; here test is opened."""
-
-    keep: Keep = 1
-    """The winner, and so many less one besides."""
-    seeds: Seeds = 10
-    """How many seeds a look, or which in all. 0: no confirm; test stays closed."""
-    margin: Annotated[float, Field(ge=0)] = 0.02
-    """The largest difference that counts as none, in units of the metric."""
-    looks: Annotated[int, Field(ge=1, le=20)] = 1
-    """How often the result may be looked at; each look claims at 0.05/looks."""
-
     @property
     def seeds_a_look(self) -> int:
         """How many seeds each look has."""
@@ -138,10 +140,10 @@ class ConfirmSection(_Seeded):
 
 
 class BudgetSection(Section):
-    """[budget]: limits of the whole study: the screen gets what race and confirm leave."""
+    """[budget]: limits of the whole study; screen and refine share what confirm leaves."""
 
     epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs over all trials. 0: no limit."""
+    """Epochs over all trials. 0: no limit, but 50 full trainings where nothing else sets one."""
     hours: Annotated[float, Field(ge=0)] = 0.0
     """Hours of training summed over all trials (4 at once use 4 an hour). 0: no limit."""
 

@@ -1,9 +1,11 @@
 """A study in numbers before anything runs: phases, seeds, trainings, epochs at most."""
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tune.states import Phase
+from tune.study.allocation import Allocation, allocation_of, default_total, rungs_of
 from tune.study.sections import ResourcesSection
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
@@ -13,8 +15,6 @@ __all__ = [
     "PhaseSize",
     "StudySize",
     "gpus_of_trial",
-    "reserved_epochs",
-    "rungs_of",
     "size_of",
     "trials_that_fit",
 ]
@@ -34,6 +34,7 @@ class PhaseSize:
         seeds: What each of them runs on.
         trainings: Trials.
         epochs: Epochs over all trials.
+        estimated: Configurations and trainings are about what its epochs hold, and no limit.
     """
 
     phase: Phase
@@ -41,6 +42,7 @@ class PhaseSize:
     seeds: tuple[int, ...]
     trainings: int
     epochs: int
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,6 @@ class StudySize:
         rungs: Epochs at which the screen compares trials.
         usual_epochs: Epochs if at each rung one trial in `reduction_factor` goes on; less than
             `epochs` where trials are stopped early.
-        usual_screened: Epochs that one configuration of the screen then takes.
         pairs: Seeds on which confirm compares two configurations (first look).
         comparisons: Configurations that are compared with the default.
         looks: Declared looks; each claims at 0.05/looks.
@@ -69,7 +70,6 @@ class StudySize:
     phases: tuple[PhaseSize, ...]
     rungs: tuple[int, ...]
     usual_epochs: int
-    usual_screened: float
     pairs: int
     comparisons: int
     looks: int
@@ -79,8 +79,13 @@ class StudySize:
     budget_hours: float
 
     @property
+    def estimated(self) -> bool:
+        """Whether an epochs' or hours' limit, not a count, says how many trainings there are."""
+        return any(phase.estimated for phase in self.phases)
+
+    @property
     def trainings(self) -> int:
-        """Trials over all phases, at most."""
+        """Trials over all phases, at most or about."""
         return sum(phase.trainings for phase in self.phases)
 
     @property
@@ -106,32 +111,39 @@ class StudySize:
         return min(self.usual_epochs * each, most), most
 
 
-def size_of(spec: StudySpec, avoid: Collection[int] = ()) -> StudySize:
+def size_of(
+    spec: StudySpec, avoid: Collection[int] = (), seconds_per_epoch: float | None = None
+) -> StudySize:
     """Count what a study will do.
 
     Args:
         spec: The study.
         avoid: Seeds of the study that it is warm-started from.
+        seconds_per_epoch: Of one trial, which is what a limit of hours is counted by. Where it is
+            not known, a study that only hours limit is taken for one of the default size.
 
     Returns:
         Its size.
     """
     seeds = spec.seed_plan(avoid)
-    phases = _phases(spec, seeds)
-    rungs = rungs_of(spec)
-    screen = [phase for phase in phases if phase.phase is Phase.SCREEN]
-    saved = sum(phase.epochs - phase.trainings * _usual_length(spec, rungs) for phase in screen)
-    usual = sum(phase.epochs for phase in phases) - round(saved)
-    confirm = [phase for phase in phases if phase.phase is Phase.CONFIRM]
+    found = allocation_of(spec)
+    total = _total(spec, found, seconds_per_epoch)
+    confirm = _confirm(spec, found, total, seeds.looks[0])
+    phases = [confirm] if confirm else []
+    if not spec.compares_all:
+        phases = [*_search(found, total, confirm.epochs if confirm else 0, seeds), *phases]
+    usual = sum(
+        round(phase.trainings * found.usual) if phase.phase is Phase.SCREEN else phase.epochs
+        for phase in phases
+    )
     return StudySize(
         name=spec.study.name,
         default=spec.default_label,
-        phases=phases,
-        rungs=rungs,
+        phases=tuple(phases),
+        rungs=rungs_of(spec),
         usual_epochs=min(usual, spec.budget.epochs or usual),
-        usual_screened=_usual_length(spec, rungs),
         pairs=len(seeds.looks[0]),
-        comparisons=confirm[0].configurations - 1 if confirm else 0,
+        comparisons=confirm.configurations - 1 if confirm else 0,
         looks=spec.confirm.looks,
         margin=spec.confirm.margin,
         opens_test=spec.opens_test,
@@ -140,73 +152,56 @@ def size_of(spec: StudySpec, avoid: Collection[int] = ()) -> StudySize:
     )
 
 
-def _phases(spec: StudySpec, seeds: SeedPlan) -> tuple[PhaseSize, ...]:
-    trials, longest = spec.sampler.trials, spec.longest_trial
+def _total(spec: StudySpec, found: Allocation, seconds_per_epoch: float | None) -> float:
+    """Epochs that the whole study may take; infinite where counts alone limit it."""
+    total = found.total or math.inf
+    if spec.budget.hours and seconds_per_epoch:
+        return min(total, 3600 * spec.budget.hours / seconds_per_epoch)
+    if found.total is None and None in {found.screen_trials, found.refine_trials}:
+        return default_total(spec)
+    return total
 
-    def size(phase: Phase, configurations: int, on: tuple[int, ...]) -> PhaseSize:
-        trainings = configurations * len(on)
-        return PhaseSize(phase, configurations, on, trainings, trainings * longest)
 
-    look = seeds.looks[0]
+def _confirm(
+    spec: StudySpec, found: Allocation, total: float, look: tuple[int, ...]
+) -> PhaseSize | None:
+    """The first look; None where it has no seeds or nothing to compare."""
     if spec.compares_all:
-        return (size(Phase.CONFIRM, trials, look),)
-    phases = [size(Phase.SCREEN, trials, (seeds.screen,))]
-    if trials > 1:
-        later = _entering(spec, trials - 1).items()
-        phases += [
-            size(phase, n, seeds.race if phase is Phase.RACE else look) for phase, n in later
-        ]
-    return tuple(phases)
+        members = len(spec.compared_points)
+    elif found.screen_trials is not None and found.refine_trials is not None:
+        members = spec.confirm.kept_of(found.screen_trials - 1 + found.refine_trials) + 1
+    elif spec.confirm.keep != "all":
+        members = spec.confirm.keep + 1
+    else:  # each configuration takes its trial and its seeds of confirm
+        members = max(2, int(total / (found.usual + len(look) * found.longest)))
+    trainings = members * len(look)
+    if not trainings or members < 2:
+        return None
+    return PhaseSize(Phase.CONFIRM, members, look, trainings, trainings * found.longest)
 
 
-def _usual_length(spec: StudySpec, rungs: tuple[int, ...]) -> float:
-    """Mean epochs of a screen trial of which one in `factor` passes each rung."""
-    length, share, before = 0.0, 1.0, 0
-    for rung in (*rungs, spec.longest_trial):
-        length += share * (rung - before)
-        share /= spec.scheduler.reduction_factor
-        before = rung
-    return length
-
-
-def rungs_of(spec: StudySpec) -> tuple[int, ...]:
-    """The epochs at which the screen compares trials: grace · factor^k below the last epoch."""
-    rungs = []
-    rung = spec.scheduler.grace_epochs
-    while spec.scheduler.kind == "asha" and rung < spec.base.train.epochs:
-        rungs.append(rung)
-        rung *= spec.scheduler.reduction_factor
-    return tuple(rungs)
-
-
-def reserved_epochs(spec: StudySpec, candidates: int) -> int:
-    """Epochs that race and the first look at confirm take at most.
-
-    Args:
-        spec: The study.
-        candidates: Configurations other than the default that there can be.
-
-    Returns:
-        Trials of the two phases times the length of the longest.
-    """
-    seeds = {Phase.RACE: spec.race.seed_count, Phase.CONFIRM: spec.confirm.seeds_a_look}
-    trainings = sum(many * seeds[phase] for phase, many in _entering(spec, candidates).items())
-    return trainings * spec.longest_trial
-
-
-def _entering(spec: StudySpec, candidates: int) -> dict[Phase, int]:
-    """How many configurations race and confirm have at most, the default included.
-
-    Args:
-        spec: The study.
-        candidates: Configurations other than the default that can be ranked.
-    """
-    entering = {}
-    for phase, section in ((Phase.RACE, spec.race), (Phase.CONFIRM, spec.confirm)):
-        if section.takes_place:
-            candidates = section.kept_of(candidates)
-            entering[phase] = candidates + 1
-    return entering
+def _search(found: Allocation, total: float, confirm: int, seeds: SeedPlan) -> Iterator[PhaseSize]:
+    """Screen and refine, from their counts and from what confirm leaves of the total."""
+    longest, selecting = found.longest, max(0.0, total - confirm)
+    part = found.screen_part(selecting)
+    fitting = part / found.usual
+    screened = found.screen_trials if found.screen_trials is not None else math.inf
+    trials = max(1, int(min(screened, fitting)))
+    epochs = int(min(trials * longest if trials == screened else math.inf, part))
+    yield PhaseSize(
+        Phase.SCREEN, trials, (seeds.screen,), trials, epochs, estimated=trials != screened
+    )
+    refined = found.refine_trials if found.refine_trials is not None else math.inf
+    trials = int(min(refined, (selecting - min(part, trials * found.usual)) / longest))
+    if trials:
+        yield PhaseSize(
+            Phase.REFINE,
+            trials,
+            (seeds.refine,),
+            trials,
+            trials * longest,
+            estimated=trials != refined,
+        )
 
 
 def gpus_of_trial(resources: ResourcesSection, there: float) -> float:

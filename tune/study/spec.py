@@ -19,7 +19,7 @@ from tune.study.rules import parse_rule
 from tune.study.sections import (
     BudgetSection,
     ConfirmSection,
-    RaceSection,
+    RefineSection,
     ResourcesSection,
     SamplerSection,
     SchedulerSection,
@@ -62,6 +62,7 @@ class StudySpec(Section):
         space: Distributions by dotted name.
         rules: Constraints as written.
         known: Points to try first; the rows of sampler "list".
+        race: What a study begun before 0.2 has in place of `refine`; None in all others.
     """
 
     study: StudySection
@@ -72,7 +73,8 @@ class StudySpec(Section):
     known: tuple[KnownPoint, ...]
     sampler: SamplerSection
     scheduler: SchedulerSection
-    race: RaceSection
+    refine: RefineSection
+    race: dict[str, Any] | None = None
     confirm: ConfirmSection
     budget: BudgetSection
     resources: ResourcesSection
@@ -87,10 +89,18 @@ class StudySpec(Section):
         }
         if self.known:
             tree["known"] = [{"name": point.name} | point.overrides for point in self.known]
-        for name in ("sampler", "scheduler", "race", "confirm", "budget", "resources"):
+        for name in ("sampler", "scheduler", "refine", "confirm", "budget", "resources"):
+            if name == "refine" and self.race is not None:
+                tree["race"] = dict(self.race)
+                continue
             section = getattr(self, name).model_dump(exclude_none=True)
             tree[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in section.items()}
         return tree
+
+    @property
+    def is_of_old_phases(self) -> bool:
+        """Whether a version before 0.2 began this search, which later ones only read."""
+        return self.race is not None and not self.compares_all
 
     @property
     def mode(self) -> Literal["min", "max"]:
@@ -175,14 +185,10 @@ class StudySpec(Section):
             avoid: Seeds of the study that this one was warm-started from.
 
         Returns:
-            Disjoint seeds for screen, race and each look.
+            Disjoint seeds for the search and each look.
         """
         return plan_seeds(
-            self.study.seed,
-            self.race.seeds,
-            self.confirm.seeds,
-            looks=self.confirm.looks,
-            avoid=avoid,
+            self.study.seed, self.confirm.seeds, looks=self.confirm.looks, avoid=avoid
         )
 
     def with_resources(self, resources: Mapping[str, Any]) -> "StudySpec":

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 from hscl.config import PRESETS, Config, dotted_values, preset
 from hscl.config_toml import load_config, read_document
 from hscl.errors import InputError, did_you_mean
+from tune.study.allocation import with_counts
 from tune.study.checks import find_mistakes
 from tune.study.sections import (
     BudgetSection,
     ConfirmSection,
-    RaceSection,
+    RefineSection,
     ResourcesSection,
     SamplerSection,
     SchedulerSection,
@@ -32,20 +33,31 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "study": StudySection,
     "sampler": SamplerSection,
     "scheduler": SchedulerSection,
-    "race": RaceSection,
+    "refine": RefineSection,
     "confirm": ConfirmSection,
     "budget": BudgetSection,
     "resources": ResourcesSection,
 }
 _TABLES = ("study", "base", "space", "constraints", "known", *list(_SECTIONS)[1:])
+_OF_TABLES: dict[str, dict[str, Any]] = {
+    "scheduler": {"kind": "none"},
+    "refine": {"trials": 0},
+    "confirm": {"keep": "all"},
+}
+"""What follows from sampler list or grid."""
+_NO_RACE = (
+    "[race] must not stand in a study since version 0.2, which has [refine] in its place (full "
+    "trainings of what a model proposes); remove it, or write [refine] with trials = N"
+)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-def load_spec(path: Path | str) -> StudySpec:
+def load_spec(path: Path | str, *, frozen: bool = False) -> StudySpec:
     """Read a study file.
 
     Args:
         path: A `.toml`, `.json`, `.yaml` or `.yml` file. A path in it is relative to its folder.
+        frozen: As in `parse_spec`.
 
     Returns:
         The specification, every default filled in.
@@ -54,7 +66,9 @@ def load_spec(path: Path | str) -> StudySpec:
         InputError: The file can't be read or holds mistakes; all of them in one message.
     """  # noqa: DOC502 - raised by the two steps
     path = Path(path)
-    return parse_spec(read_document(path), source=str(path), folder=path.parent, name=path.stem)
+    tree = read_document(path)
+    named = {"source": str(path), "name": path.stem}
+    return parse_spec(tree, folder=path.parent, frozen=frozen, **named)
 
 
 def parse_spec(
@@ -63,6 +77,7 @@ def parse_spec(
     source: str = "study",
     folder: Path | None = None,
     name: str = "study",
+    frozen: bool = False,
 ) -> StudySpec:
     """As `load_spec`, from nested sections.
 
@@ -71,6 +86,7 @@ def parse_spec(
         source: How messages call it.
         folder: Where a preset that is a relative path is looked for.
         name: The study's name if the sections give none.
+        frozen: They are those of a study that has begun: [race] of versions before 0.2 is read.
 
     Returns:
         The specification, every default filled in.
@@ -80,8 +96,16 @@ def parse_spec(
     """
     reader = _Reader(folder or Path(), name)
     reader.mistakes += _beyond_64_bits(tree)
-    spec = None if reader.mistakes else reader.read(tree)
-    if spec is None:
+    known = {key: value for key, value in tree.items() if key != "race"}
+    race = tree.get("race") if frozen else None
+    if race is not None:
+        known["refine"] = {"trials": 0}
+    spec = None if reader.mistakes else reader.read(known)
+    if "race" in tree and not isinstance(race, Mapping):
+        reader.mistakes.append(_NO_RACE)
+    elif spec is not None and race is not None:
+        spec = spec.model_copy(update={"race": dict(race)})
+    if spec is None or reader.mistakes:
         lines = "\n".join(dict.fromkeys(reader.mistakes)).splitlines()
         raise InputError("\n".join(f"{source}: {line}" for line in lines))
     return spec
@@ -100,13 +124,16 @@ def changed_keys(old: StudySpec, new: StudySpec) -> list[str]:
         new: What it is asked to go on with.
 
     Returns:
-        `"race.keep: was 4, is 5"` for each key; empty where the study may be resumed.
+        `"confirm.keep: was 4, is 5"` for each key; empty where the study may be resumed.
     """
     before, after = dotted_values(old.tree()), dotted_values(new.tree())
+    free: tuple[str, ...] = ("resources.",)
+    if old.compares_all and new.compares_all:  # which has neither, whatever its version wrote
+        free += ("race.", "refine.")
     return [
         f"{key}: was {before.get(key, 'not there')!r}, is {after.get(key, 'not there')!r}"
         for key in dict.fromkeys([*before, *after])
-        if before.get(key) != after.get(key) and not key.startswith("resources.")
+        if before.get(key) != after.get(key) and not key.startswith(free)
     ]
 
 
@@ -146,7 +173,7 @@ class _Reader:
             trials = len(draft.compared_points)
             sampler = draft.sampler.model_copy(update={"trials": trials})
             return draft.model_copy(update={"sampler": sampler})
-        return draft
+        return with_counts(draft)
 
     def _table(self, tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         table = tree.get(name, {})
@@ -242,20 +269,12 @@ def _say(table: str, model: type[BaseModel], item: dict[str, Any]) -> str:
 
 def _fill_in(sections: dict[str, Any]) -> None:
     """Defaults that follow from other keys."""
-    sampler, race, confirm = sections["sampler"], sections["race"], sections["confirm"]
-    if sampler is None:
+    sampler = sections["sampler"]
+    if sampler is None or sampler.kind not in {"list", "grid"}:
         return
-    if sampler.kind in {"list", "grid"}:
-        if sections["scheduler"] is not None:
-            update = {"kind": "none"}
-            sections["scheduler"] = sections["scheduler"].model_copy(update=update)
-        if race is not None:
-            sections["race"] = race.model_copy(update={"seeds": 0, "keep": "all"})
-        if confirm is not None:
-            sections["confirm"] = confirm.model_copy(update={"keep": "all"})
-    elif race is not None and "keep" not in race.model_fields_set:
-        keep = min(race.keep, max(1, sampler.trials - 1))
-        sections["race"] = race.model_copy(update={"keep": keep})
+    for name, update in _OF_TABLES.items():
+        if sections[name] is not None:
+            sections[name] = sections[name].model_copy(update=update)
 
 
 def _beyond_64_bits(tree: Any, where: str = "") -> list[str]:

@@ -15,6 +15,7 @@ __all__ = [
     "StudyFile",
     "check_data",
     "check_folder",
+    "check_phases",
     "freeze",
     "frozen_spec",
     "read_study_file",
@@ -73,7 +74,7 @@ def _read(folder: Folder) -> StudyFile | None:
         raise InputError(
             f"{where} must be a readable study file, but: {error}; put it back from a copy"
         ) from error
-    return StudyFile(text, parse_spec(tree, source=where))
+    return StudyFile(text, parse_spec(tree, source=where, frozen=True))
 
 
 def check_folder(folder: Folder, spec: StudySpec) -> None:
@@ -98,6 +99,8 @@ def check_folder(folder: Folder, spec: StudySpec) -> None:
             )
         return
     changed = changed_keys(frozen, spec)
+    if changed and frozen.is_of_old_phases:
+        raise InputError(_only_read(folder.uri))
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise InputError(
@@ -105,6 +108,31 @@ def check_folder(folder: Folder, spec: StudySpec) -> None:
             f"may change, but these differ:\n{listed}\n"
             "restore them, or begin another study with another --out"
         )
+
+
+def check_phases(history: History, where: str, *, another_look: bool = False) -> None:
+    """Refuse to go on with a search that a version before 0.2 began; finished ones stay as said.
+
+    Args:
+        history: The study's rows.
+        where: Its folder, for the message.
+        another_look: A further look at confirm is asked for.
+
+    Raises:
+        InputError: There is something left to do.
+    """
+    ending = history.ending
+    is_over = ending is not None and not ending.gave_up and not another_look
+    if history.spec.is_of_old_phases and not is_over:
+        raise InputError(_only_read(where))
+
+
+def _only_read(where: str) -> str:
+    return (
+        f"{where} holds a study begun by a version before 0.2, which every command reads but none "
+        "goes on with; begin a new one that knows what it found: hscl search NEW.toml --data FILE "
+        f"--warm-start {where} --out DIR"
+    )
 
 
 def freeze(folder: Folder, spec: StudySpec) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune.states import Kind, Origin, Phase, TrialState
-from tune.study.size import rungs_of, size_of
+from tune.study.allocation import rungs_of
+from tune.study.size import size_of
 from tune.study.spec import StudySpec
 from tune.tables.records import (
     ConfigRecord,
@@ -47,7 +48,7 @@ class History:
         rungs: For each rung of the screen, each trial's loss there.
         epochs: Recorded epochs over all trials.
         seconds: Their training time.
-        screen_trials: The screen's trials by config_id.
+        search_trials: The trials of screen and refine by config_id, one of each configuration.
         failures: How trials have been ending lately.
         gave_up: Why the study stopped itself; None once a person asked again.
     """
@@ -65,7 +66,7 @@ class History:
         self.rungs: dict[int, dict[str, float]] = {rung: {} for rung in rungs_of(spec)}
         self.epochs = 0
         self.seconds = 0.0
-        self.screen_trials: dict[str, TrialRecord] = {}
+        self.search_trials: dict[str, TrialRecord] = {}
         self.failures = FailureStreak()
         self.gave_up: str | None = None
         self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
@@ -98,8 +99,8 @@ class History:
             self._cells[trial.config_id, trial.seed] = trial
             self._open_in[phase] += 1
             self.unstarted.pop(trial.config_id, None)
-            if phase is Phase.SCREEN:
-                self.screen_trials[trial.config_id] = trial
+            if phase.searches:
+                self.search_trials[trial.config_id] = trial
         return trial
 
     def apply_event(self, row: Row) -> None:
@@ -177,7 +178,7 @@ class History:
             failed = self.failures.last
             self.gave_up, self.failures = None, FailureStreak()
             for trial in failed:
-                if trial.phase is failed[-1].phase:  # an earlier phase is decided
+                if trial.phase.searches is failed[-1].phase.searches:  # else it is decided
                     self._reopen(trial)
 
     def better(self, one: float, other: float) -> float:
@@ -274,23 +275,36 @@ class History:
         return str(rows[-1]["note"])
 
     @property
-    def raced(self) -> tuple[str, ...]:
-        """The configurations that entered the race, the default first."""
-        return self._with_pair(self.finalists(Phase.RACE))
-
-    @property
     def confirmed(self) -> tuple[str, ...]:
         """The configurations that confirm runs, the default first."""
         known = list(self.configs) if self.spec.compares_all else self.finalists(Phase.CONFIRM)
         return self._with_pair(known)
 
     @property
+    def refined_from(self) -> int | None:
+        """The number of refine's first configuration; None before refine has begun."""
+        rows = self.plan_rows(Kind.PHASE_BEGUN, Phase.REFINE)
+        return int(rows[0]["value"]) if rows else None
+
+    @property
+    def proposes_no_more(self) -> bool:
+        """Whether the search is decided to propose nothing further."""
+        ends = (Kind.BUDGET_REACHED, Kind.SPACE_EXHAUSTED, Kind.WINNER)
+        return any(self.plan_rows(kind) for kind in ends)
+
+    @property
     def planned(self) -> dict[Phase, int]:
-        """Trainings that each phase has at most, as far as is decided by now."""
-        size = size_of(self.spec, self.earlier_seeds)
+        """Trainings that each phase has, at most or about, as far as is decided by now."""
+        seconds = self.seconds / self.epochs if self.epochs else None
+        size = size_of(self.spec, self.earlier_seeds, seconds)
         planned = {part.phase: part.trainings for part in size.phases}
-        if self.plan_rows(Kind.BUDGET_REACHED) or self.plan_rows(Kind.SPACE_EXHAUSTED):
-            planned[Phase.SCREEN] = len(self.screen_trials)
+        if not self.spec.compares_all:
+            over, proposed = self.proposes_no_more, len(self.configs)
+            first = self.refined_from
+            screened, refined = (proposed, 0) if first is None else (first, proposed - first)
+            planned[Phase.SCREEN] = max(screened, 0 if over or first else planned[Phase.SCREEN])
+            if refined or Phase.REFINE in planned:
+                planned[Phase.REFINE] = max(refined, 0 if over else planned.get(Phase.REFINE, 0))
         if Phase.CONFIRM in planned:
             each = planned[Phase.CONFIRM] // self.spec.confirm.seeds_a_look
             begun = sum(map(len, self.looks))
@@ -319,7 +333,7 @@ class History:
         spec = self.spec
         if not spec.compares_all and not spec.confirm.takes_place:
             return self.winner is not None
-        proposed = not spec.compares_all or len(self.configs) >= spec.sampler.trials
+        proposed = not spec.compares_all or len(self.configs) >= len(spec.compared_points)
         looks = self.looks
         if not (looks and proposed) or self.default is None or self._open_in[Phase.CONFIRM]:
             return False
@@ -328,6 +342,13 @@ class History:
         if self.planned_looks and len(begun) < self.ordered_pairs and self.ended_early is None:
             return False
         return all(self.has_ended(one, seed) for seed in begun for one in members)
+
+    @property
+    def used_seeds(self) -> set[int]:
+        """Every seed that the study or one before it used, or has put aside for a look."""
+        reserved = (seed for row in self.plan_rows(Kind.SEEDS) for seed in row["seeds"] or ())
+        ran = (trial.seed for trial in self.trials.values())
+        return {*self.earlier_seeds, *reserved, *ran}
 
     @property
     def earlier_seeds(self) -> tuple[int, ...]:

@@ -3,15 +3,13 @@
 from typing import Any
 
 from hscl.errors import HsclError
-from tune.display import duration_text
+from tune.display import count, duration_text
 from tune.states import Kind, Phase, TrialState
-from tune.study.size import StudySize
+from tune.study.size import PhaseSize, StudySize
 from tune.tables.records import TrialRecord, config_label
 from tune.views.study import Study
 
 __all__ = ["ending_lines", "size_lines"]
-
-_LITTLE = 0.25  # of all epochs
 
 
 def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -> list[str]:
@@ -23,20 +21,15 @@ def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -
         at_once: Trials at once.
     """
     lines = [f"{size.name}: configuration 0 is the {size.default}"]
-    for phase in size.phases:
-        seeds = ", ".join(map(str, phase.seeds))
-        lines.append(
-            f"  {phase.phase:<8} {phase.configurations} configurations × {len(phase.seeds)} "
-            f"seed{'s' if len(phase.seeds) != 1 else ''} = {phase.trainings} trainings, "
-            f"at most {phase.epochs} epochs; seeds {seeds}"
-        )
+    lines += [_phase_line(phase) for phase in size.phases]
     if size.rungs:
         lines.append(f"  rungs    epochs {', '.join(map(str, size.rungs))}")
+    trainings = f"{size.trainings} trainings"
+    trainings = f"about {trainings}, at most" if size.estimated else f"at most {trainings},"
     lines.append(
-        f"  in all   at most {size.trainings} trainings, {size.epochs} epochs; usually about "
-        f"{size.usual_epochs} epochs"
+        f"  in all   {trainings} {size.epochs} epochs; usually about {size.usual_epochs} epochs"
     )
-    lines += _advice(size)
+    lines += _price(size)
     if seconds_per_epoch is not None:
         usual, most = (duration_text(3600 * h) for h in size.hours(seconds_per_epoch, at_once))
         lines.append(
@@ -47,24 +40,24 @@ def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -
     return [*lines, f"  test     {test}"]
 
 
-def _advice(size: StudySize) -> list[str]:
-    """Where a further epoch does most for the winner, in studies that spend few on screening."""
-    screen = [phase for phase in size.phases if phase.phase is Phase.SCREEN]
-    rest = sum(phase.epochs for phase in size.phases if phase.phase is not Phase.SCREEN)
-    if not screen or not rest:
+def _phase_line(phase: PhaseSize) -> str:
+    """Such as "refine   about 22 configurations × 1 seed = 22 trainings, at most 198 epochs"."""
+    about = "about " if phase.estimated else ""
+    seeds = ", ".join(map(str, phase.seeds))
+    return (
+        f"  {phase.phase:<8} {about}{count(phase.configurations, 'configuration')} × "
+        f"{count(len(phase.seeds), 'seed')} = {about}{count(phase.trainings, 'training')}, "
+        f"at most {count(phase.epochs, 'epoch')}; seeds {seeds}"
+    )
+
+
+def _price(size: StudySize) -> list[str]:
+    """What the evidence costs, in a search that confirms."""
+    confirm = sum(phase.epochs for phase in size.phases if phase.phase is Phase.CONFIRM)
+    if not confirm or len(size.phases) == 1:
         return []
-    screening = screen[0].trainings * size.usual_screened
-    # Simulated studies with trials of 20 epochs: 128 configurations instead of 32 cost 40 % more
-    # epochs and bring the winner's regret from .0090 to .0052 (.0076 to .0041 with little luck).
-    if screening > _LITTLE * (screening + rest):
-        return []
-    return [
-        (
-            f"  split    about {screening:,.0f} epochs screen, {rest:,} race and confirm: a "
-            f"further configuration takes about {size.usual_screened:.1f}, so a larger "
-            "sampler.trials is the cheapest way to a better winner"
-        )
-    ]
+    share = f"{100 * confirm / size.epochs:.0f} % of the epochs"
+    return [f"  price    confirm takes up to {share}, which the search then lacks"]
 
 
 def ending_lines(study: Study) -> list[str]:

@@ -23,7 +23,7 @@ class Standing:
         name: What output calls it.
         number: Its place in the order of proposal.
         phase: Whose trials the value comes from.
-        value: Mean best valid metric over its complete trials of that phase.
+        value: Mean best valid metric over its complete trials.
         spread: Their standard deviation; None with fewer than two.
         seeds: How many they are.
     """
@@ -189,28 +189,26 @@ def _state(history: History) -> tuple[str, str]:
 
 
 def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, Standing | None]:
-    """The best and the default, on the latest phase that has complete trials of both kinds."""
+    """The best and the default, by their complete trials of the search, or of list and grid."""
     default = history.default
     if default is None or phase is None:
         return None, None
-    # List and grid have one phase; else the race says more than the screen; confirm is no choice.
-    order = [Phase.CONFIRM] if history.spec.compares_all else [Phase.RACE, Phase.SCREEN]
-    for source in order:
-        found = [s for c in history.configs.values() if (s := _standing(history, c, source))]
-        others = [one for one in found if one.number > 0]
-        if others:
-            most = max(one.seeds for one in others)
-            equal = [one for one in others if one.seeds == most]
-            best = min(equal, key=lambda one: history.sign * one.value)
-            theirs = next((one for one in found if one.number == 0), None)
-            return best, theirs
-    return None, None
+    found = [one for config in history.configs.values() if (one := _standing(history, config))]
+    others = [one for one in found if one.number > 0]
+    if not others:
+        return None, None
+    most = max(one.seeds for one in others)
+    equal = [one for one in others if one.seeds == most]
+    best = min(equal, key=lambda one: history.sign * one.value)
+    return best, next((one for one in found if one.number == 0), None)
 
 
-def _standing(history: History, config: ConfigRecord, phase: Phase) -> Standing | None:
-    values = [t.value for t in _trials(history, config, phase) if t.value is not None]
+def _standing(history: History, config: ConfigRecord) -> Standing | None:
+    trials = [trial for trial in _trials(history, config) if trial.state is TrialState.DONE]
+    values = [trial.value for trial in trials if trial.value is not None]
     if not values:
         return None
+    phase = trials[0].phase
     spread = statistics.stdev(values) if len(values) > 1 else None
     name = config_label(config.number, config.name, history.spec.default_label)
     return Standing(
@@ -218,16 +216,14 @@ def _standing(history: History, config: ConfigRecord, phase: Phase) -> Standing 
     )
 
 
-def _trials(history: History, config: ConfigRecord, phase: Phase) -> list[TrialRecord]:
-    if phase is Phase.SCREEN:
-        trial = history.screen_trials.get(config.config_id)
-        trials = [] if trial is None else [trial]
-    else:
-        rows = history.plan_rows(Kind.SEEDS, phase)
-        seeds = [seed for row in rows for seed in row["seeds"]]
-        found = (history.trial_of(config.config_id, seed) for seed in seeds)
-        trials = [trial for trial in found if trial is not None]
-    return [trial for trial in trials if trial.state is TrialState.DONE]
+def _trials(history: History, config: ConfigRecord) -> list[TrialRecord]:
+    """The search's one trial; of list and grid, whose only phase is confirm, all there are."""
+    if not history.spec.compares_all:
+        trial = history.search_trials.get(config.config_id)
+        return [] if trial is None else [trial]
+    rows = history.plan_rows(Kind.SEEDS, Phase.CONFIRM)
+    found = (history.trial_of(config.config_id, seed) for row in rows for seed in row["seeds"])
+    return [trial for trial in found if trial is not None]
 
 
 def _epochs_left(
@@ -246,5 +242,7 @@ def _epochs_left(
         length = statistics.fmean(known) if known else longest
         ended = sum(n for state, n in phases[name].items() if state != TrialState.STARTED)
         left += max(0, most - ended) * length
-    done = sum(trial.epoch for trial in history.open.values())
-    return max(0.0, left - done)
+    left -= sum(trial.epoch for trial in history.open.values())
+    if total := history.spec.budget.epochs:
+        left = min(left, total - history.epochs)
+    return max(0.0, left)

@@ -1,0 +1,163 @@
+"""How a study's epochs are shared out: what confirm needs, what the screen and refine get."""
+
+from dataclasses import dataclass
+
+from tune.study.spec import StudySpec
+
+__all__ = [
+    "Allocation",
+    "allocation_of",
+    "confirm_epochs",
+    "default_total",
+    "rungs_of",
+    "usual_length",
+    "with_counts",
+]
+
+_FULL_TRAININGS = 50
+"""So many trainings of full length a study takes that says nothing about its size."""
+_MOST = 2**62
+"""A study file holds no whole number beyond 64 bits."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Where the screen and refine end. What is None limits nothing.
+
+    Attributes:
+        total: Epochs of the whole study.
+        share: What refine takes of the epochs that select, which are all but confirm's.
+        screen_trials: Configurations of the screen.
+        refine_trials: Trainings of refine.
+        longest: Epochs of the longest trial.
+        usual: Mean epochs of a trial of the screen of which one in `factor` passes each rung.
+    """
+
+    total: int | None
+    share: float
+    screen_trials: int | None
+    refine_trials: int | None
+    longest: int
+    usual: float
+
+    @property
+    def refines(self) -> bool:
+        """Whether refine takes place."""
+        return self.refine_trials != 0
+
+    def screen_part(self, selecting: float, each: float = 1.0) -> float:
+        """What the screen gets of a budget, in its unit.
+
+        Args:
+            selecting: All but what confirm needs.
+            each: What an epoch costs.
+
+        Returns:
+            What refine leaves, which takes its share, and no more than its trainings need.
+        """
+        refine = self.share * selecting
+        if self.refine_trials is not None:
+            refine = min(refine, each * self.refine_trials * self.longest)
+        return selecting - refine
+
+
+def allocation_of(spec: StudySpec) -> Allocation:
+    """What a study file's counts and limits say.
+
+    Args:
+        spec: A study with a screen.
+    """
+    trials, refine = spec.sampler.trials, spec.refine
+    return Allocation(
+        total=spec.budget.epochs or None,
+        share=refine.share,
+        screen_trials=trials if isinstance(trials, int) else None,
+        refine_trials=refine.trials if isinstance(refine.trials, int) else None,
+        longest=spec.longest_trial,
+        usual=usual_length(spec),
+    )
+
+
+def with_counts(spec: StudySpec) -> StudySpec:
+    """The study with its size written out where the file leaves it open and nothing limits it.
+
+    With one of the two counts the other follows from refine's share. With neither, a budget does:
+    50 trainings of full length, or twice what confirm takes if that is more.
+
+    Args:
+        spec: A study with a screen; `budget`, `sampler` and `refine` as given.
+    """
+    if not spec.space:  # nothing new to propose
+        spec = _with_refine_trials(spec, 0)
+    if spec.budget.epochs or spec.budget.hours:
+        return spec
+    found = allocation_of(spec)
+    screened, refined = found.screen_trials, found.refine_trials
+    if screened is not None and refined is None:
+        epochs = screened * found.usual * found.share / (1 - found.share)
+        return _with_refine_trials(spec, max(1, _whole(epochs / found.longest)))
+    if screened is None and refined:
+        epochs = refined * found.longest * (1 - found.share) / found.share
+        trials = max(len(spec.start_points), 2, _whole(epochs / found.usual))
+        return spec.model_copy(
+            update={"sampler": spec.sampler.model_copy(update={"trials": trials})}
+        )
+    if screened is None:
+        budget = spec.budget.model_copy(update={"epochs": default_total(spec)})
+        return spec.model_copy(update={"budget": budget})
+    return spec
+
+
+def default_total(spec: StudySpec) -> int:
+    """Epochs of a study that says nothing about its size, confirm's included."""
+    kept = 1 if spec.confirm.keep == "all" else spec.confirm.keep
+    total = max(_FULL_TRAININGS * spec.longest_trial, 2 * confirm_epochs(spec, candidates=kept))
+    return min(total, _MOST)
+
+
+def _whole(value: float) -> int:
+    return round(min(value, _MOST))
+
+
+def _with_refine_trials(spec: StudySpec, trials: int) -> StudySpec:
+    return spec.model_copy(update={"refine": spec.refine.model_copy(update={"trials": trials})})
+
+
+def confirm_epochs(spec: StudySpec, candidates: int) -> int:
+    """Epochs that the first look at confirm takes at most.
+
+    Args:
+        spec: The study.
+        candidates: Configurations other than the default that there can be.
+    """
+    if not spec.confirm.takes_place:
+        return 0
+    members = spec.confirm.kept_of(candidates) + 1
+    return members * spec.confirm.seeds_a_look * spec.longest_trial
+
+
+def rungs_of(spec: StudySpec) -> tuple[int, ...]:
+    """The epochs at which the screen compares trials: grace · factor^k below the last epoch."""
+    rungs = []
+    rung = spec.scheduler.grace_epochs
+    while spec.scheduler.kind == "asha" and rung < spec.base.train.epochs:
+        rungs.append(rung)
+        rung *= spec.scheduler.reduction_factor
+    return tuple(rungs)
+
+
+def usual_length(spec: StudySpec, after: int = 0) -> float:
+    """Mean epochs that a trial of the screen takes if one in `factor` passes each rung.
+
+    Args:
+        spec: The study.
+        after: Only those beyond this epoch, which it has reached.
+    """
+    length, share, before = 0.0, 1.0, after
+    for rung in (*rungs_of(spec), spec.longest_trial):
+        if rung <= after:
+            continue
+        length += share * (rung - before)
+        share /= spec.scheduler.reduction_factor
+        before = rung
+    return length
