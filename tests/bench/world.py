@@ -197,7 +197,7 @@ def _predictions(spec: StudySpec, world: World, run: SimulatedRun) -> pa.Table:
     splits = {name: _columns(world, name) for name in ("valid", "test")}
     parts = []
     for trial in run.history.trials.values():
-        if trial.state is not TrialState.DONE or trial.phase is Phase.SCREEN:
+        if trial.state is not TrialState.DONE or trial.phase.searches:
             continue
         config = run.config_of(trial.config_id)
         tested = trial.phase is Phase.CONFIRM and spec.opens_test

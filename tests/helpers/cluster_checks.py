@@ -41,7 +41,7 @@ def assert_complete(where: str | Path) -> dict[str, Any]:
         assert state in {"done", "pruned"}, (trial, state)
         assert trial in (finished if state == "done" else stopped), (trial, state)
     predicted = {row["trial_id"] for row in study.table("predictions").to_pylist()}
-    assert predicted == {e["trial_id"] for e in events if e["phase"] != "screen"}
+    assert predicted == {e["trial_id"] for e in events if e["phase"] == "confirm"}
     return {
         "states": dict(Counter(last.values())),
         "epochs": sum(map(len, epochs.values())),
