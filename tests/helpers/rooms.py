@@ -6,6 +6,7 @@ ORDER = {
         "",
         "study",
         "tables stats",
+        "search_model",
         "planner trial evidence",
         "engine charts",
         "simulate",

@@ -12,7 +12,7 @@ from small_study import noisy, shuffled, study
 from hscl.config import Config
 from tune.planner.run_model_sampler import RunModelSampler
 from tune.planner.samplers import suggestions
-from tune.planner.told_trials import MOST_TOLD, told_trials, with_stand_ins
+from tune.planner.told_trials import MOST_TOLD, told_trials
 from tune.simulate.study import SimulatedRun, SimulatedTrialError
 from tune.study.space import Point
 from tune.study.spec import StudySpec
@@ -44,9 +44,9 @@ def test_what_the_model_is_told_is_how_each_trial_ended() -> None:
     text = '[[known]]\n"loss.temperature" = 2.0\n[[known]]\n"loss.high" = false\n'
     spec = study(text + "[[known]]\n'loss.temperature' = 0.7", sampler="tpe")
     run = SimulatedRun(spec, ends, slots=2, pick=shuffled(3))
-    while {told.state for told in told_trials(spec, run.history)} < {*EXPECTED.values()}:
+    while {told.state for told in told_trials("gp", spec, run.history)} < {*EXPECTED.values()}:
         assert run.run(1).done is None
-    told = told_trials(spec, run.history)
+    told = told_trials("gp", spec, run.history)
     inside = [
         record
         for record in run.history.configs.values()
@@ -64,14 +64,14 @@ def test_what_the_model_is_told_is_how_each_trial_ended() -> None:
 
 @pytest.mark.parametrize(("sampler", "most"), MOST_TOLD.items())
 def test_a_long_history_is_bounded_to_its_best_and_newest(sampler: str, most: int) -> None:
-    spec = study("sampler.trials = 5000", sampler=sampler)
+    spec = study("sampler.trials = 5000")
     history = History(spec)
     rng = np.random.default_rng(0)
     size = most + 300
     values = rng.random(size)
     for index, value in enumerate(values):
         fill(history, index, float(value), rng)
-    told = told_trials(spec, history)
+    told = told_trials(sampler, spec, history)
     assert len(told) == most
     found = [float(trial.intermediate_values[1]) for trial in told]
     order = {float(value): index for index, value in enumerate(values)}
@@ -114,7 +114,7 @@ def test_suggestions_are_those_of_a_study_to_which_every_trial_was_added_anew(
     assert compared >= 2
     tables = run.tables
     again = fold_by_rows(spec, *(tables[n] for n in ("configs", "trials", "reports", "plan")))
-    assert repr(told_trials(spec, run.history)) == repr(told_trials(spec, again))
+    assert repr(told_trials(sampler, spec, run.history)) == repr(told_trials(sampler, spec, again))
 
 
 def added_anew(spec: StudySpec, history: History, number: int) -> list[Point]:
@@ -129,7 +129,7 @@ def added_anew(spec: StudySpec, history: History, number: int) -> list[Point]:
     if spec.sampler.kind == "tpe":
         model = samplers.TPESampler(seed=int(seed), multivariate=True, group=True)
     plain = optuna.create_study(sampler=model)
-    for trial in with_stand_ins(spec, told_trials(spec, history)):
+    for trial in told_trials(spec.sampler.kind, spec, history):
         anew = create_trial(
             state=trial.state,
             value=trial.value,

@@ -25,7 +25,7 @@ def old(text: str = "") -> History:
 def test_its_sampler_knows_every_trial_of_the_old_search() -> None:
     earlier = old()
     run = warm(study(sampler="tpe"), earlier)
-    told = told_trials(run.spec, run.history)
+    told = told_trials("gp", run.spec, run.history)
     assert [trial.params for trial in told] == [r.params for r in earlier.configs.values()]
     values = {trial.value for trial in earlier.search_trials.values() if trial.state != "failed"}
     assert {trial.value for trial in told if trial.value is not None} == values
@@ -48,7 +48,7 @@ def test_points_outside_the_new_space_are_left_out() -> None:
     earlier = old()
     narrow = '[space]\n"loss.temperature" = { log_uniform = [0.03, 0.1] }'
     run = warm(study("sampler.trials = 3", space=narrow, sampler="tpe"), earlier)
-    told = told_trials(run.spec, run.history)
+    told = told_trials("gp", run.spec, run.history)
     inside = [r for r in earlier.configs.values() if float(r.params["loss.temperature"]) <= 0.1]
     assert len(told) == len(inside) > 0
     assert all(set(trial.params) == {"loss.temperature"} for trial in told)
@@ -58,7 +58,7 @@ def test_a_parameter_that_was_not_searched_before_has_its_old_value() -> None:
     earlier = old()
     wide = '[space]\n"loss.omega1" = { uniform = [0, 1] }\n"loss.alpha" = { uniform = [0, 1] }'
     run = warm(study(space=wide, sampler="tpe"), earlier)
-    told = told_trials(run.spec, run.history)
+    told = told_trials("gp", run.spec, run.history)
     assert {trial.params["loss.alpha"] for trial in told} == {0.1}
 
 

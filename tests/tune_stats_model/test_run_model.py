@@ -176,11 +176,11 @@ def test_a_model_that_is_surely_wrong_is_not_trusted() -> None:
     assert not wrong.trusted
 
 
-@pytest.mark.parametrize("ran", [[], runs(1), [Ran({"a": 0.1, "b": 0.1}, 1.0, {1: 1.0})] * 3])
-def test_where_nothing_differs_there_is_no_model(ran: list[Ran]) -> None:
+@pytest.mark.parametrize("ran", [[], runs(5), [Ran({"a": 0.1, "b": 0.1}, 1.0, {1: 1.0})] * 9])
+def test_where_too_little_ran_or_nothing_differs_there_is_no_model(ran: list[Ran]) -> None:
     assert fit_runs(ENCODING, ran) is None
 
 
 def test_where_nothing_is_complete_there_is_no_model() -> None:
-    ran = [replace(run, state="stopped") for run in runs(5)]
+    ran = [replace(run, state="stopped") for run in runs(9)]
     assert fit_runs(ENCODING, ran) is None

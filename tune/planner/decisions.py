@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hscl.metrics import DIGITS
-from tune.planner.ranking import Expected, Ranking, rank
+from tune.search_model import Expected, Ranking, rank
 from tune.states import Kind, Phase
 from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
@@ -80,7 +80,7 @@ def begin_refine(history: History, seeds: SeedPlan) -> Row:
 def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Row]:
     """The winner, and if confirm has seeds: who is confirmed, the primary pair, the first look."""
     default = _default(history).config_id
-    ranking = rank(spec, history)
+    ranking = rank(history)
     if not ranking.others:
         note = "no configuration other than the default completed; there is nothing to confirm"
         return [plan_row(Kind.WINNER, other_config_id=default, note=note)]
@@ -92,7 +92,7 @@ def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Ro
             config_id=winner,
             other_config_id=default,
             value=best.value,
-            note=_winner_note(history, ranking),
+            note=_winner_note(ranking),
         )
     ]
     if not seeds.looks[0]:
@@ -146,19 +146,19 @@ def _finalists(history: History, phase: Phase, ranked: Sequence[str]) -> list[Ro
     return rows
 
 
-def _winner_note(history: History, ranking: Ranking) -> str:
+def _winner_note(ranking: Ranking) -> str:
     """What is expected of the winner and of the default, and why."""
     best, default = ranking.others[0], ranking.default
     note = f"{ranking.note}: {_expected(best)}"
     if default is None:
         return f"{note}; the default did not complete"
-    ahead = history.sign * default.value < history.sign * best.value
-    return f"{note}; {'the default was ahead' if ahead else 'the default'}: {_expected(default)}"
+    ahead = "the default was ahead" if ranking.prefers_default else "the default"
+    return f"{note}; {ahead}: {_expected(default)}"
 
 
 def _expected(one: Expected) -> str:
     """Such as "predicted 0.7421 ± 0.0080, observed 0.7389", or the observed value alone."""
-    observed = "not observed" if one.observed is None else f"observed {one.observed:.{DIGITS}f}"
+    observed = f"observed {one.observed:.{DIGITS}f}"
     if one.sd is None:
         return observed
     return f"predicted {one.value:.{DIGITS}f} ± {one.sd:.{DIGITS}f}, {observed}"

@@ -52,7 +52,7 @@ def propose(spec: StudySpec, history: History, number: int, phase: Phase) -> Pro
     from tune.planner.samplers import suggestions  # noqa: PLC0415
 
     tried = 0
-    for point in suggestions(spec, history, number):
+    for point in suggestions(spec, history, number, phase):
         tried += 1
         if not spec.searched.allows(point):
             continue

@@ -14,7 +14,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from tune.planner.run_model_sampler import RunModelSampler
-from tune.planner.told_trials import ToldStorage, told_trials, with_stand_ins
+from tune.planner.told_trials import ToldStorage, told_trials
+from tune.states import Phase
 from tune.study.space import Distribution, Point
 from tune.study.spec import StudySpec
 from tune.tables.history import History
@@ -30,7 +31,9 @@ _SMALL = 10_000
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Point]:
+def suggestions(
+    spec: StudySpec, history: History, number: int, phase: Phase = Phase.SCREEN
+) -> Iterator[Point]:
     """Points for configuration `number`, the most wanted first.
 
     Take the first that is new and allowed. The same study and the same rows give the same points.
@@ -39,6 +42,7 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
         spec: The study; its sampler is tpe, gp or random.
         history: All rows before this proposal.
         number: Which configuration is proposed.
+        phase: In refine the model of all runs proposes, whatever the sampler of the screen.
 
     Yields:
         Points of the space; constraints are not looked at. The end says that nothing more is
@@ -47,8 +51,9 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
     space = spec.searched
     # A warm-started study doesn't draw what the earlier one drew, even with the same seed.
     seed = np.random.SeedSequence([spec.study.seed, number, len(history.warm)])
-    if spec.sampler.kind != "random":
-        yield from _from_model(spec, history, int(seed.generate_state(1)[0]))
+    kind = "refine" if phase is Phase.REFINE else spec.sampler.kind
+    if kind != "random":
+        yield from _from_model(kind, spec, history, int(seed.generate_state(1)[0]))
     rng = np.random.default_rng(seed)
     size = space.grid_size()
     if size is not None and size <= _SMALL:
@@ -59,12 +64,11 @@ def suggestions(spec: StudySpec, history: History, number: int) -> Iterator[Poin
         yield space.draw(rng)
 
 
-def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
-    told = with_stand_ins(spec, told_trials(spec, history))
+def _from_model(kind: str, spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
     study = optuna.create_study(
         direction="minimize" if spec.mode == "min" else "maximize",
-        sampler=_sampler(spec, seed),
-        storage=ToldStorage(told),
+        sampler=_sampler(kind, spec, seed),
+        storage=ToldStorage(told_trials(kind, spec, history)),
     )
     for _ in range(MODEL_TRIES):
         # One that is not taken stays RUNNING, so the model looks elsewhere at the next.
@@ -76,11 +80,20 @@ def _from_model(spec: StudySpec, history: History, seed: int) -> Iterator[Point]
         yield spec.searched.canonical(point)
 
 
-def _sampler(spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
-    if spec.sampler.kind == "gp":
-        space = spec.searched
-        when = {name: dict(spec.space[name].when) for name in space.ordered}
+def _sampler(kind: str, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
+    space = spec.searched
+    when = {name: dict(spec.space[name].when) for name in space.ordered}
+    if kind == "gp":
         return RunModelSampler(seed=seed, allowed=space.allows, when=when)
+    tpe = _tpe(seed)
+    if kind == "tpe":
+        return tpe
+    return RunModelSampler(
+        seed=seed, n_startup_trials=0, fallback=tpe, allowed=space.allows, when=when
+    )
+
+
+def _tpe(seed: int) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return optuna.samplers.TPESampler(

@@ -26,15 +26,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hscl.config import Config
 from tune import states
+from tune.search_model import MOST_LEARNT
 from tune.states import Origin
 from tune.study.space import Distribution, Point, Space
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord
 
-__all__ = ["MOST_TOLD", "ToldStorage", "told_trials", "with_stand_ins"]
+__all__ = ["MOST_TOLD", "ToldStorage", "told_trials"]
 
-MOST_TOLD = {"tpe": 1_000, "gp": 200}
+MOST_TOLD = {"tpe": 1_000, "gp": MOST_LEARNT, "refine": MOST_LEARNT}
 _NEVER = datetime(2000, 1, 1)  # noqa: DTZ001 - Optuna wants a time; no sampler looks at it
 _AFTER_TOLD = 10**9  # added to the numbers of trials that are asked for, so that they come last
 
@@ -75,14 +76,20 @@ def _after_told(asked: FrozenTrial) -> FrozenTrial:
     return trial
 
 
-def told_trials(spec: StudySpec, history: History) -> list[FrozenTrial]:
-    """What the model knows: earlier studies' points, then this one's in order of proposal.
+def told_trials(kind: str, spec: StudySpec, history: History) -> list[FrozenTrial]:
+    """What the sampler knows: earlier studies' points, then this one's in order of proposal.
 
     A pure function of its arguments. What an ended trial is told as never changes, so that it is
     worked out once for a history and its rows.
+
+    Args:
+        kind: Of the sampler, a key of `MOST_TOLD`.
+        spec: The study.
+        history: All its rows.
     """
     memory = _MEMORIES.setdefault(history, _Memory(spec))
-    return _bounded(memory.recall(history), MOST_TOLD[spec.sampler.kind], history.sign)
+    told = _bounded(memory.recall(history), MOST_TOLD[kind], history.sign)
+    return _with_stand_ins(told) if kind == "tpe" else told
 
 
 class _Memory:
@@ -132,15 +139,8 @@ class _Memory:
 _MEMORIES: WeakKeyDictionary[History, _Memory] = WeakKeyDictionary()
 
 
-def with_stand_ins(spec: StudySpec, told: list[FrozenTrial]) -> list[FrozenTrial]:
-    """The told trials, and after each that the sampler would ignore one that it learns from.
-
-    Args:
-        spec: The study.
-        told: See `told_trials`.
-    """
-    if spec.sampler.kind != "tpe":
-        return told
+def _with_stand_ins(told: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The told trials, and after each failed one what TPE learns from in its place."""
     trials = []
     for trial in told:
         trials.append(trial)

@@ -29,7 +29,10 @@ from tune.stats.model.gaussian_process import (
 )
 from tune.study.space import Value
 
-__all__ = ["Ran", "RunModel", "fit_runs"]
+__all__ = ["FEWEST_RUNS", "Ran", "RunModel", "fit_runs"]
+
+FEWEST_RUNS = 6
+"""With fewer the model would be its prior."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -194,11 +197,11 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
         runs: All that ended, each with a point inside the space.
 
     Returns:
-        None where fewer than two runs have a value, or all have the same.
+        None where fewer than six runs have a value, none is complete, or all have the same.
     """
     valued = [run for run in runs if run.state != "failed"]
     complete = [run for run in valued if run.state == "complete"]
-    if len(valued) < 2 or not complete:
+    if len(valued) < FEWEST_RUNS or not complete:
         return None
     rungs = np.array([0 if run.state == "complete" else max(run.curve) for run in valued])
     ways = {rung: _Way.of(complete, valued, rung) for rung in set(rungs.tolist())}

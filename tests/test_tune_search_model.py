@@ -1,0 +1,193 @@
+"""The model over a study's tables: what it is told, whom it prefers, where it is not believed."""
+
+import math
+
+import numpy as np
+import pytest
+from small_study import shuffled, study
+
+from hscl.config import Config
+from tune.search_model import MOST_LEARNT, learn, rank
+from tune.simulate.study import Objective, SimulatedRun, SimulatedTrialError, simulate
+from tune.stats.model.encoding import Encoding
+from tune.stats.model.run_model import Ran, fit_runs
+from tune.tables.history import History
+
+SPACE = """
+[space]
+"loss.temperature" = { log_uniform = [0.03, 1.0] }
+"loss.omega1" = { log_uniform = [0.001, 0.3] }
+"""
+
+
+def bowl(config: Config) -> float:
+    off = math.log(config.loss.temperature / 0.1) ** 2 + math.log(config.loss.omega1 / 0.03) ** 2
+    return 0.7 + 0.02 * off
+
+
+def world(noise: float, sign: float = 1.0) -> Objective:
+    def value(config: Config, seed: int, epoch: int) -> float:
+        key = [seed, int(config.loss.temperature * 1e9), int(config.loss.omega1 * 1e9)]
+        luck = noise * np.random.default_rng(key).normal()
+        return sign * (bowl(config) + luck + 0.3 * math.exp(-epoch))
+
+    return value
+
+
+def searched(noise: float = 0.02, text: str = "", sign: float = 1.0) -> SimulatedRun:
+    spec = study(f"sampler.trials = 30\nrefine.trials = 8\nconfirm.seeds = 0\n{text}", space=SPACE)
+    return simulate(spec, world(noise, sign), slots=2, pick=shuffled(0))
+
+
+def test_its_ranking_is_that_of_the_model_of_every_run_told_by_hand() -> None:
+    run = searched()
+    space = run.spec.searched
+    encoding = Encoding({name: space.parameters[name] for name in space.ordered})
+    runs, ids = [], []
+    for config_id, record in run.history.configs.items():
+        curve: dict[int, float] = {}
+        trial = run.history.search_trials[config_id]
+        for row in run.tables["reports"]:
+            if row["trial_id"] == trial.trial_id:
+                curve[row["epoch"]] = min([row["valid_mae"], *curve.values()])
+        config = Config.from_json(record.config).dotted()
+        point = {name: config[name] for name in space.ordered}
+        state = "complete" if trial.state == "done" else "stopped"
+        runs.append(Ran(point, curve[max(curve)], curve, state))  # type: ignore[arg-type]
+        ids.append(config_id)
+    model = fit_runs(encoding, runs)
+    assert model is not None
+    mean, sd = model.predict(encoding.codes([one.point for one in runs]))
+    by_hand = {
+        config_id: (mean[place], sd[place])
+        for place, config_id in enumerate(ids)
+        if runs[place].state == "complete" and run.history.configs[config_id].number > 0
+    }
+    ranking = rank(run.history)
+    assert ranking.trusted
+    assert {one.config_id for one in ranking.others} == {*by_hand}
+    for one in ranking.others:
+        assert (one.value, one.sd) == pytest.approx(by_hand[one.config_id], rel=1e-6)
+    expected = [one.value for one in ranking.others]
+    assert expected == sorted(expected)
+
+
+def test_smoothing_picks_better_than_the_best_observation() -> None:
+    chosen: list[float] = []
+    observed: list[float] = []
+    for seed in range(6):
+        run = searched(0.04, f"study.seed = {seed}")
+        others = rank(run.history).others
+        lucky = min(others, key=lambda one: one.observed)
+        for picked, values in ((others[0], chosen), (lucky, observed)):
+            values.append(bowl(run.config_of(picked.config_id)))
+    assert np.mean(chosen) < np.mean(observed)
+
+
+def test_a_metric_that_grows_is_ranked_the_other_way_round() -> None:
+    one, other = searched(), searched(text='study.metric = "corr"', sign=-1.0)
+    up, down = rank(other.history), rank(one.history)
+    assert [e.config_id for e in up.others] == [e.config_id for e in down.others]
+    assert [e.value for e in up.others] == pytest.approx([-e.value for e in down.others])
+    assert up.prefers_default == down.prefers_default
+
+
+def test_the_default_is_preferred_where_it_lies_on_the_ground() -> None:
+    small = "sampler.trials = 12\nrefine.trials = 2\nconfirm.seeds = 0"
+    ground = '[base]\n"loss.temperature" = 0.1\n"loss.omega1" = 0.03\n"train.epochs" = 4\n'
+    far = simulate(study(small, space=SPACE), world(0.0)).history
+    there = simulate(study(f"{small}\n{ground}", space=SPACE), world(0.0)).history
+    assert not rank(far).prefers_default
+    assert rank(there).prefers_default
+    assert rank(there).default is not None
+
+
+def test_the_chance_to_be_worse_is_small_against_a_far_default_and_even_against_itself() -> None:
+    history = searched().history
+    learnt, ranking = learn(history), rank(history)
+    assert learnt is not None
+    assert history.default is not None
+    best, worst = (ranking.others[place].config_id for place in (0, -1))
+    against_worst = learnt.chance_worse(best, worst)
+    assert against_worst is not None
+    assert against_worst < 0.05
+    assert learnt.chance_worse(worst, best) == pytest.approx(1.0 - against_worst)
+    assert learnt.chance_worse(best, best) == 0.5
+    assert learnt.chance_worse(best, "unknown") is None
+
+
+def test_the_next_point_is_one_that_the_study_may_run() -> None:
+    run = searched(text='[constraints]\nrules = ["loss.omega1 <= 0.2 * loss.temperature"]')
+    learnt = learn(run.history)
+    assert learnt is not None
+    point = learnt.next_point()
+    assert run.spec.searched.contains(point)
+    assert run.spec.searched.allows(point)
+
+
+def test_a_known_point_outside_the_space_counts_with_what_it_reached() -> None:
+    run = searched(text='[[known]]\n"loss.temperature" = 2.0')
+    outside = next(c for c, record in run.history.configs.items() if record.number == 1)
+    trial = run.history.search_trials[outside]
+    ranked = {one.config_id: one for one in rank(run.history).others}
+    if trial.state == "done":
+        assert (ranked[outside].value, ranked[outside].sd) == (trial.value, None)
+    learnt = learn(run.history)
+    assert learnt is not None
+    assert learnt.expected(outside) is None
+
+
+def test_failed_runs_are_no_candidates_and_push_their_places_down() -> None:
+    def failing(config: Config, seed: int, epoch: int) -> float:
+        if config.loss.temperature < 0.07:
+            raise SimulatedTrialError("diverged")
+        return bowl(config) + 0.3 * math.exp(-epoch)
+
+    spec = study("sampler.trials = 30\nrefine.trials = 6\nconfirm.seeds = 0", space=SPACE)
+    history = simulate(spec, failing).history
+    failed = [c for c, trial in history.search_trials.items() if trial.state == "failed"]
+    assert failed
+    assert not {one.config_id for one in rank(history).others} & {*failed}
+    learnt = learn(history)
+    assert learnt is not None
+    expected = [found[0] for one in failed if (found := learnt.expected(one)) is not None]
+    assert len(expected) == len(failed)
+    assert min(expected) > np.median([one.observed for one in rank(history).others])
+
+
+def test_where_too_little_ran_the_best_observed_value_decides_and_that_is_said() -> None:
+    spec = study("sampler.trials = 5\nrefine.trials = 0\nconfirm.seeds = 0", space=SPACE)
+    history = simulate(spec, world(0.0)).history
+    assert learn(history) is None
+    ranking = rank(history)
+    assert not ranking.trusted
+    assert "too little ran" in ranking.note
+    assert learn(History(spec)) is None
+
+
+def test_a_model_that_fails_decides_nothing_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = searched().history
+    monkeypatch.setattr("tune.stats.model.run_model._FAILS", 0.0)
+    ranking = rank(history)
+    assert not ranking.trusted
+    assert "times as badly as their mean" in ranking.note
+    observed = [one.observed for one in ranking.others]
+    assert observed == sorted(observed)
+
+
+def test_a_long_search_is_learnt_from_its_best_and_newest() -> None:
+    spec = study(
+        "scheduler.kind = 'none'\nsampler.trials = 260\nrefine.trials = 0\nconfirm.seeds = 0",
+        space=SPACE,
+    )
+    history = simulate(spec, world(0.02)).history
+    learnt = learn(history)
+    assert learnt is not None
+    assert len(learnt.model.codes) == MOST_LEARNT
+    best = min(history.search_trials.values(), key=history.loss)
+    newest = list(history.search_trials)[-1]
+    for config_id in (best.config_id, newest):
+        code = learnt.codes[config_id]
+        assert (np.abs(learnt.model.codes - code).max(axis=1) < 1e-12).any()

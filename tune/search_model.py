@@ -1,0 +1,236 @@
+"""What the runs of a search say of every configuration: the model over a study's tables.
+
+One answer for the planner, which decides by it, and for everything that people read.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from hscl.config import Config
+from tune.states import Origin, TrialState
+from tune.stats.model.acquisition import most_promising
+from tune.stats.model.encoding import Encoding
+from tune.stats.model.run_model import Ran, RunModel, fit_runs
+from tune.study.space import Point, Space
+from tune.tables.history import History
+from tune.tables.salvage import UNKNOWN
+
+__all__ = ["MOST_LEARNT", "Expected", "Ranking", "SearchModel", "learn", "rank"]
+
+MOST_LEARNT = 200
+"""Runs that the model is fitted to: the best quarter of that number and the newest."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a configuration is expected to reach on valid.
+
+    Attributes:
+        config_id: Which.
+        value: Expected best valid metric of a further training.
+        sd: Standard deviation of that expectation; None where no model gives it.
+        observed: What its own training reached.
+    """
+
+    config_id: str
+    value: float
+    sd: float | None
+    observed: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All that may be chosen, best first.
+
+    Attributes:
+        others: The configurations other than the default with a complete training.
+        default: The default; None where its own training isn't complete.
+        prefers_default: The default is expected to do at least as well as all others.
+        trusted: A model decides; else the best observed value.
+        note: In words, what decides, and why no model where there is none.
+    """
+
+    others: tuple[Expected, ...]
+    default: Expected | None
+    prefers_default: bool
+    trusted: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class SearchModel:
+    """The model of a study's search; values are those of the study's metric.
+
+    Attributes:
+        space: Of the study.
+        model: Of losses.
+        sign: +1 where less of the metric is better, else −1.
+        codes: The code of each configuration that is a point of the space.
+    """
+
+    space: Space
+    model: RunModel
+    sign: float
+    codes: Mapping[str, FloatArray]
+
+    def expected(self, config_id: str) -> tuple[float, float] | None:
+        """Expected value of a configuration, and the sd of that; None outside the space."""
+        code = self.codes.get(config_id)
+        if code is None:
+            return None
+        mean, sd = self.model.predict(code[None, :])
+        return self.sign * float(mean[0]), float(sd[0])
+
+    def chance_worse(self, one: str, other: str) -> float | None:
+        """How probable it is that a configuration's expected value is worse than another's.
+
+        None where either is outside the space. On valid, for the seed that the search ran on.
+        """
+        if one not in self.codes or other not in self.codes:
+            return None
+        mean, sd = self.model.difference(self.codes[one], self.codes[other])
+        if sd <= 0.0:
+            return 0.5
+        return float(special.ndtr(mean / sd))
+
+    def next_point(self) -> Point:
+        """Where one more training would be worth most."""
+        for code in most_promising(self.model, np.random.default_rng(0)):
+            point = self.space.canonical(self.model.encoding.point(code))
+            if self.space.allows(point):
+                return point
+        return {}
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one training's value around what is expected."""
+        return self.model.noise
+
+
+def learn(history: History) -> SearchModel | None:
+    """Fit the model to everything that ran.
+
+    Args:
+        history: The study's rows.
+
+    Returns:
+        None where too little ran, or nothing differs.
+    """
+    space = history.spec.searched
+    if not space.parameters:
+        return None
+    encoding = Encoding({name: space.parameters[name] for name in space.ordered})
+    runs = [
+        run
+        for point, state, curve in _ended(history, space)
+        if (run := _ran(point, state, curve, history.sign)) is not None
+    ]
+    model = fit_runs(encoding, _bounded(runs))
+    if model is None:
+        return None
+    inside = {
+        config_id: point
+        for config_id in history.configs
+        if (point := _point(history, space, config_id)) is not None
+    }
+    codes = dict(zip(inside, encoding.codes(list(inside.values())), strict=True))
+    return SearchModel(space, model, history.sign, codes)
+
+
+def rank(history: History) -> Ranking:
+    """Rank what screen and refine have trained to the end.
+
+    The model decides: the smallest expected loss among configurations with a complete training.
+    One outside the space, of which the model can say nothing, counts with the value that it
+    reached. Where the model fails to predict complete runs left out, the best observed value
+    decides.
+
+    Args:
+        history: The study's rows.
+    """
+    learnt = learn(history)
+    trusted = learnt is not None and learnt.model.trusted
+    complete = []
+    for config_id, trial in history.search_trials.items():
+        if trial.state is TrialState.DONE and trial.value is not None:
+            found = learnt.expected(config_id) if learnt is not None and trusted else None
+            value, sd = (trial.value, None) if found is None else found
+            complete.append(Expected(config_id, value, sd, trial.value))
+
+    def place(one: Expected) -> tuple[float, int]:
+        return history.sign * one.value, history.configs[one.config_id].number
+
+    complete.sort(key=place)
+    default = None if history.default is None else history.default.config_id
+    return Ranking(
+        others=tuple(one for one in complete if one.config_id != default),
+        default=next((one for one in complete if one.config_id == default), None),
+        prefers_default=bool(complete) and complete[0].config_id == default,
+        trusted=trusted,
+        note=_what_decides(learnt),
+    )
+
+
+def _what_decides(learnt: SearchModel | None) -> str:
+    if learnt is None:
+        return "best observed value: too little ran for a model"
+    if learnt.model.trusted:
+        return "best expected value by the model of all runs"
+    return (
+        "best observed value: the model predicts complete runs that it has not seen "
+        f"{learnt.model.error_ratio:.2g} times as badly as their mean does"
+    )
+
+
+def _ended(
+    history: History, space: Space
+) -> Iterator[tuple[Point, TrialState, Mapping[int, float]]]:
+    """Each run of the search that ended, and of the one that it was warm-started from."""
+    for seen in history.warm:
+        point = space.point_in(seen.values)
+        if space.contains(point):
+            yield point, seen.state, seen.curve
+    for config_id, trial in history.search_trials.items():
+        there = _point(history, space, config_id) if trial.ended else None
+        if there is not None:
+            yield there, trial.state, trial.best
+
+
+def _point(history: History, space: Space, config_id: str) -> Point | None:
+    """A configuration as a point of the space; None outside it, or where its settings are lost."""
+    record = history.configs.get(config_id)
+    if record is None or record.config == UNKNOWN:
+        return None
+    if record.origin is Origin.SAMPLER:
+        return dict(record.params)
+    return space.inside(Config.from_json(record.config))
+
+
+def _ran(point: Point, state: TrialState, curve: Mapping[int, float], sign: float) -> Ran | None:
+    """A run as the model sees it; None where it says nothing."""
+    losses = {epoch: sign * value for epoch, value in curve.items() if math.isfinite(value)}
+    if state is TrialState.FAILED or (state is TrialState.DONE and not losses):
+        return Ran(point, math.inf, {}, "failed")
+    if not losses:
+        return None
+    ended: Literal["complete", "stopped"] = "complete" if state is TrialState.DONE else "stopped"
+    return Ran(point, losses[max(losses)], losses, ended)
+
+
+def _bounded(runs: Sequence[Ran]) -> list[Ran]:
+    """The best complete quarter of `MOST_LEARNT` and the newest, in the order given."""
+    if len(runs) <= MOST_LEARNT:
+        return list(runs)
+    complete = [place for place, run in enumerate(runs) if run.state == "complete"]
+    best = set(sorted(complete, key=lambda place: runs[place].value)[: MOST_LEARNT // 4])
+    newest = [place for place in range(len(runs)) if place not in best]
+    kept = sorted([*best, *newest[len(best) - MOST_LEARNT :]])
+    return [runs[place] for place in kept]
