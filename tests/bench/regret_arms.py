@@ -14,6 +14,7 @@ import numpy as np
 from regret_rivals import RIVALS, Search
 from regret_worlds import Searched
 
+from tune.search_model import rank
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Phase, TrialState
 from tune.stats.intervals import t_interval
@@ -90,7 +91,11 @@ def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
 
 
 def exported(world: Searched, run: SimulatedRun) -> str:
-    """What `hscl export` gives: the winner, or the default where confirm says "worse"."""
+    """What `hscl export` gives: the winner, or the default.
+
+    The default where confirm says "worse", and where the model prefers it and confirm doesn't say
+    "better"; a world has no videos, so confirm speaks by its seeds alone.
+    """
     history = run.history
     assert history.default is not None
     default = history.default.config_id
@@ -103,7 +108,11 @@ def exported(world: Searched, run: SimulatedRun) -> str:
         for look in history.looks
         for seed in look
     ]
-    if len(differences) > 1 and t_interval(np.array(differences)).low > 0.0:
+    if len(differences) < 2:
+        return default if rank(history).prefers_default else history.winner
+    said = t_interval(np.array(differences))
+    is_worse, is_better = said.low > 0.0, said.high < 0.0
+    if is_worse or (rank(history).prefers_default and not is_better):
         return default
     return history.winner
 
