@@ -1,7 +1,8 @@
-"""The field's eight metrics: how people write them, and how they are computed.
+"""The field's metrics: how people write them, and how they are computed.
 
 Computed unrounded, as MMSA, MMIM and the HSCL authors do. All that differs between metrics in
-output (name, direction, percent, digits) stands in one row of `METRIC`.
+output (name, direction, percent, digits) stands in one row of `METRIC`. Eight are for labels from
+−3 to 3; CH-SIMS, whose labels lie between −1 and 1, has six, of which it shares MAE and Corr.
 """
 
 import math
@@ -11,7 +12,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CHART_DIGITS", "DIGITS", "METRIC", "METRICS", "Metric", "evaluate"]
+__all__ = [
+    "CHART_DIGITS",
+    "DIGITS",
+    "METRIC",
+    "METRICS",
+    "Metric",
+    "evaluate",
+    "metrics_of",
+    "why_undefined",
+]
 
 DIGITS = 4
 """Decimals of unscaled metrics and of their differences, in sentences and tables."""
@@ -30,12 +40,14 @@ class Metric:
         percent: People see it as a percentage.
         bound: Labels and predictions are clipped to ± this and rounded to classes; infinite
             where the metric has no such classes.
+        cuts: Where CH-SIMS's classes end, each with its end; empty for all other metrics.
     """
 
     name: str
     mode: Literal["min", "max"] = "max"
     percent: bool = True
     bound: float = math.inf
+    cuts: tuple[float, ...] = ()
 
     @property
     def lower_wins(self) -> bool:
@@ -85,26 +97,64 @@ METRIC = {
     "acc2_non0": Metric("Acc-2 (Non0)"),
     "f1_has0": Metric("F1 (Has0)"),
     "f1_non0": Metric("F1 (Non0)"),
+    "acc5_sims": Metric("Acc-5", cuts=(-0.7, -0.1, 0.1, 0.7)),
+    "acc3_sims": Metric("Acc-3", cuts=(-0.1, 0.1)),
+    "acc2_sims": Metric("Acc-2", cuts=(0.0,)),
+    "f1_sims": Metric("F1", cuts=(0.0,)),
 }
 """Each metric by its name in files, tables and options."""
 
-METRICS = tuple(METRIC)
-"""Their names in the order in which they are shown."""
+METRICS = tuple(name for name, metric in METRIC.items() if not metric.cuts)
+"""Those of labels from −3 to 3, in the order in which they are shown."""
+
+_SIMS_RANGE = 1.0
+_SIMS = ("mae", "corr", *(name for name, metric in METRIC.items() if metric.cuts))
 
 
-def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
+def metrics_of(label_range: float) -> tuple[str, ...]:
+    """The metrics of labels between − and + this (3 or 1), in the order of showing them."""
+    return _SIMS if label_range == _SIMS_RANGE else METRICS
+
+
+def why_undefined(metric: str, labels: ArrayLike, label_range: float = 3.0) -> str | None:
+    """Why no predictions whatever have this metric on these labels; None where some have.
+
+    Args:
+        metric: Of `METRIC`.
+        labels: (N,), at least one.
+        label_range: They lie between − and + this.
+    """
+    y = np.asarray(labels, dtype=np.float64).reshape(-1)
+    if metric not in metrics_of(label_range):
+        return (
+            f"labels between {-label_range:g} and {label_range:g} have the metrics "
+            f"{', '.join(metrics_of(label_range))}"
+        )
+    if metric == "corr" and np.ptp(y) == 0:
+        return f"it needs labels that differ, and all {len(y)} are {y[0]:g}"
+    if metric.endswith("_non0") and not y.any():
+        return f"it needs labels other than 0, and all {len(y)} are 0"
+    return None
+
+
+def evaluate(
+    labels: ArrayLike, predictions: ArrayLike, label_range: float = 3.0
+) -> dict[str, float]:
     """Compare predictions with the truth.
 
     Args:
         labels: (N,) sentiment, about −3 … 3.
         predictions: (N,) in the order of `labels`; not clipped.
+        label_range: Labels lie between − and + this. With 1 both sides are clipped to it first,
+            as MMSA does for CH-SIMS (`metricsTop.py`, `__eval_sims_regression`).
 
     Returns:
-        Every metric of `METRICS`; shares lie in [0, 1]. NaN says that a metric is undefined:
-        `corr` where labels or predictions are constant, the Non0 pair where every label is 0.
+        Every metric of `metrics_of(label_range)`; shares lie in [0, 1]. NaN says that a metric is
+        undefined: `corr` where labels or predictions are constant, the Non0 pair where every
+        label is 0.
 
     Raises:
-        ValueError: The two differ in length or are empty.
+        ValueError: The two differ in length or are empty, or a number is not finite.
     """
     y = np.asarray(labels, dtype=np.float64).reshape(-1)
     p = np.asarray(predictions, dtype=np.float64).reshape(-1)
@@ -112,6 +162,10 @@ def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
         raise ValueError(
             f"labels and predictions must be of one length above 0, but got {len(y)} and {len(p)}"
         )
+    if not (np.isfinite(y).all() and np.isfinite(p).all()):
+        raise ValueError("labels and predictions must be finite, but some are not")
+    if label_range == _SIMS_RANGE:
+        return _evaluate_sims(np.clip(y, -label_range, label_range), np.clip(p, -1.0, 1.0))
     signed = y != 0
     return {
         "mae": float(np.abs(p - y).mean()),
@@ -123,6 +177,18 @@ def evaluate(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
         "f1_has0": _weighted_f1(y >= 0, p >= 0),
         "f1_non0": _weighted_f1(y[signed] > 0, p[signed] > 0),
     }
+
+
+def _evaluate_sims(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, float]:
+    found = {"mae": float(np.abs(p - y).mean()), "corr": _correlation(y, p)}
+    for name in _SIMS[2:]:
+        # A class holds its upper end: (−1.01, −0.1], (−0.1, 0.1], (0.1, 1.01].
+        truth, guess = (np.digitize(x, METRIC[name].cuts, right=True) for x in (y, p))
+        if name == "f1_sims":
+            found[name] = _weighted_f1(truth == 1, guess == 1)
+        else:
+            found[name] = float((truth == guess).mean())
+    return found
 
 
 def _classes(values: NDArray[np.float64], metric: str) -> NDArray[np.float64]:

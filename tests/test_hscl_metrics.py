@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from hscl.metrics import METRIC, METRICS, evaluate
+from hscl.metrics import METRIC, METRICS, evaluate, metrics_of, why_undefined
 
 _GOLDEN_NAMES = {
     "mae": "MAE",
@@ -88,6 +89,70 @@ def test_non0_metrics_are_missing_where_every_label_is_0() -> None:
     assert math.isnan(found["acc2_non0"])
     assert math.isnan(found["f1_non0"])
     assert found["acc2_has0"] == 0.5
+
+
+def _mmsa_sims(labels: Any, predictions: Any) -> dict[str, float]:
+    """MMSA's `__eval_sims_regression`, written out."""
+    p, y = (np.clip(np.asarray(x, float), -1.0, 1.0) for x in (predictions, labels))
+
+    def classes(values: Any, ends: list[float]) -> list[int]:
+        return [
+            next(i for i in range(len(ends) - 1) if ends[i] < value <= ends[i + 1])
+            for value in values
+        ]
+
+    found = {"mae": np.mean(np.abs(p - y)), "corr": np.corrcoef(p, y)[0][1]}
+    for name, ends in (
+        ("acc2_sims", [-1.01, 0.0, 1.01]),
+        ("acc3_sims", [-1.01, -0.1, 0.1, 1.01]),
+        ("acc5_sims", [-1.01, -0.7, -0.1, 0.1, 0.7, 1.01]),
+    ):
+        pairs = list(zip(classes(y, ends), classes(p, ends), strict=True))
+        found[name] = np.mean([a == b for a, b in pairs])
+        if name == "acc2_sims":
+            found["f1_sims"] = 0.0
+            for side in (0, 1):
+                hits = sum(a == b == side for a, b in pairs)
+                truth, guess = (sum(pair[k] == side for pair in pairs) for k in (0, 1))
+                f1 = 2 * hits / (truth + guess) if truth + guess else 0.0
+                found["f1_sims"] += truth / len(pairs) * f1
+    return {name: float(value) for name, value in found.items()}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-5, 5), st.one_of(st.floats(-2, 2), st.sampled_from([-0.7, 0.1]))),
+        min_size=3,
+        max_size=40,
+    )
+)
+def test_metrics_of_ch_sims_are_mmsas(pairs: list[tuple[int, float]]) -> None:
+    labels, predictions = [k / 5 for k, _ in pairs], [p for _, p in pairs]
+    found = evaluate(labels, predictions, 1.0)
+    assert tuple(found) == metrics_of(1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = _mmsa_sims(labels, predictions)
+    if math.isnan(found["corr"]):
+        clipped = np.clip(predictions, -1, 1)
+        assert len(set(labels)) == 1 or np.std(clipped) < 1e-7
+        del found["corr"], expected["corr"]
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("label_range", [3.0, 1.0])
+def test_numbers_that_are_not_finite_have_no_metrics(label_range: float) -> None:
+    for labels, predictions in (([0.0, 1.0], [0.0, math.nan]), ([0.0, math.inf], [0.0, 1.0])):
+        with pytest.raises(ValueError, match="must be finite"):
+            evaluate(labels, predictions, label_range)
+
+
+def test_why_a_metric_exists_for_no_predictions() -> None:
+    assert [why_undefined(name, [0.0, 1.0]) for name in METRICS] == [None] * 8
+    assert [why_undefined(name, [0.0, 1.0], 1.0) for name in metrics_of(1.0)] == [None] * 6
+    assert why_undefined("corr", [0.4, 0.4]) == ("it needs labels that differ, and all 2 are 0.4")
+    assert why_undefined("f1_non0", [0.0] * 3) == "it needs labels other than 0, and all 3 are 0"
+    assert "have the metrics mae, corr, acc5_sims" in str(why_undefined("acc7", [0.2], 1.0))
+    assert "have the metrics mae, corr, acc7" in str(why_undefined("f1_sims", [0.2]))
 
 
 def test_only_the_error_should_fall() -> None:

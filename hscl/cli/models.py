@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hscl.errors import InputError
+from hscl.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from hscl.config import Config
@@ -93,9 +93,10 @@ def evaluate(model: str, data: str, device: str, *, as_json: bool) -> None:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(evaluation.to_dict(), ensure_ascii=False))
-        return
-    for line in evaluation_lines(evaluation):
-        click.echo(line)
+    else:
+        for line in evaluation_lines(evaluation):
+            click.echo(line)
+    _say(evaluation.failure)
 
 
 @click.command()
@@ -143,6 +144,17 @@ def predict(model: str, **options: Any) -> None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(out), content)
         click.echo(f"{len(predictions.utterances)} predictions in {out}", err=True)
+    _say(predictions.failure)
+
+
+def _say(failure: str | None) -> None:
+    """End with exit code 1 where predictions are not finite.
+
+    Raises:
+        RunError: They are not.
+    """
+    if failure is not None:
+        raise RunError(failure)
 
 
 def _check_predict(options: dict[str, Any]) -> None:

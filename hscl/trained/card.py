@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hscl.config import Config
 from hscl.encoders import FILE
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import METRIC
 from hscl.trained.record import ModelRecord
 
 __all__ = ["model_card"]
@@ -43,7 +43,8 @@ def _what(config: Config, record: ModelRecord) -> str:
         if text.encoder == FILE
         else f"{Path(text.encoder).name}, {'fine-tuned' if text.finetune else 'frozen'}"
     )
-    return f"""Sentiment of an utterance on a scale from −3 to +3, from {config.model.modalities}.
+    most = f"{record.label_range:g}"
+    return f"""Sentiment of an utterance, −{most} to +{most}, from {config.model.modalities}.
 One model for each of {len(record.seeds)} seeds; a prediction is their mean.
 
 | | |
@@ -65,7 +66,7 @@ def _results(record: ModelRecord) -> str:
 Trained on train and valid together for a fixed number of epochs: nothing is left to measure on.
 Seeds (epochs): {epochs or "none finished"}.
 """
-    names = [name for name in METRICS if record.runs and name in record.runs[0].valid]
+    names = [name for name in METRIC if record.runs and name in record.runs[0].valid]
     rows = [
         [str(run.seed), str(run.epoch), *(METRIC[n].value_text(run.valid[n]) for n in names)]
         for run in record.runs
@@ -83,11 +84,17 @@ Seeds (epochs): {epochs or "none finished"}.
 
 {chr(10).join(lines)}
 
-Has0: negative against non-negative, all utterances. Non0: negative against positive, zeros left
-out. The epoch of each seed was chosen by {METRIC[record.metric].name} on these very
-utterances, so the table is kinder than new data will be. {len(record.runs)} of
+{_MEANS if "acc2_has0" in names else _SIMS_MEANS}
+The epoch of each seed was chosen by {METRIC[record.metric].name} on these very utterances,
+so the table is kinder than new data will be. {len(record.runs)} of
 {len(record.seeds)} seeds are finished.
 """
+
+
+_MEANS = """Has0: negative against non-negative, all utterances. Non0: negative against positive,
+zeros left out."""
+_SIMS_MEANS = """Predictions are clipped to the labels' range; classes are MMSA's for CH-SIMS, and
+Acc-2 and F1 are of above 0 or not."""
 
 
 def _use(config: Config, record: ModelRecord) -> str:

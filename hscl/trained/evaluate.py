@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hscl import metrics
 from hscl.data.dataset import Dataset
 from hscl.data.splits import open_test
-from hscl.errors import RunError
+from hscl.errors import InputError, RunError
 from hscl.trained.folder import EVALUATIONS
 from hscl.trained.predict import TrainedModel
 from hscl.trained.record import mean_sd
@@ -37,6 +38,8 @@ class Evaluation:
         same_data: Whether the models were trained on this data set.
         earlier: How often a test set was opened with these models before.
         warnings: What there is to say about the predictions.
+        failure: Says that predictions are not finite; then their seeds have no metric, nor has
+            what is made of all seeds.
     """
 
     by_seed: dict[int, dict[str, float]]
@@ -47,6 +50,7 @@ class Evaluation:
     same_data: bool
     earlier: int
     warnings: list[str]
+    failure: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; null where a metric is not defined."""
@@ -59,6 +63,7 @@ class Evaluation:
             "summary": {name: _known(values) for name, values in self.summary.items()},
             "ensemble": _known(self.ensemble),
             "warnings": self.warnings,
+            **({} if self.failure is None else {"failure": self.failure}),
         }
 
 
@@ -73,27 +78,44 @@ def evaluate_model(model: TrainedModel, dataset: Dataset) -> Evaluation:
         The metrics. They are recorded before they are returned, so that nobody sees them unseen.
 
     Raises:
-        InputError: There is no labelled test split, or its features have other widths.
+        InputError: There is no labelled test split, its features have other widths, or its labels
+            another range.
         RunError: The folder can't be written to; then nothing is shown.
     """  # noqa: DOC502 - raised by the steps
     path = model.folder / EVALUATIONS
+    if dataset.label_range != model.record.label_range:
+        raise InputError(
+            f"{dataset.path} must have labels between ±{model.record.label_range:g} as the data "
+            f"that {model.folder} was trained on, but has a range of {dataset.label_range:g}"
+        )
     earlier = _earlier(path)
     split = open_test(dataset)
     labels = np.asarray(split.labels, dtype=np.float64)
     predictions = model.predict_split(split)
+    names = metrics.metrics_of(dataset.label_range)
+    none = dict.fromkeys(names, math.nan)
+
+    def measured(values: NDArray[np.float64]) -> dict[str, float]:
+        if not np.isfinite(values).all():
+            return none
+        return metrics.evaluate(labels, values, dataset.label_range)
+
     by_seed = {
-        seed: metrics.evaluate(labels, values)
+        seed: measured(values)
         for seed, values in zip(predictions.seeds, predictions.by_seed, strict=True)
     }
+    nothing = {name: {"mean": math.nan, "sd": math.nan} for name in names}
+    summary = {name: mean_sd([v[name] for v in by_seed.values()]) for name in names}
     evaluation = Evaluation(
         by_seed=by_seed,
-        summary={n: mean_sd([v[n] for v in by_seed.values()]) for n in metrics.METRICS},
-        ensemble=metrics.evaluate(labels, predictions.mean),
+        summary=summary if predictions.failure is None else nothing,
+        ensemble=measured(predictions.mean),
         utterances=len(split),
         digest=dataset.digest,
         same_data=dataset.digest == model.record.digest,
         earlier=earlier,
         warnings=predictions.warnings,
+        failure=predictions.failure,
     )
     _record(path, evaluation)
     return evaluation

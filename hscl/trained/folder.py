@@ -55,12 +55,14 @@ class SeedModel:
         config: The configuration, its text encoder the folder's own.
         network: In evaluation mode, on `run.device`.
         scalers: For "audio" and "vision" the standardisation fitted in training.
+        label_range: Of the data that it was trained on.
     """
 
     seed: int
     config: Config
     network: SentimentModel
     scalers: dict[str, Scaler]
+    label_range: float
 
 
 def seed_folder(folder: Path, seed: int) -> Path:
@@ -136,7 +138,8 @@ def load_seed(
         network.load_state_dict(read_tensors(place / _WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{place} is damaged ({error}); train this seed again") from None
-    return SeedModel(seed, own, network.to(resolve_device(own.run.device)).eval(), scalers)
+    network = network.to(resolve_device(own.run.device)).eval()
+    return SeedModel(seed, own, network, scalers, record.label_range)
 
 
 def _write_encoder(training: Training, target: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import METRIC
 from hscl.trained.evaluate import Evaluation
 from hscl.trained.predict import Predictions
 
@@ -22,16 +22,17 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     Returns:
         Lines of text.
     """
-    head = ["test", *(METRIC[name].head for name in METRICS)]
+    names = list(evaluation.ensemble)
+    head = ["test", *(METRIC[name].head for name in names)]
     rows = [
-        [f"seed {seed}", *(METRIC[n].value_text(values[n]) for n in METRICS)]
+        [f"seed {seed}", *(METRIC[n].value_text(values[n]) for n in names)]
         for seed, values in evaluation.by_seed.items()
     ]
     if len(rows) > 1:
         for label, part in (("mean", "mean"), ("± sd", "sd")):
-            cells = [METRIC[n].value_text(evaluation.summary[n][part]) for n in METRICS]
+            cells = [METRIC[n].value_text(evaluation.summary[n][part]) for n in names]
             rows.append([label, *cells])
-        cells = [METRIC[n].value_text(evaluation.ensemble[n]) for n in METRICS]
+        cells = [METRIC[n].value_text(evaluation.ensemble[n]) for n in names]
         rows.append(["mean prediction", *cells])
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = [
@@ -45,7 +46,7 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     lines.append(
         f"{evaluation.utterances} utterances of data set {evaluation.digest[:12]}"
         + ("" if evaluation.same_data else ", which is not the one it was trained on")
-        + ". Shares in percent; Has0: all utterances, Non0: without zeros."
+        + (". Shares in percent; " + _MEANS.get("acc2_has0" in names, ""))
     )
     times = evaluation.earlier
     lines.append(
@@ -57,6 +58,12 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     return lines
 
 
+_MEANS = {
+    True: "Has0: all utterances, Non0: without zeros.",
+    False: "as MMSA's for CH-SIMS, Acc-2 is of above 0 or not.",
+}
+
+
 def formatted(predictions: Predictions, form: str, *, text: bool = False) -> str:
     """One line an utterance.
 
@@ -66,7 +73,8 @@ def formatted(predictions: Predictions, form: str, *, text: bool = False) -> str
         text: The utterances are bare texts: one column `text` instead of video and utterance.
 
     Returns:
-        Lines, each ended. `spread` is null or empty for a single seed.
+        Lines, each ended. `spread` is null or empty for a single seed, and so are predictions
+        that are not finite.
     """
     rows = _rows(predictions, text=text)
     if form == "jsonl":
@@ -84,6 +92,6 @@ def _rows(predictions: Predictions, *, text: bool) -> list[dict[str, Any]]:
     rows = []
     for (video, utterance), (mean, spread) in zip(names, numbers, strict=True):
         who = {"text": utterance} if text else {"video": video, "utterance": utterance}
-        known = None if math.isnan(spread) else spread
-        rows.append({**who, "prediction": mean, "spread": known, "seeds": len(predictions.seeds)})
+        known, sure = (None if math.isnan(value) else value for value in (mean, spread))
+        rows.append({**who, "prediction": known, "spread": sure, "seeds": len(predictions.seeds)})
     return rows

@@ -42,17 +42,35 @@ class Predictions:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(N,) the prediction: mean over the seeds."""
-        mean: NDArray[np.float64] = self.by_seed.mean(axis=0)
+        """(N,) the prediction: mean over the seeds; NaN where one of them is not finite."""
+        mean: NDArray[np.float64] = self._finite().mean(axis=0)
         return mean
 
     @property
     def spread(self) -> NDArray[np.float64]:
-        """(N,) standard deviation (n − 1) over the seeds; NaN for a single one."""
+        """(N,) standard deviation (n − 1) over the seeds; NaN for one, or where one failed."""
         if len(self.seeds) < 2:
             return np.full(self.by_seed.shape[1], np.nan)
-        spread: NDArray[np.float64] = self.by_seed.std(axis=0, ddof=1)
+        spread: NDArray[np.float64] = self._finite().std(axis=0, ddof=1)
         return spread
+
+    @property
+    def failure(self) -> str | None:
+        """What to say where not all predictions are finite, by name of the first; else None."""
+        bad: NDArray[np.bool_] = ~np.isfinite(self.by_seed)
+        if not bad.any():
+            return None
+        row = int(bad.any(axis=0).argmax())
+        seeds = [seed for seed, row_bad in zip(self.seeds, bad, strict=True) if row_bad.any()]
+        who = f"video {self.videos[row]}, utterance {self.utterances[row]}"
+        return (
+            f"every prediction must be finite, but {int(bad.any(axis=0).sum())} of "
+            f"{bad.shape[1]} are not (seeds {', '.join(map(str, seeds))}), the first that of "
+            f"{who}; look at its features with hscl data check"
+        )
+
+    def _finite(self) -> NDArray[np.float64]:
+        return np.where(np.isfinite(self.by_seed), self.by_seed, np.nan)
 
 
 class TrainedModel:
@@ -198,4 +216,5 @@ def _predict(model: SeedModel, prepared: PreparedSplit) -> NDArray[np.float64]:
     config: Config = model.config
     device = resolve_device(config.run.device)
     with cpu_threads(config.run.threads):
-        return predict(model.network, prepared, Feed.of(config, model.scalers, device))
+        feed = Feed.of(config, model.scalers, device, model.label_range)
+        return predict(model.network, prepared, feed)

@@ -11,6 +11,7 @@ import numpy as np
 
 from hscl.config import Config
 from hscl.config_toml import dump_config, load_config
+from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError
 from hscl.files import write_whole
 
@@ -67,6 +68,7 @@ class ModelRecord:
             training utterances lacked exactly those.
         versions: Of hscl and of what it computes with.
         runs: Seeds that are finished.
+        label_range: Labels lie between − and + this, and so do predictions where it is not 3.
     """
 
     config_id: str
@@ -79,6 +81,7 @@ class ModelRecord:
     missing: dict[str, int]
     versions: dict[str, str]
     runs: list[SeedRun] = field(default_factory=list)
+    label_range: float = LABEL_RANGE
 
     def with_run(self, run: SeedRun) -> "ModelRecord":
         """The record with one more finished seed, in the order of `seeds`."""
@@ -117,6 +120,8 @@ def write_folder(folder: Path, config: Config, record: ModelRecord, card: str) -
         card: The model card, Markdown.
     """
     content = {"layout": _LAYOUT, **asdict(record), "summary": record.summary()}
+    if record.label_range == LABEL_RANGE:  # earlier versions go on reading the folder
+        del content["label_range"]
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / CONFIG, dump_config(config))
     write_whole(folder / CARD, card)

@@ -23,7 +23,7 @@ from hscl.trained.card import model_card
 from hscl.trained.folder import seed_folder, write_seed
 from hscl.trained.missing import count_missing
 from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
-from hscl.training.loop import NonFiniteError, Training
+from hscl.training.loop import NonFiniteError, Training, check_metric
 from hscl.training.prepared import TrainingData, merge_for_fit, prepare
 from hscl.training.reports import EpochReport
 from hscl.training.resuming import STATE
@@ -129,6 +129,8 @@ def prepare_final(
             "train.epochs in the configuration says how many there are at most"
         )
     data = prepare(dataset, config)
+    if fit == "train":
+        check_metric(metric, data.valid, data.label_range)
     if epochs is not None:
         config = config.with_overrides({"train.epochs": epochs})
         data = merge_for_fit(data)
@@ -212,6 +214,7 @@ def _record_of(final: FinalTraining) -> ModelRecord:
             "hscl": version("hscl-search"),
             **{name: version(name) for name in ("torch", "transformers", "numpy", "safetensors")},
         },
+        label_range=final.data.label_range,
     )
 
 

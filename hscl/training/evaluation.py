@@ -1,5 +1,6 @@
 """A network and a prepared split -> one prediction an utterance."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from hscl.config import Config
+from hscl.data.schema import LABEL_RANGE
 from hscl.model.batch import Batch
 from hscl.model.contract import ModelOutput
 from hscl.seeding import torch_stream
@@ -30,18 +32,27 @@ class Feed:
         modalities: Which of "audio" and "vision" it uses.
         scalers: Standardisation for each of them, empty where there is none.
         device: Where the batches go.
+        limit: Predictions are clipped to ± this, as CH-SIMS's are in every metric; infinite for
+            labels from −3 to 3, whose predictions the field leaves as they are.
     """
 
     modalities: frozenset[str]
     scalers: Mapping[str, Scaler]
     device: torch.device
+    limit: float = math.inf
 
     @classmethod
-    def of(cls, config: Config, scalers: Mapping[str, Scaler], device: torch.device) -> "Feed":
+    def of(
+        cls,
+        config: Config,
+        scalers: Mapping[str, Scaler],
+        device: torch.device,
+        label_range: float = LABEL_RANGE,
+    ) -> "Feed":
         """What a configuration asks for, out of the scalers that were fitted."""
         used = frozenset(config.model.modalities.split("+")) - {"text"}
         chosen = {m: s for m, s in scalers.items() if m in used and config.train.standardize}
-        return cls(used, chosen, device)
+        return cls(used, chosen, device, math.inf if label_range == LABEL_RANGE else label_range)
 
     def batch(
         self, split: PreparedSplit, rows: NDArray[np.int64], absent: Absent | None = None
@@ -77,7 +88,7 @@ def predict(
         batch_size: Most utterances at a time; 0 is 128. No prediction depends on it.
 
     Returns:
-        (N,) float64.
+        (N,) float64, NaN where a prediction is none.
     """
     predictions = np.empty(len(split), dtype=np.float64)
     # Only the released form draws anything in evaluation: always the same, whoever calls.
@@ -85,7 +96,7 @@ def predict(
         for rows in evaluation_batches(feed.costs(split), batch_size or _EVALUATION_BATCH):
             output = forward(feed.batch(split, rows))
             predictions[rows] = output.prediction.double().cpu().numpy()
-    return predictions
+    return np.clip(predictions, -feed.limit, feed.limit)
 
 
 def is_collapsed(predictions: NDArray[np.float64]) -> bool:

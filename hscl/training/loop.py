@@ -61,7 +61,7 @@ class Training:
 
     Raises:
         InputError: The device is not there, a head count does not divide its width, a modality is
-            missing from the data, or there is no such metric.
+            missing from the data, there is no such metric, or valid's labels have none.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Training:
     ) -> None:
         if metric not in metrics.METRIC:
             raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, metrics.METRIC)}")
+        check_metric(metric, data.valid, data.label_range)
         self.config = config
         self.data = data
         self.seed = seed
@@ -77,7 +78,7 @@ class Training:
         self.precision = resolve_precision(config.run, self.device)
         self.reports: list[EpochReport] = []
         self._best: BestEpoch | None = None
-        self._feed = Feed.of(config, data.scalers, self.device)
+        self._feed = Feed.of(config, data.scalers, self.device, data.label_range)
         with torch_stream(seed, "weights"):
             text = config.model.text
             encoder = load_text_encoder(text) if text.finetune else None
@@ -131,7 +132,8 @@ class Training:
 
         Raises:
             RunError: No epoch is done yet.
-        """  # noqa: DOC502 - raised by best
+            NonFiniteError: A prediction is not finite.
+        """  # noqa: DOC502 - raised by best and _check_finite
         weights = {name: w.to(self.device) for name, w in self.best.weights.items()}
         self.network.eval()
 
@@ -140,7 +142,11 @@ class Training:
                 return torch.func.functional_call(self.network, weights, (batch,))  # type: ignore[no-any-return]
 
         with cpu_threads(self.config.run.threads):
-            return predict(forward, split, self._feed, batch_size=self.config.run.micro_batch)
+            predictions = predict(
+                forward, split, self._feed, batch_size=self.config.run.micro_batch
+            )
+        _check_finite(predictions, f"{split.name} with the weights of epoch {self.best.epoch}")
+        return predictions
 
     def save(self, folder: Path | str) -> Path:
         """Put everything that `restore` needs into a folder, atomically.
@@ -270,13 +276,10 @@ class Training:
         predictions = predict(
             self._compute, split, self._feed, batch_size=self.config.run.micro_batch
         )
-        if not np.isfinite(predictions).all():
-            raise NonFiniteError(
-                f"every prediction must be finite, but on valid after epoch {epoch} "
-                f"{int((~np.isfinite(predictions)).sum())} of {len(predictions)} are not"
-            )
+        _check_finite(predictions, f"valid after epoch {epoch}")
         collapsed = is_collapsed(predictions)
-        valid = metrics.evaluate(split.labels.astype(np.float64), predictions)
+        labels = split.labels.astype(np.float64)
+        valid = metrics.evaluate(labels, predictions, self.data.label_range)
         if collapsed:
             valid["corr"] = math.nan  # what differs is rounding
         return valid, collapsed
@@ -305,3 +308,32 @@ def _labels(split: PreparedSplit) -> NDArray[np.float32]:
     if split.labels is None:
         raise InputError("training utterances must have labels")
     return split.labels.astype(np.float32)
+
+
+def check_metric(metric: str, valid: PreparedSplit | None, label_range: float) -> None:
+    """Refuse a metric that can choose no epoch, as no predictions on valid have it.
+
+    Args:
+        metric: Of `hscl.metrics.METRIC`.
+        valid: None where the number of epochs is given.
+        label_range: Labels lie between − and + this.
+
+    Raises:
+        InputError: It does not exist on these labels.
+    """
+    if valid is None or valid.labels is None or not len(valid.labels):
+        return
+    reason = metrics.why_undefined(metric, valid.labels, label_range)
+    if reason is not None:
+        raise InputError(
+            f"the metric that chooses must exist on valid, but {metric} does not: {reason}; "
+            "choose another, such as mae"
+        )
+
+
+def _check_finite(predictions: NDArray[np.float64], where: str) -> None:
+    bad = int((~np.isfinite(predictions)).sum())
+    if bad:
+        raise NonFiniteError(
+            f"every prediction must be finite, but on {where} {bad} of {len(predictions)} are not"
+        )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hscl.config import Config
 from hscl.data.dataset import Dataset
 from hscl.data.ragged import Ragged
+from hscl.data.schema import LABEL_RANGE
 from hscl.data.splits import Split, open_split
 from hscl.encoders import FILE
 from hscl.errors import InputError
@@ -71,6 +72,7 @@ class TrainingData:
         widths: Width of a text, audio and vision vector; None for a modality the set lacks.
         digest: The data set's.
         scalers: For "audio" and "vision" the standardisation fitted on train.
+        label_range: Labels lie between − and + this.
     """
 
     train: PreparedSplit
@@ -78,6 +80,7 @@ class TrainingData:
     widths: Widths
     digest: str
     scalers: dict[str, Scaler]
+    label_range: float = LABEL_RANGE
 
 
 def preparation_key(config: Config) -> str:
@@ -109,7 +112,9 @@ def prepare(dataset: Dataset, config: Config) -> TrainingData:
     )
     _check_modalities(dataset, config, train)
     widths = widths_of(dataset, config)
-    return TrainingData(train, valid, widths, dataset.digest, _fit_scalers(train))
+    return TrainingData(
+        train, valid, widths, dataset.digest, _fit_scalers(train), dataset.label_range
+    )
 
 
 def widths_of(dataset: Dataset, config: Config) -> Widths:

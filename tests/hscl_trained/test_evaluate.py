@@ -1,7 +1,9 @@
 """Opening a test set leaves a trace."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import hscl
 from hscl.data.convert import from_arrays
 from hscl.data.dataset import Dataset
 from hscl.data.demo import write_demo
+from hscl.data.schema import arrow_schema, digest_of, file_metadata, write_utterances
 from hscl.errors import InputError, RunError
 from hscl.metrics import METRICS, evaluate
 from hscl.trained.evaluate import evaluate_model
@@ -87,3 +90,40 @@ def test_where_it_cannot_be_recorded_nothing_is_shown(
     (model.folder / "evaluations.jsonl").mkdir()
     with pytest.raises(RunError, match="recorded"):
         evaluate_model(model, Dataset.open(tiny_file))
+
+
+def _written_by_an_older_version(tiny_file: Path, path: Path, **more: object) -> Dataset:
+    """The test utterances of a set, the second with an averaged infinity that nobody cleaned."""
+    rows = [row for row in Dataset.open(tiny_file).all_rows() if row.split == "test"]
+    assert rows[1].audio is not None
+    audio = rows[1].audio.copy()
+    audio[0, 2] = np.finfo(np.float32).min / 2
+    rows[1] = replace(rows[1], audio=audio)
+    metadata = file_metadata(
+        digest=digest_of(rows), source="t", audio_width=5, vision_width=20, **more
+    )
+    write_utterances(path, rows, arrow_schema(5, 20, metadata))
+    return Dataset.open(path)
+
+
+def test_predictions_that_are_not_finite_have_no_metric_beside_them(
+    model: TrainedModel, tiny_file: Path, tmp_path: Path
+) -> None:
+    dataset = _written_by_an_older_version(tiny_file, tmp_path / "old.arrow")
+    evaluation = evaluate_model(model, dataset)
+    assert "1 of 16 are not (seeds 11, 12), the first that of video" in str(evaluation.failure)
+    for values in (*evaluation.by_seed.values(), evaluation.ensemble):
+        assert all(math.isnan(value) for value in values.values())
+    assert all(math.isnan(part["mean"]) for part in evaluation.summary.values())
+    (line,) = (model.folder / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["failure"] == evaluation.failure
+    assert json.loads(line)["ensemble"]["mae"] is None
+
+
+def test_labels_of_another_range_than_in_training_are_refused(
+    model: TrainedModel, tiny_file: Path, tmp_path: Path
+) -> None:
+    dataset = _written_by_an_older_version(tiny_file, tmp_path / "old.arrow", label_range=1.0)
+    with pytest.raises(InputError, match=r"must have labels between ±3 .* but has a range of 1"):
+        evaluate_model(model, dataset)
+    assert not (model.folder / "evaluations.jsonl").exists()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hscl.metrics import METRICS
+from hscl.metrics import METRICS, metrics_of
 from hscl.trained.evaluate import Evaluation
 from hscl.trained.output import evaluation_lines, formatted
 from hscl.trained.predict import Predictions
@@ -100,3 +100,25 @@ def test_bare_texts_stand_for_themselves() -> None:
     assert json.loads(formatted(bare, "jsonl", text=True))["text"] == text
     (row,) = csv.DictReader(io.StringIO(formatted(bare, "csv", text=True)))
     assert row["text"] == text
+
+
+def test_metrics_of_ch_sims_have_columns_of_their_own(evaluation: Evaluation) -> None:
+    values = dict.fromkeys(metrics_of(1.0), 0.5)
+    summary = {name: {"mean": 0.5, "sd": 0.1} for name in values}
+    sims = replace(evaluation, by_seed={1: values, 2: values}, summary=summary, ensemble=values)
+    lines = evaluation_lines(sims)
+    assert lines[0].split() == ["test", "MAE", "↓", "Corr", "Acc-5", "Acc-3", "Acc-2", "F1"]
+    assert lines[1].split() == ["seed", "1", "0.500", "0.500", *["50.0"] * 4]
+    assert "MMSA's for CH-SIMS" in lines[-2]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_prediction_that_is_not_finite_is_null_or_empty(bad: float) -> None:
+    by_seed = np.array([[0.5, bad], [1.0, 2.0]])
+    predictions = Predictions(["v", "w"], ["1", "2"], [7, 8], by_seed, [])
+    good, null = (json.loads(line) for line in formatted(predictions, "jsonl").splitlines())
+    assert (good["prediction"], null["prediction"], null["spread"]) == (0.75, None, None)
+    rows = list(csv.DictReader(io.StringIO(formatted(predictions, "csv"))))
+    assert (rows[1]["prediction"], rows[1]["spread"]) == ("", "")
+    assert "1 of 2 are not (seeds 7), the first that of video w" in str(predictions.failure)
+    assert replace(predictions, by_seed=by_seed[1:], seeds=[8]).failure is None

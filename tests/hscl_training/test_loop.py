@@ -14,7 +14,7 @@ import torch
 from hscl.config import Config
 from hscl.data.ragged import Ragged
 from hscl.errors import InputError, RunError
-from hscl.metrics import METRICS, evaluate
+from hscl.metrics import METRICS, evaluate, metrics_of
 from hscl.model.batch import Batch
 from hscl.training.loop import EpochReport, NonFiniteError, Training
 from hscl.training.optimisation import Done, backward
@@ -407,3 +407,43 @@ def test_a_gpu_trains_like_a_cpu_and_can_be_resumed_there(
     for ours, theirs in zip(resumed.reports, expected.reports, strict=True):
         assert ours.losses == pytest.approx(theirs.losses, rel=0.02)
         assert ours.peak_memory > 0
+
+
+def test_predictions_that_are_not_finite_are_a_failed_training(
+    tiny_config: Config, tiny_data: TrainingData
+) -> None:
+    training = Training(tiny_config, tiny_data, seed=1)
+    next(iter(training))
+    valid = tiny_data.valid
+    assert valid is not None
+    assert valid.audio is not None
+    huge = Ragged(np.full_like(valid.audio.values, -1.7e38), valid.audio.offsets)
+    with pytest.raises(NonFiniteError, match=r"finite, but on test with the weights of epoch 1"):
+        training.predict(replace(valid, name="test", audio=huge))
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"), [("corr", 0.4), ("acc2_non0", 0.0), ("f1_sims", 1.0)]
+)
+def test_a_metric_that_no_predictions_have_is_refused_before_training(
+    tiny_config: Config, tiny_data: TrainingData, metric: str, label: float
+) -> None:
+    assert tiny_data.valid is not None
+    valid = replace(tiny_data.valid, labels=np.full(12, label))
+    with pytest.raises(InputError, match=f"must exist on valid, but {metric} does not: "):
+        Training(tiny_config, replace(tiny_data, valid=valid), seed=1, metric=metric)
+
+
+def test_predictions_of_a_narrow_range_are_clipped_to_it(
+    tiny_config: Config, tiny_data: TrainingData
+) -> None:
+    assert tiny_data.valid is not None
+    config = tiny_config.with_overrides({"train.lr": 0.1})
+    wide = Training(config, tiny_data, seed=1)
+    narrow = Training(config, replace(tiny_data, label_range=1.0), seed=1)
+    report, other = next(iter(wide)), next(iter(narrow))
+    expected = wide.predict(tiny_data.valid)
+    assert np.abs(expected).max() > 1.0
+    assert np.array_equal(narrow.predict(tiny_data.valid), np.clip(expected, -1.0, 1.0))
+    assert report.losses == other.losses, "training goes on unclipped"
+    assert tuple(other.valid) == metrics_of(1.0)

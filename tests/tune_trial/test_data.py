@@ -126,3 +126,21 @@ def test_an_object_is_copied_once_and_again_when_it_changes(
 def test_a_missing_object_is_named(bucket: str) -> None:
     with pytest.raises(InputError, match=r"nothing\.arrow must be a data set's file"):
         local_copy(f"{bucket}/nothing.arrow")
+
+
+def test_a_metric_that_valid_lacks_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_demo(tmp_path / "demo.arrow", utterances=60)
+    columns = Dataset.open(tmp_path / "demo.arrow").table.to_pydict()
+    labels = zip(columns["split"], columns["label"], strict=True)
+    columns["label"] = [0.4 if split == "valid" else label for split, label in labels]
+    from_arrays(tmp_path / "constant.arrow", columns)
+    data = HsclData(str(tmp_path / "constant.arrow"))
+    data.check(study())
+    with pytest.raises(InputError, match=r"study\.metric must exist on valid .* corr does not"):
+        data.check(study(study={"metric": "corr"}))
+
+
+def test_a_set_without_text_vectors_serves_no_study_of_them(demo: Path) -> None:
+    own = {"model.text.encoder": "file", "model.text.finetune": False}
+    with pytest.raises(InputError, match=r'is "file", but .* has no text vectors of its own'):
+        HsclData(str(demo)).check(study(base=own))

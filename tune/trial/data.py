@@ -69,6 +69,7 @@ class HsclData:
                 )
         if spec.opens_test:
             self._check_labels_of_test()
+        self._check_metric(spec)
         self._check_networks(spec)
 
     def key(self, config: Config) -> str:
@@ -100,6 +101,24 @@ class HsclData:
             raise InputError(
                 f"every test utterance of {self.where} must have a label, as confirm ends on "
                 f"them, but {missing} have none; label them, or set confirm.seeds = 0"
+            )
+
+    def _check_metric(self, spec: StudySpec) -> None:
+        """A metric that no predictions have can choose nothing.
+
+        Raises:
+            InputError: The study's is such a one.
+        """
+        from hscl.data.splits import open_split  # noqa: PLC0415
+        from hscl.metrics import why_undefined  # noqa: PLC0415
+
+        labels = open_split(self._dataset, "valid").labels
+        metric = spec.study.metric
+        reason = labels is not None and why_undefined(metric, labels, self._dataset.label_range)
+        if reason:
+            raise InputError(
+                f"study.metric must exist on valid of {self.where}, but {metric} does not: "
+                f"{reason}; choose another, such as mae"
             )
 
     def _check_networks(self, spec: StudySpec) -> None:
