@@ -161,7 +161,8 @@ def kinds_using(key: str) -> tuple[str, ...]:
 # harness (thuiar/MMSA at a94e65d, src/MMSA/config/config_regression.json). There a step sums the
 # gradients of `update_epochs` batches: `batch_size` is here the product. A training ends 8 epochs
 # after its best (early_stop) and has no largest number of epochs: here 40. Where MMSA clips each
-# gradient's value or lowers the rate on a plateau, there is nothing of the kind here.
+# gradient's value or lowers the rate on a plateau, there is nothing of the kind here. Its trainers
+# of MulT and MISA read no weight decay.
 _COMMON: dict[str, Any] = {
     "train.epochs": 40,
     "train.patience": 8,
@@ -169,19 +170,22 @@ _COMMON: dict[str, Any] = {
     "train.clip": 0.0,
 }
 _FROZEN: dict[str, Any] = _COMMON | {"model.text.finetune": False}
+# MMSA adds LF-DNN's decay to the gradient, which holds MLPs over MiniLM's vectors at a constant:
+# on MOSI's folds valid MAE is 1.42 with it and .86 with the same decay beside the gradient.
+_LF_DNN: dict[str, Any] = _FROZEN | {
+    "model.kind": "lf-dnn",
+    "model.text.pooling": "mean",
+    "train.optimizer": "adamw",
+}
 PUBLISHED: dict[str, dict[str, Any]] = {
-    "mosi-lf-dnn": _FROZEN
+    "mosi-lf-dnn": _LF_DNN
     | {
-        "model.kind": "lf-dnn",
-        "model.text.pooling": "mean",
         "train.batch_size": 128,
         "train.lr": 1e-3,
         "train.weight_decay": 0.01,
     },
-    "mosei-lf-dnn": _FROZEN
+    "mosei-lf-dnn": _LF_DNN
     | {
-        "model.kind": "lf-dnn",
-        "model.text.pooling": "mean",
         "model.lf_dnn.audio": 32,
         "train.batch_size": 64,
         "train.lr": 2e-3,
@@ -192,7 +196,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "model.kind": "mult",
         "train.batch_size": 128,
         "train.lr": 2e-3,
-        "train.weight_decay": 0.005,
+        "train.weight_decay": 0.0,
     },
     "mosei-mult": _FROZEN
     | {
@@ -207,7 +211,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "model.mult.embedding_dropout": 0.0,
         "train.batch_size": 32,
         "train.lr": 5e-4,
-        "train.weight_decay": 0.001,
+        "train.weight_decay": 0.0,
     },
     "mosi-misa": _COMMON
     | {
@@ -228,7 +232,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "train.batch_size": 128,
         "train.lr": 1e-4,
         "train.lr_text": 1e-4,
-        "train.weight_decay": 5e-5,
+        "train.weight_decay": 0.0,
     },
     # The rates of audio and vision, 5e-3 (MOSEI's vision 1e-4), are here that of all but the text.
     "mosi-self-mm": _COMMON
