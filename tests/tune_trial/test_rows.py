@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pyarrow as pa
 from synthetic import Epoch, Split
+from tiny_kinds import KINDS, WIDTHS, batch, tiny
 
-from tune.tables.schemas import SCHEMAS, to_arrow
+from hscl.config import Config
+from hscl.kinds.registry import build_model
+from hscl.model.contract import Targets
+from tune.tables.schemas import LOSSES, SCHEMAS, to_arrow
 from tune.trial.rows import prediction_stream, prediction_table, report_row
 
 
@@ -21,6 +25,16 @@ def test_a_report_fills_its_columns_and_leaves_the_drivers_ones_to_it() -> None:
     assert table["valid_acc7"].to_pylist() == [None]
     assert row["valid_corr"] is None  # not defined: missing, not NaN
     assert table["collapsed"].to_pylist() == [True]
+
+
+def test_every_loss_term_of_every_kind_of_model_has_its_column(tiny_config: Config) -> None:
+    whole, terms = batch([3, 2], [4, 1], [2, 3]), set()
+    assert whole.labels is not None
+    for kind in KINDS:
+        model = build_model(tiny(tiny_config, kind), WIDTHS)
+        model.begin(whole.labels)
+        terms |= set(model.loss(model(whole), Targets(whole.rows, whole.labels)))
+    assert terms == set(LOSSES)
 
 
 def test_missing_labels_are_null() -> None:

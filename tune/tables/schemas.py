@@ -27,8 +27,11 @@ _METADATA_KEY = b"hscl_table"
 
 METRICS = ("mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0")
 """Columns `valid_<metric>`; written out here because the tables are a contract of their own."""
-LOSSES = ("total", "task", "low_ta", "low_tv", "sim_ta", "sim_tv", "high")
-"""Columns `loss_<term>`."""
+_HSCL = ("low_ta", "low_tv", "sim_ta", "sim_tv", "high")
+_MISA = ("similarity", "difference", "reconstruction")
+_SELF_MM = ("text", "audio", "vision")
+LOSSES = ("total", "task", *_HSCL, *_MISA, *_SELF_MM)
+"""Columns `loss_<term>`, null where a kind of model has no such term."""
 
 _TIME = pa.timestamp("us", tz="UTC")
 
