@@ -21,7 +21,7 @@ from tune.study.space import Point, Space
 from tune.tables.history import History
 from tune.tables.salvage import UNKNOWN
 
-__all__ = ["MOST_LEARNT", "Expected", "Ranking", "SearchModel", "learn", "rank"]
+__all__ = ["MOST_LEARNT", "Expected", "Ranking", "SearchModel", "best_and_newest", "learn", "rank"]
 
 MOST_LEARNT = 200
 """Runs that the model is fitted to: the best quarter of that number and the newest."""
@@ -133,7 +133,9 @@ def learn(history: History) -> SearchModel | None:
         for point, state, curve in _ended(history, space)
         if (run := _ran(point, state, curve, history.sign)) is not None
     ]
-    model = fit_runs(encoding, _bounded(runs))
+    competing = [run.value if run.state == "complete" else math.inf for run in runs]
+    kept = best_and_newest(competing, MOST_LEARNT)
+    model = fit_runs(encoding, [runs[place] for place in kept])
     if model is None:
         return None
     inside = {
@@ -225,12 +227,19 @@ def _ran(point: Point, state: TrialState, curve: Mapping[int, float], sign: floa
     return Ran(point, losses[max(losses)], losses, ended)
 
 
-def _bounded(runs: Sequence[Ran]) -> list[Ran]:
-    """The best complete quarter of `MOST_LEARNT` and the newest, in the order given."""
-    if len(runs) <= MOST_LEARNT:
-        return list(runs)
-    complete = [place for place, run in enumerate(runs) if run.state == "complete"]
-    best = set(sorted(complete, key=lambda place: runs[place].value)[: MOST_LEARNT // 4])
-    newest = [place for place in range(len(runs)) if place not in best]
-    kept = sorted([*best, *newest[len(best) - MOST_LEARNT :]])
-    return [runs[place] for place in kept]
+def best_and_newest(losses: Sequence[float], most: int) -> list[int]:
+    """Which of many runs are learnt from, so that a model's cost stays bounded.
+
+    Args:
+        losses: By run, in order; not finite where one does not compete.
+        most: How many.
+
+    Returns:
+        Places, ascending: of the best quarter of `most`, and of the newest.
+    """
+    if len(losses) <= most:
+        return list(range(len(losses)))
+    finite = [place for place, loss in enumerate(losses) if math.isfinite(loss)]
+    best = set(sorted(finite, key=lambda place: losses[place])[: most // 4])
+    newest = [place for place in range(len(losses)) if place not in best]
+    return sorted([*best, *newest[len(best) - most :]])

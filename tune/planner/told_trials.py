@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hscl.config import Config
 from tune import states
-from tune.search_model import MOST_LEARNT
+from tune.search_model import MOST_LEARNT, best_and_newest
 from tune.states import Origin
 from tune.study.space import Distribution, Point, Space
 from tune.study.spec import StudySpec
@@ -88,7 +88,14 @@ def told_trials(kind: str, spec: StudySpec, history: History) -> list[FrozenTria
         history: All its rows.
     """
     memory = _MEMORIES.setdefault(history, _Memory(spec))
-    told = _bounded(memory.recall(history), MOST_TOLD[kind], history.sign)
+    everyone = memory.recall(history)
+    losses = [
+        history.sign * trial.value
+        if trial.state is TrialState.COMPLETE and trial.value is not None
+        else math.inf
+        for trial in everyone
+    ]
+    told = [everyone[place] for place in best_and_newest(losses, MOST_TOLD[kind])]
     return _with_stand_ins(told) if kind == "tpe" else told
 
 
@@ -149,19 +156,6 @@ def _with_stand_ins(told: list[FrozenTrial]) -> list[FrozenTrial]:
             state, number = TrialState.PRUNED, trial.number + 1
             trials.append(_trial(number, state, None, trial.params, {}, trial.distributions))
     return trials
-
-
-def _bounded(told: list[FrozenTrial], most: int, sign: float) -> list[FrozenTrial]:
-    if len(told) <= most:
-        return told
-    complete = [
-        (sign * trial.value, index)
-        for index, trial in enumerate(told)
-        if trial.state is TrialState.COMPLETE and trial.value is not None
-    ]
-    best = {index for _, index in sorted(complete)[: most // 4]}
-    newest = [index for index in range(len(told)) if index not in best][len(best) - most :]
-    return [told[index] for index in sorted([*best, *newest])]
 
 
 def _told(

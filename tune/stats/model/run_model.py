@@ -121,11 +121,6 @@ class RunModel:
         """Standard deviation of a run's loss around its expectation."""
         return self.scale * self.fitted.settings.noise
 
-    @cached_property
-    def best(self) -> float:
-        """The smallest expected loss among complete runs."""
-        return float(self.predict(self.codes[self.complete])[0].min())
-
     @property
     def trusted(self) -> bool:
         """Whether it predicts complete runs that it has not seen about as well as their mean."""
