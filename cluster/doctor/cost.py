@@ -17,13 +17,14 @@ class Cost:
     """What a study takes on the nodes that are there now.
 
     Attributes:
-        trials: Trainings at most.
+        trials: Trainings, at most or about.
         epochs: Epochs at most.
         usual_epochs: Epochs if early stopping does what it usually does.
         seconds_per_epoch: Of the default configuration, from the probe.
         at_once: Trials that run at the same time.
         hours: On the clock, at most.
         usual_hours: On the clock, for the usual epochs.
+        estimated: A limit of epochs or hours, not a count, says how many trainings there are.
     """
 
     trials: int
@@ -33,6 +34,7 @@ class Cost:
     at_once: int
     hours: float
     usual_hours: float
+    estimated: bool
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -40,14 +42,16 @@ class Cost:
 
     def cost_text(self) -> str:
         """One line for a person."""
-        usual = ""
+        usual, trials = "", f"at most {self.trials:,} trials,"
+        if self.estimated:
+            trials = f"about {self.trials:,} trials in at most"
         if self.usual_epochs < self.epochs:
             usual = (
                 f", usually {self.usual_epochs:,} epochs and "
                 f"{duration_text(3600 * self.usual_hours)} with early stopping"
             )
         return (
-            f"cost: at most {self.trials:,} trials, {self.epochs:,} epochs of about "
+            f"cost: {trials} {self.epochs:,} epochs of about "
             f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
             f"{duration_text(3600 * self.hours)}{usual}"
         )
@@ -78,4 +82,5 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
         at_once=at_once,
         hours=most,
         usual_hours=usual,
+        estimated=size.estimated,
     )

@@ -52,6 +52,14 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
     assert "early stopping" not in full.cost_text()
 
 
+def test_a_total_says_about_how_many_trials_it_holds() -> None:
+    limited = {"budget": {"epochs": 450}}
+    text = estimate(_spec(**limited), 1.0, [SMALL]).cost_text()
+    assert text.startswith("cost: about 92 trials in at most 450 epochs of about 1 s (measured)")
+    hours = estimate(_spec(budget={"hours": 0.25}), 2.0, [SMALL])
+    assert hours.cost_text().startswith("cost: about 92 trials in at most 442 epochs")
+
+
 def test_where_gpus_are_not_given_a_trial_of_a_cluster_with_gpus_takes_one() -> None:
     node = {"CPU": 32.0, "GPU": 4.0}
     assert estimate(_spec(), 1.0, [node]).at_once == 4

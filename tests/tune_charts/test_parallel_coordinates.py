@@ -91,7 +91,7 @@ def test_without_a_complete_trial_the_words_say_so(
     stopped = [curve for curve in screen if curve.state is TrialState.PRUNED]
     evidence = evidence_of(STUDY)
     chart = parallel_coordinates(settings_of(evidence), axes, stopped, evidence.labels, "mae")
-    assert chart.alternative == "No trial of the screen is complete yet."
+    assert chart.alternative == "No trial of the search is complete yet."
 
 
 def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(

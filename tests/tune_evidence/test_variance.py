@@ -197,7 +197,7 @@ def test_one_complete_trial_says_nothing_of_where_stopped_ones_would_have_ended(
     assert found.complete == 1
     assert found.stopped == len(_screened(spec, tables, TrialState.PRUNED)) > 10
     assert found.responses == ()
-    assert f"Of {1 + found.stopped} screened trials 1 ran to the end" in found.notes[0]
+    assert f"Of {1 + found.stopped} trials of the search 1 ran to the end" in found.notes[0]
 
 
 def test_stopped_trials_without_bounds_are_left_out_and_told() -> None:

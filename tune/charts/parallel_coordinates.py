@@ -1,4 +1,4 @@
-"""Parallel coordinates: every configuration of the screen as one line through its values."""
+"""Parallel coordinates: every configuration of the search as one line through its values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def parallel_coordinates(
     Args:
         settings: The configurations' values.
         axes: One a searched parameter, at least one.
-        curves: The trials of the screen; one at least must be complete.
+        curves: The trials of the search; one at least must be complete.
         labels: From `labels_of`.
         metric: The study's metric.
         seed_sd: Standard deviation between seeds of one configuration; None: unknown.
@@ -87,7 +87,7 @@ def parallel_coordinates(
         title="All configurations",
         caption=(
             f"One line a configuration, from its settings to its valid "
-            f"{METRIC[metric].name} on the one seed of the screen (best on top; "
+            f"{METRIC[metric].name} on the one seed of the search (best on top; "
             f"{METRIC[metric].direction}). Stronger lines are better fifths of the "
             f"{count(len(best_first), 'complete trial')}."
             + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
@@ -217,7 +217,7 @@ def _alternative_text(
     metric: str,
 ) -> str:
     if not best_first:
-        return "No trial of the screen is complete yet."
+        return "No trial of the search is complete yet."
     top = best_first[: max(1, len(best_first) // 5)]
     parts = []
     for axis in axes:

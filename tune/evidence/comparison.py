@@ -66,14 +66,14 @@ class StudyComparison:
         looks: Looks that were planned before the first.
         looks_taken: Looks so far, without one that still runs after complete ones.
         split: "test", or "valid" where test is closed or may not speak yet.
-        phase: Whose runs are compared; None in the screen, where no run has a partner.
+        phase: Whose runs are compared; None in the search, where no run has a partner.
         closed: All runs on the seeds compared on have ended.
         seeds: The seeds compared on.
         videos: K of the split.
         reference: Configuration 0.
         winner: The winner; None where there is none (yet).
         configs: The configurations compared.
-        primary: Winner against default; None in `list` and `grid` studies and in the screen.
+        primary: Winner against default; None in `list` and `grid` studies and in the search.
         others: All other pairs on the study's metric, corrected by Holm.
         other_metrics: The primary pair, if there is one, then every other pair with the
             reference, on the other metrics.

@@ -187,13 +187,13 @@ def _of_search(
 def _why_nothing(spec: StudySpec, screened: int, ends: Ends) -> str:
     """Why nothing is said about a search's parameters."""
     if screened < FEWEST_TRIALS:
-        return f"Fewer than {FEWEST_TRIALS} screened trials say nothing about the parameters."
+        return f"Fewer than {FEWEST_TRIALS} trials of the search say nothing about the parameters."
     if not Basis(spec.searched).names:
         return "No parameter of the space can take a second value: nothing can be compared."
     if len(ends.points) < FEWEST_TRIALS or not ends.complete.any():
         return (
-            f"Of {screened} screened trials {int(ends.complete.sum())} ran to the end, too few "
-            "to say where the stopped ones would have ended, or anything about the parameters."
+            f"Of {screened} trials of the search {int(ends.complete.sum())} ran to the end, too "
+            "few to say where the stopped ones would have ended, or anything about the parameters."
         )
     return "Every run ended with the same value."
 
@@ -210,7 +210,7 @@ def _points(history: History) -> dict[str, Point]:
 
 
 def _ends(history: History, screened: list[TrialRecord], points: Mapping[str, Point]) -> Ends:
-    """Bounds of each screened trial's value at full budget; without those that have none."""
+    """Bounds of each trial's value at full budget; without those that have none."""
     complete = [trial for trial in screened if trial.state is TrialState.DONE]
     known = [
         (trial, bounds)

@@ -48,8 +48,8 @@ def _limits(evidence: Evidence) -> Iterable[str]:
             )
     if not spec.compares_all:
         yield (
-            "The screen ran each configuration on one and the same seed. Its figures show where "
-            "to look, not who wins: a seed's luck is in every one of their values."
+            "Screen and refine ran each configuration once, on one and the same seed. Their "
+            "figures show where to look, not who wins: a seed's luck is in every value."
         )
     if compared.others:
         yield (

@@ -92,7 +92,9 @@ class StudySize:
     def epochs(self) -> int:
         """Epochs over all phases, at most."""
         total = sum(phase.epochs for phase in self.phases)
-        return min(total, self.budget_epochs) if self.budget_epochs else total
+        if not self.budget_epochs:
+            return total
+        return self.budget_epochs if self.estimated else min(total, self.budget_epochs)
 
     def hours(self, seconds_per_epoch: float, concurrent: float = 1.0) -> tuple[float, float]:
         """Hours on the clock.

@@ -148,7 +148,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Observation:
-    """A screened point of the study that this one was warm-started from.
+    """A point that the search ran of the study that this one was warm-started from.
 
     Attributes:
         values: Its whole configuration by dotted name.
