@@ -53,10 +53,11 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
 
 
 def test_a_total_says_about_how_many_trials_it_holds() -> None:
-    limited = {"budget": {"epochs": 450}}
+    share = {"refine": {"share": 0.6}}
+    limited = {"budget": {"epochs": 450}} | share
     text = estimate(_spec(**limited), 1.0, [SMALL]).cost_text()
     assert text.startswith("cost: about 92 trials in at most 450 epochs of about 1 s (measured)")
-    hours = estimate(_spec(budget={"hours": 0.25}), 2.0, [SMALL])
+    hours = estimate(_spec(budget={"hours": 0.25}, **share), 2.0, [SMALL])
     assert hours.cost_text().startswith("cost: about 92 trials in at most 442 epochs")
 
 

@@ -28,7 +28,7 @@ def test_the_plan_names_phases_trainings_seeds_rungs_and_time() -> None:
 
 
 def test_a_study_with_a_total_says_what_about_each_phase_has() -> None:
-    auto = {"sampler": {"trials": "auto"}, "refine": {"trials": "auto"}}
+    auto = {"sampler": {"trials": "auto"}, "refine": {"trials": "auto", "share": 0.6}}
     text = "\n".join(size_lines(size_of(study(budget={"epochs": 200}, **auto)), None, 1))
     assert "refine   about 28 configurations × 1 seed = about 28 trainings, at most 112" in text
     assert "confirm  2 configurations × 2 seeds = 4 trainings, at most 16 epochs" in text
