@@ -33,7 +33,7 @@ def _study(
             "loss.alpha": {"log_uniform": [0.01, 1.0]},
             "train.lr_text": {"log_uniform": [5e-6, 1e-4]},
         },
-        "sampler": {"kind": kind, "trials": 36},
+        "sampler": {"kind": kind, "trials": 46},
         "scheduler": {"kind": scheduler},
         "refine": {"trials": 4},
         "confirm": {"seeds": 5},
@@ -88,8 +88,8 @@ def test_a_search_gives_shares_and_curves_of_every_parameter() -> None:
     assert by_name["train.lr_text"].part > by_name["loss.alpha"].part
     assert by_name["train.lr_text"].matters
     assert not by_name["loss.alpha"].matters
-    # The default may lie inside the space; it is one of the forty either way.
-    assert found.complete + found.stopped == 40
+    # The default may lie inside the space; it is one of the fifty either way.
+    assert found.complete + found.stopped == 46 + 4
     assert "on one seed" in found.notes[0]
 
 
@@ -157,7 +157,7 @@ def test_failed_trials_and_unknown_points_are_left_out() -> None:
             row["state"] = "failed"
     trials = pa.Table.from_pylist(rows, schema=tables["trials"].schema)
     found = analyse_variance(fold(spec, tables | {"trials": trials}))
-    assert found.complete == 30
+    assert found.complete == 50 - 10
 
 
 def _with(table: pa.Table, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> pa.Table:
@@ -181,7 +181,7 @@ def test_a_search_whose_runs_all_end_with_the_same_value_says_so(value: float) -
     found = analyse_variance(fold(spec, tables | {"reports": level}))
     assert found.notes == ("Every run ended with the same value.",)
     assert (found.shares, found.responses) == ((), ())
-    assert (found.complete, found.stopped) == (40, 0)
+    assert (found.complete, found.stopped) == (50, 0)
 
 
 def test_one_complete_trial_says_nothing_of_where_stopped_ones_would_have_ended() -> None:
@@ -230,7 +230,7 @@ def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> Non
     rows = [row | {"config": json.dumps(point)} for row in tables["configs"].to_pylist()]
     configs = pa.Table.from_pylist(rows, schema=tables["configs"].schema)
     found = analyse_variance(fold(parse_spec(tree), tables | {"configs": configs}))
-    assert found.complete == 40
+    assert found.complete == 50
     assert found.notes == (
         "No parameter of the space can take a second value: nothing can be compared.",
     )
