@@ -8,6 +8,7 @@ pairs of confirm are not paid for.
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from tune.states import Phase, TrialState
 from tune.stats.intervals import t_interval
 from tune.study.spec import StudySpec
 
-__all__ = ["exported", "is_product", "search", "study_of"]
+__all__ = ["exported", "is_product", "search", "study_of", "wins"]
 
 
 def is_product(arm: str) -> bool:
@@ -91,10 +92,9 @@ def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
 
 
 def exported(world: Searched, run: SimulatedRun) -> str:
-    """What `hscl export` gives: the winner, or the default.
+    """What `hscl export` gives: the winner or the default.
 
-    The default where confirm says "worse", and where the model prefers it and confirm doesn't say
-    "better"; a world has no videos, so confirm speaks by its seeds alone.
+    A world has no videos, so confirm speaks by its seeds alone.
     """
     history = run.history
     assert history.default is not None
@@ -108,13 +108,25 @@ def exported(world: Searched, run: SimulatedRun) -> str:
         for look in history.looks
         for seed in look
     ]
-    if len(differences) < 2:
-        return default if rank(history).prefers_default else history.winner
-    said = t_interval(np.array(differences))
-    is_worse, is_better = said.low > 0.0, said.high < 0.0
-    if is_worse or (rank(history).prefers_default and not is_better):
-        return default
-    return history.winner
+    chosen = wins(differences, prefers_default=rank(history).prefers_default)
+    return history.winner if chosen else default
+
+
+def wins(differences: Sequence[float], *, prefers_default: bool) -> bool:
+    """Whether the winner is exported, and not the default.
+
+    Where the search prefers the default, confirm must say "better" of the winner; else it is
+    enough that confirm doesn't say "worse".
+
+    Args:
+        differences: Test metric of the winner less that of the default, by seed of confirm.
+        prefers_default: The search expects the default to do at least as well.
+    """
+    if len(differences) > 1:
+        interval = t_interval(np.array(differences))
+        if interval.excludes():
+            return interval.high < 0.0
+    return not prefers_default
 
 
 def _read(text: str) -> Any:

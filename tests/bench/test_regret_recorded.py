@@ -72,7 +72,7 @@ def test_what_chose_does_not_judge_and_confirm_does_not_choose() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "total"), [("optuna", 60), ("random-rerun4", 120), ("default", 300)]
+    ("arm", "total"), [("optuna", 60), ("random-rerun4", 120), ("default", 180)]
 )
 def test_every_arm_can_search_the_recorded_trainings(arm: str, total: int) -> None:
     first, again, other = (Replay(read_recorded(), key) for key in (1, 1, 2))
