@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from study_factory import Simulated, write_study
@@ -316,3 +318,65 @@ def test_simulate_refuses_what_makes_no_study(
     said = capsys.readouterr().err
     assert arguments[0] in said
     assert "Traceback" not in said
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictions of two models on eight seeds, as a script of ten lines writes them."""
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(-3, 3, 60)
+    path = tmp_path_factory.mktemp("results") / "results.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["model", "seed", "utterance", "video", "prediction", "label"])
+        for model, error in (("their_s", 0.9), ("ours", 0.5)):
+            for seed in range(8):
+                for k, y in enumerate(labels):
+                    p = y + rng.normal(0, error)
+                    writer.writerow([model, seed, k % 5, f"v{k // 5}", p, y])
+    return path
+
+
+def test_predictions_made_elsewhere_get_the_same_judgement(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("compare", "--predictions", results) == 0
+    out = capsys.readouterr().out
+    assert "ours is better than their_s: test MAE" in out
+    assert "MAE on test, 8 seeds" in out
+    assert "None" not in out
+    assert _run("compare", "--predictions", results, "--against", "ours", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["primary"]["verdict"] == "worse"
+    assert told["phase"] is None
+    assert _run("compare", "--predictions", results, "--metric", "corr", "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert (rows[0]["metric"], rows[0]["verdict"], rows[0]["role"]) == (
+        "corr",
+        "better",
+        "primary",
+    )
+    assert len(rows) == 8
+
+
+def test_a_papers_table_of_them_names_the_model_that_they_are_compared_with(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("compare", "--predictions", results, "--format", "latex") == 0
+    out = capsys.readouterr().out
+    assert r"equivalent to their\_s on new videos" in out
+    assert out.splitlines()[0].startswith("%")
+    assert re.search(r"^ours\$\^\{\+\}\$ & \$0\.\d+ ", out, re.MULTILINE)
+
+
+def test_predictions_and_studies_do_not_mix(
+    results: Path, better: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, message in (
+        ((), "either study folders or --predictions FILE"),
+        ((better, "--predictions", results), "and not both"),
+        ((better, "--margin", "0.1"), "--margin belongs to --predictions"),
+        ((better, "--format", "latex"), "hscl report"),
+    ):
+        assert _run("compare", *arguments) == 2
+        assert message in capsys.readouterr().err

@@ -24,19 +24,36 @@ _LARGEST = 1e6  # far beyond any metric, and its square is still a number
 
 
 @click.command()
-@click.argument("studies", nargs=-1, required=True)
+@click.argument("studies", nargs=-1)
+@click.option(
+    "--predictions",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Instead of studies: a table (CSV, Parquet, Arrow) of predictions made elsewhere.",
+)
+@click.option(
+    "--against",
+    metavar="NAME",
+    help="With --predictions: the model that others are compared with.  [default: the first]",
+)
+@click.option("--metric", help="With --predictions: what the verdict is on.  [default: mae]")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    help="With --predictions: the largest difference that counts as none.  [default: 0.02]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "parquet"]),
-    help="One row per pair and metric; parquet goes to --out or a pipe.",
+    type=click.Choice(["csv", "parquet", "latex"]),
+    help="One row per pair and metric (parquet goes to --out or a pipe), or a paper's table.",
 )
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
 )
 def compare(
-    studies: tuple[str, ...], *, as_json: bool, form: str | None, out: Path | None
+    studies: tuple[str, ...], *, as_json: bool, form: str | None, out: Path | None, **outside: Any
 ) -> None:
     """Say who wins in a study, by how much, and how surely.
 
@@ -44,6 +61,10 @@ def compare(
     metric. Two questions are kept apart: on this test set (seeds vary), and on videos like these
     (seeds and videos vary). The verdict is on the second. While a study runs, or where test stays
     closed, the valid split is shown without a verdict.
+
+    With --predictions no study is needed: a table with the columns model, seed, utterance, video,
+    prediction and label, one row a prediction on test, gets the same judgement. Runs of two models
+    are paired where their seeds have the same names.
     """  # noqa: DOC501 - this is what --help prints
     from tune.report.rows import as_csv, as_parquet, check_alike
     from tune.report.terminal import render_studies, render_study
@@ -52,7 +73,10 @@ def compare(
         raise InputError("--json and --format must not be given together; run it twice")
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
-    opened = [_open(where) for where in studies]
+    opened = _opened(studies, outside)
+    if form == "latex":
+        write_output(_latex([one for _, one in opened if one]).encode(), out)
+        return
     found = [compared for _, compared in opened if compared is not None]
     warning = check_alike(found)
     if warning:
@@ -62,19 +86,62 @@ def compare(
         write_output(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
         return
     if as_json:
-        told = [
-            one.to_dict() if one else {"folder": evidence.where, "why_not": evidence.why_not}
-            for evidence, one in opened
-        ]
+        told = [_told(*pair) for pair in opened]
         whole = told[0] if len(told) == 1 else {"studies": told}
         write_output((json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), out)
         return
     for evidence, one in opened:
-        if one is None:
+        if one is None and evidence is not None:
             click.echo(f"{evidence.where}: {evidence.why_not}")
     if found:
         shown = render_study(found[0]) if len(found) == 1 else render_studies(found)
         _print(shown, out)
+
+
+def _opened(
+    studies: tuple[str, ...], outside: dict[str, Any]
+) -> list[tuple["Evidence | None", "Compared | None"]]:
+    """Studies, or predictions that no study made.
+
+    Raises:
+        InputError: Both are given, or neither, or options that do not fit.
+    """
+    path = outside.pop("predictions")
+    given = {name: value for name, value in outside.items() if value is not None}
+    if (path is None) == (not studies):
+        raise InputError("compare needs either study folders or --predictions FILE, and not both")
+    if path is None:
+        if given:
+            raise InputError(
+                f"--{next(iter(given))} belongs to --predictions; studies have their own"
+            )
+        return [_open(where) for where in studies]
+    from tune.evidence.outside import compare_outside
+    from tune.report.rows import Compared
+
+    return [(None, Compared(str(path), None, compare_outside(path, **given), 0))]
+
+
+def _told(evidence: "Evidence | None", one: "Compared | None") -> dict[str, Any]:
+    if one is None and evidence is not None:
+        return {"folder": evidence.where, "why_not": evidence.why_not}
+    return one.to_dict() if one else {}
+
+
+def _latex(found: "list[Compared]") -> str:
+    """The table of a paper.
+
+    Raises:
+        InputError: It is of studies, which have a report.
+    """
+    from tune.report.html import GENERATOR
+    from tune.report.text import comparison_latex
+
+    if len(found) != 1 or found[0].comparison.phase is not None:
+        raise InputError(
+            "--format latex belongs to --predictions; for a study: hscl report --latex"
+        )
+    return comparison_latex(found[0].comparison, GENERATOR)
 
 
 def _open(where: str) -> tuple["Evidence", "Compared | None"]:
@@ -98,12 +165,12 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     )
 
 
-def _rows(evidence: "Evidence", compared: "Compared | None") -> list[dict[str, Any]]:
+def _rows(evidence: "Evidence | None", compared: "Compared | None") -> list[dict[str, Any]]:
     """A study's rows; where there are none, why is said beside them."""
     from tune.report.rows import pair_rows
 
     rows = [] if compared is None else pair_rows([compared])
-    if not rows:
+    if not rows and evidence is not None:
         why = evidence.why_not if compared is None else " ".join(compared.comparison.notes)
         click.echo(f"hscl: {evidence.where} has no pair to compare: {why}", err=True)
     return rows

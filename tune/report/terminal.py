@@ -65,7 +65,8 @@ def render_study(compared: Compared) -> RenderableType:
 def _configurations(comparison: StudyComparison) -> Table:
     split, metric = comparison.split, METRIC[comparison.metric].name
     table = Table(
-        title=f"{metric} on {split}, {len(comparison.seeds)} seeds ({comparison.phase})",
+        title=f"{metric} on {split}, {len(comparison.seeds)} seeds"
+        + (f" ({comparison.phase})" if comparison.phase else ""),
         box=box.SIMPLE,
         title_justify="left",
     )

@@ -1,7 +1,7 @@
 """A report as Markdown, and the table that a paper needs as LaTeX."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hscl.errors import RunError
 from hscl.metrics import METRIC, METRICS
@@ -14,7 +14,7 @@ from tune.evidence.pair import PairComparison
 from tune.report.model import Report, ReportSection
 from tune.states import Verdict
 
-__all__ = ["latex_table", "markdown"]
+__all__ = ["comparison_latex", "latex_table", "markdown"]
 
 _MARKS = {
     Verdict.BETTER: "$^{+}$",
@@ -119,6 +119,28 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     if compared is None or all(one.mean is None for one in compared.configs):
         why = evidence.why_not or "no run of confirm has ended yet"
         raise RunError(f"a table for a paper needs runs to compare, but: {why}")
+    names = {
+        one.config_id: evidence.labels.get(one.config_id, UNNAMED).text for one in compared.configs
+    }
+    name = evidence.spec.study.name
+    return _latex(compared, names, _caption(compared, name, "the default"), generator)
+
+
+def comparison_latex(compared: StudyComparison, generator: str) -> str:
+    """The same of a comparison without a study.
+
+    Args:
+        compared: Of predictions made elsewhere.
+        generator: What the first line says about who made it.
+    """
+    reference = compared.names.get(compared.reference or "", "")
+    caption = _caption(compared, compared.study, _tex(reference))
+    return _latex(compared, compared.names, caption, generator)
+
+
+def _latex(
+    compared: StudyComparison, names: Mapping[str, str], caption: str, generator: str
+) -> str:
     shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
     cells = _cells(compared)
     verdicts = _verdicts(compared)
@@ -127,7 +149,7 @@ def latex_table(evidence: Evidence, generator: str) -> str:
         f"% {generator}; needs \\usepackage{{booktabs}}",
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{_caption(evidence, compared)}}}",
+        rf"\caption{{{caption}}}",
         rf"\begin{{tabular}}{{l{'c' * len(shown)}}}",
         r"\toprule",
         " & ".join(["Configuration", *heads]) + r" \\",
@@ -135,7 +157,7 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     ]
     for one in compared.configs:
         mark = _MARKS.get(verdicts.get(one.config_id) or Verdict.UNDECIDED, "")
-        name = _tex(evidence.labels.get(one.config_id, UNNAMED).text) + mark
+        name = _tex(names[one.config_id]) + mark
         values = [cells.get((one.config_id, metric), "--") for metric in shown]
         lines.append(" & ".join([name, *values]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
@@ -177,15 +199,15 @@ def _arrow(metric: str) -> str:
     return r"\downarrow" if METRIC[metric].lower_wins else r"\uparrow"
 
 
-def _caption(evidence: Evidence, compared: StudyComparison) -> str:
+def _caption(compared: StudyComparison, study: str, reference: str) -> str:
     marks = (
-        "$^{+}$ better, $^{-}$ worse, $^{=}$ equivalent to the default on new videos (seeds "
-        rf"$\times$ videos, margin {compared.margin:g}); unmarked: undecided or no verdict."
+        f"$^{{+}}$ better, $^{{-}}$ worse, $^{{=}}$ equivalent to {reference} on new videos "
+        rf"(seeds $\times$ videos, margin {compared.margin:g}); unmarked: undecided or no verdict."
         if compared.closed
         else "No verdicts: the study is not over."
     )
     return (
-        f"{_tex(evidence.spec.study.name)}: {compared.split} set, mean $\\pm$ sd over "
+        f"{_tex(study)}: {compared.split} set, mean $\\pm$ sd over "
         f"{count(len(compared.seeds), 'seed')}; Acc and F1 in \\%. {marks}"
     )
 

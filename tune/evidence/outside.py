@@ -1,0 +1,356 @@
+"""Predictions made anywhere, without a study: the same judgement on them.
+
+A table of `model, seed, utterance, video, prediction, label` is compared as a study's finalists
+are: every model against one of them, corrected by Holm where there are several. Runs are paired
+by seed where both models name their seeds alike; else they are two independent groups on the same
+videos, and the interval is as wide as that makes it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from hscl.errors import InputError, did_you_mean
+from hscl.metrics import METRICS
+from tune.evidence.comparison import ConfigSummary, StudyComparison
+from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules, compare_pair
+from tune.evidence.pairing import Runs
+from tune.evidence.verdicts import judge, judge_together
+from tune.states import TrialState
+from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
+from tune.stats.pseudo_values import pseudo_values, run_scores
+from tune.stats.unpaired import crossed_difference, welch_interval
+
+__all__ = ["NEEDED", "compare_outside"]
+
+NEEDED = ("model", "seed", "utterance", "video", "prediction", "label")
+_SPLIT = "test"
+_SAME_LABEL = 1e-4  # float32's and float64's are one
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """One model's runs.
+
+    Attributes:
+        name: As the table calls it.
+        seeds: (n,) in the order of the table.
+        predictions: (n, U); not finite where the table's are not.
+    """
+
+    name: str
+    seeds: tuple[str, ...]
+    predictions: FloatArray
+
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """(n,) which runs have a number for every utterance."""
+        finite: npt.NDArray[np.bool_] = np.isfinite(self.predictions)
+        return np.logical_and.reduce(finite, axis=1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Results:
+    """All models on the same utterances."""
+
+    models: tuple[_Model, ...]
+    utterances: tuple[str, ...]
+    videos: npt.NDArray[np.int64]
+    labels: FloatArray
+
+
+def compare_outside(
+    path: Path, *, against: str | None = None, metric: str = "mae", margin: float = 0.02
+) -> StudyComparison:
+    """Judge predictions that no study made.
+
+    Args:
+        path: A CSV, Parquet or Arrow file with the columns of `NEEDED`.
+        against: The model that all others are compared with; None: the first in the table.
+        metric: What the verdict is on.
+        margin: The largest difference that counts as none.
+
+    Returns:
+        What a study's comparison says, without a phase.
+
+    Raises:
+        InputError: The table lacks something, runs differ in utterances or labels, there is one
+            model only, or no such model or metric.
+    """
+    if metric not in METRICS:
+        raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, METRICS)}")
+    results = _results(path, _read(path))
+    names = [model.name for model in results.models]
+    reference = names[0] if against is None else against
+    if reference not in names:
+        raise InputError(
+            f"--against must name a model of {path}, but got {against!r}; "
+            f"{did_you_mean(reference, names)}"
+        )
+    if len(names) < 2:
+        raise InputError(f"{path} must hold two models or more; it holds {names[0]!r} alone.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    rng = np.random.default_rng(int(digest[:16], 16))
+    rules = Rules(margin)
+    by_name = {model.name: model for model in results.models}
+    rivals = [model for model in results.models if model.name != reference]
+    alone = len(rivals) == 1
+    role = Role.PRIMARY if alone else Role.REFERENCE
+    pairs = [(rival, by_name[reference]) for rival in rivals]
+    found = [_estimate(results, pair, metric, role, rng) for pair in pairs]
+    others = [
+        _estimate(results, pair, other, Role.METRIC, rng)
+        for pair in pairs
+        for other in METRICS
+        if other != metric
+    ]
+    together = [judge(found[0], rules)] if alone else judge_together(found, rules)
+    judged = [PairComparison.of(*both) for both in zip(found, together, strict=True)]
+    return StudyComparison(
+        study=path.name,
+        study_digest=digest,
+        metric=metric,
+        rules=rules,
+        looks=1,
+        looks_taken=1,
+        split=_SPLIT,
+        phase=None,
+        closed=True,
+        seeds=tuple(range(max(len(model.seeds) for model in results.models))),
+        videos=int(results.videos.max()) + 1,
+        reference=reference,
+        winner=None,
+        configs=tuple(_summary(k, m, results, metric) for k, m in enumerate(results.models)),
+        primary=judged[0] if alone else None,
+        others=() if alone else tuple(judged),
+        other_metrics=tuple(PairComparison.of(pair, judge(pair, rules)) for pair in others),
+        notes=tuple(_notes(results, pairs)),
+    )
+
+
+def _paired(first: _Model, second: _Model) -> bool:
+    common = set(first.seeds) & set(second.seeds)
+    alike = set(first.seeds) == set(second.seeds)
+    return alike or len(common) >= FEWEST_PAIRS
+
+
+def _estimate(
+    results: _Results,
+    pair: tuple[_Model, _Model],
+    metric: str,
+    role: Role,
+    rng: np.random.Generator,
+) -> PairEstimate:
+    first, second = pair
+    rules = Rules(0.0)  # the level alone; margins belong to the judgement
+    if _paired(first, second):
+        names = (first.name, second.name)
+        return compare_pair(_runs(results, pair), names, metric, rules, role=role, rng=rng)
+    level = 1.0 - rules.alpha
+    values = [pseudo_values(metric, results.labels, m.predictions) for m in pair]
+    scores = [run_scores(v) for v in values]
+    have = [np.isfinite(s) for s in scores]
+    values = [v[h] for v, h in zip(values, have, strict=True)]
+    scores = [s[h] for s, h in zip(scores, have, strict=True)]
+    fewer = min(len(s) for s in scores)
+    videos = int(results.videos.max()) + 1
+    wide = None
+    if fewer >= 2 and videos >= FEWEST_VIDEOS:
+        wide = crossed_difference(values[0], values[1], results.videos, level)
+    failures = [int((~m.finite).sum()) for m in pair]
+    return PairEstimate(
+        first=first.name,
+        second=second.name,
+        metric=metric,
+        split=_SPLIT,
+        role=role,
+        seeds=tuple(range(fewer)),
+        planned=min(len(m.seeds) for m in pair),
+        failures=(failures[0], failures[1]),
+        missing=(
+            len(first.seeds) - failures[0] - len(scores[0]),
+            len(second.seeds) - failures[1] - len(scores[1]),
+        ),
+        means=(_mean(scores[0]), _mean(scores[1])),
+        sds=(_sd(scores[0]), _sd(scores[1])),
+        differences=(),
+        seed_correlation=None,
+        videos=videos,
+        this_test_set=welch_interval(scores[0], scores[1], level) if fewer >= 2 else None,
+        new_videos=wide,
+        new_videos_narrow=wide.at(1.0 - 2.0 * rules.alpha) if wide else None,
+        p_value=wide.p_value() if wide else None,
+    )
+
+
+def _runs(results: _Results, pair: tuple[_Model, _Model]) -> Runs:
+    seeds = list(dict.fromkeys([*pair[0].seeds, *pair[1].seeds]))
+    shape = (2, len(seeds), len(results.utterances))
+    predictions = np.full(shape, np.nan)
+    states: list[list[TrialState | None]] = []
+    for row, model in zip(predictions, pair, strict=True):
+        told: list[TrialState | None] = [None] * len(seeds)
+        for seed, finite, values in zip(model.seeds, model.finite, model.predictions, strict=True):
+            told[seeds.index(seed)] = TrialState.DONE if finite else TrialState.FAILED
+            row[seeds.index(seed)] = values if finite else np.nan
+        states.append(told)
+    return Runs(
+        split=_SPLIT,
+        config_ids=(pair[0].name, pair[1].name),
+        seeds=tuple(range(len(seeds))),
+        utterances=results.utterances,
+        videos=results.videos,
+        labels=results.labels,
+        predictions=predictions,
+        states=tuple(tuple(told) for told in states),
+    )
+
+
+def _summary(number: int, model: _Model, results: _Results, metric: str) -> ConfigSummary:
+    scores = run_scores(pseudo_values(metric, results.labels, model.predictions))
+    known = scores[np.isfinite(scores)]
+    return ConfigSummary(
+        config_id=model.name,
+        number=number,
+        label=model.name,
+        planned=len(model.seeds),
+        failed=int((~model.finite).sum()),
+        unfinished=0,
+        scores=tuple(float(s) if np.isfinite(s) else None for s in scores),
+        mean=_mean(known) if known.size else None,
+        sd=_sd(known) if known.size > 1 else None,
+    )
+
+
+def _notes(results: _Results, pairs: Sequence[tuple[_Model, _Model]]) -> list[str]:
+    notes = []
+    for first, second in pairs:
+        if not _paired(first, second):
+            notes.append(
+                f"{first.name} and {second.name} name their seeds differently, so their runs are "
+                "two independent groups: nothing that both share cancels, and the interval is "
+                "wider than that of runs paired by seed."
+            )
+        elif set(first.seeds) != set(second.seeds):
+            common = len(set(first.seeds) & set(second.seeds))
+            notes.append(f"{first.name} and {second.name} are paired on {common} common seeds.")
+    failed = {
+        model.name: [s for s, ok in zip(model.seeds, model.finite, strict=True) if not ok]
+        for model in results.models
+    }
+    return notes + [
+        f"{name} has predictions that are no finite number on seed {', '.join(seeds)}: these runs "
+        "count as failed."
+        for name, seeds in failed.items()
+        if seeds
+    ]
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1)) if values.size > 1 else float("nan")
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(6)
+        if head[:4] == b"PAR1":
+            table = pq.read_table(path)
+        elif head == b"ARROW1":
+            table = pa.ipc.open_file(path.read_bytes()).read_all()
+        elif head[:4] == b"\xff\xff\xff\xff":
+            table = pa.ipc.open_stream(path.read_bytes()).read_all()
+        else:
+            text = dict.fromkeys(NEEDED[:4], pa.string())
+            # Names are text: "NA" may be a video, "01" is another seed than "1".
+            options = pa_csv.ConvertOptions(
+                column_types=text | dict.fromkeys(NEEDED[4:], pa.float64()),
+                strings_can_be_null=False,
+            )
+            table = pa_csv.read_csv(path, convert_options=options)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path} must be a CSV, Parquet or Arrow table of predictions; it is not ({reason})."
+        ) from None
+    for name in NEEDED:
+        if name not in table.column_names:
+            raise InputError(
+                f"{path} must have the columns {', '.join(NEEDED)}; {name!r} is missing "
+                f"({did_you_mean(name, table.column_names)})."
+            )
+    if not len(table):
+        raise InputError(f"{path} must hold predictions; it holds none.")
+    return {name: table[name].to_pylist() for name in NEEDED}
+
+
+def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
+    runs: dict[str, dict[str, dict[str, float]]] = {}
+    labels: dict[str, float] = {}
+    videos: dict[str, str] = {}
+    for line, row in enumerate(zip(*columns.values(), strict=True), start=1):
+        if any(value is None for value in (*row[:4], row[5])):
+            raise InputError(f"{path}, row {line}: only a prediction may be missing.")
+        model, seed, utterance, video = (str(value) for value in row[:4])
+        item = f"{video}/{utterance}"
+        prediction, label = (_number(path, line, value) for value in row[4:])
+        run = runs.setdefault(model, {}).setdefault(seed, {})
+        if item in run:
+            raise InputError(
+                f"{path}, row {line}: model {model}, seed {seed} has utterance {item} twice."
+            )
+        known = labels.setdefault(item, label)
+        if not np.isfinite(label) or abs(known - label) > _SAME_LABEL:
+            raise InputError(
+                f"{path}, row {line}: every row of utterance {item} must have one finite label, "
+                f"but it is {known:g} and {label:g}."
+            )
+        run[item] = prediction
+        videos[item] = video
+    items = list(labels)
+    for model, by_seed in runs.items():
+        for seed, run in by_seed.items():
+            if len(run) < len(items):
+                lacking = next(item for item in items if item not in run)
+                raise InputError(
+                    f"{path}: all runs must predict the same utterances, but model {model}, seed "
+                    f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
+                )
+    numbers = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
+    return _Results(
+        models=tuple(
+            _Model(
+                model,
+                tuple(by_seed),
+                np.array([[run[item] for item in items] for run in by_seed.values()]),
+            )
+            for model, by_seed in runs.items()
+        ),
+        utterances=tuple(items),
+        videos=np.array([numbers[videos[item]] for item in items], dtype=np.int64),
+        labels=np.array([labels[item] for item in items]),
+    )
+
+
+def _number(path: Path, line: int, value: Any) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{path}, row {line}: {value!r} must be a number.")
+    return float(value)
