@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
-from synthetic import study
+import tomli_w
+from synthetic import objective, study
 
 from hscl.errors import InputError
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
+from tune.simulate.study import SimulatedRun
 from tune.states import Kind
-from tune.tables.folder import check_data, check_folder, freeze, frozen_spec
-from tune.tables.storage import open_folder
+from tune.study.spec import StudySpec
+from tune.tables.folder import check_data, check_folder, check_phases, freeze, frozen_spec
+from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
 
 
@@ -68,3 +71,37 @@ def test_only_the_data_that_it_began_with_are_taken(tmp_path: Path) -> None:
     check_data(recorder.history, "a" * 64, "moved.arrow")
     with pytest.raises(InputError, match=r"digest aaaaaaaaaaaa, but new\.arrow has bbbbbbbbbbbb"):
         check_data(recorder.history, "b" * 64, "new.arrow")
+
+
+def begun_before(folder: Folder) -> StudySpec:
+    """A study of which a version before 0.2 froze the specification in a folder."""
+    tree = {name: keys for name, keys in study().tree().items() if name != "refine"}
+    tree["race"] = {"keep": 2, "seeds": 3}
+    folder.write("study.toml", tomli_w.dumps(tree).encode())
+    spec = frozen_spec(folder)
+    assert spec is not None
+    return spec
+
+
+def test_a_folder_begun_before_refine_is_that_studys_alone(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    spec = begun_before(folder)
+    check_folder(folder, spec)
+    with pytest.raises(InputError, match="none goes on with") as caught:
+        check_folder(folder, study())
+    assert "\n" not in str(caught.value)
+    assert f"--warm-start {folder.uri} --out DIR" in str(caught.value)
+
+
+def test_a_study_begun_before_refine_is_not_gone_on_with_unless_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    spec = begun_before(open_folder(tmp_path))
+    run = SimulatedRun(spec, objective)
+    with pytest.raises(InputError, match="--warm-start there --out DIR"):
+        check_phases(run.run(20).history, "there")
+    finished = run.run().history
+    check_phases(finished, "there")
+    with pytest.raises(InputError, match="--warm-start there"):
+        check_phases(finished, "there", another_look=True)
+    check_phases(SimulatedRun(study(), objective).run(20).history, "there", another_look=True)
