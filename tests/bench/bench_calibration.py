@@ -68,15 +68,15 @@ def looks(studies: int, rng: np.random.Generator) -> None:
     """Sequential confirms, by world, gap and seeds; errors of the shares are at most .011."""
     print(
         "claims and equivalents: where confirm ended / at any look / at one look at the end\n"
-        f"{'world':<28}{'seeds':>5}{'margins':>8}  {'claims':<18}{'equivalent':<18}"
+        f"{'world':<28}{'seeds':>5}{'margins':>8}  {'claims':<22}{'equivalent':<22}"
         f"{'holds, Q2':<15}{'holds, Q1':<15}{'out of reach':<13}{'lost':<7}saved"
     )
     for cell in confirm_cells():
         found = run_confirm_cell(cell, studies, rng)
         claims = (found.claims, found.any_claim, found.fixed)
         equal = (found.equivalent, found.any_equivalent, found.fixed_equivalent)
-        several = (" / ".join(f"{s.value:.3f}"[1:] for s in shares) for shares in (claims, equal))
-        columns = [f"{text:<18}" for text in several]
+        several = (" / ".join(f"{s.value:.3f}" for s in shares) for shares in (claims, equal))
+        columns = [f"{text:<22}" for text in several]
         columns += [f"{share!s:<15}" for share in (found.new_videos, found.this_test_set)]
         saved = 1.0 - found.pairs / (cell.seeds * cell.orders)
         print(
@@ -123,19 +123,24 @@ class Whole:
 
 def studies(whole: Whole) -> None:
     """Whole null studies, of the defaults' size."""
-    for sampler, scheduler, failures in (
-        ("random", "asha", 0.0),
-        ("tpe", "asha", 0.0),
-        ("random", "none", 0.0),
-        ("tpe", "none", 0.0),
-        ("tpe", "asha", 0.1),
+    for sampler, scheduler, failures, seeds in (
+        ("random", "asha", 0.0, 6),
+        ("random", "asha", 0.0, 10),
+        ("random", "asha", 0.0, 20),
+        ("tpe", "asha", 0.0, 6),
+        ("random", "none", 0.0, 6),
+        ("tpe", "none", 0.0, 6),
+        ("tpe", "asha", 0.1, 6),
     ):
-        ask = partial(null_study_claim, sampler=sampler, scheduler=scheduler, failures=failures)
-        found = whole.answers(f"null-{sampler}-{scheduler}" + "-failures" * bool(failures), ask)
+        study: dict[str, Any] = {"sampler": sampler, "scheduler": scheduler}
+        ask = partial(null_study_claim, **study, failures=failures, seeds=seeds)
+        name = f"null-{sampler}-{scheduler}-{seeds}" + "-failures" * bool(failures)
+        found = whole.answers(name, ask)
         claims = [claimed for claimed in found if claimed is not None]
         silent = f" ({found.count(None)} without a verdict)" if None in found else ""
         print(
-            f"null studies, {sampler}, {scheduler}, {failures:.0%} of trials fail: false claims "
+            f"null studies, {sampler}, {scheduler}, {seeds} seeds, {failures:.0%} of trials fail: "
+            "false claims "
             f"{Proportion(sum(claims), len(claims))} of {len(claims)}{silent}",
             flush=True,
         )

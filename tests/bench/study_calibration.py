@@ -46,7 +46,9 @@ def _spec(sampler: str = "random", scheduler: str = "asha", **tables: int) -> St
     return spec
 
 
-def null_study_claim(key: int, sampler: str, scheduler: str, failures: float = 0.0) -> bool | None:
+def null_study_claim(
+    key: int, sampler: str, scheduler: str, failures: float = 0.0, seeds: int = 6
+) -> bool | None:
     """Whether a whole study of equal configurations claims a difference.
 
     Args:
@@ -54,11 +56,12 @@ def null_study_claim(key: int, sampler: str, scheduler: str, failures: float = 0
         sampler: Of the study.
         scheduler: Of the study.
         failures: Proportion of trials that fail.
+        seeds: Of confirm, at most.
 
     Returns:
         None where it gives no verdict.
     """
-    spec = _seeded(_spec(sampler, scheduler), key)
+    spec = _seeded(_spec(sampler, scheduler, confirm_seeds=seeds), key)
     world = World(key, flat_surface, RandomEffects(video=0.1, failure_rate=failures))
     tables = run_study(spec, world)[1]
     primary = compare_study(fold(spec, tables), tables["predictions"]).primary

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from hscl.config import Config
 from hscl.metrics import METRIC
+from tune.engine.judging import judging
 from tune.simulate.runs import RandomEffects, draw_labels, video_layout
-from tune.simulate.study import SimulatedRun, SimulatedTrialError, simulate
+from tune.simulate.study import SimulatedRun, SimulatedTrialError
 from tune.states import Phase, TrialState
 from tune.stats.pseudo_values import pseudo_values
 from tune.study.spec import StudySpec
@@ -187,9 +188,15 @@ def run_study(spec: StudySpec, world: World) -> tuple[SimulatedRun, dict[str, pa
     Returns:
         The finished run, and all five tables as a real study has them.
     """
-    run = simulate(spec, world.objective(spec.study.metric, spec.longest_trial))
+
+    def predictions() -> pa.Table:
+        return _predictions(spec, world, run)
+
+    objective = world.objective(spec.study.metric, spec.longest_trial)
+    run = SimulatedRun(spec, objective, judge=judging(predictions))
+    run.run()
     tables = {name: to_arrow(name, rows) for name, rows in run.tables.items()}
-    tables["predictions"] = _predictions(spec, world, run)
+    tables["predictions"] = predictions()
     return run, tables
 
 

@@ -22,7 +22,7 @@ from hscl.errors import InputError, RunError
 from tune.engine.driver import SearchOptions, SearchOutcome, View, run_search
 from tune.engine.engine import Engine
 from tune.simulate.study import simulate
-from tune.states import Kind
+from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
 from tune.tables.lock import LockLostError, StudyLock
 from tune.tables.storage import Folder
@@ -413,6 +413,19 @@ def test_a_further_look_is_taken_only_where_it_was_declared(
     run_search(twice, Data(), look, workload=Synthetic())
     done = open_study(tmp_path / "study")
     assert len(done.history.trials) == confirmed + 4
+    check(done)
+
+
+def test_confirm_ends_after_the_look_that_settles_it(tmp_path: Path) -> None:
+    """All configurations predict the same, and test has too few videos for any verdict."""
+    spec = study(confirm={"seeds": 8}, sampler={"trials": 2}, race={"seeds": 0})
+    run(spec, tmp_path / "study")
+    done = open_study(tmp_path / "study")
+    trials = [trial for trial in done.history.trials.values() if trial.phase is Phase.CONFIRM]
+    assert len(trials) == 2 * 6
+    (row,) = done.history.plan_rows(Kind.CONFIRM_ENDED)
+    assert row["value"] == 2 * 2
+    assert "4 trainings saved" in done.status()["note"]
     check(done)
 
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from small_study import study
+from small_study import noisy, study
 
 from hscl.config import Config
 from tune.planner.decisions import begin_confirm, begin_study, plan_row
 from tune.planner.proposals import config_row
+from tune.simulate.study import simulate
 from tune.states import Kind, Origin, Phase
 from tune.study.spec import StartPoint
 from tune.tables.history import History
@@ -30,9 +31,27 @@ def test_a_table_study_begins_with_confirm_and_its_first_look() -> None:
     rows = begin_study(spec, spec.seed_plan())
     assert [(row["kind"], row["phase"]) for row in rows] == [
         ("seeds", "confirm"),
+        ("look_planned", "confirm"),
         ("phase_begun", "confirm"),
         ("look", "confirm"),
     ]
+
+
+def test_all_looks_and_their_levels_are_in_the_plan_before_the_first() -> None:
+    known = '[[known]]\n"loss.high" = false'
+    for sampler, seeds, levels in (
+        ("list", [10, 10], [0.025, 0.0335]),
+        ("random", [6, 2, 2, 2, 8], [0.007, 0.0121, 0.0177, 0.0136, 0.0298]),
+    ):
+        spec = study(f"confirm = {{ seeds = 10, looks = 2 }}\n{known}", sampler=sampler)
+        plan, rows = spec.seed_plan(), simulate(spec, noisy()).history.plan
+        planned = [row for row in rows if row["kind"] == "look_planned"]
+        assert [len(row["seeds"]) for row in planned] == seeds
+        assert [row["value"] for row in planned] == levels
+        assert [s for row in planned for s in row["seeds"]] == [s for o in plan.looks for s in o]
+        first = next(row for row in rows if row["kind"] == "look")
+        assert (first["seeds"], first["value"]) == (planned[0]["seeds"], 1)
+        assert rows.index(planned[-1]) < rows.index(first)
 
 
 def test_a_study_begins_with_its_seeds_and_the_screen() -> None:
@@ -78,9 +97,10 @@ def test_the_winner_is_the_best_other_than_the_default_and_the_best_few_are_conf
     default, _, best, _, second = history.configs
     rows = confirmed(history)
     assert [row["kind"] for row in rows] == [
-        *("winner", "finalists", "finalists", "finalists", "primary", "phase_begun", "look"),
+        *("winner", "finalists", "finalists", "finalists", "primary", "look_planned"),
+        *("phase_begun", "look"),
     ]
-    winner, *finalists, primary, _, look = rows
+    winner, *finalists, primary, _, _, look = rows
     assert (winner["config_id"], winner["other_config_id"]) == (best, default)
     assert winner["value"] == 0.3
     assert [row["config_id"] for row in finalists[:3]] == [default, best, second]

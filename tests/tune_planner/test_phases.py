@@ -295,10 +295,12 @@ def test_a_list_runs_every_row_on_every_confirm_seed_without_stopping_any() -> N
 def test_further_looks_are_taken_as_declared_and_no_more() -> None:
     spec = study("confirm = { seeds = 2, looks = 2 }")
     run = simulate(spec, noisy())
-    row = next_look(spec, run.history)
-    assert row["value"] == 2
-    assert row["seeds"] == [*spec.seed_plan().looks[1]]
-    tables = run.tables | {"plan": [*run.tables["plan"], {"seq": 10**6} | row]}
+    ordered, look = next_look(spec, run.history)
+    assert (ordered["kind"], ordered["value"]) == ("looks_ordered", 4)
+    assert look["value"] == 2
+    assert look["seeds"] == [*spec.seed_plan().looks[1]]
+    rows = [{"seq": 10**6} | ordered, {"seq": 10**6 + 1} | look]
+    tables = run.tables | {"plan": [*run.tables["plan"], *rows]}
     more = SimulatedRun(spec, noisy(), tables=tables)
     with pytest.raises(InputError, match="confirm is complete"):
         next_look(spec, more.history)

@@ -10,16 +10,17 @@ from tune.simulate.runs import video_layout
 from tune.simulate.sample_size import detectable_with
 from tune.stats.power import detectable_in_seed_sds
 
+LAST = 0.035  # the level of the look after ten pairs, where six and eight were looked at
 MOSI = np.bincount(video_layout()).tolist()
 
 
 def test_what_seeds_and_test_set_can_show_is_said_beforehand() -> None:
     ten = study(confirm={"seeds": 10})
     text = "\n".join(detection_lines(ten, MOSI))
-    assert (
-        f"10 pairs of seeds find a difference of {detectable_in_seed_sds(10):.2f} standard" in text
-    )
-    found = detectable_with(10, MOSI, 0.02)
+    sds = detectable_in_seed_sds(10, LAST)
+    assert f"10 pairs of seeds find a difference of {sds:.2f} standard" in text
+    assert "looked at after 6, 8 and 10 pairs and ends when more seeds cannot change" in text
+    found = detectable_with(10, MOSI, 0.02, LAST)
     assert (
         f"these 31 test videos find a true MAE difference of about {found.difference:.3f}" in text
     )
@@ -45,19 +46,34 @@ def test_each_of_many_comparisons_needs_a_larger_difference() -> None:
     text = detection_lines(table, MOSI)[0]
     assert f"{detectable_in_seed_sds(10, 0.05 / 3):.2f} standard deviations" in text
     assert "each of 3 comparisons" in text
+    assert detection(table, MOSI).looks == (10,)
+
+
+def test_six_seeds_have_one_look_with_all_of_the_false_claims() -> None:
+    found = detection(study(confirm={"seeds": 6}), MOSI)
+    assert (found.looks, found.alpha) == ((6,), 0.05)
+    assert not any(
+        "looked at" in line for line in detection_lines(study(confirm={"seeds": 6}), MOSI)
+    )
+
+
+def test_a_further_order_leaves_the_first_one_half_of_the_false_claims() -> None:
+    once, twice = (detection(study(confirm={"seeds": 6, "looks": n}), MOSI) for n in (1, 2))
+    assert (once.alpha, twice.alpha) == (0.05, 0.025)
 
 
 def test_the_figures_are_those_of_the_words() -> None:
     ten = study(confirm={"seeds": 10})
-    found, expected = detection(ten, MOSI), detectable_with(10, MOSI, 0.02)
+    found, expected = detection(ten, MOSI), detectable_with(10, MOSI, 0.02, LAST)
     assert (found.difference, found.any_seeds) == (expected.difference, expected.any_seeds)
     assert found.enough == expected.enough
     assert asdict(found) == {
         "pairs": 10,
         "comparisons": 1,
-        "alpha": 0.05,
+        "looks": (6, 8, 10),
+        "alpha": LAST,
         "test_videos": 31,
-        "seed_sds": detectable_in_seed_sds(10),
+        "seed_sds": detectable_in_seed_sds(10, LAST),
         "difference": expected.difference,
         "any_seeds": expected.any_seeds,
         "margin": 0.02,

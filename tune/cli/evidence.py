@@ -265,7 +265,13 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
 @click.option("--seed-sd", type=float, help="Of the paired difference between seeds.")
 @click.option("--video-sd", type=float, help="Of the difference between videos.")
 @click.option("--error-sd", type=float, help="Of one seed's mean on one video beyond both.")
-@click.option("--looks", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--looks",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How often so many seeds may be run: `confirm.looks`.",
+)
 @click.option(
     "--studies",
     type=click.IntRange(0),

@@ -56,10 +56,11 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
 @click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> None:
-    """Take the next of the looks at confirm that the study declared, on fresh seeds.
+    """Run `confirm.seeds` more seeds of a study that is over, as often as it declared.
 
-    STUDY is a study's folder or URI. More looks than `confirm.looks` are refused: seeds that are
-    added because the result was not liked can claim nothing.
+    STUDY is a study's folder or URI. The looks on the way and the level of each were planned
+    before the first. More times than `confirm.looks` are refused: seeds that are added because the
+    result was not liked can claim nothing.
     """
     from tune.engine.driver import SearchOptions
     from tune.trial.data import HsclData

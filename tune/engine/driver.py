@@ -10,6 +10,7 @@ from typing import Any
 from hscl.errors import InputError, RunError
 from tune.engine.engine import Engine
 from tune.engine.janitor import Janitor
+from tune.engine.judging import judging
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
@@ -123,16 +124,16 @@ def run_search(
         freeze(folder, spec)
         store.compact()
         recorder.add_plan(first)
-        run = _Run(recorder, data, request, workload, session, prepared)
+        engine = Engine(recorder, session.slots, judging(lambda: store.read("predictions")))
+        run = _Run(engine, data, request, workload, session, prepared)
         janitor = stack.enter_context(Janitor(folder))
         janitor.sweep(recorder.history)
         recorder.listeners.append(janitor.on_rows)
         for view in views:
-            view.begin(run.engine, folder)
+            view.begin(engine, folder)
             stack.callback(view.end)
         run.fit(views)
         store.compact(whole=True)
-    engine = run.engine
     return SearchOutcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
 
 
@@ -161,7 +162,7 @@ def _opening_rows(
     if history.gave_up is not None:
         rows.append(plan_row(Kind.RESUMED, note="started again by hand"))
     if request.another_look:
-        rows.append(next_look(spec, history))
+        rows += next_look(spec, history)
     return rows
 
 
@@ -170,15 +171,16 @@ class _Run:
 
     def __init__(
         self,
-        recorder: Recorder,
+        engine: Engine,
         data: StudyData,
         request: SearchOptions,
         workload: Workload,
         session: RaySession,
         prepared: dict[str, Any],
     ) -> None:
-        self._spec = recorder.spec
-        self._recorder = recorder
+        self.engine = engine
+        self._spec = engine.spec
+        self._recorder = engine.recorder
         self._data = data
         self._request = request
         self._workload = workload
@@ -187,7 +189,6 @@ class _Run:
         self._shared: dict[str, Any] = {}
         self._announced = False
         self._stop_key = b"hscl-stop-" + secrets.token_hex(8).encode()
-        self.engine = Engine(recorder, session.slots)
 
     def fit(self, views: tuple[View, ...]) -> None:
         """Run until the engine has nothing more to do, or raise what ended it early."""  # noqa: DOC501 - said

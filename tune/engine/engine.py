@@ -17,13 +17,18 @@ from hscl.errors import RunError
 from tune.engine.recorder import Recorder
 from tune.planner.asha import should_stop
 from tune.planner.decisions import plan_row
-from tune.planner.phases import Close, Decide, Propose, Run, next_step
+from tune.planner.phases import Close, Decide, Judge, Propose, Run, next_step
 from tune.planner.proposals import propose
 from tune.states import Kind, Phase, TrialState
+from tune.tables.history import History
 from tune.tables.records import Ending
 from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
 
-__all__ = ["Engine", "Live"]
+__all__ = ["Engine", "Live", "LookJudge"]
+
+LookJudge = Callable[[History], Mapping[str, Any] | None]
+"""The plan row that ends confirm after the look that is complete, or None where the next opens: a
+pure function of the tables, such as `tune.engine.judging` makes one."""
 
 
 @dataclass
@@ -57,6 +62,7 @@ class Engine:
     Args:
         recorder: The study's tables.
         slots: How many trials may be in hand now.
+        judge: Says after a look at confirm whether it ends early; None: never.
 
     Attributes:
         live: Trials in hand, by the name that whoever runs them has for them (`tune_id`).
@@ -65,7 +71,9 @@ class Engine:
         ended: Why the study is over, once it is.
     """
 
-    def __init__(self, recorder: Recorder, slots: Callable[[], int]) -> None:
+    def __init__(
+        self, recorder: Recorder, slots: Callable[[], int], judge: LookJudge | None = None
+    ) -> None:
         self.recorder = recorder
         self.history = recorder.history
         self.spec = recorder.spec
@@ -74,6 +82,7 @@ class Engine:
         self.failure: BaseException | None = None
         self.ended: Ending | None = None
         self._slots = slots
+        self._judge = judge
         self._metric = f"valid_{self.spec.study.metric}"
         self._reasons: dict[str, str] = {}  # why a trial is started again
 
@@ -90,6 +99,8 @@ class Engine:
                     self._add_proposal(step)
                 case Decide(rows):
                     self.recorder.add_plan(rows)
+                case Judge(rows):
+                    self.recorder.add_plan(self._judged() or rows)
                 case Close(trial_id, state):
                     self._close(trial_id, state)
                 case Run():
@@ -172,6 +183,12 @@ class Engine:
     def _timed_out(self, one: Live) -> bool:
         # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
         return one.running and time.monotonic() - one.seen >= self.spec.study.epoch_timeout_s
+
+    def _judged(self) -> list[dict[str, Any]]:
+        """The row that ends confirm early, where it does."""
+        self.recorder.flush()  # the judge reads the predictions that are durable
+        row = None if self._judge is None else self._judge(self.history)
+        return [] if row is None else [dict(row)]
 
     def _add_proposal(self, step: Propose) -> None:
         proposal = propose(self.spec, self.history, step.number, step.phase)

@@ -6,6 +6,7 @@ from typing import Any
 from hscl.metrics import DIGITS
 from tune.search_model import Expected, Ranking, rank
 from tune.states import Kind, Phase
+from tune.stats.looks import plan_looks
 from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
@@ -17,6 +18,7 @@ __all__ = [
     "begin_refine",
     "begin_study",
     "look_row",
+    "look_seeds",
     "plan_row",
 ]
 
@@ -57,7 +59,7 @@ def begin_study(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
         rows.append(plan_row(Kind.SEEDS, phase=Phase.CONFIRM, seeds=confirm))
     if spec.compares_all:
         note = f"{len(spec.compared_points)} configurations, all against the default"
-        return rows + _open_confirm(seeds, note)
+        return rows + _open_confirm(spec, seeds, note)
     most = allocation_of(spec).screen_trials
     many = "configurations" if most is None else f"at most {most} configurations"
     note = f"{many} on one seed, stopped early"
@@ -109,23 +111,49 @@ def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Ro
             note="winner against default; all other pairs are secondary",
         )
     )
-    return rows + _open_confirm(seeds, f"{len(kept)} configurations and the default")
+    return rows + _open_confirm(spec, seeds, f"{len(kept)} configurations and the default")
 
 
-def _open_confirm(seeds: SeedPlan, note: str) -> list[Row]:
-    first = seeds.looks[0]
-    begun = plan_row(Kind.PHASE_BEGUN, phase=Phase.CONFIRM, seeds=first, note=note)
-    return [begun, look_row(seeds, 0)]
+def _open_confirm(spec: StudySpec, seeds: SeedPlan, note: str) -> list[Row]:
+    """All looks with their levels, that confirm begins, and its first look."""
+    planned = _planned_looks(spec, seeds)
+    begun = plan_row(Kind.PHASE_BEGUN, phase=Phase.CONFIRM, seeds=seeds.looks[0], note=note)
+    return [*planned, begun, look_row([row["seeds"] for row in planned], 0)]
 
 
-def look_row(seeds: SeedPlan, index: int) -> Row:
-    """The row that opens look `index`, counted from 0."""
+def _planned_looks(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
+    """When confirm is looked at, and what each look may claim.
+
+    The rows of a table have equal numbers of seeds, all that were ordered: one look an order.
+    """
+    every = [seed for look in seeds.looks for seed in look]
+    looks = plan_looks(len(seeds.looks[0]), len(seeds.looks), early=not spec.compares_all)
+    before = [0, *(look.pairs for look in looks)]
+    return [
+        plan_row(
+            Kind.LOOK_PLANNED,
+            phase=Phase.CONFIRM,
+            seeds=every[start : look.pairs],
+            value=look.level,
+            note=f"look {number} of {len(looks)}: {look.pairs} pairs, level {look.level:g}",
+        )
+        for number, (start, look) in enumerate(zip(before, looks, strict=False), start=1)
+    ]
+
+
+def look_seeds(history: History, seeds: SeedPlan) -> Sequence[Sequence[int]]:
+    """The seeds that each look adds: as planned, or an order each in studies from before 0.2."""
+    return [look.seeds for look in history.planned_looks] or seeds.looks
+
+
+def look_row(looks: Sequence[Sequence[int]], index: int) -> Row:
+    """The row that opens look `index`, counted from 0, of looks that add these seeds."""
     return plan_row(
         Kind.LOOK,
         phase=Phase.CONFIRM,
-        seeds=seeds.looks[index],
+        seeds=looks[index],
         value=index + 1,
-        note=f"look {index + 1} of {len(seeds.looks)}",
+        note=f"look {index + 1} of {len(looks)}",
     )
 
 

@@ -19,7 +19,14 @@ from typing import Any
 
 from hscl.errors import InputError
 from tune.planner.budget import Answer, room_for_another, screen_is_over
-from tune.planner.decisions import begin_confirm, begin_refine, begin_study, look_row, plan_row
+from tune.planner.decisions import (
+    begin_confirm,
+    begin_refine,
+    begin_study,
+    look_row,
+    look_seeds,
+    plan_row,
+)
 from tune.states import Kind, Phase, TrialState
 from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
@@ -27,7 +34,17 @@ from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import FEW_FAILURES, Ending, TrialRecord
 
-__all__ = ["Close", "Decide", "Propose", "Run", "Step", "Wait", "next_look", "next_step"]
+__all__ = [
+    "Close",
+    "Decide",
+    "Judge",
+    "Propose",
+    "Run",
+    "Step",
+    "Wait",
+    "next_look",
+    "next_step",
+]
 
 
 @dataclass(frozen=True)
@@ -65,11 +82,18 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The runs of a look have ended: append the row that ends confirm early, else these rows."""
+
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Wait:
     """Nothing to start until a running trial reports or ends."""
 
 
-Step = Propose | Run | Close | Decide | Wait | Ending
+Step = Propose | Run | Close | Decide | Judge | Wait | Ending
 
 
 def next_step(  # noqa: PLR0911 - one return a phase
@@ -97,24 +121,24 @@ def next_step(  # noqa: PLR0911 - one return a phase
     if not history.plan_rows(Kind.PHASE_BEGUN):
         return Decide(begin_study(spec, seeds))
     if spec.compares_all:
-        return _compare_all(spec, history)
+        return _compare_all(spec, history, seeds)
     if history.plan_rows(Kind.WINNER):
-        return _all_looks(history)
+        return _all_looks(history, seeds)
     return _search(spec, history, seeds)
 
 
-def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
-    """The row that opens the next declared look of a study whose looks so far are complete.
+def next_look(spec: StudySpec, history: History) -> list[dict[str, Any]]:
+    """The rows by which a person orders more seeds of a study whose confirm is complete.
 
     Args:
         spec: The study.
         history: All its rows.
 
     Returns:
-        A row to append; after it `tune.planner.phases.next_step` has trials to run again.
+        Rows to append; after them `tune.planner.phases.next_step` has trials to run again.
 
     Raises:
-        InputError: Confirm has not begun or is not complete, or no declared look is left.
+        InputError: Confirm has not begun or is not complete, or all declared seeds were ordered.
     """
     taken, ending = history.plan_rows(Kind.LOOK), history.ending
     if not taken or ending is None or ending.gave_up:
@@ -122,13 +146,22 @@ def next_look(spec: StudySpec, history: History) -> dict[str, Any]:
             "a further look needs a study whose confirm is complete, but this one's is not; "
             "run hscl search"
         )
-    if len(taken) >= spec.confirm.looks:
+    each, orders = spec.confirm.seeds_a_look, spec.confirm.looks
+    ordered = history.ordered_pairs if history.planned_looks else each * len(taken)
+    if ordered >= each * orders:
         raise InputError(
-            f"at most the declared confirm.looks = {spec.confirm.looks} looks can be taken, and "
-            f"{len(taken)} were; seeds added unplanned can claim nothing. Declare looks in a new "
-            "study (hscl search NEW.toml --warm-start DIR)"
+            f"at most the declared confirm.looks = {orders} times confirm.seeds = {each} can be "
+            f"ordered, and {ordered // each} times were; seeds added unplanned can claim nothing. "
+            "Declare looks in a new study (hscl search NEW.toml --warm-start DIR)"
         )
-    return look_row(spec.seed_plan(history.earlier_seeds), len(taken))
+    opened = look_row(look_seeds(history, spec.seed_plan(history.earlier_seeds)), len(taken))
+    if not history.planned_looks:
+        return [opened]
+    note = f"order {ordered // each + 1} of {orders}: up to {ordered + each} pairs in all"
+    return [
+        plan_row(Kind.LOOKS_ORDERED, phase=Phase.CONFIRM, value=ordered + each, note=note),
+        opened,
+    ]
 
 
 def _everything_fails(history: History, few: int = FEW_FAILURES) -> list[dict[str, Any]] | None:
@@ -188,24 +221,27 @@ def _has_proposed_all(spec: StudySpec, history: History) -> bool:
     return found.refine_trials is not None and len(history.configs) - first >= found.refine_trials
 
 
-def _compare_all(spec: StudySpec, history: History) -> Step:
+def _compare_all(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
     first_seed = history.plan_rows(Kind.LOOK)[0]["seeds"][0]
     for config_id in history.unstarted:
         return _run(config_id, Phase.CONFIRM, first_seed)
     if len(history.configs) < len(spec.compared_points):
         return Propose(len(history.configs), Phase.CONFIRM)
-    return _all_looks(history)
+    return _all_looks(history, seeds)
 
 
-def _all_looks(history: History) -> Step:
+def _all_looks(history: History, seeds: SeedPlan) -> Step:
     """What confirm still lacks: the study is not over."""
-    seeds = [seed for look in history.looks for seed in look]
-    missing = _first_missing(history, history.confirmed, seeds, Phase.CONFIRM)
+    begun = [seed for look in history.looks for seed in look]
+    missing = _first_missing(history, history.confirmed, begun, Phase.CONFIRM)
     if missing is not None:
         return missing
-    # With every run ended, only a confirm of which all failed has anything left to do.
-    rows = None if history.open_in(Phase.CONFIRM) else _everything_fails(history, few=1)
-    return Wait() if rows is None else Decide(rows)
+    if history.open_in(Phase.CONFIRM):
+        return Wait()
+    if (rows := _everything_fails(history, few=1)) is not None:
+        return Decide(rows)
+    # Every run has ended and the study is not over: more seeds were ordered.
+    return Judge([look_row(look_seeds(history, seeds), len(history.looks))])
 
 
 def _first_missing(

@@ -65,6 +65,8 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     lines = [f"{_capital(pair.judgement.reason)}."] if pair.verdict is not None else []
     if pair.judgement.outlook is not None:
         lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, compared.rules)))
+    if (why := evidence.history.ended_early) is not None:
+        lines.append(f"Confirm ended early: {why}.")
     return tuple(lines)
 
 

@@ -186,4 +186,4 @@ def render_sample_sizes(sizes: SampleSizes) -> RenderableType:
     sds = ", ".join(
         f"{name} {getattr(spread, name) ** 0.5:.3g}" for name in ("seed", "video", "error")
     )
-    return Group(table, Text(f"Standard deviations: {sds}; {sizes.looks} declared look(s)"))
+    return Group(table, Text(f"Standard deviations: {sds}; confirm.looks = {sizes.looks}"))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tune.display import listing
+from tune.stats.looks import FALSE_CLAIMS, plan_looks
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
 from tune.study.size import size_of
 from tune.study.spec import StudySpec
@@ -23,7 +25,8 @@ class Detection:
     Attributes:
         pairs: Seeds on which confirm compares two configurations.
         comparisons: Configurations that are compared with the default; 0: nothing is.
-        alpha: Level of one comparison: 0.05 over declared looks and a table's comparisons.
+        looks: After how many pairs confirm is looked at until its seeds have run.
+        alpha: Level of one comparison at the last of them; a table's share it.
         test_videos: None where test stays closed.
         seed_sds: The difference that is found on this test set (valid where test stays closed), in
             standard deviations of one seed's paired difference; None with too few seeds.
@@ -36,6 +39,7 @@ class Detection:
 
     pairs: int
     comparisons: int
+    looks: tuple[int, ...]
     alpha: float
     test_videos: int | None
     seed_sds: float | None = None
@@ -53,11 +57,15 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
         test_lengths: Utterances of each test video; None where test stays closed.
     """
     size = size_of(spec)
+    planned = plan_looks(max(size.pairs, 1), size.looks, early=not spec.compares_all)
+    looks = tuple(look for look in planned if look.pairs <= size.pairs)
     # In a table Holm gives the first of its comparisons this level; one that alone differs has
     # no better one.
-    alpha = 0.05 / size.looks / (max(1, size.comparisons) if spec.compares_all else 1)
+    shared = max(1, size.comparisons) if spec.compares_all else 1
+    alpha = looks[-1].level / shared if looks else FALSE_CLAIMS
     videos = None if test_lengths is None else len(test_lengths)
-    found = Detection(size.pairs, size.comparisons, alpha, videos)
+    pairs = tuple(look.pairs for look in looks)
+    found = Detection(size.pairs, size.comparisons, pairs, alpha, videos)
     if size.pairs < FEWEST_PAIRS or not size.comparisons:
         return found
     found = replace(found, seed_sds=detectable_in_seed_sds(size.pairs, alpha), margin=size.margin)
@@ -98,7 +106,14 @@ def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
             f"{each} on this {where} set"
         )
     ]
-    return lines + [f"           {line}" for line in _new_videos(found)]
+    lines += [f"           {line}" for line in _new_videos(found)]
+    if len(found.looks) > 1:
+        looks = listing([str(pairs) for pairs in found.looks])
+        lines.append(
+            f"           confirm is looked at after {looks} pairs and ends when more seeds cannot "
+            "change its answer"
+        )
+    return lines
 
 
 def _new_videos(found: Detection) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hscl.config import Config
 from hscl.errors import HsclError
-from tune.engine.engine import Engine
+from tune.engine.engine import Engine, LookJudge
 from tune.engine.recorder import Recorder
 from tune.study.spec import StudySpec
 from tune.tables.memory import MemoryStore
@@ -54,6 +54,7 @@ class SimulatedRun:
         slots: int = 1,
         pick: Pick | None = None,
         tables: Mapping[str, list[dict[str, Any]]] | None = None,
+        judge: LookJudge | None = None,
     ) -> None:
         """Begin, or go on with given tables.
 
@@ -63,6 +64,7 @@ class SimulatedRun:
             slots: Trials at once.
             pick: Which running trial reports next; the one that started first by default.
             tables: Rows of an earlier process.
+            judge: Says after a look at confirm whether it ends early; None: never.
         """
         self.spec = spec
         self._objective = objective
@@ -70,7 +72,7 @@ class SimulatedRun:
         self._store = MemoryStore(tables)
         self._recorder = Recorder(spec, self._store, host=_HOST, clock=lambda: None)
         self._slots = slots
-        self._engine = Engine(self._recorder, lambda: slots)
+        self._engine = Engine(self._recorder, lambda: slots, judge)
         self.history = self._engine.history
         self._begun = 0  # trials so far: their numbers are their names for the engine
         self._running: dict[str, tuple[str, Iterator[Message]]] = {}

@@ -114,11 +114,11 @@ class ConfirmSection(Section):
     keep: Keep = 1
     """The winner, and so many less one besides."""
     seeds: Seeds = 6
-    """How many seeds a look, or which in all. 0: no confirm; test stays closed."""
+    """How many seeds at most each time, or which in all. 0: no confirm; test stays closed."""
     margin: Annotated[float, Field(ge=0)] = 0.02
     """The largest difference that counts as none, in units of the metric."""
     looks: Annotated[int, Field(ge=1, le=20)] = 1
-    """How often the result may be looked at; each look claims at 0.05/looks."""
+    """How often so many seeds may be run: once by the study, then by `hscl confirm`."""
 
     @property
     def takes_place(self) -> bool:
@@ -136,7 +136,7 @@ class ConfirmSection(Section):
 
     @property
     def seeds_a_look(self) -> int:
-        """How many seeds each look has."""
+        """How many seeds are run each time, at most."""
         return self.seeds if isinstance(self.seeds, int) else len(self.seeds) // self.looks
 
 

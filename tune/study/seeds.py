@@ -24,7 +24,7 @@ class SeedPlan:
 
     Attributes:
         screen: The one seed of the screen.
-        looks: For each declared look at confirm, its own seeds.
+        looks: For each time that confirm may be run, its own seeds.
     """
 
     screen: int
@@ -52,12 +52,12 @@ def plan_seeds(
 
     Args:
         study_seed: The study's own seed; other seeds are derived from it.
-        confirm: How many confirm seeds a look, or which in all (shared evenly by the looks).
-        looks: Declared looks at confirm.
+        confirm: How many confirm seeds each time, or which in all (shared evenly).
+        looks: How often confirm may be run.
         avoid: Seeds of an earlier study that this one must not use.
 
     Returns:
-        Disjoint seeds for the search and each look.
+        Disjoint seeds for the search and each time.
 
     Raises:
         InputError: Listed seeds repeat, are among `avoid`, or can't be shared evenly by the looks.

@@ -52,13 +52,13 @@ class StudySize:
     Attributes:
         name: The study's.
         default: What configuration 0 is, in words.
-        phases: Those that will run, in order; confirm with its first look only.
+        phases: Those that will run, in order; confirm with the seeds of its first time only.
         rungs: Epochs at which the screen compares trials.
         usual_epochs: Epochs if at each rung one trial in `reduction_factor` goes on; less than
             `epochs` where trials are stopped early.
-        pairs: Seeds on which confirm compares two configurations (first look).
+        pairs: Seeds on which confirm compares two configurations, at most, the first time.
         comparisons: Configurations that are compared with the default.
-        looks: Declared looks; each claims at 0.05/looks.
+        looks: How often so many may be run.
         margin: The largest difference that counts as none.
         opens_test: Whether test will be opened.
         budget_epochs: The limit of epochs; 0 for none.

@@ -269,10 +269,9 @@ class History:
     @property
     def ended_early(self) -> str | None:
         """Why confirm ended before all seeds ordered had run; None where it did not."""
-        rows = self.plan_rows(Kind.CONFIRM_ENDED)
-        if not rows or rows[-1]["seq"] < self.plan_rows(Kind.LOOK)[-1]["seq"]:
-            return None
-        return str(rows[-1]["note"])
+        rows = [*self.plan_rows(Kind.LOOK)[-1:], *self.plan_rows(Kind.CONFIRM_ENDED)[-1:]]
+        last = max(rows, key=lambda row: int(row["seq"]), default=None)
+        return None if last is None or last["kind"] == Kind.LOOK else str(last["note"])
 
     @property
     def confirmed(self) -> tuple[str, ...]:

@@ -75,6 +75,8 @@ def ending_lines(study: Study) -> list[str]:
             f"         {row['note']}",
         ]
     lines += _comparison(study)
+    if (why := history.ended_early) is not None:
+        lines.append(f"Confirm ended early: {why}.")
     failed = [trial for trial in history.trials.values() if trial.state is TrialState.FAILED]
     if failed:
         lines.append(_failures(failed))

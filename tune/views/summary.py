@@ -184,7 +184,9 @@ def _no_trials() -> dict[str, int]:
 def _state(history: History) -> tuple[str, str]:
     ending = history.ending
     if ending is not None:
-        return ("gave up" if ending.gave_up else "done"), ending.note
+        early = history.ended_early
+        note = f"confirm ended early: {early}" if early is not None else ""
+        return ("gave up" if ending.gave_up else "done"), ending.note or note
     return ("unfinished" if history.plan_rows(Kind.PHASE_BEGUN) else "not begun"), ""
 
 
