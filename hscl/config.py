@@ -290,6 +290,19 @@ class Config(FrozenTree):
             if self.uses(name) and not name.startswith("run.")
         }
 
+    def counted(self) -> dict[str, Any]:
+        """All dotted values but those of keys that came later and are at their default.
+
+        What a study's digest counts, so that studies from before such a key keep theirs.
+        """
+        published = _defaults()
+        return {
+            name: value
+            for name, value in self.dotted().items()
+            if value != published[name]
+            or (name not in _LATER_KEYS and published["model.kind"] in kinds_using(name))
+        }
+
     def identity(self) -> dict[str, Any]:
         """What makes this configuration itself: all that counts, without `run.` and paths.
 

@@ -186,3 +186,12 @@ def test_a_person_cannot_set_what_means_nothing() -> None:
 def test_nested_tables_and_dotted_names_say_the_same() -> None:
     tree = Config().model_dump()
     assert nested_values(dotted_values(tree)) == tree
+
+
+def test_a_study_counts_a_key_that_came_later_only_where_it_says_something() -> None:
+    counted = Config().counted()
+    assert "model.kind" not in counted
+    assert not [name for name in counted if name.startswith("model.mult.")]
+    assert counted["loss.temperature"] == 0.5
+    changed = Config().with_overrides({"model.kind": "mult", "model.mult.width": 30})
+    assert changed.counted() == counted | {"model.kind": "mult", "model.mult.width": 30}

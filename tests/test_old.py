@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -133,6 +134,8 @@ def test_compare_says_the_same(old: Path, tmp_path: Path) -> None:
     assert f"Verdict: {FINISHED['primary']['verdict']}" in run("compare", "finished").decode()
     told = json.loads(run("compare", "finished", "--json"))
     assert told["winner"] == FINISHED["winner"]
+    exported = tomllib.loads(Path("best.toml").read_text())["evidence"]
+    assert told["study_digest"] == exported["study_digest"]
     same(told["primary"])
     pairs = csv.DictReader(io.StringIO(run("compare", "finished", "--format", "csv").decode()))
     assert next(pairs)["verdict"] == FINISHED["primary"]["verdict"]

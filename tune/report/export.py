@@ -103,7 +103,7 @@ def render(export: Export, form: str) -> str:
     """The file's text in one of `FORMATS`."""
     if form == "toml":
         return dump_config(export.config, evidence=export.evidence)
-    tree = export.config.model_dump(mode="json") | {"evidence": dict(export.evidence)}
+    tree = export.config.used_tree() | {"evidence": dict(export.evidence)}
     if form == "json":
         return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     import yaml  # noqa: PLC0415 - only for those who use it

@@ -120,7 +120,10 @@ class StudySpec(Section):
     @property
     def digest(self) -> str:
         """SHA-256 over all that may not change on resume: everything but `[resources]`."""
-        return digest_json({k: v for k, v in self.tree().items() if k != "resources"})
+        counted = {"base": {"preset": self.preset} | self.base.counted()}
+        return digest_json(
+            {k: counted.get(k, v) for k, v in self.tree().items() if k != "resources"}
+        )
 
     @property
     def default_label(self) -> str:
