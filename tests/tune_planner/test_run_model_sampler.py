@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,18 @@ def best(sampler: optuna.samplers.BaseSampler, *, maximize: bool = False) -> flo
     study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
     study.optimize(objective, n_trials=30)
     return float(np.mean([bowl(t.params["x"], t.params["y"]) for t in study.trials[-5:]]))
+
+
+def test_what_the_readme_shows_runs_and_finds_the_ground() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [code] = [
+        part.split("```")[0]
+        for part in readme.split("```python\n")[1:]
+        if "RunModelSampler" in part.split("```")[0]
+    ]
+    shown: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), shown)
+    assert shown["study"].best_params["x"] == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.mark.parametrize("maximize", [False, True])
