@@ -6,13 +6,14 @@ configuration's identity.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from hscl.config_kinds import (
+    KINDS,
     PUBLISHED,
     Count,
     FrozenTree,
@@ -23,11 +24,14 @@ from hscl.config_kinds import (
     Positive,
     SelfMmConfig,
     Share,
-    kinds_using,
+    own_table,
+    table_of,
+    uses,
 )
 from hscl.digest import digest_json
 from hscl.encoders import FILE, encoder_identity
 from hscl.errors import InputError, did_you_mean
+from hscl.registered import registered_model, registered_tables
 
 __all__ = [
     "PRESETS",
@@ -163,10 +167,12 @@ class HeadConfig(FrozenTree):
 
 
 class ModelConfig(FrozenTree):
-    """The model."""
+    """The model. A registered model's keys are a table more, under its name."""
 
-    kind: Literal["hscl", "lf-dnn", "mult", "misa", "self-mm"] = "hscl"
-    """HSCL, or a model that it is compared with."""
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = "hscl"
+    """"hscl", "lf-dnn", "mult", "misa", "self-mm", or the name of a model of one's own."""
     modalities: Literal["text", "text+audio", "text+vision", "text+audio+vision"] = (
         "text+audio+vision"
     )
@@ -186,6 +192,38 @@ class ModelConfig(FrozenTree):
     mult: MultConfig = MultConfig()
     misa: MisaConfig = MisaConfig()
     self_mm: SelfMmConfig = SelfMmConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_own_tables(cls, given: Any) -> Any:
+        """Each table that is no field of this class is that of a registered model.
+
+        Raises:
+            InputError: It is not, or its values are not allowed.
+        """
+        if not isinstance(given, Mapping):
+            return given
+        tree, kind = dict(given), given.get("kind", "hscl")
+        if isinstance(kind, str) and kind not in KINDS:
+            registered_model(kind)  # says what is wrong where there is none
+            tree.setdefault(table_of(kind), {})
+        for table in set(tree) - set(cls.model_fields):
+            owner = registered_tables().get(table)
+            if owner is None:
+                raise InputError(
+                    f"model.{table} is no configuration key, and no installed package registers "
+                    f"a model of that name; {did_you_mean(table, cls.model_fields)}"
+                )
+            settings = registered_model(owner).settings
+            try:
+                tree[table] = settings.model_validate(
+                    tree[table].model_dump()
+                    if isinstance(tree[table], FrozenTree)
+                    else tree[table]
+                )
+            except ValidationError as error:
+                raise InputError("\n".join(_explain(error, f"model.{table}."))) from None
+        return tree
 
 
 class RunConfig(FrozenTree):
@@ -227,8 +265,8 @@ class Config(FrozenTree):
         Raises:
             InputError: A name is unknown or a value is not allowed; all mistakes in one message.
         """
-        tree = self.model_dump()
-        known = self.dotted()
+        tree = self._knowing(overrides)
+        known = dotted_values(tree)
         problems = []
         for name, value in overrides.items():
             if name not in known:
@@ -243,6 +281,8 @@ class Config(FrozenTree):
             changed = Config.model_validate(tree)
         except ValidationError as error:
             problems += _explain(error)
+        except InputError as error:
+            problems += str(error).splitlines()
         if problems:
             raise InputError("\n".join(problems))
         return changed
@@ -261,21 +301,35 @@ class Config(FrozenTree):
                 model.
         """
         changed = self.with_overrides(settings)
-        before, kind = self.dotted(), changed.model.kind
+        before, kind = dotted_values(self._knowing(settings)), changed.model.kind
         idle = [n for n, v in settings.items() if not changed.uses(n) and v != before[n]]
         if idle:
             raise InputError(
                 "\n".join(
-                    f"{name} means nothing to model.kind = {kind!r}, only to "
-                    f"{' and '.join(map(repr, kinds_using(name)))}; leave it out"
-                    for name in idle
+                    f"{name} means nothing to model.kind = {kind!r}; leave it out" for name in idle
                 )
             )
         return changed
 
     def uses(self, name: str) -> bool:
         """Whether a dotted key means something to this kind of model."""
-        return self.model.kind in kinds_using(name)
+        return uses(self.model.kind, name)
+
+    def knowing(self, names: Iterable[str]) -> "Config":
+        """The same with the tables of the registered models that dotted names speak of."""
+        return Config.model_validate(self._knowing(dict.fromkeys(names)))
+
+    def _knowing(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        # The tree, with the tables of the registered models that are set or spoken of.
+        tree = self.model_dump()
+        tables = {table for name in settings if (table := own_table(name)) is not None}
+        if isinstance(settings.get("model.kind"), str):
+            tables.add(table_of(settings["model.kind"]))
+        unknown = tables - {"hscl"} - set(tree["model"])
+        owners = registered_tables() if unknown else {}
+        for table in unknown & set(owners):
+            tree["model"][table] = registered_model(owners[table]).settings().model_dump()
+        return tree
 
     def used_tree(self) -> dict[str, Any]:
         """The tree without what means nothing to this kind of model."""
@@ -299,8 +353,8 @@ class Config(FrozenTree):
         return {
             name: value
             for name, value in self.dotted().items()
-            if value != published[name]
-            or (name not in _LATER_KEYS and published["model.kind"] in kinds_using(name))
+            if value != published.get(name)
+            or (name not in _LATER_KEYS and uses(published["model.kind"], name))
         }
 
     def identity(self) -> dict[str, Any]:
@@ -323,6 +377,8 @@ class Config(FrozenTree):
             if name not in _LATER_KEYS or value != published[name]
         }
         flat["model.text.encoder"] = encoder_identity(self.model.text.encoder)
+        if self.model.kind not in KINDS:
+            flat["model.package"] = registered_model(self.model.kind).package
         return nested_values(flat)
 
     @property
@@ -376,10 +432,10 @@ def _defaults() -> dict[str, Any]:
     return Config().dotted()
 
 
-def _explain(error: ValidationError) -> list[str]:
+def _explain(error: ValidationError, prefix: str = "") -> list[str]:
     """One line a mistake: the dotted key, what must hold, what came."""
     return [
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}, but got {item['input']!r}"
+        f"{prefix}{'.'.join(map(str, item['loc']))}: {item['msg']}, but got {item['input']!r}"
         for item in error.errors()
     ]
 

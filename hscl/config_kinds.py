@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "KINDS",
     "PUBLISHED",
     "Count",
     "FrozenTree",
@@ -19,7 +20,9 @@ __all__ = [
     "Positive",
     "SelfMmConfig",
     "Share",
-    "kinds_using",
+    "own_table",
+    "table_of",
+    "uses",
 ]
 
 Positive = Annotated[float, Field(gt=0)]
@@ -130,31 +133,40 @@ class SelfMmConfig(FrozenTree):
     """Largest size of a label that is made for a unimodal task."""
 
 
-_OWN_KEYS = {
-    "hscl": (
-        "loss.",
-        "model.form",
-        "model.projection",
-        "model.audio.",
-        "model.vision.",
-        "model.fusion.",
-        "model.head.",
-    ),
-    "lf-dnn": ("model.lf_dnn.",),
-    "mult": ("model.mult.",),
-    "misa": ("model.misa.",),
-    "self-mm": ("model.self_mm.",),
-}
-"""What the names of the keys begin with that mean something to one kind alone."""
+KINDS = ("hscl", "lf-dnn", "mult", "misa", "self-mm")
+"""The kinds that are here; packages may register more (`hscl.registered`)."""
+_HSCL_KEYS = (
+    "loss.",
+    "model.form",
+    "model.projection",
+    "model.audio.",
+    "model.vision.",
+    "model.fusion.",
+    "model.head.",
+)
+"""What the names of the keys begin with that mean something to HSCL alone."""
 _NOT_USED = {"mult": ("model.text.pooling",)}
 """Keys of all kinds that mean nothing to one: MulT reads every word's vector and pools none."""
 
 
+def table_of(kind: str) -> str:
+    """The name of a kind's own table: `model.self_mm` for "self-mm"."""
+    return kind.replace("-", "_")
+
+
+def own_table(key: str) -> str | None:
+    """The table of the one kind to which a dotted key means something; None: not of one alone."""
+    if key.startswith(_HSCL_KEYS):
+        return "hscl"
+    section, *inner = key.split(".")
+    return inner[0] if section == "model" and len(inner) > 1 and inner[0] != "text" else None
+
+
 @cache
-def kinds_using(key: str) -> tuple[str, ...]:
-    """The kinds of models to which a dotted key means something."""
-    owners = tuple(kind for kind, starts in _OWN_KEYS.items() if key.startswith(starts))
-    return owners or tuple(kind for kind in _OWN_KEYS if key not in _NOT_USED.get(kind, ()))
+def uses(kind: str, key: str) -> bool:
+    """Whether a dotted key means something to a kind of model."""
+    table = own_table(key)
+    return key not in _NOT_USED.get(kind, ()) if table is None else table == table_of(kind)
 
 
 # Published settings of the kinds that HSCL is compared with, as MMSA publishes them for its own

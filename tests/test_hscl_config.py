@@ -175,8 +175,8 @@ def test_a_person_cannot_set_what_means_nothing() -> None:
     with pytest.raises(InputError) as caught:
         mult.with_settings({"loss.temperature": 0.1, "model.misa.width": 8, "train.lr": 0.1})
     assert str(caught.value).splitlines() == [
-        "loss.temperature means nothing to model.kind = 'mult', only to 'hscl'; leave it out",
-        "model.misa.width means nothing to model.kind = 'mult', only to 'misa'; leave it out",
+        "loss.temperature means nothing to model.kind = 'mult'; leave it out",
+        "model.misa.width means nothing to model.kind = 'mult'; leave it out",
     ]
     assert Config().with_settings({"model.kind": "misa", "model.misa.width": 8}).model.misa == (
         Config().model.misa.model_copy(update={"width": 8})

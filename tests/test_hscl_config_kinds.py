@@ -1,13 +1,11 @@
 """Which keys mean something to which kind of model."""
 
 from hscl.config import PRESETS, Config
-from hscl.config_kinds import PUBLISHED, kinds_using
-
-KINDS = ("hscl", "lf-dnn", "mult", "misa", "self-mm")
+from hscl.config_kinds import KINDS, PUBLISHED, uses
 
 
 def test_keys_belong_to_one_kind_or_to_all_or_to_all_but_one() -> None:
-    using = {name: kinds_using(name) for name in Config().dotted()}
+    using = {n: tuple(kind for kind in KINDS if uses(kind, n)) for n in Config().dotted()}
     assert using["loss.temperature"] == using["model.fusion.heads"] == ("hscl",)
     assert using["model.self_mm.task_text"] == ("self-mm",)
     assert using["train.lr"] == using["model.kind"] == using["run.device"] == KINDS

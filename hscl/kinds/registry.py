@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from hscl.config import Config
+from hscl.errors import InputError
 from hscl.kinds.hierarchical import HsclModel
 from hscl.kinds.lf_dnn import LfDnnModel
 from hscl.kinds.misa import MisaModel
@@ -12,6 +13,7 @@ from hscl.kinds.mult import MultModel
 from hscl.kinds.self_mm import SelfMmModel
 from hscl.model.batch import Widths
 from hscl.model.contract import SentimentModel
+from hscl.registered import registered_model
 
 __all__ = ["build_model"]
 
@@ -40,6 +42,17 @@ def build_model(
 
     Raises:
         InputError: The configuration does not fit the data, such as a modality that is not there
-            or a number of heads that does not divide its width.
-    """  # noqa: DOC502 - raised by the kinds
-    return _KINDS[config.model.kind](config, widths, text_encoder)
+            or a number of heads that does not divide its width; or a registered model is no
+            `SentimentModel`.
+    """
+    kind = config.model.kind
+    if kind in _KINDS:
+        return _KINDS[kind](config, widths, text_encoder)
+    found = registered_model(kind)
+    if not issubclass(found.model, SentimentModel):
+        raise InputError(
+            f"the model {kind!r} of {found.package} must be a subclass of "
+            f"hscl.model.contract.SentimentModel, but is {found.model!r}"
+        )
+    model: SentimentModel = found.model(config, widths, text_encoder)
+    return model

@@ -10,7 +10,7 @@ import torch
 from tiny_kinds import BASELINES, KINDS, WIDTHS, batch, rows, tiny
 
 from hscl.config import PRESETS, Config
-from hscl.config_kinds import kinds_using
+from hscl.config_kinds import own_table, table_of
 from hscl.data.dataset import Dataset
 from hscl.errors import InputError
 from hscl.kinds.hierarchical import HsclModel
@@ -211,7 +211,7 @@ def test_every_key_of_a_kind_changes_something(tiny_config: Config, kind: str) -
     config = tiny(tiny_config, kind)
     before = _seen(config)
     assert before == _seen(config)
-    own = [name for name in config.dotted() if kinds_using(name) == (kind,)]
+    own = [name for name in config.dotted() if own_table(name) == table_of(kind)]
     assert len(own) >= 5
     for name in own:
         value = config.dotted()[name]

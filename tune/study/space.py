@@ -7,6 +7,7 @@ values; an inactive one keeps the value of the base configuration.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
@@ -158,7 +159,11 @@ class Space:
 
     def point_of(self, config: Config) -> Point:
         """A configuration's values of the active parameters, inside the space or not."""
-        return self.point_in({name: attrgetter(name)(config) for name in self.ordered})
+        values = {}
+        for name in self.ordered:
+            with suppress(AttributeError):  # a table of a registered model that it does not have
+                values[name] = attrgetter(name)(config)
+        return self.point_in(values)
 
     def point_in(self, values: Mapping[str, Value]) -> Point:
         """The same from dotted values; a name that is missing there is missing in the point."""
@@ -177,7 +182,8 @@ class Space:
         point = self.point_of(config)
         mine, its = self._base_values, config.dotted()
         same_rest = all(
-            name.startswith("run.") or name in point or its[name] == mine[name] for name in mine
+            name.startswith("run.") or name in point or its.get(name, mine[name]) == mine[name]
+            for name in mine
         )
         return point if same_rest and self.contains(point) else None
 

@@ -134,7 +134,7 @@ class StudySpec(Section):
         changed = [
             name
             for name, value in self.base.dotted().items()
-            if value != published[name]
+            if value != published.get(name)
             and not name.startswith("run.")
             and name != "model.text.encoder"
         ]

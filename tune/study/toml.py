@@ -155,6 +155,8 @@ class _Reader:
             name: self._section(name, model, tree) for name, model in _SECTIONS.items()
         }
         preset_name, base = self._base(self._table(tree, "base"))
+        if base is not None:
+            base = base.knowing(dotted_values(self._table(tree, "space")))
         found = len(self.mistakes)
         space = read_space(self._table(tree, "space"), base or Config(), self.mistakes)
         rules = read_rules(self._table(tree, "constraints"), base or Config(), self.mistakes)
@@ -244,7 +246,7 @@ class _Reader:
             different = {
                 key: value
                 for key, value in config.dotted().items()
-                if value != defaults[key] and config.uses(key)
+                if value != defaults.get(key) and config.uses(key)
             }
             known.append(KnownPoint(name=name, overrides=different))
         return known
@@ -253,7 +255,7 @@ class _Reader:
 def _under(own: Config, shared: Mapping[str, Any]) -> Config:
     """A row's preset with what `[base]` says, but for what makes it that preset."""
     published = Config().dotted()
-    mine = {key for key, value in own.dotted().items() if value != published[key]}
+    mine = {key for key, value in own.dotted().items() if value != published.get(key)}
     return own.with_overrides({key: value for key, value in shared.items() if key not in mine})
 
 

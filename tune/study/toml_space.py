@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hscl.config import Config
-from hscl.config_kinds import kinds_using
+from hscl.config_kinds import own_table, uses
 from hscl.errors import InputError, did_you_mean
 from tune.study.rules import parse_rule
 from tune.study.space import Distribution, Space
@@ -109,12 +109,13 @@ def _idle(base: Config, space: Mapping[str, Distribution]) -> list[str]:
 
     mistakes = []
     for name in space:
-        using = kinds_using(name)
-        idle = sorted(kinds(name) - set(using))
+        searched = kinds(name)
+        idle = sorted(kind for kind in searched if not uses(kind, name))
         if idle:
+            fitting = sorted(searched - set(idle)) or [own_table(name) or "hscl"]
             mistakes.append(
                 f"space.{name!r} means nothing to model.kind = {idle[0]!r}, for which it would be "
-                f'searched; give it when = {{ "model.kind" = "{using[0]}" }}, or leave it out'
+                f'searched; give it when = {{ "model.kind" = "{fitting[0]}" }}, or leave it out'
             )
     return mistakes
 
