@@ -418,7 +418,7 @@ def test_a_further_look_is_taken_only_where_it_was_declared(
 
 def test_confirm_ends_after_the_look_that_settles_it(tmp_path: Path) -> None:
     """All configurations predict the same, and test has too few videos for any verdict."""
-    spec = study(confirm={"seeds": 8}, sampler={"trials": 2}, race={"seeds": 0})
+    spec = study(confirm={"seeds": 8}, sampler={"trials": 2}, refine={"trials": 0})
     run(spec, tmp_path / "study")
     done = open_study(tmp_path / "study")
     trials = [trial for trial in done.history.trials.values() if trial.phase is Phase.CONFIRM]
