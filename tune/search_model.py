@@ -21,7 +21,16 @@ from tune.study.space import Point, Space
 from tune.tables.history import History
 from tune.tables.salvage import UNKNOWN
 
-__all__ = ["MOST_LEARNT", "Expected", "Ranking", "SearchModel", "best_and_newest", "learn", "rank"]
+__all__ = [
+    "MOST_LEARNT",
+    "Expected",
+    "Ranking",
+    "SearchModel",
+    "best_and_newest",
+    "learn",
+    "rank",
+    "rank_by",
+]
 
 MOST_LEARNT = 200
 """Runs that the model is fitted to: the best quarter of that number and the newest."""
@@ -148,6 +157,11 @@ def learn(history: History) -> SearchModel | None:
 
 
 def rank(history: History) -> Ranking:
+    """Learn from a history, and rank by that; see `rank_by`."""
+    return rank_by(learn(history), history)
+
+
+def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
     """Rank what screen and refine have trained to the end.
 
     The model decides: the smallest expected loss among configurations with a complete training.
@@ -156,9 +170,9 @@ def rank(history: History) -> Ranking:
     decides.
 
     Args:
+        learnt: From `learn`.
         history: The study's rows.
     """
-    learnt = learn(history)
     trusted = learnt is not None and learnt.model.trusted
     complete = []
     for config_id, trial in history.search_trials.items():

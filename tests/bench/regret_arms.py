@@ -15,9 +15,10 @@ import numpy as np
 from regret_rivals import RIVALS, Search
 from regret_worlds import Searched
 
+from tune.evidence.search.choice import reason_for_default
 from tune.search_model import rank
 from tune.simulate.study import SimulatedRun, simulate
-from tune.states import Phase, TrialState
+from tune.states import Phase, TrialState, Verdict
 from tune.stats.intervals import t_interval
 from tune.study.spec import StudySpec
 
@@ -113,20 +114,18 @@ def exported(world: Searched, run: SimulatedRun) -> str:
 
 
 def wins(differences: Sequence[float], *, prefers_default: bool) -> bool:
-    """Whether the winner is exported, and not the default.
-
-    Where the search prefers the default, confirm must say "better" of the winner; else it is
-    enough that confirm doesn't say "worse".
+    """Whether the winner is exported by the product's own rule, and not the default.
 
     Args:
         differences: Test metric of the winner less that of the default, by seed of confirm.
         prefers_default: The search expects the default to do at least as well.
     """
+    verdict = None
     if len(differences) > 1:
         interval = t_interval(np.array(differences))
         if interval.excludes():
-            return interval.high < 0.0
-    return not prefers_default
+            verdict = Verdict.BETTER if interval.high < 0.0 else Verdict.WORSE
+    return reason_for_default(prefers_default=prefers_default, verdict=verdict) is None
 
 
 def _read(text: str) -> Any:

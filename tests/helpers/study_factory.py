@@ -73,6 +73,7 @@ class Simulated:
         failures: How many of the default's and of the screen's trials fail.
         name: The study's name, which is user input.
         known: Points to try first: a name, a hyperparameter, its value.
+        base: Hyperparameters of the default that differ from the preset, and their values.
     """
 
     sampler: str = "random"
@@ -92,6 +93,7 @@ class Simulated:
     metric: str = "mae"
     name: str = "mosi temperature"
     known: tuple[tuple[str, str, float], ...] = ()
+    base: tuple[tuple[str, float], ...] = ()
 
 
 def write_study(folder: Path, what: Simulated | None = None) -> Path:
@@ -273,6 +275,7 @@ def _specification(what: Simulated) -> str:
         f"seed = {what.seed}",
         "[base]",
         f'"train.epochs" = {what.epochs}',
+        *(f'"{key}" = {value}' for key, value in what.base),
         "[confirm]",
         f"seeds = {what.confirm_seeds}",
         f"margin = {what.margin}",

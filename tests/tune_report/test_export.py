@@ -3,6 +3,7 @@
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,6 +14,7 @@ from study_factory import Simulated, write_study
 
 from hscl.config_toml import load_config, parse_config
 from hscl.errors import InputError
+from tune.evidence.comparison import compare_study
 from tune.evidence.gather import Evidence, gather
 from tune.evidence.pair import PairComparison
 from tune.report.export import FORMATS, Export, choose, render
@@ -38,8 +40,13 @@ CASES = {
 def _study(case: str) -> tuple[Evidence, Compared]:
     folder = write_study(Path(mkdtemp()) / case, CASES[case])
     evidence = gather(open_folder(str(folder)))
+    return evidence, _compared(evidence)
+
+
+def _compared(evidence: Evidence) -> Compared:
     assert evidence.comparison is not None
-    return evidence, Compared(str(folder), "d1" * 32, evidence.comparison, 1)
+    known = (evidence.choice, evidence.learnt)
+    return Compared(evidence.where, "d1" * 32, evidence.comparison, 1, *known)
 
 
 def _export(case: str, wanted: str | None = None) -> Export:
@@ -71,26 +78,27 @@ def test_a_worse_winner_gives_the_default_and_says_so() -> None:
     assert export.evidence["exported"] == "default"
     assert export.evidence["config_id"] == pair.second
     assert export.verdict is None
-    assert "The default is exported instead" in export.lines[0]
-    assert "worse" in export.lines[0]
+    assert export.evidence["because"] == "worse"
+    assert export.lines[0].startswith("The default is what to use: configuration ")
+    assert "is worse than" in export.lines[0]
 
 
 def test_a_winner_that_fails_more_often_gives_the_default() -> None:
-    evidence, compared = _study("better")
+    evidence, _ = _study("better")
     winner = _primary("better").first
     trials = evidence.tables["trials"].to_pylist()
     lost = [row for row in trials if row["config_id"] == winner and row["phase"] == "confirm"]
     lost[-1]["state"] = "failed"
-    from tune.evidence.comparison import compare_study
-
     table = evidence.tables["trials"].from_pylist(trials, schema=evidence.tables["trials"].schema)
     tables = {**evidence.tables, "trials": table}
     history = fold(evidence.spec, tables)
     comparison = compare_study(history, tables["predictions"])
-    again = Compared(compared.where, compared.data_digest, comparison, 1)
-    export = choose(history, tables, again)
+    again = replace(evidence, tables=tables, history=history, comparison=comparison)
+    export = choose(history, tables, _compared(again))
     assert export.evidence["exported"] == "default"
-    assert "1 of its runs failed against 0" in export.lines[0]
+    assert export.evidence["because"] == "failures"
+    assert "1 of 10 runs of configuration" in export.lines[0]
+    assert "gave no result, 0 of its own" in export.lines[0]
     assert export.evidence["failures"] == 1
 
 
@@ -183,8 +191,7 @@ def test_a_configuration_whose_settings_are_lost_is_refused_and_no_other_is(
             damaged = max((folder / "tables/configs").glob("*.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-50])
     evidence = gather(open_folder(str(folder)))
-    assert evidence.comparison is not None
-    compared = Compared(str(folder), None, evidence.comparison, 0)
+    compared = _compared(evidence)
     for wanted in (None, winner):
         with pytest.raises(InputError, match=f"{winner} must have its settings .* are lost"):
             choose(evidence.history, evidence.tables, compared, wanted)

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ def compare(
         rows = [row for pair in opened for row in _rows(*pair)]
         write_output(as_csv(rows).encode() if form == "csv" else as_parquet(rows), out)
         return
+    opened = [_weighed(*pair) for pair in opened]
     if as_json:
         told = [_told(*pair) for pair in opened]
         whole = told[0] if len(told) == 1 else {"studies": told}
@@ -94,6 +96,7 @@ def compare(
         if one is None and evidence is not None:
             click.echo(f"{evidence.where}: {evidence.why_not}")
     if found:
+        found = [one for _, one in opened if one is not None]
         shown = render_study(found[0]) if len(found) == 1 else render_studies(found)
         _print(shown, out)
 
@@ -120,6 +123,15 @@ def _opened(
     from tune.report.rows import Compared
 
     return [(None, Compared(str(path), None, compare_outside(path, **given), 0))]
+
+
+def _weighed(
+    evidence: "Evidence | None", one: "Compared | None"
+) -> tuple["Evidence | None", "Compared | None"]:
+    """With the seed against the parameters: that takes a while, so only where it is shown."""
+    if evidence is None or one is None:
+        return evidence, one
+    return evidence, replace(one, weight=evidence.seed_weight)
 
 
 def _told(evidence: "Evidence | None", one: "Compared | None") -> dict[str, Any]:
@@ -162,6 +174,8 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
         data_digest=data[0]["note"] if data else None,
         comparison=evidence.comparison,
         failed_trials=sum(trial.state is TrialState.FAILED for trial in evidence.trials),
+        choice=evidence.choice,
+        learnt=evidence.learnt,
     )
 
 
@@ -208,10 +222,11 @@ def _print(shown: Any, out: Path | None) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace --out where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was exported as JSON.")
 def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **options: Any) -> None:
-    """Write the winner's configuration with an [evidence] table.
+    """Write the configuration to use with an [evidence] table.
 
-    STUDY is a study's folder or URI. `hscl train` takes the file as it is. Where the verdict on
-    the winner is 'worse', or it fails more often than the default, the default is exported.
+    STUDY is a study's folder or URI. `hscl train` takes the file as it is. It is the winner's, but
+    the default's where confirm finds the winner worse, where more of its runs fail, or where the
+    search expects at least as much of the default and confirm does not find the winner better.
     """  # noqa: DOC501 - this is what --help prints
     from tune.report.export import choose, render
     from tune.states import Verdict

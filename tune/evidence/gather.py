@@ -10,7 +10,9 @@ from hscl.errors import InputError
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.curves import Label, labels_of
 from tune.evidence.pair import PairComparison
-from tune.evidence.variance import VarianceReport, analyse_variance
+from tune.evidence.search.choice import Choice, what_to_use
+from tune.evidence.search.learnt import Learnt, what_was_learnt
+from tune.evidence.variance import SeedWeight, VarianceReport, analyse_variance, weigh_seed
 from tune.study.spec import StudySpec
 from tune.tables.folder import read_study_file
 from tune.tables.history import History
@@ -49,6 +51,23 @@ class Evidence:
     def variance(self) -> VarianceReport:
         """Where the variance of the valid metric is; takes a second or two, once."""
         return analyse_variance(self.history)
+
+    @cached_property
+    def learnt(self) -> Learnt | None:
+        """What the model of all runs knows; None where no training of a search is complete."""
+        return what_was_learnt(self.history, self.tables["predictions"])
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """What to use; None where there is no winner (yet)."""
+        ranking = None if self.learnt is None else self.learnt.ranking
+        primary = None if self.comparison is None else self.comparison.primary
+        return what_to_use(self.history, ranking, primary)
+
+    @cached_property
+    def seed_weight(self) -> SeedWeight | None:
+        """The seed against the parameters; None where nothing is said about parameters."""
+        return weigh_seed(self.variance)
 
     @property
     def spec(self) -> StudySpec:

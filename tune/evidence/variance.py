@@ -2,6 +2,10 @@
 
 The seed's part is pooled within configurations over confirm. A search's parameters are read off a
 surrogate of screen and refine, a grid's off an exact analysis of variance.
+
+Rule of what is said in words: a parameter is worth tuning where its effect exceeds what chance
+gives one that does nothing (`VarianceShare.matters`: 5 % over all parameters); it matters more
+than the seed where, beyond that, its part of the variance of one training is larger.
 """
 
 import math
@@ -14,6 +18,8 @@ import numpy.typing as npt
 from scipy import special
 
 from hscl.config import Config
+from hscl.metrics import METRIC
+from tune.display import listing, parameter_name, share
 from tune.states import TrialState
 from tune.stats.effects import (
     FEWEST_TRIALS,
@@ -31,7 +37,17 @@ from tune.tables.history import History
 from tune.tables.records import TrialRecord
 from tune.tables.salvage import UNKNOWN
 
-__all__ = ["SEED", "Response", "SeedSpread", "VarianceReport", "VarianceShare", "analyse_variance"]
+__all__ = [
+    "SEED",
+    "Response",
+    "SeedSpread",
+    "SeedWeight",
+    "VarianceReport",
+    "VarianceShare",
+    "analyse_variance",
+    "seed_weight_lines",
+    "weigh_seed",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -84,6 +100,77 @@ class VarianceReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class SeedWeight:
+    """The seed against the parameters, by the rule above.
+
+    Attributes:
+        metric: The study's metric.
+        seed: The seed's part of the variance of one training at a random point of the space.
+        worth_tuning: Parameters whose effect exceeds chance, and their parts; the largest first.
+        above_seed: Those of them whose part is larger than the seed's.
+    """
+
+    metric: str
+    seed: float
+    worth_tuning: Mapping[str, float]
+    above_seed: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def weigh_seed(report: VarianceReport) -> SeedWeight | None:
+    """Say whether anything matters as much as the seed.
+
+    Args:
+        report: Of a search or a grid.
+
+    Returns:
+        None where nothing is said about its parameters.
+    """
+    parts = {one.name: one.part for one in report.shares}
+    tested = [one for one in report.shares if one.matters is not None]
+    if SEED not in parts or not tested:
+        return None
+    known = sorted((one for one in tested if one.matters), key=lambda one: -one.part)
+    return SeedWeight(
+        metric=report.metric,
+        seed=parts[SEED],
+        worth_tuning={one.name: one.part for one in known},
+        above_seed=tuple(one.name for one in known if one.part > parts[SEED]),
+    )
+
+
+def seed_weight_lines(weight: SeedWeight) -> list[str]:
+    """The same in two sentences."""
+    metric = METRIC[weight.metric].name
+    what = f"of the variance of one training's valid {metric} at a random point of this space"
+    if weight.above_seed:
+        names = listing([parameter_name(name) for name in weight.above_seed])
+        verb = "matters" if len(weight.above_seed) == 1 else "matter"
+        first = f"{names} {verb} more than the seed, which is {share(weight.seed)} {what}."
+    elif weight.seed > 0.5:
+        first = (
+            f"Nothing here matters as much as the seed: it is {share(weight.seed)} {what}, all "
+            f"that was searched together {share(1.0 - weight.seed)}."
+        )
+    else:
+        first = (
+            "No single parameter is shown to matter as much as the seed, which is "
+            f"{share(weight.seed)} {what}."
+        )
+    if not weight.worth_tuning:
+        return [first, "Worth tuning: no parameter's effect is shown to exceed chance."]
+    parts = weight.worth_tuning.items()
+    listed = listing([f"{parameter_name(name)} ({share(part)})" for name, part in parts])
+    return [
+        first[:1].upper() + first[1:],
+        f"Worth tuning: {listed}; the others not, as far as shown.",
+    ]
 
 
 def analyse_variance(history: History, rng: np.random.Generator | None = None) -> VarianceReport:

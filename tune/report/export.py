@@ -1,7 +1,7 @@
 """The configuration to go on with, and what is known about it, as one file.
 
-Undecided and equivalent are said loudly and change nothing: the winner is exported. Only where
-the verdict is "worse", or the winner fails more often than the default, is the default exported.
+`tune.evidence.search.choice` decides. Undecided and equivalent are said loudly: where the search
+expects more of the winner than of the default, they change nothing, and it is exported.
 """
 
 import json
@@ -17,6 +17,7 @@ from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.choice import answer_lines
 from tune.evidence.sentences import outlook_lines, verdict_label, verdict_text
 from tune.report.rows import Compared
 from tune.states import Verdict
@@ -59,29 +60,27 @@ def choose(
         history: What has happened in the study.
         tables: Its table `configs`.
         compared: Its comparison.
-        wanted: A configuration's id, the beginning of one, its number or its name; None: the
-            winner, or the default where the winner is worse or fails more often.
+        wanted: A configuration's id, the beginning of one, its number or its name; None: what
+            `compared.choice` says.
 
     Raises:
         InputError: There is no winner (yet), no such configuration, or its settings are lost.
     """  # noqa: DOC502 - raised by the two ways of choosing and on reading the settings
     rows = {row["config_id"]: row for row in tables["configs"].to_pylist()}
     comparison = compared.comparison
-    reference = comparison.reference
     names = _all_names(rows, compared)
-    if wanted is not None:
-        config_id, exported = _find(wanted, rows, names), "chosen"
+    judged = _winner(history, compared) if wanted is None else _find(wanted, rows, names)
+    config_id, exported = judged, "winner" if wanted is None else "chosen"
+    pair, because = _pair_with_reference(compared, judged), None
+    choice = compared.choice if wanted is None else None
+    if choice is not None and choice.reason is not None:
+        config_id, exported, because = choice.default, "default", choice.reason.value
+        lines = answer_lines(choice, pair, names, comparison.rules) + _outlook(compared, pair)
     else:
-        config_id, exported = _winner(history, compared), "winner"
-    pair = _pair_with_reference(compared, config_id)
-    lines = _lines(compared, config_id, pair, names)
-    if wanted is None and reference is not None and _default_instead(pair):
-        lines = [
-            f"The default is exported instead of {names[config_id]}: {_why_default(pair)}.",
-            *lines,
-        ]
-        config_id, exported = reference, "default"
+        lines = _lines(compared, judged, pair, names)
     evidence = _evidence(history, tables, compared, config_id, pair)
+    if compared.learnt is not None:
+        evidence["model"] = _without_none(compared.learnt.to_dict(judged))
     exported_pair = pair if pair is not None and pair.first == config_id else None
     return Export(
         config=_config(rows[config_id]),
@@ -91,6 +90,7 @@ def choose(
                 "config_id": config_id,
                 "number": rows[config_id]["number"],
                 "exported": exported,
+                "because": because,
             }
             | evidence
         ),
@@ -165,19 +165,6 @@ def _pair_with_reference(compared: Compared, config_id: str) -> PairComparison |
     )
 
 
-def _default_instead(pair: PairComparison | None) -> bool:
-    if pair is None:
-        return False
-    return pair.verdict is Verdict.WORSE or pair.lost[0] > pair.lost[1]
-
-
-def _why_default(pair: PairComparison | None) -> str:
-    if pair is not None and pair.verdict is Verdict.WORSE:
-        return "it is worse than the default"
-    lost = pair.lost if pair is not None else (0, 0)
-    return f"{lost[0]} of its runs failed against {lost[1]} of the default's"
-
-
 def _lines(
     compared: Compared,
     config_id: str,
@@ -193,9 +180,14 @@ def _lines(
     headline = verdict_text(pair, names, rules)
     if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
         headline = f"{verdict_label(pair).upper()}, not an improvement that was shown. {headline}"
-    outlook = pair.judgement.outlook
-    more = outlook_lines(outlook, pair, rules) if outlook else []
-    return [headline, *more]
+    return [headline, *_outlook(compared, pair)]
+
+
+def _outlook(compared: Compared, pair: PairComparison | None) -> list[str]:
+    """What would decide an open question."""
+    if pair is None or pair.judgement.outlook is None:
+        return []
+    return outlook_lines(pair.judgement.outlook, pair, compared.comparison.rules)
 
 
 def _evidence(
@@ -224,7 +216,7 @@ def _evidence(
         return known | {"verdict": "none"}
     names = comparison.names
     return known | {
-        # On `compared` against `against`; where it is "worse", it is the default that is exported.
+        # On `compared` against `against`, whichever of them is exported.
         "verdict": pair.verdict.value if pair.verdict else "none",
         "below_margin": pair.judgement.below_margin,
         "statement": verdict_text(pair, names, comparison.rules),
@@ -265,8 +257,9 @@ def _versions(tables: Mapping[str, pa.Table], config_id: str) -> dict[str, str]:
 
 
 def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML has no null: what does not exist is left out."""
-    return {k: v for k, v in tree.items() if v is not None and v == v}  # noqa: PLR0124 - NaN
+    """TOML has no null: what does not exist is left out, in tables within tables too."""
+    known = {k: v for k, v in tree.items() if v is not None and v == v}  # noqa: PLR0124 - NaN
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in known.items()}
 
 
 def _config(row: Mapping[str, Any]) -> Config:

@@ -10,7 +10,8 @@ from tune.display import count, duration_text, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.sentences import outlook_lines, p_text, verdict_label, verdict_text
+from tune.evidence.search.choice import answer_lines
+from tune.evidence.sentences import outlook_lines, p_text, verdict_label
 from tune.report.model import Fact
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
@@ -32,10 +33,8 @@ def headline_of(evidence: Evidence) -> str:
         return f"The study {how}: {ending.note.rstrip('.')}."
     if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
-    if compared.primary is not None and compared.closed:
-        pair = compared.primary
-        names = {config: _called(evidence, config) for config in (pair.first, pair.second)}
-        return _capital(verdict_text(pair, names, compared.rules, brief=True))
+    if answer := _answer(evidence, compared):
+        return answer[0]
     return _unfinished_headline(evidence, compared)
 
 
@@ -57,12 +56,14 @@ def verdict_of(evidence: Evidence) -> tuple[str, str]:
 def lead_of(evidence: Evidence) -> tuple[str, ...]:
     """What stands behind the headline."""
     compared = evidence.comparison
-    if compared is None or compared.primary is None:
+    if compared is None:
         return ()
+    lines = _answer(evidence, compared)[1:]
     pair = compared.primary
-    if not (evidence.finished or compared.closed):
-        return ()
-    lines = [f"{_capital(pair.judgement.reason)}."] if pair.verdict is not None else []
+    if pair is None or not (evidence.finished or compared.closed):
+        return tuple(lines)
+    if pair.verdict is not None:
+        lines.append(f"{_capital(pair.judgement.reason)}.")
     if pair.judgement.outlook is not None:
         lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, compared.rules)))
     if (why := evidence.history.ended_early) is not None:
@@ -100,6 +101,16 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
         trained = duration_text(sum(curve.seconds for curve in curves))
         facts.append(Fact("Training", trained, count(epochs, "epoch")))
     return tuple(facts)
+
+
+def _answer(evidence: Evidence, compared: StudyComparison) -> list[str]:
+    """What to use, and the verdict, once confirm is over or there is none."""
+    pair, choice = compared.primary, evidence.choice
+    if not (evidence.finished if pair is None else compared.closed):
+        return []
+    names = {one: _called(evidence, one) for one in evidence.labels}
+    lines = answer_lines(choice, pair, names, compared.rules, brief=True)
+    return [_capital(line) for line in lines]
 
 
 def _pair_facts(pair: PairComparison) -> list[Fact]:

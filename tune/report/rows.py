@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from hscl.errors import InputError
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.choice import Choice
+from tune.evidence.search.learnt import Learnt
+from tune.evidence.variance import SeedWeight
 from tune.stats.intervals import Interval
 
 __all__ = ["COLUMNS", "Compared", "as_csv", "as_parquet", "check_alike", "pair_rows"]
@@ -47,12 +50,23 @@ class Compared:
         data_digest: Of the data set that the study ran on; None where it is not recorded.
         comparison: What is known.
         failed_trials: Failed trials over all phases.
+        choice: What to use; None where nothing is chosen (yet).
+        learnt: What the model of all runs knows; None where it knows nothing.
+        weight: The seed against the parameters; None where nothing is said about them.
     """
 
     where: str
     data_digest: str | None
     comparison: StudyComparison
     failed_trials: int
+    choice: Choice | None = None
+    learnt: Learnt | None = None
+    weight: SeedWeight | None = None
+
+    @property
+    def candidate(self) -> str | None:
+        """Whose chance of being worse than the default is told: the winner, used or not."""
+        return self.comparison.winner
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -60,6 +74,9 @@ class Compared:
             "folder": self.where,
             "data_digest": self.data_digest,
             "failed_trials": self.failed_trials,
+            "use": None if self.choice is None else self.choice.to_dict(),
+            "seed_weight": None if self.weight is None else self.weight.to_dict(),
+            "learnt": None if self.learnt is None else self.learnt.to_dict(self.candidate),
         }
         return known | self.comparison.to_dict()
 

@@ -9,7 +9,9 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.sentences import p_text, pair_lines, verdict_label
+from tune.evidence.variance import seed_weight_lines
 from tune.report.model import ReportSection, TextTable
 from tune.states import TrialState
 
@@ -37,6 +39,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportS
     maps = [chart for chart in rest if chart.name.startswith("heat-map")]
     found = [
         _comparison(evidence, charts, maps),
+        ReportSection("learnt", "What the search knows", points=tuple(_learnt(evidence))),
         ReportSection(
             "search",
             "How the trainings went" if evidence.spec.compares_all else "How the search went",
@@ -53,7 +56,14 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportS
     return [s for s in found if s.charts or s.tables or s.points or s.paragraphs]
 
 
+def _learnt(evidence: Evidence) -> list[str]:
+    learnt = evidence.learnt
+    return [] if learnt is None else learnt_lines(learnt, evidence.history.winner)
+
+
 def _on_variance(evidence: Evidence, charts: Sequence[Chart]) -> Iterable[str]:
+    if evidence.seed_weight is not None:
+        yield " ".join(seed_weight_lines(evidence.seed_weight))
     seed = evidence.variance.seed
     if seed is not None:
         yield (

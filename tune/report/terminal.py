@@ -12,13 +12,15 @@ from hscl.metrics import DIGITS, METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
+from tune.evidence.search.choice import answer_lines
+from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.sentences import (
     deciding_text,
     p_text,
     pair_lines,
     verdict_label,
-    verdict_text,
 )
+from tune.evidence.variance import seed_weight_lines
 from tune.report.rows import Compared
 from tune.simulate.sample_size import SampleSizes
 from tune.stats.intervals import Interval
@@ -35,8 +37,8 @@ def render_study(compared: Compared) -> RenderableType:
     rules = comparison.rules
     parts: list[RenderableType] = [Text(f"{comparison.study}: {compared.where}", style="bold")]
     primary = comparison.primary
-    if primary is not None:
-        parts.append(Text(verdict_text(primary, comparison.names, rules), style="bold"))
+    answer = answer_lines(compared.choice, primary, comparison.names, rules)
+    parts += [Text(line, style="bold") for line in answer]
     if comparison.configs:
         parts.append(_configurations(comparison))
     if primary is not None:
@@ -56,6 +58,11 @@ def render_study(compared: Compared) -> RenderableType:
         parts.append(Text(f"{title}: {len(others)} rows, in --json and --format csv"))
     elif others:
         parts.append(_pair_table(others, comparison, title))
+    if compared.weight is not None:
+        parts.append(Text("\n".join(seed_weight_lines(compared.weight))))
+    if compared.learnt is not None:
+        lines = learnt_lines(compared.learnt, compared.candidate)
+        parts.append(Text("\n".join(["What the search knows", *(f"  {x}" for x in lines)])))
     if compared.failed_trials:
         parts.append(Text(f"Failed trials over all phases: {compared.failed_trials}"))
     parts.append(Text("\n".join(f"Note: {note}" for note in comparison.notes)))

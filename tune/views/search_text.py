@@ -1,6 +1,6 @@
 """What `hscl search` says before it starts and after it ended."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hscl.errors import HsclError
 from tune.display import count, duration_text
@@ -8,6 +8,9 @@ from tune.states import Kind, Phase, TrialState
 from tune.study.size import PhaseSize, StudySize
 from tune.tables.records import TrialRecord, config_label
 from tune.views.study import Study
+
+if TYPE_CHECKING:
+    from tune.evidence.gather import Evidence
 
 __all__ = ["ending_lines", "size_lines"]
 
@@ -63,7 +66,8 @@ def _price(size: StudySize) -> list[str]:
 def ending_lines(study: Study) -> list[str]:
     """What came out: the winner, its difference from the default, and what to do next."""
     history, where = study.history, study.folder.uri
-    lines = []
+    evidence = _evidence(study)
+    lines = [] if evidence is None else _answer(evidence)
     for row in history.plan_rows(Kind.WINNER)[-1:]:
         if row["config_id"] is None:
             lines.append(str(row["note"]))
@@ -74,9 +78,10 @@ def ending_lines(study: Study) -> list[str]:
             f"winner   {config_label(config.number, config.name)} ({config.config_id}): {values}",
             f"         {row['note']}",
         ]
-    lines += _comparison(study)
     if (why := history.ended_early) is not None:
         lines.append(f"Confirm ended early: {why}.")
+    if evidence is not None:
+        lines += _knowledge(evidence)
     failed = [trial for trial in history.trials.values() if trial.state is TrialState.FAILED]
     if failed:
         lines.append(_failures(failed))
@@ -92,20 +97,34 @@ def ending_lines(study: Study) -> list[str]:
     return [*lines, "next", *(f"  {command:<{width}}  {what}" for what, command in nexts.items())]
 
 
-def _comparison(study: Study) -> list[str]:
-    """The primary comparison in words, where confirm has one."""
-    from tune.evidence.comparison import compare_study  # noqa: PLC0415 - statistics, at the end only
-    from tune.evidence.sentences import verdict_text  # noqa: PLC0415
+def _evidence(study: Study) -> "Evidence | None":
+    """All that may be said; None where the tables can't be read."""
+    from tune.evidence.gather import gather  # noqa: PLC0415 - statistics, at the end only
 
-    if not study.history.plan_rows(Kind.PRIMARY):
-        return []
     try:
-        compared = compare_study(study.history, study.table("predictions"))
-        if compared.primary is None:
-            return []
-        return [verdict_text(compared.primary, compared.names, compared.rules)]
-    except HsclError as error:
-        return [str(error)]
+        return gather(study.folder)
+    except HsclError:
+        return None
+
+
+def _answer(evidence: "Evidence") -> list[str]:
+    """What to use and how surely, first."""
+    from tune.evidence.search.choice import answer_lines  # noqa: PLC0415
+
+    compared = evidence.comparison
+    if compared is None:
+        return []
+    return answer_lines(evidence.choice, compared.primary, compared.names, compared.rules)
+
+
+def _knowledge(evidence: "Evidence") -> list[str]:
+    """How much the seed matters, and what the model of all runs knows."""
+    from tune.evidence.search.learnt import learnt_lines  # noqa: PLC0415
+    from tune.evidence.variance import seed_weight_lines  # noqa: PLC0415
+
+    weight, learnt = evidence.seed_weight, evidence.learnt
+    lines = [] if weight is None else seed_weight_lines(weight)
+    return lines if learnt is None else [*lines, *learnt_lines(learnt, evidence.history.winner)]
 
 
 def _failures(failed: list[TrialRecord]) -> str:

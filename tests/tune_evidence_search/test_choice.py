@@ -1,0 +1,191 @@
+"""What to use: the rule in all its cases, and the first sentence that says it."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from small_study import shuffled, study
+from study_factory import Simulated, evidence_of
+
+from tune.evidence.pair import Judgement, PairComparison, Rules
+from tune.evidence.search.choice import (
+    Choice,
+    Reason,
+    answer_lines,
+    reason_for_default,
+    what_to_use,
+)
+from tune.search_model import Ranking, rank
+from tune.simulate.study import simulate
+from tune.states import Verdict
+from tune.tables.history import History
+
+BEST = (
+    ("loss.temperature", 0.12),
+    ("loss.omega2", 0.1),
+    ("train.lr_text", 3e-5),
+    ("train.lr", 8e-4),
+)
+FINE = Simulated(seed=1, gap=0.0, video_sd=0.2, seed_sd=0.005, trials=16, refined=4, base=BEST)
+PLAIN = Simulated(trials=8, refined=3, gap=-0.12, seed=1, failures=1)
+RULES = Rules(0.02)
+
+
+def preferring(one: Ranking, *, default: bool) -> Ranking:
+    return replace(one, prefers_default=default)
+
+
+def told(verdict: Verdict | None, lost: tuple[int, int] = (0, 0)) -> PairComparison:
+    compared = evidence_of(PLAIN).comparison
+    assert compared is not None
+    assert compared.primary is not None
+    judgement = Judgement(verdict, reason="so it is")
+    return replace(compared.primary, judgement=judgement, failures=lost, missing=(0, 0))
+
+
+def searched(what: Simulated = PLAIN) -> tuple[History, Ranking]:
+    history = evidence_of(what).history
+    return history, rank(history)
+
+
+@pytest.mark.parametrize(
+    ("prefers", "verdict", "lost"),
+    [*product((False, True), (*Verdict, None), ((0, 0), (1, 0), (0, 1), (1, 1)))],
+)
+def test_the_rule_is_the_one_that_is_written_down(
+    prefers: bool,  # noqa: FBT001 - a case
+    verdict: Verdict | None,
+    lost: tuple[int, int],
+) -> None:
+    reason = reason_for_default(prefers_default=prefers, verdict=verdict, lost=lost)
+    fails_more = lost == (1, 0)
+    expected_of_it = prefers and verdict is not Verdict.BETTER
+    assert (reason is not None) == (verdict is Verdict.WORSE or fails_more or expected_of_it)
+    if verdict is Verdict.WORSE:
+        assert reason is Reason.WORSE
+    elif reason is not None:
+        assert reason is (Reason.FAILURES if fails_more else Reason.EXPECTED)
+
+
+def test_a_study_uses_its_winner_unless_there_is_a_reason() -> None:
+    history, ranking = searched()
+    assert history.default is not None
+    default = history.default.config_id
+    for prefers, verdict, reason in (
+        (False, Verdict.UNDECIDED, None),
+        (False, None, None),
+        (True, Verdict.BETTER, None),
+        (True, Verdict.UNDECIDED, Reason.EXPECTED),
+        (True, Verdict.EQUIVALENT, Reason.EXPECTED),
+        (True, None, Reason.EXPECTED),
+        (False, Verdict.WORSE, Reason.WORSE),
+    ):
+        found = what_to_use(history, preferring(ranking, default=prefers), told(verdict))
+        assert found is not None
+        assert found.reason is reason
+        assert found.config_id == (history.winner if reason is None else default)
+        assert found.to_dict()["is_default"] is (reason is not None)
+    assert what_to_use(history, preferring(ranking, default=True), None) is not None
+
+
+def test_nothing_is_chosen_before_there_is_a_winner_nor_in_a_table() -> None:
+    for what in (
+        Simulated(until="refine", trials=8, refined=3),
+        Simulated(sampler="list", confirm_seeds=5, epochs=3),
+    ):
+        evidence = evidence_of(what)
+        assert evidence.choice is None
+        assert what_to_use(evidence.history, None, None) is None
+
+
+def test_where_the_search_expects_more_of_the_default_the_first_sentence_says_so() -> None:
+    evidence = evidence_of(FINE)
+    compared, choice, learnt = evidence.comparison, evidence.choice, evidence.learnt
+    assert compared is not None
+    assert compared.primary is not None
+    assert compared.primary.verdict is Verdict.UNDECIDED
+    assert choice is not None
+    assert learnt is not None
+    assert learnt.ranking.prefers_default
+    assert choice.reason is Reason.EXPECTED
+    assert choice.config_id == compared.reference
+    first, second = answer_lines(choice, compared.primary, compared.names, compared.rules)
+    default, winner = learnt.ranking.default, learnt.ranking.others[0]
+    assert default is not None
+    assert first.startswith("The default is what to use: on valid MAE ")
+    assert f"{default.value:.4f} ± {default.sd:.4f} is expected of it" in first
+    assert f"{winner.value:.4f} ± {winner.sd:.4f} of {compared.names[winner.config_id]}" in first
+    assert first.endswith("and confirm leaves it undecided.")
+    assert second.startswith("It is undecided whether")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ending"),
+    [
+        (Verdict.EQUIVALENT, "and confirm finds the two equivalent."),
+        (Verdict.UNDECIDED, "and confirm leaves it undecided."),
+        (None, "and no verdict of confirm speaks against it."),
+    ],
+)
+def test_it_says_what_confirm_says(verdict: Verdict | None, ending: str) -> None:
+    history, ranking = searched(FINE)
+    pair = told(verdict)
+    choice = what_to_use(history, ranking, pair)
+    names = dict.fromkeys((pair.first, pair.second), "one of them")
+    first, second = answer_lines(choice, pair, names, RULES)
+    assert first.endswith(ending)
+    assert second.endswith(("so it is.", "."))
+    assert "better" not in first
+
+
+def test_without_a_model_the_observed_values_are_told() -> None:
+    history, ranking = searched(FINE)
+    assert ranking.default is not None
+    plain = replace(
+        ranking,
+        trusted=False,
+        default=replace(ranking.default, sd=None, value=0.7),
+        others=tuple(replace(one, sd=None, value=0.75) for one in ranking.others),
+    )
+    (first,) = answer_lines(what_to_use(history, plain, None), None, {}, RULES)
+    assert "in the search it reached valid MAE 0.7000, the winner 0.7500" in first
+
+
+def test_a_worse_winner_and_one_that_fails_more_often_are_named_as_that() -> None:
+    history, ranking = searched()
+    compared = evidence_of(PLAIN).comparison
+    assert compared is not None
+    worse = told(Verdict.WORSE)
+    (only,) = answer_lines(
+        what_to_use(history, ranking, worse), worse, compared.names, compared.rules
+    )
+    assert only.startswith("The default is what to use: configuration ")
+    assert "is worse than" in only
+    failing = told(Verdict.UNDECIDED, lost=(2, 1))
+    first, _ = answer_lines(
+        what_to_use(history, ranking, failing), failing, compared.names, compared.rules
+    )
+    assert f"2 of {failing.planned} runs of configuration" in first
+    assert "gave no result, 1 of its own." in first
+
+
+def test_a_winner_in_use_has_its_verdict_alone() -> None:
+    pair = told(Verdict.BETTER)
+    choice = Choice("mae", pair.first, pair.first, pair.second, None)
+    names = {pair.first: "one", pair.second: "other"}
+    (only,) = answer_lines(choice, pair, names, RULES)
+    assert only.startswith("one is better than other")
+    assert answer_lines(choice, None, names, RULES) == []
+
+
+def test_where_a_race_chose_the_model_is_not_asked() -> None:
+    spec = study("confirm.seeds = 0")
+    run = simulate(spec, lambda config, seed, epoch: config.loss.temperature, pick=shuffled(0))
+    ranking = preferring(rank(run.history), default=True)
+    now = what_to_use(run.history, ranking, None)
+    run.history.spec = spec.model_copy(update={"race": {"keep": 4, "seeds": 4}})
+    before = what_to_use(run.history, ranking, None)
+    assert now is not None
+    assert before is not None
+    assert now.reason is Reason.EXPECTED
+    assert before.reason is None

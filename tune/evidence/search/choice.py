@@ -1,0 +1,177 @@
+"""What to use: the winner, or the default where that is the honest choice. One rule for all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hscl.metrics import DIGITS, METRIC
+from tune.display import number
+from tune.evidence.pair import PairComparison, Rules
+from tune.evidence.sentences import verdict_text
+from tune.search_model import Expected, Ranking
+from tune.states import Verdict
+from tune.tables.history import History
+
+__all__ = ["Choice", "Reason", "answer_lines", "reason_for_default", "what_to_use"]
+
+
+class Reason(StrEnum):
+    """Why the default is used instead of the winner."""
+
+    WORSE = "worse"
+    """Confirm says that the winner is worse."""
+    FAILURES = "failures"
+    """More of the winner's confirm runs gave no result."""
+    EXPECTED = "expected"
+    """The search expects at least as much of the default, and confirm does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to use of a study whose search is over.
+
+    Attributes:
+        metric: The study's metric.
+        config_id: The configuration to use.
+        winner: The winner, used or not.
+        default: Configuration 0.
+        reason: Why the default is used; None where the winner is.
+        expected: What the search expects of winner and default, where `reason` is `EXPECTED`.
+        trusted: A model expects that; else it is what their own trainings reached.
+    """
+
+    metric: str
+    config_id: str
+    winner: str
+    default: str
+    reason: Reason | None
+    expected: tuple[Expected, Expected] | None = None
+    trusted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "config_id": self.config_id,
+            "is_default": self.reason is not None,
+            "reason": None if self.reason is None else self.reason.value,
+        }
+
+
+def reason_for_default(
+    *, prefers_default: bool, verdict: Verdict | None, lost: tuple[int, int] = (0, 0)
+) -> Reason | None:
+    """The rule: is the default to be used instead of the winner, and why?
+
+    Args:
+        prefers_default: The search expects at least as much of the default on valid.
+        verdict: Of confirm on winner against default; None where it gives none.
+        lost: Confirm runs of winner and default that gave no result.
+
+    Returns:
+        None where the winner is to be used.
+    """
+    if verdict is Verdict.WORSE:
+        return Reason.WORSE
+    if lost[0] > lost[1]:
+        return Reason.FAILURES
+    if prefers_default and verdict is not Verdict.BETTER:
+        return Reason.EXPECTED
+    return None
+
+
+def what_to_use(
+    history: History, ranking: Ranking | None, primary: PairComparison | None
+) -> Choice | None:
+    """Apply the rule to a study.
+
+    Where a race has chosen (before 0.2), what the search expects counts for nothing: the race's
+    seeds are not among its runs.
+
+    Args:
+        history: The study's rows.
+        ranking: Of what its search ran.
+        primary: Winner against default, where they are compared.
+
+    Returns:
+        None where there is no winner (yet), or where nothing is chosen: lists and grids.
+    """
+    if history.winner is None or history.default is None or history.spec.compares_all:
+        return None
+    winner, default = history.winner, history.default.config_id
+    asked = ranking is not None and history.spec.race is None and ranking.prefers_default
+    reason = reason_for_default(
+        prefers_default=asked,
+        verdict=None if primary is None else primary.verdict,
+        lost=(0, 0) if primary is None else primary.lost,
+    )
+    expected = None
+    if reason is Reason.EXPECTED and ranking is not None and ranking.default is not None:
+        of_winner = next((one for one in ranking.others if one.config_id == winner), None)
+        expected = None if of_winner is None else (of_winner, ranking.default)
+    return Choice(
+        metric=history.spec.study.metric,
+        config_id=winner if reason is None else default,
+        winner=winner,
+        default=default,
+        reason=reason,
+        expected=expected,
+        trusted=ranking is not None and ranking.trusted,
+    )
+
+
+def answer_lines(
+    choice: Choice | None,
+    primary: PairComparison | None,
+    names: Mapping[str, str],
+    rules: Rules,
+    *,
+    brief: bool = False,
+) -> list[str]:
+    """The first sentences of every screen: the default, where that is what to use; the verdict.
+
+    Args:
+        choice: From `what_to_use`.
+        primary: Winner against default, where they are compared.
+        names: What output calls each configuration.
+        rules: What was fixed before the comparison.
+        brief: Leave out what stands beside the verdict; see `verdict_text`.
+
+    Returns:
+        One or two sentences; none where there is neither a verdict nor a reason for the default.
+    """
+    verdict = [] if primary is None else [verdict_text(primary, names, rules, brief=brief)]
+    if choice is None or choice.reason is None:
+        return verdict
+    why, winner = "", names.get(choice.winner, "the winner")
+    if choice.reason is Reason.WORSE:
+        return [f"The default is what to use: {one}" for one in verdict]
+    if choice.reason is Reason.FAILURES and primary is not None:
+        lost = primary.lost
+        why = (
+            f"{lost[0]} of {primary.planned} runs of {winner} gave no result, {lost[1]} of its own"
+        )
+    elif choice.expected is not None:
+        why = f"{_expected_text(choice.expected, choice, winner)}, and {_confirm_text(primary)}"
+    return [f"The default is what to use: {why or 'the search expects more of it'}.", *verdict]
+
+
+def _expected_text(expected: tuple[Expected, Expected], choice: Choice, winner: str) -> str:
+    """What the search expects of both, such as "MAE 0.7421 ± 0.0080 is expected of it …"."""
+    of_winner, of_default = (
+        number(one.value, DIGITS) + ("" if one.sd is None else f" ± {number(one.sd, DIGITS)}")
+        for one in expected
+    )
+    metric = METRIC[choice.metric].name
+    if choice.trusted:
+        return f"on valid {metric} {of_default} is expected of it, {of_winner} of {winner}"
+    return f"in the search it reached valid {metric} {of_default}, {winner} {of_winner}"
+
+
+def _confirm_text(primary: PairComparison | None) -> str:
+    """What confirm says, where it does not overrule what is expected."""
+    if primary is None or primary.verdict is None:
+        return "no verdict of confirm speaks against it"
+    if primary.verdict is Verdict.EQUIVALENT:
+        return "confirm finds the two equivalent"
+    return "confirm leaves it undecided"
