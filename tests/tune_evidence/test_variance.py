@@ -11,7 +11,15 @@ import pyarrow as pa
 import pytest
 from world import World, run_study
 
-from tune.evidence.variance import SEED, VarianceReport, analyse_variance
+from tune.evidence.variance import (
+    SEED,
+    SeedWeight,
+    VarianceReport,
+    VarianceShare,
+    analyse_variance,
+    seed_weight_lines,
+    weigh_seed,
+)
 from tune.simulate.runs import RandomEffects
 from tune.states import TrialState
 from tune.study.spec import StudySpec
@@ -234,3 +242,62 @@ def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> Non
     assert found.notes == (
         "No parameter of the space can take a second value: nothing can be compared.",
     )
+
+
+def _weighed(**matters: tuple[float, bool | None]) -> tuple[SeedWeight, str]:
+    """The weight and what is said, of parameters with these parts; the seed has the rest."""
+    seed = 1.0 - sum(part for part, _ in matters.values())
+    shares = [VarianceShare(SEED, seed)]
+    shares += [VarianceShare(f"train.{n}", part, matters=m) for n, (part, m) in matters.items()]
+    weight = weigh_seed(VarianceReport("mae", None, tuple(shares), (), 20, 0, ()))
+    assert weight is not None
+    return weight, " ".join(seed_weight_lines(weight))
+
+
+def test_nothing_matters_as_much_as_the_seed_is_an_answer() -> None:
+    weight, said = _weighed(lr=(0.06, False), patience=(0.04, False))
+    assert weight.seed == pytest.approx(0.9)
+    assert (weight.worth_tuning, weight.above_seed) == ({}, ())
+    assert said.startswith("Nothing here matters as much as the seed: it is 90 % of the variance")
+    assert "all that was searched together 10 %" in said
+    assert "Worth tuning: no parameter's effect is shown to exceed chance." in said
+
+
+def test_what_is_worth_tuning_is_named_even_where_the_seed_is_more() -> None:
+    weight, said = _weighed(lr=(0.2, True), patience=(0.1, True), epochs=(0.05, False))
+    assert list(weight.worth_tuning) == ["train.lr", "train.patience"]
+    assert weight.above_seed == ()
+    assert said.startswith("Nothing here matters as much as the seed: it is 65 %")
+    assert "Worth tuning: learning rate (20 %) and train.patience (10 %)" in said
+
+
+def test_a_parameter_that_matters_more_than_the_seed_comes_first() -> None:
+    weight, said = _weighed(patience=(0.1, True), lr=(0.5, True))
+    assert list(weight.worth_tuning) == ["train.lr", "train.patience"]
+    assert weight.above_seed == ("train.lr",)
+    assert said.startswith("Learning rate matters more than the seed, which is 40 % of the")
+
+
+def test_a_large_part_that_chance_explains_is_not_worth_tuning() -> None:
+    weight, said = _weighed(lr=(0.6, False))
+    assert (weight.worth_tuning, weight.above_seed) == ({}, ())
+    assert said.startswith("No single parameter is shown to matter as much as the seed")
+
+
+def test_interactions_are_not_tested_and_nothing_is_said_without_tests() -> None:
+    weight, _ = _weighed(**{"lr": (0.1, True), "lr × train.patience": (0.3, None)})
+    assert list(weight.worth_tuning) == ["train.lr"]
+    assert weigh_seed(_report("list")) is None
+
+
+@pytest.mark.parametrize("arguments", [("random",), ("grid",)])
+def test_a_search_and_a_grid_say_it_of_what_they_found(arguments: tuple[str, ...]) -> None:
+    report = _report(*arguments)
+    weight = weigh_seed(report)
+    assert weight is not None
+    parts = {one.name: one.part for one in report.shares}
+    called = {one.name for one in report.shares if one.matters}
+    assert {*weight.worth_tuning} == called
+    assert weight.seed == parts[SEED]
+    assert {*weight.above_seed} == {name for name in called if parts[name] > parts[SEED]}
+    assert json.loads(json.dumps(weight.to_dict()))["worth_tuning"] == weight.worth_tuning

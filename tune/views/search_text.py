@@ -66,8 +66,12 @@ def _price(size: StudySize) -> list[str]:
 def ending_lines(study: Study) -> list[str]:
     """What came out: the winner, its difference from the default, and what to do next."""
     history, where = study.history, study.folder.uri
-    evidence = _evidence(study)
-    lines = [] if evidence is None else _answer(evidence)
+    evidence, lines = None, list[str]()
+    try:
+        evidence = _evidence(study)
+        lines += _answer(evidence)
+    except HsclError as error:
+        lines.append(str(error))
     for row in history.plan_rows(Kind.WINNER)[-1:]:
         if row["config_id"] is None:
             lines.append(str(row["note"]))
@@ -90,21 +94,18 @@ def ending_lines(study: Study) -> list[str]:
         "one page with plots": f"hscl report {where}",
     }
     if not study.spec.compares_all and history.plan_rows(Kind.WINNER):
-        nexts["the winner with its evidence"] = f"hscl export {where} --out best.toml"
+        nexts["what to use, with its evidence"] = f"hscl export {where} --out best.toml"
     if study.folder.local is not None:
         nexts["curves"] = f"tensorboard --logdir {where}/tensorboard"
     width = max(map(len, nexts.values()))
     return [*lines, "next", *(f"  {command:<{width}}  {what}" for what, command in nexts.items())]
 
 
-def _evidence(study: Study) -> "Evidence | None":
-    """All that may be said; None where the tables can't be read."""
+def _evidence(study: Study) -> "Evidence":
+    """All that may be said."""
     from tune.evidence.gather import gather  # noqa: PLC0415 - statistics, at the end only
 
-    try:
-        return gather(study.folder)
-    except HsclError:
-        return None
+    return gather(study.folder)
 
 
 def _answer(evidence: "Evidence") -> list[str]:
