@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,9 +128,10 @@ def load_seed(
     if about.get("config_id") != record.config_id or about.get("seed") != seed:
         raise InputError(f"{place / _WEIGHTS} must be seed {seed} of {folder}, but is {about}")
     try:
+        fitted = json.loads((place / _SCALER).read_text(encoding="utf-8"))
         scalers = {
-            name: Scaler(*(np.array(values, np.float32) for values in pair))
-            for name, pair in json.loads((place / _SCALER).read_text(encoding="utf-8")).items()
+            name: Scaler(np.array(mean, np.float32), np.array(scale, np.float32), *bound)
+            for name, (mean, scale, *bound) in fitted.items()
         }
         with torch_stream(seed, "unused"):  # what is drawn here is overwritten
             text = own.model.text
@@ -169,5 +171,5 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _listed(scaler: Scaler) -> list[list[float]]:
-    return [scaler.mean.tolist(), scaler.scale.tolist()]
+def _listed(scaler: Scaler) -> list[Any]:
+    return [scaler.mean.tolist(), scaler.scale.tolist(), scaler.bound]

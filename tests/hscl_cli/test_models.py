@@ -227,21 +227,21 @@ def test_every_command_explains_itself(command: str, capsys: Captured) -> None:
 def test_a_prediction_that_is_not_finite_ends_with_1(
     model: Path, tiny_file: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    # As a version wrote it that cleaned no averaged infinities.
+    # As another program may write it: a conversion leaves no NaN.
     rows = [row for row in Dataset.open(tiny_file).all_rows() if row.split == "test"]
     assert rows[0].audio is not None
-    rows[0] = replace(rows[0], audio=np.full_like(rows[0].audio, -1.7e38))
+    rows[0] = replace(rows[0], audio=np.full_like(rows[0].audio, np.nan))
     about = file_metadata(digest=digest_of(rows), source="t", audio_width=5, vision_width=20)
-    write_utterances(tmp_path / "old.arrow", rows, arrow_schema(5, 20, about))
+    write_utterances(tmp_path / "other.arrow", rows, arrow_schema(5, 20, about))
 
-    assert hscl("predict", model, "--data", tmp_path / "old.arrow") == 1
+    assert hscl("predict", model, "--data", tmp_path / "other.arrow") == 1
     out, err = capsys.readouterr()
     first, second, *_ = (json.loads(line) for line in out.splitlines())
     assert (first["prediction"], first["spread"]) == (None, None)
     assert isinstance(second["prediction"], float)
     assert "every prediction must be finite, but 1 of 16 are not" in err
 
-    assert hscl("evaluate", model, "--data", tmp_path / "old.arrow") == 1
+    assert hscl("evaluate", model, "--data", tmp_path / "other.arrow") == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split()[2:] == ["–"] * 8
     assert "look at its features with hscl data check" in err

@@ -92,12 +92,12 @@ def test_where_it_cannot_be_recorded_nothing_is_shown(
         evaluate_model(model, Dataset.open(tiny_file))
 
 
-def _written_by_an_older_version(tiny_file: Path, path: Path, **more: object) -> Dataset:
-    """The test utterances of a set, the second with an averaged infinity that nobody cleaned."""
+def _written_by_another_program(tiny_file: Path, path: Path, **more: object) -> Dataset:
+    """The test utterances of a set, the second with a NaN that nobody cleaned."""
     rows = [row for row in Dataset.open(tiny_file).all_rows() if row.split == "test"]
     assert rows[1].audio is not None
     audio = rows[1].audio.copy()
-    audio[0, 2] = np.finfo(np.float32).min / 2
+    audio[0, 2] = np.nan
     rows[1] = replace(rows[1], audio=audio)
     metadata = file_metadata(
         digest=digest_of(rows), source="t", audio_width=5, vision_width=20, **more
@@ -109,7 +109,7 @@ def _written_by_an_older_version(tiny_file: Path, path: Path, **more: object) ->
 def test_predictions_that_are_not_finite_have_no_metric_beside_them(
     model: TrainedModel, tiny_file: Path, tmp_path: Path
 ) -> None:
-    dataset = _written_by_an_older_version(tiny_file, tmp_path / "old.arrow")
+    dataset = _written_by_another_program(tiny_file, tmp_path / "old.arrow")
     evaluation = evaluate_model(model, dataset)
     assert "1 of 16 are not (seeds 11, 12), the first that of video" in str(evaluation.failure)
     for values in (*evaluation.by_seed.values(), evaluation.ensemble):
@@ -123,7 +123,7 @@ def test_predictions_that_are_not_finite_have_no_metric_beside_them(
 def test_labels_of_another_range_than_in_training_are_refused(
     model: TrainedModel, tiny_file: Path, tmp_path: Path
 ) -> None:
-    dataset = _written_by_an_older_version(tiny_file, tmp_path / "old.arrow", label_range=1.0)
+    dataset = _written_by_another_program(tiny_file, tmp_path / "old.arrow", label_range=1.0)
     with pytest.raises(InputError, match=r"must have labels between ±3 .* but has a range of 1"):
         evaluate_model(model, dataset)
     assert not (model.folder / "evaluations.jsonl").exists()

@@ -417,9 +417,9 @@ def test_predictions_that_are_not_finite_are_a_failed_training(
     valid = tiny_data.valid
     assert valid is not None
     assert valid.audio is not None
-    huge = Ragged(np.full_like(valid.audio.values, -1.7e38), valid.audio.offsets)
+    broken = Ragged(np.full_like(valid.audio.values, np.nan), valid.audio.offsets)
     with pytest.raises(NonFiniteError, match=r"finite, but on test with the weights of epoch 1"):
-        training.predict(replace(valid, name="test", audio=huge))
+        training.predict(replace(valid, name="test", audio=broken))
 
 
 @pytest.mark.parametrize(

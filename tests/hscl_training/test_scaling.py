@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from hscl.data.ragged import Ragged
-from hscl.training.scaling import fit_scaler
+from hscl.training.scaling import BOUND, Scaler, fit_scaler
 
 
 def _ragged(lengths: list[int], width: int, seed: int = 0) -> Ragged:
@@ -78,3 +78,18 @@ def test_frames_in_several_blocks_are_all_counted() -> None:
         vars(fit_scaler(cut)).values(), vars(fit_scaler(frames)).values(), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_lies_far_outside_of_the_training_frames_is_clipped() -> None:
+    frames = _ragged([400], 2)
+    scaler = fit_scaler(frames)
+    assert scaler.bound == BOUND == 10.0
+    far = scaler.mean + scaler.scale * np.array([[151.0, -9.0], [-1e30, 10.5]], np.float32)
+    np.testing.assert_allclose(scaler.apply(far), [[10.0, -9.0], [-10.0, 10.0]], rtol=1e-5)
+    averaged = np.full((1, 2), np.finfo(np.float32).min / 2)
+    assert Scaler(scaler.mean, scaler.scale / 1e3, 10.0).apply(averaged).tolist() == [[-10.0] * 2]
+
+
+def test_a_scaler_of_an_earlier_version_clips_nothing() -> None:
+    scaler = Scaler(np.zeros(1, np.float32), np.ones(1, np.float32))
+    assert scaler.apply(np.array([[151.0]], np.float32)).tolist() == [[151.0]]
