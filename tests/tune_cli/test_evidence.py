@@ -68,6 +68,9 @@ def test_compare_as_json_holds_the_comparison(
     told = json.loads(capsys.readouterr().out)
     assert told["primary"]["verdict"] == "better"
     assert told["folder"] == str(better)
+    assert told["use"] == {"config_id": told["winner"], "is_default": False, "reason": None}
+    assert told["learnt"]["config_id"] == told["winner"]
+    assert told["learnt"]["split"] == "valid"
     assert _run("compare", undecided, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["primary"]["verdict"] == "undecided"

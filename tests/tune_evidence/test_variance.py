@@ -263,6 +263,12 @@ def test_nothing_matters_as_much_as_the_seed_is_an_answer() -> None:
     assert "Worth tuning: no parameter's effect is shown to exceed chance." in said
 
 
+def test_an_estimate_never_claims_that_the_seed_is_everything() -> None:
+    _, said = _weighed(lr=(0.001, False))
+    assert "it is more than 99 % of the variance" in said
+    assert "all that was searched together < 1 %" in said
+
+
 def test_what_is_worth_tuning_is_named_even_where_the_seed_is_more() -> None:
     weight, said = _weighed(lr=(0.2, True), patience=(0.1, True), epochs=(0.05, False))
     assert list(weight.worth_tuning) == ["train.lr", "train.patience"]

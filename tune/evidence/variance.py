@@ -155,7 +155,7 @@ def seed_weight_lines(weight: SeedWeight) -> list[str]:
         first = f"{names} {verb} more than the seed, which is {share(weight.seed)} {what}."
     elif weight.seed > 0.5:
         first = (
-            f"Nothing here matters as much as the seed: it is {share(weight.seed)} {what}, all "
+            f"Nothing here matters as much as the seed: it is {_large(weight.seed)} {what}, all "
             f"that was searched together {share(1.0 - weight.seed)}."
         )
     else:
@@ -171,6 +171,11 @@ def seed_weight_lines(weight: SeedWeight) -> list[str]:
         first[:1].upper() + first[1:],
         f"Worth tuning: {listed}; the others not, as far as shown.",
     ]
+
+
+def _large(part: float) -> str:
+    """A share that never claims to be everything: it is an estimate from few trials."""
+    return "more than 99 %" if part >= 0.99 else share(part)
 
 
 def analyse_variance(history: History, rng: np.random.Generator | None = None) -> VarianceReport:
