@@ -143,7 +143,7 @@ def test_a_study_whose_verdict_is_clear_spends_six_pairs_of_ten() -> None:
 def test_a_study_that_no_seeds_can_decide_says_so_and_ends() -> None:
     _, _, run, tables = _study(clear=False)
     (row,) = run.history.plan_rows(Kind.CONFIRM_ENDED)
-    assert "chance below 5% of a verdict for new videos" in row["note"]
+    assert "chance below 5 % of a verdict for new videos" in row["note"]
     compared = compare_study(run.history, tables["predictions"])
     assert compared.primary is not None
     assert compared.primary.verdict is Verdict.UNDECIDED

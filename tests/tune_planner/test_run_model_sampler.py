@@ -103,15 +103,45 @@ def test_the_same_seed_and_the_same_trials_give_the_same_proposals() -> None:
     assert points(3)[10:] != points(4)[10:]
 
 
-def test_trials_asked_for_side_by_side_are_different_ones() -> None:
+def asked_beside(params: dict[str, float] | None) -> dict[str, float]:
+    """What is proposed after 20 trials, beside a running one that has these values (so far)."""
     study = optuna.create_study(sampler=RunModelSampler(seed=5))
     rng = np.random.default_rng(0)
     for _ in range(20):
         trial = study.ask()
         value = bowl(*(trial.suggest_float(name, 0.0, 1.0) for name in "xy"))
         study.tell(trial, value + float(rng.normal(0.0, 0.05)))
-    side_by_side = [study.ask() for _ in range(4)]
-    assert len({tuple(t.suggest_float(n, 0.0, 1.0) for n in "xy") for t in side_by_side}) == 4
+    if params is not None:
+        forms: dict[str, optuna.distributions.BaseDistribution] = {
+            name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in params
+        }
+        running = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=forms
+        )
+        study.add_trial(running)
+    trial = study.ask()
+    return {name: trial.suggest_float(name, 0.0, 1.0) for name in "xy"}
+
+
+def test_trials_side_by_side_go_to_different_places() -> None:
+    alone = asked_beside(None)
+    beside = asked_beside(alone)  # with the same draws
+    assert max(abs(alone[name] - beside[name]) for name in "xy") > 0.01
+
+
+def test_a_running_trial_without_values_yet_is_nowhere() -> None:
+    assert asked_beside({}) == asked_beside(None)
+
+
+def test_a_sampler_that_goes_on_in_another_study_learns_from_that_one() -> None:
+    sampler = RunModelSampler(seed=0)
+    studies = [optuna.create_study(sampler=sampler) for _ in range(2)]
+    for _ in range(20):
+        for study, ground in zip(studies, (0.2, 0.8), strict=True):
+            trial = study.ask()
+            study.tell(trial, (trial.suggest_float("x", 0.0, 1.0) - ground) ** 2)
+    last = [np.mean([trial.params["x"] for trial in study.trials[-5:]]) for study in studies]
+    assert last == pytest.approx([0.2, 0.8], abs=0.1)
 
 
 def test_what_is_not_allowed_is_not_proposed() -> None:

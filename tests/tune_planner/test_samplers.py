@@ -108,6 +108,19 @@ def test_gp_learns_although_most_of_its_trials_are_stopped() -> None:
     assert fraction_near_best("gp", range(2)) > 1.7 * by_chance
 
 
+@pytest.mark.parametrize(("sampler", "phase"), [("gp", Phase.SCREEN), ("tpe", Phase.REFINE)])
+def test_where_the_model_fails_tpe_proposes(
+    sampler: str, phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = simulate(study("sampler.trials = 16", sampler=sampler), noisy()).history
+    number = len(history.configs)
+    by_tpe = next(suggestions(study(sampler="tpe"), history, number))
+    of_model = next(suggestions(history.spec, history, number, phase))
+    assert of_model != by_tpe
+    monkeypatch.setattr("tune.stats.model.run_model._FAILS", 0.0)
+    assert next(suggestions(history.spec, history, number, phase)) == by_tpe
+
+
 def test_it_keeps_away_from_where_trials_fail() -> None:
     failed = []
     for seed in range(4):

@@ -123,11 +123,11 @@ def added_anew(spec: StudySpec, history: History, number: int) -> list[Point]:
     samplers = optuna.samplers
     space = spec.searched
     when = {name: dict(spec.space[name].when) for name in space.ordered}
-    model: optuna.samplers.BaseSampler = RunModelSampler(
-        seed=int(seed), allowed=space.allows, when=when
+    model: optuna.samplers.BaseSampler = samplers.TPESampler(
+        seed=int(seed), multivariate=True, group=True, constant_liar=True
     )
-    if spec.sampler.kind == "tpe":
-        model = samplers.TPESampler(seed=int(seed), multivariate=True, group=True)
+    if spec.sampler.kind == "gp":
+        model = RunModelSampler(seed=int(seed), fallback=model, allowed=space.allows, when=when)
     plain = optuna.create_study(sampler=model)
     for trial in told_trials(spec.sampler.kind, spec, history):
         anew = create_trial(

@@ -1,6 +1,7 @@
 """Codes of points: there and back, where steps may go, and terms that are orthonormal."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,21 @@ def test_drawn_codes_and_steps_from_them_are_points_of_the_space() -> None:
     for code in (*drawn, *stepped):
         assert SPACE.contains(SPACE.canonical(ENCODING.point(code)))
     assert 0.5 < np.mean(stepped[:, 1] != drawn[:, 1]) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["int", "uniform", "log_uniform"])
+def test_a_range_of_one_value_has_one_code_and_its_condition_holds(kind: Any) -> None:
+    encoding = Encoding(
+        {
+            "a": Distribution(kind, (3, 3)),
+            "b": Distribution("uniform", (0.0, 1.0), (("a", 3),)),
+        }
+    )
+    drawn = encoding.draw(RNG(0), 20)
+    for codes in (drawn, encoding.step(RNG(1), drawn, np.full(20, 0.25))):
+        points = [encoding.point(code) for code in codes]
+        assert all(point["a"] == pytest.approx(3) and "b" in point for point in points)
+        assert encoding.codes(points) == pytest.approx(codes)
 
 
 def test_drawn_codes_follow_the_prior() -> None:

@@ -87,8 +87,8 @@ def end_early(history: History, predictions: pa.Table) -> EarlyEnd | None:
         why = f"the verdict is reached {so_far}"
     else:
         why = (
-            f"{so_far} the seeds left have a chance below {UNLIKELY:.0%} of a verdict for new "
-            "videos, and on this test set the answer is there or as unlikely"
+            f"{so_far} the seeds left have a chance below {100 * UNLIKELY:g} % of a verdict for "
+            "new videos, and on this test set the answer is there or as unlikely"
         )
     return EarlyEnd(f"{why}; {saved} trainings saved", saved)
 

@@ -29,7 +29,8 @@ from tune.study.space import Distribution, Value
 
 __all__ = ["RunModelSampler"]
 
-_Trials = list[tuple[int, TrialState]]
+_Trials = tuple[str, list[tuple[int, TrialState]]]
+"""A study's name, its ended trials and how they ended."""
 
 
 class RunModelSampler(BaseSampler):
@@ -95,7 +96,8 @@ class RunModelSampler(BaseSampler):
         running = [
             space.inner(other.params)
             for other in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if other.number != trial.number and space.holds(other)
+            # Between being asked for and its first value a trial is nowhere in the space yet.
+            if other.number != trial.number and other.params and space.holds(other)
         ]
         model = model.with_pending(model.encoding.codes(running))
         first = None
@@ -120,7 +122,7 @@ class RunModelSampler(BaseSampler):
         self, study: Study, ended: Sequence[FrozenTrial]
     ) -> tuple["_Space", RunModel | None]:
         """The model of these trials, fitted once."""
-        key = [(one.number, one.state) for one in ended]
+        key = study.study_name, [(one.number, one.state) for one in ended]
         if self._last is None or self._last[0] != key:
             space = _Space.of(ended, self._when)
             sign = 1.0 if study.direction is StudyDirection.MINIMIZE else -1.0

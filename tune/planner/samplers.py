@@ -83,13 +83,12 @@ def _from_model(kind: str, spec: StudySpec, history: History, seed: int) -> Iter
 def _sampler(kind: str, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
     space = spec.searched
     when = {name: dict(spec.space[name].when) for name in space.ordered}
-    if kind == "gp":
-        return RunModelSampler(seed=seed, allowed=space.allows, when=when)
     tpe = _tpe(seed)
     if kind == "tpe":
         return tpe
+    startup = 10 if kind == "gp" else 0  # refine begins where the screen has made the start
     return RunModelSampler(
-        seed=seed, n_startup_trials=0, fallback=tpe, allowed=space.allows, when=when
+        seed=seed, n_startup_trials=startup, fallback=tpe, allowed=space.allows, when=when
     )
 
 

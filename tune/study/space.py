@@ -46,6 +46,11 @@ class Distribution:
         low, high = self.values
         return float(low), float(high)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one value only."""
+        return len(set(self.values)) == 1
+
     def options(self) -> Sequence[Value] | None:
         """All values, where there are finitely many, in order; None for a continuous range."""
         if self.kind == "choice":

@@ -17,6 +17,7 @@ __all__ = ["Encoding"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_MIDDLE = 0.5  # of a range; also the code of one that holds a single value
 _PRODUCTS = 0.25  # prior variance of an interaction's weight in the trend, a main effect's is 1
 _CURVED = 0.25  # of a quadratic term's
 
@@ -34,6 +35,8 @@ class Encoding:
         self.names = tuple(parameters)
         self._distributions = tuple(parameters.values())
         self.is_choice = np.array([d.kind == "choice" for d in self._distributions])
+        # Its one value has one code, wherever it comes from.
+        self._single = np.array([d.kind != "choice" and d.is_single for d in self._distributions])
         self._places = {name: place for place, name in enumerate(self.names)}
 
     def codes(self, points: Sequence[Mapping[str, Value]]) -> FloatArray:
@@ -97,8 +100,9 @@ class Encoding:
     def trend(self, codes: FloatArray) -> FloatArray:
         """(N, P) terms of a quadratic trend, each scaled by the sd of its weight's prior.
 
-        Orthonormal under a uniform prior: Legendre polynomials of degree 1 and 2, contrasts of
-        choices, and products of the first terms of every two parameters. Inactive: 0.
+        Legendre polynomials of degree 1 and 2, orthonormal over a continuous range; contrasts of
+        each choice's options, whose variances add up to 1; products of the first terms of every
+        two parameters. Inactive: 0.
         """
         first, more = [], []
         for place, distribution in enumerate(self._distributions):
@@ -130,9 +134,10 @@ class Encoding:
 
     @property
     def _inactive(self) -> FloatArray:
-        return np.where(self.is_choice, -1.0, 0.5)
+        return np.where(self.is_choice, -1.0, _MIDDLE)
 
     def _active_only(self, rows: FloatArray) -> FloatArray:
+        rows[:, self._single] = _MIDDLE
         for place, distribution in enumerate(self._distributions):
             for parent, value in distribution.when:
                 of_parent = self._places[parent]
@@ -148,10 +153,10 @@ def _code(distribution: Distribution, value: Value) -> float:
             if option == value and isinstance(option, bool) == isinstance(value, bool):
                 return float(place)
         raise ValueError(f"{value!r} is none of {distribution.values}")
+    if distribution.is_single:
+        return _MIDDLE
     low, high = distribution.bounds
     number = float(value)
-    if low == high:
-        return 0.5
     if distribution.kind == "log_uniform":
         low, high, number = math.log(low), math.log(high), math.log(max(number, low))
     return min(max((number - low) / (high - low), 0.0), 1.0)
