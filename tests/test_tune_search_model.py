@@ -102,6 +102,23 @@ def test_the_default_is_preferred_where_it_lies_on_the_ground() -> None:
     assert rank(there).default is not None
 
 
+def test_of_a_default_that_was_stopped_the_model_says_what_it_expects() -> None:
+    base = '[base]\n"loss.temperature" = 0.9\n"loss.omega1" = 0.002\n"train.epochs" = 9\n'
+    spec = study(f"sampler.trials = 30\nrefine.trials = 4\nconfirm.seeds = 0\n{base}", space=SPACE)
+    # Whoever started last reports first, so that the default meets competition at its rung.
+    run = simulate(spec, world(0.02), slots=6, pick=lambda running: len(running) - 1)
+    assert run.history.search_trials[spec.base.config_id].state == "pruned"
+    ranking, learnt = rank(run.history), learn(run.history)
+    assert ranking.default is not None
+    assert learnt is not None
+    assert not ranking.default.complete
+    assert (ranking.default.value, ranking.default.sd) == learnt.expected(spec.base.config_id)
+    assert ranking.default.value < ranking.default.observed  # the rest of its training helps
+    assert not ranking.prefers_default
+    note = next(row["note"] for row in run.tables["plan"] if row["kind"] == "winner")
+    assert note.endswith("when it was stopped")
+
+
 def test_the_chance_to_be_worse_is_small_against_a_far_default_and_even_against_itself() -> None:
     history = searched().history
     learnt, ranking = learn(history), rank(history)

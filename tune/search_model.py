@@ -47,12 +47,14 @@ class Expected:
         value: Expected best valid metric of a further training.
         sd: Standard deviation of that expectation; None where no model gives it.
         observed: What its own training reached.
+        complete: That training went to its end; of a default that was stopped it did not.
     """
 
     config_id: str
     value: float
     sd: float | None
     observed: float
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Ranking:
 
     Attributes:
         others: The configurations other than the default with a complete training.
-        default: The default; None where its own training isn't complete.
+        default: The default; None where its own training isn't complete and no model tells of it.
         prefers_default: The default is expected to do at least as well as all others.
         trusted: A model decides; else the best observed value.
         note: In words, what decides, and why no model where there is none.
@@ -185,14 +187,30 @@ def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
         return history.sign * one.value, history.configs[one.config_id].number
 
     complete.sort(key=place)
-    default = None if history.default is None else history.default.config_id
+    first = None if history.default is None else history.default.config_id
+    others = tuple(one for one in complete if one.config_id != first)
+    default = next((one for one in complete if one.config_id == first), None)
+    if default is None and learnt is not None and trusted:
+        default = _stopped_default(learnt, history)
     return Ranking(
-        others=tuple(one for one in complete if one.config_id != default),
-        default=next((one for one in complete if one.config_id == default), None),
-        prefers_default=bool(complete) and complete[0].config_id == default,
+        others=others,
+        default=default,
+        prefers_default=default is not None
+        and (not others or history.sign * (default.value - others[0].value) <= 0.0),
         trusted=trusted,
         note=_what_decides(learnt),
     )
+
+
+def _stopped_default(learnt: SearchModel, history: History) -> Expected | None:
+    """What the model expects of a default whose own training was stopped."""
+    if history.default is None:
+        return None
+    config_id = history.default.config_id
+    trial, found = history.search_trials.get(config_id), learnt.expected(config_id)
+    if found is None or trial is None or trial.value is None:
+        return None
+    return Expected(config_id, *found, observed=trial.value, complete=False)
 
 
 def _what_decides(learnt: SearchModel | None) -> str:

@@ -187,6 +187,8 @@ def _winner_note(ranking: Ranking) -> str:
 def _expected(one: Expected) -> str:
     """Such as "predicted 0.7421 ± 0.0080, observed 0.7389", or the observed value alone."""
     observed = f"observed {one.observed:.{DIGITS}f}"
+    if not one.complete:
+        observed += " when it was stopped"
     if one.sd is None:
         return observed
     return f"predicted {one.value:.{DIGITS}f} ± {one.sd:.{DIGITS}f}, {observed}"
