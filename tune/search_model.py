@@ -141,10 +141,12 @@ def learn(history: History) -> SearchModel | None:
     encoding = Encoding({name: space.parameters[name] for name in space.ordered})
     runs = [
         run
-        for point, state, curve in _ended(history, space)
-        if (run := _ran(point, state, curve, history.sign)) is not None
+        for point, state, curve, elsewhere in _ended(history, space)
+        if (run := _ran(point, state, curve, history.sign, elsewhere=elsewhere)) is not None
     ]
-    competing = [run.value if run.state == "complete" else math.inf for run in runs]
+    competing = [
+        run.value if run.state == "complete" and not run.elsewhere else math.inf for run in runs
+    ]
     kept = best_and_newest(competing, MOST_LEARNT)
     model = fit_runs(encoding, [runs[place] for place in kept])
     if model is None:
@@ -217,7 +219,9 @@ def _what_decides(learnt: SearchModel | None) -> str:
     if learnt is None:
         return "best observed value: too little ran for a model"
     if learnt.model.trusted:
-        return "best expected value by the model of all runs"
+        unchecked = math.isnan(learnt.model.error_ratio)
+        few = ", which too few complete runs could check" if unchecked else ""
+        return f"best expected value by the model of all runs{few}"
     return (
         "best observed value: the model predicts complete runs that it has not seen "
         f"{learnt.model.error_ratio:.2g} times as badly as their mean does"
@@ -226,16 +230,16 @@ def _what_decides(learnt: SearchModel | None) -> str:
 
 def _ended(
     history: History, space: Space
-) -> Iterator[tuple[Point, TrialState, Mapping[int, float]]]:
-    """Each run of the search that ended, and of the one that it was warm-started from."""
+) -> Iterator[tuple[Point, TrialState, Mapping[int, float], bool]]:
+    """Each run that ended of the search that this one was warm-started from, then of this one."""
     for seen in history.warm:
         point = space.point_in(seen.values)
         if space.contains(point):
-            yield point, seen.state, seen.curve
+            yield point, seen.state, seen.curve, True
     for config_id, trial in history.search_trials.items():
         there = _point(history, space, config_id) if trial.ended else None
         if there is not None:
-            yield there, trial.state, trial.best
+            yield there, trial.state, trial.best, False
 
 
 def _point(history: History, space: Space, config_id: str) -> Point | None:
@@ -248,7 +252,9 @@ def _point(history: History, space: Space, config_id: str) -> Point | None:
     return space.inside(Config.from_json(record.config))
 
 
-def _ran(point: Point, state: TrialState, curve: Mapping[int, float], sign: float) -> Ran | None:
+def _ran(
+    point: Point, state: TrialState, curve: Mapping[int, float], sign: float, *, elsewhere: bool
+) -> Ran | None:
     """A run as the model sees it; None where it says nothing."""
     losses = {epoch: sign * value for epoch, value in curve.items() if math.isfinite(value)}
     if state is TrialState.FAILED or (state is TrialState.DONE and not losses):
@@ -256,7 +262,7 @@ def _ran(point: Point, state: TrialState, curve: Mapping[int, float], sign: floa
     if not losses:
         return None
     ended: Literal["complete", "stopped"] = "complete" if state is TrialState.DONE else "stopped"
-    return Ran(point, losses[max(losses)], losses, ended)
+    return Ran(point, losses[max(losses)], losses, ended, elsewhere)
 
 
 def best_and_newest(losses: Sequence[float], most: int) -> list[int]:

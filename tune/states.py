@@ -19,7 +19,7 @@ class TrialState(StrEnum):
 
 
 class Phase(StrEnum):
-    """The three parts of a study, in order."""
+    """The parts of a study, in order."""
 
     SCREEN = "screen"
     """Many configurations on one seed, stopped early."""
@@ -74,6 +74,9 @@ class Kind(StrEnum):
     WINNER = "winner"
     """Planner, before confirm. `config_id` (null: there is none) against `other_config_id`;
     `value` that is expected of it."""
+    PREFERRED = "preferred"
+    """Planner, with `winner`: no less is expected of the default, `config_id`, than of the winner,
+    `other_config_id`; `value` is what is expected of the default."""
     PRIMARY = "primary"
     """Planner. The primary comparison: `config_id` against `other_config_id`, margin `value`."""
     LOOK = "look"

@@ -16,7 +16,6 @@ from regret_rivals import RIVALS, Search
 from regret_worlds import Searched
 
 from tune.evidence.search.choice import reason_for_default
-from tune.search_model import rank
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Phase, TrialState, Verdict
 from tune.stats.intervals import t_interval
@@ -109,7 +108,7 @@ def exported(world: Searched, run: SimulatedRun) -> str:
         for look in history.looks
         for seed in look
     ]
-    chosen = wins(differences, prefers_default=rank(history).prefers_default)
+    chosen = wins(differences, prefers_default=history.prefers_default)
     return history.winner if chosen else default
 
 

@@ -1,10 +1,10 @@
 """What to use: the rule in all its cases, and the first sentence that says it."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 
 import pytest
-from small_study import shuffled, study
 from study_factory import Simulated, evidence_of
 
 from tune.evidence.pair import Judgement, PairComparison, Rules
@@ -15,9 +15,9 @@ from tune.evidence.search.choice import (
     reason_for_default,
     what_to_use,
 )
+from tune.planner.decisions import plan_row
 from tune.search_model import Ranking, rank
-from tune.simulate.study import simulate
-from tune.states import Verdict
+from tune.states import Kind, Verdict
 from tune.tables.history import History
 
 BEST = (
@@ -31,8 +31,12 @@ PLAIN = Simulated(trials=8, refined=3, gap=-0.12, seed=1, failures=1)
 RULES = Rules(0.02)
 
 
-def preferring(one: Ranking, *, default: bool) -> Ranking:
-    return replace(one, prefers_default=default)
+def preferring(history: History, *, default: bool) -> History:
+    """The same, and whether its plan says that the search expected no less of the default."""
+    changed = deepcopy(history)
+    if default:
+        changed.apply_plan(plan_row(Kind.PREFERRED))
+    return changed
 
 
 def told(verdict: Verdict | None, lost: tuple[int, int] = (0, 0)) -> PairComparison:
@@ -80,12 +84,12 @@ def test_a_study_uses_its_winner_unless_there_is_a_reason() -> None:
         (True, None, Reason.EXPECTED),
         (False, Verdict.WORSE, Reason.WORSE),
     ):
-        found = what_to_use(history, preferring(ranking, default=prefers), told(verdict))
+        found = what_to_use(preferring(history, default=prefers), ranking, told(verdict))
         assert found is not None
         assert found.reason is reason
         assert found.config_id == (history.winner if reason is None else default)
         assert found.to_dict()["is_default"] is (reason is not None)
-    assert what_to_use(history, preferring(ranking, default=True), None) is not None
+    assert what_to_use(preferring(history, default=True), ranking, None) is not None
 
 
 def test_nothing_is_chosen_before_there_is_a_winner_nor_in_a_table() -> None:
@@ -178,14 +182,18 @@ def test_a_winner_in_use_has_its_verdict_alone() -> None:
     assert answer_lines(choice, None, names, RULES) == []
 
 
-def test_where_a_race_chose_the_model_is_not_asked() -> None:
-    spec = study("confirm.seeds = 0")
-    run = simulate(spec, lambda config, seed, epoch: config.loss.temperature, pick=shuffled(0))
-    ranking = preferring(rank(run.history), default=True)
-    now = what_to_use(run.history, ranking, None)
-    run.history.spec = spec.model_copy(update={"race": {"keep": 4, "seeds": 4}})
-    before = what_to_use(run.history, ranking, None)
-    assert now is not None
-    assert before is not None
-    assert now.reason is Reason.EXPECTED
-    assert before.reason is None
+def test_what_stands_in_the_plan_decides_whatever_a_model_says_now() -> None:
+    history, ranking = searched()
+    for planned, now in ((False, True), (True, False)):
+        found = what_to_use(
+            preferring(history, default=planned), replace(ranking, prefers_default=now), None
+        )
+        assert found is not None
+        assert (found.reason is Reason.EXPECTED) == planned
+
+
+def test_a_search_that_expects_no_less_of_the_default_says_so_in_its_plan() -> None:
+    for what, expected in ((FINE, True), (PLAIN, False)):
+        history = evidence_of(what).history
+        assert rank(history).prefers_default is expected
+        assert history.prefers_default is expected

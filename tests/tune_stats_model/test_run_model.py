@@ -183,3 +183,19 @@ def test_where_too_little_ran_or_nothing_differs_there_is_no_model(ran: list[Ran
 def test_where_nothing_is_complete_there_is_no_model() -> None:
     ran = [replace(run, state="stopped") for run in runs(9)]
     assert fit_runs(ENCODING, ran) is None
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.5, 0.3])
+def test_runs_elsewhere_teach_by_their_differences_alone(shift: float) -> None:
+    away = [
+        replace(run, value=run.value + shift, elsewhere=True)
+        for run in runs(40, stopped=0.4, seed=5)
+    ]
+    here = runs(8)
+    both = fitted([*away, *here])
+    assert error(both) < 0.6 * error(fitted(here))
+    assert both.complete.sum() == len(here)
+
+
+def test_without_a_complete_run_here_those_elsewhere_make_no_model() -> None:
+    assert fit_runs(ENCODING, [replace(run, elsewhere=True) for run in runs(20)]) is None

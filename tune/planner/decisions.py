@@ -97,6 +97,18 @@ def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Ro
             note=_winner_note(ranking),
         )
     ]
+    if ranking.default is not None and ranking.prefers_default:
+        expected = ranking.default.value
+        note = "the winner is the best other configuration, and confirm compares the two"
+        rows.append(
+            plan_row(
+                Kind.PREFERRED,
+                config_id=default,
+                other_config_id=winner,
+                value=expected,
+                note=note,
+            )
+        )
     if not seeds.looks[0]:
         return rows
     kept = candidates if spec.confirm.keep == "all" else candidates[: spec.confirm.keep]

@@ -27,7 +27,10 @@ from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
 from tune.study.space import Distribution, Value
 
-__all__ = ["RunModelSampler"]
+__all__ = ["ELSEWHERE", "RunModelSampler"]
+
+ELSEWHERE = "elsewhere"
+"""User attribute of trials that ran on other data, or otherwise: only their differences teach."""
 
 _Trials = tuple[str, list[tuple[int, TrialState]]]
 """A study's name, its ended trials and how they ended."""
@@ -38,8 +41,9 @@ class RunModelSampler(BaseSampler):
 
     Complete, pruned (at their last reported step) and failed trials are learnt from, running ones
     are taken to end as expected. Conditional parameters are recognised where a choice decides
-    whether they exist. Until the model has something to say, and wherever it fails to predict
-    complete trials left out, another sampler proposes.
+    whether they exist. Trials that were added from elsewhere say so by the user attribute
+    `ELSEWHERE`. Until the model has something to say, and wherever it fails to predict complete
+    trials left out, another sampler proposes.
 
     Args:
         seed: Of all draws; None: a new one.
@@ -138,7 +142,7 @@ class RunModelSampler(BaseSampler):
 
 def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran | None:
     """A trial as the model sees it; None where it says nothing."""
-    point = space.inner(trial.params)
+    point, elsewhere = space.inner(trial.params), bool(trial.user_attrs.get(ELSEWHERE))
     curve = {
         step: sign * value
         for step, value in sorted(trial.intermediate_values.items())
@@ -146,10 +150,10 @@ def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran | None:
     }
     if trial.state is TrialState.COMPLETE and trial.value is not None:
         if math.isfinite(trial.value):
-            return Ran(point, sign * trial.value, curve)
+            return Ran(point, sign * trial.value, curve, elsewhere=elsewhere)
         return Ran(point, math.inf, {}, "failed")
     if trial.state is TrialState.PRUNED:
-        return Ran(point, curve[max(curve)], curve, "stopped") if curve else None
+        return Ran(point, curve[max(curve)], curve, "stopped", elsewhere) if curve else None
     return Ran(point, math.inf, {}, "failed")
 
 

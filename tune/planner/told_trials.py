@@ -2,8 +2,9 @@
 
 Complete trials with their value; stopped ones as PRUNED with their curve; failed ones as FAIL;
 running ones as RUNNING, which for tpe count as bad until they end (constant liar). Points outside
-the space (a default, a known point) are not told. For tpe, which ignores failed trials, each has a
-stand-in beside it that ranks below everything, so that it learns to keep away.
+the space (a default, a known point) are not told. A failed trial, which TPE ignores, has a
+stand-in beside it that ranks below everything, so that TPE learns to keep away. Those of the study
+that this one was warm-started from say so: the model learns from their differences alone.
 
 Above `MOST_TOLD` trials the model sees the best quarter of that number and the newest for the
 rest; the cost of a proposal stays what it is there.
@@ -26,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hscl.config import Config
 from tune import states
+from tune.planner.run_model_sampler import ELSEWHERE
 from tune.search_model import MOST_LEARNT, best_and_newest
 from tune.states import Origin
 from tune.study.space import Distribution, Point, Space
@@ -96,7 +98,7 @@ def told_trials(kind: str, spec: StudySpec, history: History) -> list[FrozenTria
         for trial in everyone
     ]
     told = [everyone[place] for place in best_and_newest(losses, MOST_TOLD[kind])]
-    return _with_stand_ins(told) if kind == "tpe" else told
+    return _with_stand_ins(told)
 
 
 class _Memory:
@@ -110,7 +112,7 @@ class _Memory:
 
     def recall(self, history: History) -> list[FrozenTrial]:
         return [
-            self._trial(place, point, state, curve)
+            self._trial(place, point, state, curve, len(history.warm))
             for place, (point, state, curve) in enumerate(self._known(history))
             if point is not None
         ]
@@ -132,13 +134,20 @@ class _Memory:
                 yield self._points[config_id], trial.state, trial.best
 
     def _trial(
-        self, place: int, point: Point, state: states.TrialState, curve: dict[int, float]
+        self,
+        place: int,
+        point: Point,
+        state: states.TrialState,
+        curve: dict[int, float],
+        warm: int,
     ) -> FrozenTrial:
         epochs = 0 if state is states.TrialState.STARTED else len(curve)
         known = self._told.get(place)
         if known is None or known[:2] != (state, epochs):
             # Every second number stays free for a stand-in.
             trial = _told(2 * place, point, state, curve, self._distributions)
+            if place < warm:
+                trial.set_user_attr(ELSEWHERE, value=True)
             known = self._told[place] = (state, epochs, trial)
         return known[2]
 

@@ -9,6 +9,7 @@ from tune.planner.decisions import plan_row
 from tune.states import Kind, Phase, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.history import History
+from tune.tables.salvage import UNKNOWN
 
 __all__ = ["warm_start_rows"]
 
@@ -44,7 +45,7 @@ def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict
         _point(Config.from_json(record.config).dotted(), trial.state, trial.best)
         for record in earlier.configs.values()
         for trial in [earlier.search_trials.get(record.config_id)]
-        if trial is not None and trial.ended
+        if trial is not None and trial.ended and record.config != UNKNOWN
     ]
     if not points:
         raise InputError(

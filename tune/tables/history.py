@@ -233,6 +233,11 @@ class History:
         return rows[-1]["config_id"] if rows else None
 
     @property
+    def prefers_default(self) -> bool:
+        """Whether no less was expected of the default than of the winner when it was chosen."""
+        return bool(self.plan_rows(Kind.PREFERRED))
+
+    @property
     def without_winner(self) -> str | None:
         """Why a search that is over has no winner; None where it has one, or none yet."""
         rows = self.plan_rows(Kind.WINNER)

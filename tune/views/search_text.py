@@ -129,7 +129,8 @@ def _knowledge(evidence: "Evidence") -> list[str]:
 
 
 def _failures(failed: list[TrialRecord]) -> str:
-    return f"{len(failed)} trials failed; the last one: {failed[-1].error}"
+    trials = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
+    return f"{trials} failed; the last one: {failed[-1].error}"
 
 
 def _short(value: Any) -> str:

@@ -85,8 +85,8 @@ def what_to_use(
 ) -> Choice | None:
     """Apply the rule to a study.
 
-    Where a race has chosen (before 0.2), what the search expects counts for nothing: the race's
-    seeds are not among its runs.
+    What the search expected of winner and default when it chose stands in the plan; where a race
+    has chosen (before 0.2), nothing does.
 
     Args:
         history: The study's rows.
@@ -99,9 +99,8 @@ def what_to_use(
     if history.winner is None or history.default is None or history.spec.compares_all:
         return None
     winner, default = history.winner, history.default.config_id
-    asked = ranking is not None and history.spec.race is None and ranking.prefers_default
     reason = reason_for_default(
-        prefers_default=asked,
+        prefers_default=history.prefers_default,
         verdict=None if primary is None else primary.verdict,
         lost=(0, 0) if primary is None else primary.lost,
     )

@@ -37,6 +37,7 @@ FEWEST_RUNS = 6
 FloatArray = npt.NDArray[np.float64]
 
 _OFFSET = 0.25  # prior variance of what an early epoch's runs have in common beyond the mean gain
+_ELSEWHERE = 25.0  # of what runs elsewhere have in common
 _CONSTANT = 1.0  # of the mean of all values
 _UNLUCKY = 2.5  # standard deviations by which a run is worse than the others let expect
 _FAR = 11.0  # spreads of the better half beyond the best: worse than that is all the same
@@ -55,12 +56,15 @@ class Ran:
             number for a failed one, which is told as worse than all others.
         curve: Loss at each epoch, as far as it is known and finite.
         state: How it ended.
+        elsewhere: In another study, perhaps on other data: what such runs have in common is
+            nothing that the runs here have, only their differences teach.
     """
 
     point: Mapping[str, Value]
     value: float
     curve: Mapping[int, float]
     state: Literal["complete", "stopped", "failed"] = "complete"
+    elsewhere: bool = False
 
     def at(self, epoch: int) -> float:
         """Loss at an epoch, or the last one before it; infinite where none is known by then."""
@@ -75,7 +79,8 @@ class RunModel:
     Attributes:
         encoding: Of the space.
         codes: (N, D) the runs' codes, pending ones last.
-        rungs: (N,) the epoch at which a run was stopped; 0 for complete ones.
+        rungs: (N,) the epoch at which a run was stopped, 0 for complete ones; of runs elsewhere
+            −1 less that number.
         centre: A loss that counts as 0.
         scale: A loss difference that counts as 1.
         fitted: The process.
@@ -127,6 +132,7 @@ class RunModel:
         return not self.error_ratio > _FAILS
 
     @cached_property
+    @one_thread()
     def error_ratio(self) -> float:
         """Root mean square error of leaving one complete run out, over that of their mean.
 
@@ -195,13 +201,17 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
         None where fewer than six runs have a value, none is complete, or all have the same.
     """
     valued = [run for run in runs if run.state != "failed"]
-    complete = [run for run in valued if run.state == "complete"]
+    here = [run for run in valued if not run.elsewhere]
+    complete = [run for run in here if run.state == "complete"]
     if len(valued) < FEWEST_RUNS or not complete:
         return None
-    rungs = np.array([0 if run.state == "complete" else max(run.curve) for run in valued])
-    ways = {rung: _Way.of(complete, valued, rung) for rung in set(rungs.tolist())}
-    ends = np.array([run.value for run in valued])
-    ends -= np.array([ways[rung].gain for rung in rungs.tolist()])
+    stops = [0 if run.state == "complete" else max(run.curve) for run in valued]
+    ways = {stop: _Way.of(complete, here, stop) for stop in set(stops)}
+    away = np.array([run.elsewhere for run in valued])
+    rungs = np.where(away, -1 - np.array(stops), stops)
+    ends = np.array([run.value - ways[stop].gain for run, stop in zip(valued, stops, strict=True)])
+    if away.any():
+        ends[away] += np.median(ends[~away]) - np.median(ends[away])
     spread = _spread(ends)
     if spread <= 0.0:
         return None
@@ -209,12 +219,10 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
     failed = [run for run in runs if run.state == "failed"]
     ends = np.concatenate([ends, np.full(len(failed), ends.max())])
     rungs = np.concatenate([rungs, np.zeros(len(failed), dtype=np.int64)])
+    added = [ways[stop].variance_added(spread) if stop else 0.0 for stop in stops]
     codes = encoding.codes([run.point for run in (*valued, *failed)])
     centre, scale = float(ends[rungs == 0].mean()), float(ends.std()) or 1.0
-    extra = np.array(
-        [ways[rung].variance_added(spread) if rung else 0.0 for rung in rungs.tolist()]
-    )
-    extra /= scale**2
+    extra = np.array([*added, *(0.0 for _ in failed)]) / scale**2
     inputs = _inputs(encoding, codes, rungs, (ends - centre) / scale, extra)
     settings = fit_settings(inputs)
     model = RunModel(
@@ -292,11 +300,12 @@ def _inputs(
     values: FloatArray,
     extra: FloatArray,
 ) -> Inputs:
-    same = (rungs[:, None] == rungs[None, :]) & (rungs[:, None] > 0)
+    same = (rungs[:, None] == rungs[None, :]) & (rungs[:, None] != 0)
+    elsewhere = rungs < 0
     return Inputs(
         squared=encoding.squared_differences(codes, codes),
         trend=encoding.trend(codes),
-        linear=_CONSTANT + _OFFSET * same,
+        linear=_CONSTANT + _OFFSET * same + _ELSEWHERE * np.outer(elsewhere, elsewhere),
         extra=extra,
         values=values,
     )
