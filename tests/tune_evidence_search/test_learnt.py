@@ -87,6 +87,16 @@ def test_where_more_is_wanted_the_curse_is_turned_round() -> None:
     assert "A, Corr 0.7500 in one training; that flatters it by 0.0500" in lines
 
 
+def test_a_default_that_was_stopped_is_never_the_best_observed() -> None:
+    stopped = Expected("a", 0.70, 0.01, 0.60, complete=False)
+    other = Expected("b", 0.72, 0.01, 0.71)
+    ranking = Ranking((other,), stopped, prefers_default=True, trusted=True, note="")
+    known = Learnt("mae", 1.0, {"a": "A", "b": "B"}, "a", ranking, None, None)
+    assert known.best_observed is other
+    assert known.best_predicted is stopped
+    assert "(its own training reached 0.6000 when it was stopped)" in learnt_lines(known, None)[0]
+
+
 def test_all_of_it_is_said_and_labelled_as_valid() -> None:
     known, one = learnt(), candidate()
     lines = learnt_lines(known, one)
@@ -161,7 +171,7 @@ def test_the_json_has_a_key_for_each_thing() -> None:
     assert told["configuration"] == known.names[candidate()]
     assert told["chance_worse_than_default"] == known.chance_worse(candidate())
     assert set(told["best_predicted"]) == {
-        *("config_id", "configuration", "predicted", "sd", "observed")
+        *("config_id", "configuration", "predicted", "sd", "observed", "complete")
     }
     assert {*told["next_training"]} == {*evidence_of(SEARCHED).spec.searched.ordered}
     assert known.to_dict(None)["chance_worse_than_default"] is None

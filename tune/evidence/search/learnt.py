@@ -52,8 +52,9 @@ class Learnt:
 
     @property
     def best_observed(self) -> Expected:
-        """What reached most in its own training, the default included."""
-        return min(self._all, key=lambda one: self.sign * one.observed)
+        """What reached most in a complete training, the default included."""
+        complete = [one for one in self._all if one.complete]
+        return min(complete, key=lambda one: self.sign * one.observed)
 
     @property
     def winners_curse(self) -> float | None:
@@ -119,7 +120,7 @@ class Learnt:
         told |= {"configuration": self.names[one.config_id]}
         known = one.sd is not None
         told |= {"predicted": one.value if known else None, "sd": one.sd}
-        return told | {"observed": one.observed}
+        return told | {"observed": one.observed, "complete": one.complete}
 
 
 def what_was_learnt(history: History, predictions: pa.Table) -> Learnt | None:
@@ -134,7 +135,7 @@ def what_was_learnt(history: History, predictions: pa.Table) -> Learnt | None:
     """
     learnt = learn(history)
     ranking = rank_by(learnt, history)
-    if not ranking.others and ranking.default is None:
+    if not ranking.others and (ranking.default is None or not ranking.default.complete):
         return None
     ratio = None if learnt is None else learnt.model.error_ratio
     utterances, videos = _valid_size(predictions)
@@ -184,10 +185,11 @@ def _best(learnt: Learnt) -> list[str]:
     predicted, observed = learnt.best_predicted, learnt.best_observed
     lines = []
     if predicted is not None:
+        stopped = "" if predicted.complete else " when it was stopped"
         lines.append(
             f"Best predicted on valid: {learnt.names[predicted.config_id]}, of which {metric} "
             f"{number(predicted.value, DIGITS)} ± {number(predicted.sd, DIGITS)} is expected "
-            f"(its own training reached {number(predicted.observed, DIGITS)})."
+            f"(its own training reached {number(predicted.observed, DIGITS)}{stopped})."
         )
     reached = (
         f"Best observed on valid: {learnt.names[observed.config_id]}, {metric} "
