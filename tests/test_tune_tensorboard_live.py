@@ -86,6 +86,6 @@ def test_at_any_time_of_a_run_each_configuration_is_one_group_of_all_its_seeds(
             assert curve[row["epoch"]] == pytest.approx(row["valid_mae"], rel=1e-6)
     seeds = [max(len(group.sessions) for group in look.groups.values()) for look in during]
     assert seeds[0] == 1
-    assert seeds[-1] > 3, "confirm was seen while it ran"
+    assert seeds[-1] > 2, "confirm was seen while it ran"
     statuses = {s.status for look in during for g in look.groups.values() for s in g.sessions}
     assert {api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS} <= statuses
