@@ -54,13 +54,25 @@ def _phase_line(phase: PhaseSize) -> str:
     )
 
 
+_USUAL_SHARE = 0.25
+"""At 12 of 50 trainings regret without confirm was 15 % less (96 simulated searches of 9 epochs a
+training, 8 kinds of `tests/bench/regret_worlds.py`, arm `default confirm.seeds=0`)."""
+
+
 def _price(size: StudySize) -> list[str]:
     """What the evidence costs, in a search that confirms."""
     confirm = sum(phase.epochs for phase in size.phases if phase.phase is Phase.CONFIRM)
     if not confirm or len(size.phases) == 1:
         return []
-    share = f"{100 * confirm / size.epochs:.0f} % of the epochs"
-    return [f"  price    confirm takes up to {share}, which the search then lacks"]
+    share = confirm / size.epochs
+    part = f"{100 * share:.0f} % of the epochs"
+    lines = [f"  price    confirm takes up to {part}, which the search then lacks"]
+    if share > _USUAL_SHARE:
+        lines.append(
+            "           at 24 %, simulated searches without confirm ended 15 % nearer to the best "
+            "of the space; here it is more. Fewer confirm.seeds cost less, below 5 for no verdict"
+        )
+    return lines
 
 
 def ending_lines(study: Study) -> list[str]:
