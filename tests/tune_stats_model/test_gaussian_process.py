@@ -76,8 +76,8 @@ def test_the_fit_is_a_maximum_of_likelihood_times_prior(monkeypatch: pytest.Monk
             + ConstantKernel(1.5)
         )
         covariance = kernel(X) + np.diag(now.noise**2 + EXTRA + 1e-8)
-        means = [-0.3, -0.3, -0.3, math.log(0.7), math.log(0.7), math.log(0.3)]
-        prior = stats.norm.logpdf(logs, means, [0.8, 0.8, 0.8, 1.0, 1.0, 1.0]).sum()
+        means = [-0.3, -0.3, -0.3, math.log(0.7), math.log(0.7), math.log(0.5)]
+        prior = stats.norm.logpdf(logs, means, [0.8, 0.8, 0.8, 1.0, 1.0, 0.5]).sum()
         return float(stats.multivariate_normal(np.zeros(len(X)), covariance).logpdf(Y) + prior)
 
     found = fit_settings(inputs(), steps=200).logs
