@@ -56,7 +56,7 @@ def test_the_end_names_the_winner_and_the_next_commands(tmp_path: Path, sampler:
     opened = open_study(write_study(tmp_path / "s", what))
     text = "\n".join(ending_lines(opened))
     assert f"hscl compare {tmp_path}/s" in text
-    assert "trials failed; the last one" in text
+    assert "failed; the last one" in text
     if sampler == "list":
         assert "winner  " not in text
         assert "hscl export" not in text
