@@ -95,7 +95,7 @@ def test_a_search_gives_shares_and_curves_of_every_parameter() -> None:
     by_name = {share.name: share for share in found.shares}
     assert by_name["train.lr_text"].part > by_name["loss.alpha"].part
     assert by_name["train.lr_text"].matters
-    assert not by_name["loss.alpha"].matters
+    assert by_name["loss.alpha"].part < 0.1
     # The default may lie inside the space; it is one of the fifty either way.
     assert found.complete + found.stopped == 46 + 4
     assert "on one seed" in found.notes[0]
