@@ -19,6 +19,7 @@ from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
 from tune.study.space import Point, Space
 from tune.tables.history import History
+from tune.tables.records import ConfigRecord
 from tune.tables.salvage import UNKNOWN
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "SearchModel",
     "best_and_newest",
     "learn",
+    "point_of",
     "rank",
     "rank_by",
 ]
@@ -139,9 +141,14 @@ def learn(history: History) -> SearchModel | None:
     if not space.parameters:
         return None
     encoding = Encoding({name: space.parameters[name] for name in space.ordered})
+    inside = {
+        config_id: point
+        for config_id, record in history.configs.items()
+        if (point := point_of(space, record)) is not None
+    }
     runs = [
         run
-        for point, state, curve, elsewhere in _ended(history, space)
+        for point, state, curve, elsewhere in _ended(history, space, inside)
         if (run := _ran(point, state, curve, history.sign, elsewhere=elsewhere)) is not None
     ]
     competing = [
@@ -151,11 +158,6 @@ def learn(history: History) -> SearchModel | None:
     model = fit_runs(encoding, [runs[place] for place in kept])
     if model is None:
         return None
-    inside = {
-        config_id: point
-        for config_id in history.configs
-        if (point := _point(history, space, config_id)) is not None
-    }
     codes = dict(zip(inside, encoding.codes(list(inside.values())), strict=True))
     return SearchModel(space, model, history.sign, codes)
 
@@ -229,7 +231,7 @@ def _what_decides(learnt: SearchModel | None) -> str:
 
 
 def _ended(
-    history: History, space: Space
+    history: History, space: Space, inside: Mapping[str, Point]
 ) -> Iterator[tuple[Point, TrialState, Mapping[int, float], bool]]:
     """Each run that ended of the search that this one was warm-started from, then of this one."""
     for seen in history.warm:
@@ -237,18 +239,16 @@ def _ended(
         if space.contains(point):
             yield point, seen.state, seen.curve, True
     for config_id, trial in history.search_trials.items():
-        there = _point(history, space, config_id) if trial.ended else None
-        if there is not None:
-            yield there, trial.state, trial.best, False
+        if trial.ended and config_id in inside:
+            yield inside[config_id], trial.state, trial.best, False
 
 
-def _point(history: History, space: Space, config_id: str) -> Point | None:
+def point_of(space: Space, record: ConfigRecord) -> Point | None:
     """A configuration as a point of the space; None outside it, or where its settings are lost."""
-    record = history.configs.get(config_id)
-    if record is None or record.config == UNKNOWN:
+    if record.config == UNKNOWN:
         return None
     if record.origin is Origin.SAMPLER:
-        return dict(record.params)
+        return record.params
     return space.inside(Config.from_json(record.config))
 
 

@@ -25,15 +25,12 @@ from optuna.distributions import (
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hscl.config import Config
 from tune import states
 from tune.planner.run_model_sampler import ELSEWHERE
-from tune.search_model import MOST_LEARNT, best_and_newest
-from tune.states import Origin
-from tune.study.space import Distribution, Point, Space
+from tune.search_model import MOST_LEARNT, best_and_newest, point_of
+from tune.study.space import Distribution, Point
 from tune.study.spec import StudySpec
 from tune.tables.history import History
-from tune.tables.records import ConfigRecord
 
 __all__ = ["MOST_TOLD", "ToldStorage", "told_trials"]
 
@@ -126,7 +123,7 @@ class _Memory:
             yield point if self._space.contains(point) else None, seen.state, seen.curve
         for config_id, record in history.configs.items():
             if config_id not in self._points:
-                self._points[config_id] = _inside(self._space, record)
+                self._points[config_id] = point_of(self._space, record)
             trial = history.search_trials.get(config_id)
             if trial is None:
                 yield self._points[config_id], states.TrialState.STARTED, {}
@@ -219,9 +216,3 @@ def _optuna_distribution(distribution: Distribution) -> BaseDistribution:
     if distribution.kind == "int":
         return IntDistribution(int(low), int(high))
     return FloatDistribution(low, high, log=distribution.kind == "log_uniform")
-
-
-def _inside(space: Space, record: ConfigRecord) -> Point | None:
-    if record.origin is Origin.SAMPLER:
-        return record.params
-    return space.inside(Config.from_json(record.config))
