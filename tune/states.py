@@ -94,8 +94,11 @@ class Kind(StrEnum):
     """Driver, on a start after `gave_up`: a person asked again."""
     TEST_OPENED = "test_opened"
     """Driver. Test was opened for the study's first confirm trial, or before a warm start."""
+    SPECIFICATION = "specification"
+    """Driver, before anything else, and where a person changes what is asked by an explicit
+    option. `note` is JSON: `digest` and `study`; of a change also `before` and `changed`."""
     DATA = "data"
-    """Driver, before anything else. `note` is the data set's digest: a resume needs the same."""
+    """Driver, before anything runs. `note` is the data set's digest: a resume needs the same."""
     WARM_START = "warm_start"
     """Driver. `note` names the earlier study; `seeds` are all those that it used."""
     WARM_POINT = "warm_point"

@@ -24,6 +24,7 @@ from tune.engine.engine import Engine
 from tune.simulate.study import simulate
 from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
+from tune.tables.identity import recorded_spec
 from tune.tables.lock import LockLostError, StudyLock
 from tune.tables.storage import Folder
 from tune.views.study import open_study
@@ -84,7 +85,9 @@ def test_one_at_a_time_the_tables_are_those_of_the_planner_alone(undisturbed: Pa
     reports = cut(ours.table("reports").to_pylist(), *columns)
     assert reports == cut(reference.tables["reports"], *columns)
     columns = ("kind", "phase", "config_id", "other_config_id", "seeds", "value", "note")
-    plan = [row for row in ours.table("plan").to_pylist() if row["kind"] != Kind.DATA]
+    identity, plan = ours.table("plan").to_pylist()[:2], ours.table("plan").to_pylist()[2:]
+    assert [row["kind"] for row in identity] == [Kind.SPECIFICATION, Kind.DATA]
+    assert recorded_spec(identity[0]["note"], "").digest == study().digest
     assert cut(plan, *columns) == cut(reference.tables["plan"], *columns)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from small_study import study
 
+from hscl.digest import digest_json
 from tune.states import Origin
 
 
@@ -66,3 +67,20 @@ def test_resources_can_be_resolved_without_changing_the_study() -> None:
 def test_seeds_of_an_earlier_study_are_avoided() -> None:
     spec = study()
     assert not set(spec.seed_plan(spec.seed_plan().all).all) & set(spec.seed_plan().all)
+
+
+def test_a_studys_digest_counts_a_later_key_only_where_it_says_something() -> None:
+    # What a version with these keys alone would count: a new key's default must not change it.
+    spec = study()
+    counted = {
+        "study": ["name", "metric", "seed", "epoch_timeout_s", "retries"],
+        "sampler": ["kind", "trials"],
+        "scheduler": ["kind", "grace_epochs", "reduction_factor"],
+        "refine": ["trials", "share"],
+        "confirm": ["keep", "seeds", "margin", "looks"],
+        "budget": ["epochs", "hours"],
+    }
+    tree = {name: keys for name, keys in spec.tree().items() if name != "resources"}
+    tree["base"] = {"preset": spec.preset} | spec.base.counted()
+    tree |= {name: {key: tree[name][key] for key in keys} for name, keys in counted.items()}
+    assert spec.digest == digest_json(tree)

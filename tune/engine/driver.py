@@ -20,6 +20,7 @@ from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
 from tune.tables.folder import check_data, check_folder, check_phases, freeze
 from tune.tables.history import History
+from tune.tables.identity import specification_note
 from tune.tables.lock import StudyLock
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
@@ -147,6 +148,8 @@ def _opening_rows(
     """
     history, spec = recorder.history, recorder.spec
     rows = []
+    if not recorder.decided(Kind.SPECIFICATION) and history.ending is None:
+        rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec)))
     if not recorder.decided(Kind.DATA):
         rows.append(plan_row(Kind.DATA, note=data.digest))
     if request.warm_start is not None and not recorder.decided(Kind.WARM_START):

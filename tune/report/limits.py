@@ -9,6 +9,7 @@ from tune.evidence.sentences import outlook_lines
 from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
+from tune.tables.identity import recorded_spec
 
 __all__ = ["limits_of", "reproduction_of"]
 
@@ -96,6 +97,9 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     for row in plan:
         if row["kind"] == Kind.DATA:
             yield "Data digest", row["note"] or ""
+        if row["kind"] == Kind.SPECIFICATION and (told := recorded_spec(row["note"], "")).before:
+            what = f"{'; '.join(told.changed)} (digest {told.before[:12]} → {told.digest[:12]})"
+            yield "Changed by a person", f"{_time(row['time'])}: {what}"
     for row in plan:
         if row["kind"] == Kind.SEEDS:
             seeds = [str(seed) for seed in row["seeds"] or ()]

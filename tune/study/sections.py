@@ -62,6 +62,15 @@ Keep = Annotated[int | Literal["all"], BeforeValidator(_keep)]
 class Section(FrozenTree):
     """One section of a study file."""
 
+    def keys_at_default(self) -> set[str]:
+        """Keys that say what they would say if they were not there."""
+        fields = type(self).model_fields.items()
+        return {
+            name
+            for name, field in fields
+            if getattr(self, name) == field.get_default(call_default_factory=True)
+        }
+
 
 class StudySection(Section):
     """[study]: what is measured, and what holds for every trial."""

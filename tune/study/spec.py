@@ -44,6 +44,17 @@ class KnownPoint(Section):
     overrides: dict[str, Value]
 
 
+_FIRST_KEYS = {
+    "study": "name metric seed epoch_timeout_s retries",
+    "sampler": "kind trials",
+    "scheduler": "kind grace_epochs reduction_factor",
+    "refine": "trials share",
+    "confirm": "keep seeds margin looks",
+    "budget": "epochs hours",
+}
+"""Keys that every digest counts. One that a later version adds is not added here."""
+
+
 @dataclass(frozen=True)
 class StartPoint:
     """A configuration that is known before the sampler proposes anything."""
@@ -119,11 +130,16 @@ class StudySpec(Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that may not change on resume: everything but `[resources]`."""
+        """SHA-256 over all that may not change on resume: everything but `[resources]`.
+
+        A key that came later counts only where it is not at its default.
+        """
         counted = {"base": {"preset": self.preset} | self.base.counted()}
-        return digest_json(
-            {k: counted.get(k, v) for k, v in self.tree().items() if k != "resources"}
-        )
+        tree = {k: counted.get(k, v) for k, v in self.tree().items() if k != "resources"}
+        for name in _FIRST_KEYS.keys() & tree.keys():
+            later = getattr(self, name).keys_at_default() - set(_FIRST_KEYS[name].split())
+            tree[name] = {key: value for key, value in tree[name].items() if key not in later}
+        return digest_json(tree)
 
     @property
     def default_label(self) -> str:

@@ -3,13 +3,17 @@
 import tomllib
 from dataclasses import dataclass
 
-from hscl.errors import InputError
+import pyarrow.compute as pc
+
+from hscl.errors import HsclError, InputError
 from hscl.files import is_unfinished
 from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, changed_keys, dump_spec, parse_spec
 from tune.tables.history import History
+from tune.tables.identity import standing_spec
 from tune.tables.storage import Folder
+from tune.tables.store import TableStore
 
 __all__ = [
     "StudyFile",
@@ -38,10 +42,11 @@ class StudyFile:
 
 
 def read_study_file(folder: Folder) -> StudyFile:
-    """The specification that a folder's study began with.
+    """The specification of a folder's study, checked against what its plan records.
 
     Raises:
-        InputError: None has begun there, the file is damaged, or another version can't read it.
+        InputError: None has begun there, the file is damaged or was edited, or another version
+            can't read it.
     """
     found = _read(folder)
     if found is None:
@@ -54,10 +59,10 @@ def read_study_file(folder: Folder) -> StudyFile:
 
 
 def frozen_spec(folder: Folder) -> StudySpec | None:
-    """The specification that a folder's study began with; None where none has begun.
+    """As `read_study_file`; None where no study has begun.
 
     Raises:
-        InputError: The file is damaged, or another version can't read it.
+        InputError: The file is damaged or was edited, or another version can't read it.
     """  # noqa: DOC502 - from _read
     found = _read(folder)
     return None if found is None else found.spec
@@ -74,7 +79,20 @@ def _read(folder: Folder) -> StudyFile | None:
         raise InputError(
             f"{where} must be a readable study file, but: {error}; put it back from a copy"
         ) from error
-    return StudyFile(text, parse_spec(tree, source=where, frozen=True))
+    spec = parse_spec(tree, source=where, frozen=True)
+    standing = standing_spec(spec, _recorded(folder), folder.uri)
+    return StudyFile(text if standing is spec else dump_spec(standing), standing)
+
+
+def _recorded(folder: Folder) -> list[str | None]:
+    """Notes of the plan's specifications; none where the plan can't be read, which others say."""
+    try:
+        plan = TableStore(folder).read("plan", columns=["kind", "note"])
+    except HsclError:
+        return []
+    rows = plan.filter(pc.equal(plan["kind"], Kind.SPECIFICATION))
+    notes: list[str | None] = rows["note"].to_pylist()
+    return notes
 
 
 def check_folder(folder: Folder, spec: StudySpec) -> None:

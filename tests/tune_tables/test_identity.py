@@ -1,0 +1,114 @@
+"""What a study is bound to is checked at every read, and an explicit change is recorded."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_study import study
+
+from hscl.errors import InputError
+from tune.engine.recorder import Recorder
+from tune.evidence.gather import gather
+from tune.planner.decisions import plan_row
+from tune.report.limits import reproduction_of
+from tune.states import Kind
+from tune.study.spec import StudySpec
+from tune.study.toml import dump_spec
+from tune.tables.folder import check_folder, freeze, frozen_spec
+from tune.tables.identity import recorded_spec, specification_note, standing_spec
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+from tune.views.study import open_study
+
+
+def begin(where: Path, spec: StudySpec) -> Recorder:
+    """A study that a driver has just begun."""
+    freeze(open_folder(where), spec)
+    recorder = Recorder(spec, TableStore(where))
+    recorder.add_plan([plan_row(Kind.SPECIFICATION, note=specification_note(spec))])
+    return recorder
+
+
+def edit(where: Path, spec: StudySpec) -> None:
+    (where / "study.toml").write_text(dump_spec(spec), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("confirm.looks = 3", "confirm.looks: was 1, is 3"),
+        ("confirm.margin = 0.5", "confirm.margin: was 0.02, is 0.5"),
+        ('study.metric = "corr"', "study.metric: was 'mae', is 'corr'"),
+        ("confirm.seeds = 9", "confirm.seeds: was 3, is 9"),
+        ("study.seed = 4", "study.seed: was 0, is 4"),
+    ],
+)
+def test_a_study_file_edited_after_the_start_is_refused_by_all_that_read_it(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    begin(tmp_path, study())
+    changed = study(text)
+    edit(tmp_path, changed)
+    folder = open_folder(tmp_path)
+    for read in (
+        lambda: open_study(tmp_path),
+        lambda: gather(folder),
+        lambda: check_folder(folder, changed),
+        lambda: frozen_spec(folder),
+    ):
+        with pytest.raises(InputError, match=r"study\.toml must say what the study began") as it:
+            read()
+        assert f"\n  {said}\n" in str(it.value)
+    edit(tmp_path, study())
+    assert open_study(tmp_path).spec == study()
+
+
+def test_resources_and_the_files_layout_may_change(tmp_path: Path) -> None:
+    begin(tmp_path, study())
+    text = dump_spec(study("resources.concurrent = 7"))
+    (tmp_path / "study.toml").write_text(f"# a note\n{text}", encoding="utf-8")
+    assert open_study(tmp_path).spec.resources.concurrent == 7
+
+
+def test_a_study_from_before_it_was_recorded_opens(tmp_path: Path) -> None:
+    freeze(open_folder(tmp_path), study())
+    Recorder(study(), TableStore(tmp_path)).add_plan([plan_row(Kind.DATA, note="a" * 64)])
+    assert open_study(tmp_path).spec == study()
+
+
+def test_a_key_that_came_later_is_no_change_at_its_default() -> None:
+    told = json.loads(specification_note(study()))
+    del told["study"]["confirm"]["looks"]
+    told["digest"] = "counted in another way"
+    assert standing_spec(study(), [json.dumps(told)], "DIR") == study()
+    with pytest.raises(InputError, match=r"confirm\.looks: was 1, is 2"):
+        standing_spec(study("confirm.looks = 2"), [json.dumps(told)], "DIR")
+
+
+def test_what_a_person_changes_explicitly_is_recorded_and_holds_from_then_on(
+    tmp_path: Path,
+) -> None:
+    before, after = study(), study("sampler.trials = 20")
+    recorder = begin(tmp_path, before)
+    note = specification_note(after, before)
+    recorder.add_plan([plan_row(Kind.SPECIFICATION, note=note)])
+    told = recorded_spec(note, "DIR")
+    assert (told.before, told.digest) == (before.digest, after.digest)
+    assert told.changed == ("sampler.trials: was 12, is 20",)
+    # The driver was killed before it froze the new one: the tables are the truth.
+    assert open_study(tmp_path).spec == after
+    freeze(open_folder(tmp_path), after)
+    assert open_study(tmp_path).spec == after
+    (table,) = reproduction_of(gather(open_folder(tmp_path))).tables
+    (row,) = [row for row in table.rows if row[0] == "Changed by a person"]
+    assert told.changed[0] in row[1]
+    assert f"digest {before.digest[:12]} → {after.digest[:12]}" in row[1]
+
+
+@pytest.mark.parametrize("note", [None, "", "[]", "{}", '{"digest": "a", "study": 3}'])
+def test_a_damaged_record_is_one_message(tmp_path: Path, note: str | None) -> None:
+    freeze(open_folder(tmp_path), study())
+    recorder = Recorder(study(), TableStore(tmp_path))
+    recorder.add_plan([plan_row(Kind.SPECIFICATION, note=note)])
+    with pytest.raises(InputError, match="its row 'specification' is damaged"):
+        open_study(tmp_path)

@@ -1,0 +1,102 @@
+"""What a study is bound to, as its table of decisions records it: checked, not believed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hscl.errors import InputError
+from tune.study.spec import StudySpec
+from tune.study.toml import STUDY_FILE, changed_keys, parse_spec
+
+__all__ = ["RecordedSpec", "recorded_spec", "specification_note", "standing_spec"]
+
+
+@dataclass(frozen=True)
+class RecordedSpec:
+    """A specification as a row of `plan` holds it; `[resources]` is no part of it.
+
+    Attributes:
+        digest: Its digest, as the version had it that wrote it.
+        study: Its sections.
+        before: Digest of the one that a person's explicit change replaced; None for the first.
+        changed: What that change was, a line a key.
+    """
+
+    digest: str
+    study: Mapping[str, Any]
+    before: str | None = None
+    changed: tuple[str, ...] = ()
+
+    def read(self) -> StudySpec:
+        """The specification, every key that came later at its default."""
+        return parse_spec(self.study, source="the recorded specification", frozen=True)
+
+
+def specification_note(spec: StudySpec, before: StudySpec | None = None) -> str:
+    """The `note` of a plan row of kind `specification`.
+
+    Args:
+        spec: What the study is from this row on.
+        before: What it was, where a person changed it by an explicit option. Whoever changes it
+            adds the row first and then freezes the new specification: a kill in between leaves
+            a study file that `standing_spec` still reads.
+    """
+    told: dict[str, Any] = {"digest": spec.digest}
+    if before is not None:
+        told |= {"before": before.digest, "changed": changed_keys(before, spec)}
+    study = {name: keys for name, keys in spec.tree().items() if name != "resources"}
+    return json.dumps(told | {"study": study}, ensure_ascii=False)
+
+
+def recorded_spec(note: str | None, where: str) -> RecordedSpec:
+    """What `specification_note` wrote.
+
+    Args:
+        note: Of the row.
+        where: The study's folder, for the message.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        told = json.loads(note or "")
+        changed = tuple(map(str, told.get("changed", ())))
+        return RecordedSpec(str(told["digest"]), dict(told["study"]), told.get("before"), changed)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{where}/tables/plan must record what the study began with, but its row "
+            f"'specification' is damaged ({error}); put the table's files back from a copy"
+        ) from error
+
+
+def standing_spec(spec: StudySpec, notes: Iterable[str | None], where: str) -> StudySpec:
+    """The specification that holds: the one in the study file, if it is what is recorded.
+
+    Args:
+        spec: What the study file says.
+        notes: Of all plan rows of kind `specification`, in order; none in studies that an
+            earlier version began, which are taken at their file's word.
+        where: The study's folder, for the message.
+
+    Returns:
+        It; or what replaced it, where a driver was killed before it froze what a person changed.
+
+    Raises:
+        InputError: The file was edited; names every key that differs.
+    """
+    recorded = [recorded_spec(note, where) for note in notes]
+    if not recorded or recorded[-1].digest == spec.digest:
+        return spec
+    told = recorded[-1].read()
+    changed = changed_keys(told, spec)
+    if not changed:  # a digest of another version, which counts in another way
+        return spec
+    if recorded[-1].before is not None and not changed_keys(recorded[-2].read(), spec):
+        return told.with_resources(spec.resources.model_dump())
+    listed = "\n".join(f"  {line}" for line in changed)
+    raise InputError(
+        f"{where}/{STUDY_FILE} must say what the study began with, which its table of decisions "
+        f"records, but it was edited since:\n{listed}\n"
+        "put these back; to ask something else, begin another study with another --out"
+    )
