@@ -7,6 +7,7 @@ from tune.charts.axes import Axis, axis_of
 from tune.charts.figures import settings_of
 from tune.charts.parallel_coordinates import parallel_coordinates
 from tune.charts.theme import Chart
+from tune.evidence.curves import Label
 from tune.states import Phase, TrialState
 from tune.tables.records import TrialRecord
 
@@ -70,9 +71,18 @@ def test_the_best_complete_trial_ends_on_top_and_nothing_leaves_the_axis(
     assert f"{complete} of them complete" in chart.alternative
 
 
-def test_winner_and_default_stand_out_by_marker_and_dash(chart: Chart) -> None:
+def test_winner_and_default_stand_out_by_marker_and_dash(
+    screen: list[TrialRecord], axes: list[Axis]
+) -> None:
+    evidence = evidence_of(STUDY)
+    # Who won the study is for its model to say; here it is a configuration of the screen.
+    labels = {
+        curve.config_id: Label("winner", "winner") if number == 1 else Label("other", "other")
+        for number, curve in enumerate(screen)
+    } | {screen[0].config_id: Label("default", "default")}
+    chart = parallel_coordinates(settings_of(evidence), axes, screen, labels, "mae")
     special = [trace for trace in chart.figure.data if "markers" in trace.mode]
-    assert len(special) == 2
+    assert [trace.name for trace in special] == ["default", "winner"]
     assert len({trace.marker.symbol for trace in special}) == 2
     assert len({trace.line.dash for trace in special}) == 2
 
