@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 __all__ = [
+    "MISSING",
     "count",
     "duration_text",
     "interval",

@@ -62,3 +62,10 @@ def test_standard_output_is_a_pipe_or_a_redirect(tmp_path: Path, arguments: list
 def test_what_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="--out must be a file that can be written"):
         write_output(b"", tmp_path / name)
+
+
+def test_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", PRINTING, "-"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"a,b\n"
+    assert not list(tmp_path.iterdir())

@@ -55,6 +55,26 @@ def test_tables_come_as_csv_json_and_parquet_with_the_same_rows(
     assert "did you mean 'trials'" in err
 
 
+def test_trials_come_as_a_table_for_people_and_as_the_same_rows_for_programs(
+    hscl: Hscl, folder: Path, tmp_path: Path
+) -> None:
+    rows = open_study(folder).trials()
+    code, said, _ = hscl("trials", folder)
+    assert code == 0
+    assert all(name in said for name in rows["name"])
+    _, text, _ = hscl("trials", folder, "--format", "csv", "--sort", "valid")
+    told = [float(row["valid"]) for row in csv.DictReader(io.StringIO(text))]
+    assert told == pytest.approx(sorted(rows["valid"]))
+    out = tmp_path / "t.parquet"
+    asked = ["--seeds", "--filter", "phase == confirm", "--format", "parquet", "--out", out]
+    assert hscl("trials", folder, *asked)[0] == 0
+    every = open_study(folder).trials_table(seeds=True).to_pylist()
+    assert pq.read_table(out).to_pylist() == [row for row in every if row["phase"] == "confirm"]
+    code, _, err = hscl("trials", folder, "--sort", "vaild")
+    assert code == 2
+    assert "did you mean 'valid'" in err
+
+
 def test_parquet_goes_through_a_pipe(folder: Path) -> None:
     command = [sys.executable, "-c", "from hscl.cli.main import main; main()"]
     command += ["table", "plan", str(folder), "--format", "parquet"]

@@ -1,8 +1,6 @@
 """The commands `hscl compare`, `hscl export` and `hscl simulate`."""
 
-import io
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ import click
 
 from hscl.errors import InputError, RunError
 from hscl.files import write_whole
-from tune.cli.output import write_output
+from tune.cli.output import print_rich, refuse_terminal, write_output
 
 if TYPE_CHECKING:
     from tune.evidence.gather import Evidence
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "export", "simulate"]
 
-_PIPE_WIDTH = 140  # columns where the output is no terminal
 _LARGEST = 1e6  # far beyond any metric, and its square is still a number
 
 
@@ -72,8 +69,8 @@ def compare(
 
     if as_json and form:
         raise InputError("--json and --format must not be given together; run it twice")
-    if form == "parquet" and out is None and sys.stdout.isatty():
-        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    if form is not None:
+        refuse_terminal(form, out)
     opened = _opened(studies, outside)
     if form == "latex":
         write_output(_latex([one for _, one in opened if one]).encode(), out)
@@ -98,7 +95,7 @@ def compare(
     if found:
         found = [one for _, one in opened if one is not None]
         shown = render_study(found[0]) if len(found) == 1 else render_studies(found)
-        _print(shown, out)
+        print_rich(shown, out)
 
 
 def _opened(
@@ -188,18 +185,6 @@ def _rows(evidence: "Evidence | None", compared: "Compared | None") -> list[dict
         why = evidence.why_not if compared is None else " ".join(compared.comparison.notes)
         click.echo(f"hscl: {evidence.where} has no pair to compare: {why}", err=True)
     return rows
-
-
-def _print(shown: Any, out: Path | None) -> None:
-    from rich.console import Console
-
-    if out is None:
-        width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        Console(width=width, highlight=False, soft_wrap=False).print(shown)
-        return
-    console = Console(width=_PIPE_WIDTH, highlight=False, file=io.StringIO(), record=True)
-    console.print(shown)
-    write_output(console.export_text().encode(), out)
 
 
 @click.command()
@@ -323,7 +308,7 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
         return
     from tune.report.terminal import render_sample_sizes
 
-    _print(render_sample_sizes(sizes), None)
+    print_rich(render_sample_sizes(sizes), None)
     for line in sample_size_lines(sizes):
         click.echo(line)
 

@@ -1,15 +1,16 @@
-"""The commands that read a study as it is: `status`, `table`, `tensorboard`, `studies`."""
+"""The commands that read a study: `status`, `trials`, `table`, `tensorboard`, `studies`."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from hscl.errors import InputError, RunError
-from tune.cli.output import write_output
+from tune.cli.output import print_rich, refuse_terminal, write_output
 
-__all__ = ["status", "studies", "table", "tensorboard"]
+__all__ = ["status", "studies", "table", "tensorboard", "trials"]
+
+_WIDEST = 400  # columns of a table that goes to no terminal: a row stays a line
 
 
 @click.command()
@@ -53,13 +54,66 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
 
     STUDY is a study's folder or URI. One row per trial and epoch, and for trials each one's last
     event, whatever was interrupted and resumed.
-    """  # noqa: DOC501 - this is what --help prints
+    """
     from tune.tables.reading import as_bytes
     from tune.views.study import open_study
 
     rows = open_study(study).table(name, events=events)
-    if form == "parquet" and out is None and sys.stdout.isatty():
-        raise InputError("--format parquet must go to --out FILE or a pipe, not to a terminal")
+    refuse_terminal(form, out)
+    write_output(as_bytes(rows, form), out)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--seeds", is_flag=True, help="A row a trial instead of a row a configuration.")
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    default="number",
+    show_default=True,
+    help="By which column; values of the metric best first; -COLUMN the other way round.",
+)
+@click.option(
+    "--filter",
+    "conditions",
+    metavar="CONDITION",
+    multiple=True,
+    help="Such as 'loss.temperature < 0.2' or 'state == pruned'; all that are given must hold.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="json is one object a line; parquet goes to --out or a pipe.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
+)
+def trials(
+    study: str, sort: str, conditions: tuple[str, ...], form: str, out: Path | None, *, seeds: bool
+) -> None:
+    """List a study's configurations: values, state, phases, metric, cost; a row each.
+
+    STUDY is a study's folder or URI; it may be running. The value on valid is the mean over a
+    configuration's seeds in its furthest phase. Test has one once a look at confirm is over.
+    """
+    from tune.evidence.gather import gather
+    from tune.evidence.search.trials import trials_table
+    from tune.report.trials import filtered, render_trials, sorted_by
+    from tune.tables.reading import as_bytes
+    from tune.tables.storage import open_folder
+
+    evidence = gather(open_folder(study))
+    for damage in evidence.damages:
+        click.echo(f"hscl: warning: {damage}", err=True)
+    metric = evidence.metric
+    rows = sorted_by(filtered(trials_table(evidence, seeds=seeds), conditions), sort, metric)
+    if form == "table":
+        print_rich(render_trials(rows, metric), out, width=_WIDEST)
+        return
+    refuse_terminal(form, out)
     write_output(as_bytes(rows, form), out)
 
 

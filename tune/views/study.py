@@ -8,7 +8,9 @@ from tune.tables.reading import StudyTables, open_tables
 from tune.views.summary import StudyStatus, events_rate, summarise
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
+    import pyarrow as pa
 
     from tune.evidence.comparison import StudyComparison
 
@@ -17,6 +19,24 @@ __all__ = ["Study", "open_study"]
 
 class Study(StudyTables):
     """What a study's folder holds, and what may be said about it."""
+
+    def trials_table(self, *, seeds: bool = False) -> "pa.Table":
+        """As `trials`, as an Arrow table."""
+        from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
+        from tune.evidence.search.trials import trials_table  # noqa: PLC0415
+
+        return trials_table(gather(self.folder), seeds=seeds)
+
+    def trials(self, *, seeds: bool = False) -> "pd.DataFrame":
+        """What `hscl trials` lists: a row a configuration, in order of proposal.
+
+        Args:
+            seeds: A row a trial instead.
+
+        Returns:
+            See `tune.evidence.search.trials.trials_table`.
+        """
+        return self.trials_table(seeds=seeds).to_pandas()
 
     def comparison(self) -> "StudyComparison | None":
         """What may be said about its configurations now; None where nothing can be compared."""
