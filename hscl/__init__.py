@@ -1,7 +1,13 @@
 """Hierarchical supervised contrastive learning for multimodal sentiment analysis."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# Read once, when torch is loaded. By default a thread that waits for others keeps its CPU busy: on
+# a machine that does something else as well, an epoch then takes many times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 if TYPE_CHECKING:
     from hscl.trained.predict import TrainedModel

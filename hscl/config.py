@@ -232,7 +232,7 @@ class RunConfig(FrozenTree):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """"auto" is the GPU where there is one."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads of torch; 0 leaves them as they are."""
+    """CPU threads of torch; 0 is one for frozen encoders, else as many as CPUs are idle."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """"auto" is bf16 autocast on GPUs that have it, else fp32."""
     micro_batch: Annotated[int, Field(ge=0)] = 0

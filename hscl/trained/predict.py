@@ -16,7 +16,7 @@ from hscl.trained.folder import SeedModel, load_seed
 from hscl.trained.missing import unseen_warnings
 from hscl.trained.record import ModelRecord, read_folder
 from hscl.training.evaluation import Feed, predict
-from hscl.training.execution import cpu_threads, resolve_device
+from hscl.training.execution import choose_threads, cpu_threads, resolve_device
 from hscl.training.prepared import PreparedSplit, prepare_inputs
 
 __all__ = ["Predictions", "TrainedModel", "load_model"]
@@ -174,7 +174,8 @@ class TrainedModel:
         if seed is not None and seed not in self.seeds:
             raise InputError(f"{self.folder} has no seed {seed}; its seeds are {self.seeds}")
         models = [self._model(one) for one in seeds]
-        prepared = prepare_inputs(split, models[0].config, _widths(self.record))
+        config = models[0].config
+        prepared = prepare_inputs(split, config, _widths(self.record))
         return Predictions(
             videos=split.videos,
             utterances=split.utterances,
@@ -215,6 +216,9 @@ def _widths(record: ModelRecord) -> Widths:
 def _predict(model: SeedModel, prepared: PreparedSplit) -> NDArray[np.float64]:
     config: Config = model.config
     device = resolve_device(config.run.device)
-    with cpu_threads(config.run.threads):
+    threads = choose_threads(0, finetunes=config.model.text.finetune)
+    if config.run.threads:  # what it was trained with, where that many are there
+        threads = min(threads, config.run.threads)
+    with cpu_threads(threads):
         feed = Feed.of(config, model.scalers, device, model.label_range)
         return predict(model.network, prepared, feed)

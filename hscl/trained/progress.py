@@ -55,13 +55,14 @@ class TrainingProgress:
         """Leave the terminal as it was."""
         self._bars.stop()
 
-    def began(self, seed: int, epoch: int) -> None:
-        """A seed begins, or goes on after an epoch."""
+    def began(self, seed: int, epoch: int, how: str) -> None:
+        """A seed begins, or goes on after an epoch; how it is computed."""
         self._best = math.nan
         where = f"seed {seed} ({self._final.seeds.index(seed) + 1} of {len(self._final.seeds)})"
         self._bars.update(self._all, completed=self._final.seeds.index(seed))
         self._bars.reset(self._epochs, description=f"seed {seed}", completed=epoch)
-        self._print_line(f"{where}: " + (f"goes on after epoch {epoch}" if epoch else "begins"))
+        what = f"goes on after epoch {epoch}" if epoch else "begins"
+        self._print_line(f"{where}: {what} ({how})")
 
     def reported(self, seed: int, report: EpochReport) -> None:
         """An epoch of a seed is done."""

@@ -23,6 +23,7 @@ from hscl.trained.card import model_card
 from hscl.trained.folder import seed_folder, write_seed
 from hscl.trained.missing import count_missing
 from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
+from hscl.training.execution import choose_threads
 from hscl.training.loop import NonFiniteError, Training, check_metric
 from hscl.training.prepared import TrainingData, merge_for_fit, prepare
 from hscl.training.reports import EpochReport
@@ -38,8 +39,8 @@ _CHECKPOINT_SHARE = 0.05
 class Listener(Protocol):
     """Whoever wants to know how a final training gets on."""
 
-    def began(self, seed: int, epoch: int) -> None:
-        """A seed begins, or goes on after an epoch."""
+    def began(self, seed: int, epoch: int, how: str) -> None:
+        """A seed begins, or goes on after an epoch; how it is computed."""
 
     def reported(self, seed: int, report: EpochReport) -> None:
         """An epoch of a seed is done."""
@@ -154,6 +155,7 @@ def train_final(final: FinalTraining, out: Path, listener: Listener) -> ModelRec
     """  # noqa: DOC502 - raised by the steps
     new = _record_of(final)
     record = _continued(out, new)
+    final = replace(final, config=_with_threads(final.config, out))
     # Can it be built?
     Training(final.config, final.data, seed=final.seeds[0], metric=final.metric)
     out.mkdir(parents=True, exist_ok=True)
@@ -176,7 +178,7 @@ def _train_seed(final: FinalTraining, seed: int, out: Path, listener: Listener) 
     states = out / _STATES / f"seed-{seed}"
     if (states / STATE).exists():
         training.restore(states)
-    listener.began(seed, training.epoch)
+    listener.began(seed, training.epoch, training.how)
     saved, cost = time.monotonic(), 0.0
     try:
         for report in training:
@@ -194,6 +196,20 @@ def _train_seed(final: FinalTraining, seed: int, out: Path, listener: Listener) 
     run = write_seed(out, training)
     listener.finished(run)
     return run
+
+
+def _with_threads(config: Config, out: Path) -> Config:
+    """The configuration with a number of threads: the last bits of a model depend on it.
+
+    A folder's config.toml holds the number, so that whoever goes on takes the same.
+    """
+    if (out / METRICS_FILE).exists():
+        begun, _ = read_folder(out)
+        asked = config.run.threads or begun.run.threads
+    else:
+        asked = config.run.threads
+    threads = choose_threads(asked, finetunes=config.model.text.finetune)
+    return config.with_overrides({"run.threads": threads})
 
 
 def _record_of(final: FinalTraining) -> ModelRecord:

@@ -85,7 +85,8 @@ def predict(
         forward: A network in evaluation mode.
         split: The utterances; their labels are not looked at.
         feed: How the network wants its batches.
-        batch_size: Most utterances at a time; 0 is 128. No prediction depends on it.
+        batch_size: Most utterances at a time; 0 is 128. No prediction depends on it but those of
+            the released form, which draws its CLS vectors anew in every forward pass.
 
     Returns:
         (N,) float64, NaN where a prediction is none.

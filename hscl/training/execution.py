@@ -4,10 +4,14 @@ Nothing here is part of a configuration's identity, and nothing outlives its `wi
 """
 
 import ctypes
+import os
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -16,7 +20,9 @@ from hscl.errors import InputError
 
 __all__ = [
     "autocast",
+    "choose_threads",
     "cpu_threads",
+    "idle_cpus",
     "peak_memory",
     "release_memory",
     "reset_peak_memory",
@@ -65,6 +71,63 @@ def autocast(device: torch.device, precision: str) -> Iterator[None]:
     """Forward passes inside compute in this precision; weights and losses stay float32."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
+
+
+_THREADS_AT_START = torch.get_num_threads()
+_LOOK_S = 0.2  # twenty ticks of the kernel's clock
+_TICKS = Path("/proc/stat")
+
+
+def choose_threads(asked: int, *, finetunes: bool) -> int:
+    """How many CPU threads a training or its predictions take.
+
+    A frozen text encoder leaves thousands of small operations, of which most are over before a
+    second thread has begun: one thread. A BERT's large ones are worth every CPU that is idle; a
+    busy one would hold up all others at the end of each operation.
+
+    Args:
+        asked: `run.threads`; 0 leaves it to us.
+        finetunes: Whether the text encoder itself is computed.
+
+    Returns:
+        What was asked for; else what this process, or `OMP_NUM_THREADS`, has been given; else by
+        what is trained and by the load of the machine.
+    """
+    here = torch.get_num_threads()
+    if asked or "OMP_NUM_THREADS" in os.environ or here != _THREADS_AT_START:
+        return asked or here
+    return min(here, idle_cpus()) if finetunes else 1
+
+
+@cache
+def idle_cpus() -> int:
+    """How many of this process's CPUs nobody used as it first asked, 1 at least; takes 0.2 s.
+
+    Asked once: a process that predicts again and again does not wait, and counts not itself.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return max(1, (os.cpu_count() or 1) - round(os.getloadavg()[0]))
+    ours = os.sched_getaffinity(0)
+    try:
+        before = _ticks(_TICKS.read_text(encoding="ascii"))
+        time.sleep(_LOOK_S)
+        after = _ticks(_TICKS.read_text(encoding="ascii"))
+    except OSError:  # a container may hide it
+        return len(ours)
+    idle = 0.0
+    for cpu in ours & before.keys() & after.keys():
+        passed, unused = (now - then for now, then in zip(after[cpu], before[cpu], strict=True))
+        idle += unused / passed if passed else 1.0
+    return max(1, round(idle))
+
+
+def _ticks(text: str) -> dict[int, tuple[int, int]]:
+    """For each CPU how much time there was since the machine started, and how much was idle."""
+    lines = text.splitlines()
+    fields = [line.split() for line in lines if line.startswith("cpu") and line[3].isdigit()]
+    # user, nice, system, idle, waiting for input, …; what a guest takes is in the first two.
+    ticks = {int(name[3:]): [int(value) for value in values[:8]] for name, *values in fields}
+    return {cpu: (sum(values), values[3] + values[4]) for cpu, values in ticks.items()}
 
 
 @contextmanager

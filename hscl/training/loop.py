@@ -1,7 +1,8 @@
 """The epoch loop: yields one report an epoch, keeps the best epoch, knows no listener.
 
-A training is a pure function of configuration, data and seed (on a CPU: to the last bit). It can
-be stopped after any epoch, saved, and continued in another process as if nothing had happened.
+A training is a pure function of configuration, data and seed: on a CPU to the last bit, as long as
+the number of its threads stays the same, as sums are split among them. It can be stopped after any
+epoch, saved, and continued in another process as if nothing had happened.
 """
 
 import math
@@ -26,6 +27,7 @@ from hscl.training.batches import Absent, draw_absent, training_batches
 from hscl.training.evaluation import Feed, is_collapsed, predict
 from hscl.training.execution import (
     autocast,
+    choose_threads,
     cpu_threads,
     peak_memory,
     reset_peak_memory,
@@ -76,6 +78,7 @@ class Training:
         self.metric = metric
         self.device = resolve_device(config.run.device)
         self.precision = resolve_precision(config.run, self.device)
+        self.threads = choose_threads(config.run.threads, finetunes=config.model.text.finetune)
         self.reports: list[EpochReport] = []
         self._best: BestEpoch | None = None
         self._feed = Feed.of(config, data.scalers, self.device, data.label_range)
@@ -102,6 +105,12 @@ class Training:
         """  # noqa: DOC502 - raised by the epoch
         while not self.finished:
             yield self._run_epoch()
+
+    @property
+    def how(self) -> str:
+        """How it is computed, for people: device, precision, threads."""
+        threads = f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"
+        return f"{self.device}, {self.precision}, {threads}"
 
     @property
     def epoch(self) -> int:
@@ -141,7 +150,7 @@ class Training:
             with autocast(self.device, self.precision):
                 return torch.func.functional_call(self.network, weights, (batch,))  # type: ignore[no-any-return]
 
-        with cpu_threads(self.config.run.threads):
+        with cpu_threads(self.threads):
             predictions = predict(
                 forward, split, self._feed, batch_size=self.config.run.micro_batch
             )
@@ -195,7 +204,7 @@ class Training:
         epoch = self.epoch + 1
         reset_peak_memory(self.device)
         with (
-            cpu_threads(self.config.run.threads),
+            cpu_threads(self.threads),
             torch_stream(self.seed, "dropout", epoch, device=self.device),
         ):
             losses, steps = self._train(epoch)

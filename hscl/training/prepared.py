@@ -19,6 +19,7 @@ from hscl.encoders import FILE
 from hscl.errors import InputError
 from hscl.model.batch import Widths
 from hscl.model.text_encoder import text_width, tokenize
+from hscl.training.execution import resolve_device
 from hscl.training.scaling import Scaler, fit_scaler
 from hscl.training.text_features import encode_words, frozen_features, own_vectors
 
@@ -150,7 +151,7 @@ def prepare_split(split: Split, config: Config, digest: str) -> PreparedSplit:
 
     Args:
         split: As opened.
-        config: Its text encoder, and whether that is fine-tuned.
+        config: Its text encoder, whether that is fine-tuned, and the device that encodes.
         digest: The data set's, under which frozen features are kept for the next time.
 
     Returns:
@@ -164,7 +165,8 @@ def prepare_split(split: Split, config: Config, digest: str) -> PreparedSplit:
         return _with_text(split, own_vectors(split, text.max_tokens))
     if text.finetune:
         return _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
-    return _with_text(split, frozen_features(split, text, digest))
+    device = resolve_device(config.run.device)
+    return _with_text(split, frozen_features(split, text, digest, device))
 
 
 def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSplit:
@@ -188,7 +190,8 @@ def prepare_inputs(split: Split, config: Config, widths: Widths) -> PreparedSpli
     elif text.finetune:
         prepared = _with_text(split, tokenize(split.words, text.encoder, text.max_tokens))
     else:
-        prepared = _with_text(split, encode_words(split.words, text))
+        device = resolve_device(config.run.device)
+        prepared = _with_text(split, encode_words(split.words, text, device))
     frames: dict[str, Any] = {}
     for name, ragged, width in (
         ("audio", split.audio, widths.audio),

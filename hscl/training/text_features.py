@@ -3,12 +3,17 @@
 Or the vectors that the data set brings along, which need neither encoder nor cache.
 
 The files lie in `$HSCL_CACHE` (`~/.cache/hscl`). A file's name holds the digests of data set,
-encoder and words, so that it never goes stale. It is written beside its name and then put in place
-at once; a lock lets two processes that want the same features do the work once.
+encoder and words, and of the kind of device that encoded them, so that it never goes stale. It is
+written beside its name and then put in place at once; a lock lets two processes that want the same
+features do the work once. On a GPU a process of its own encodes: what a process has once taken of
+a GPU's memory, some hundred MiB for its context alone, it keeps to its end.
 """
 
 import hashlib
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,21 +29,26 @@ from hscl.encoders import encoder_identity
 from hscl.errors import InputError
 from hscl.files import cache_folder, one_at_a_time, whole_or_nothing
 from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
+from hscl.training.execution import choose_threads, cpu_threads
 
 __all__ = ["encode_words", "frozen_features", "own_vectors"]
 
 _COLUMN = "features"
 _BLOCK = 2048  # utterances sorted by length at a time
 _BATCH = 64  # utterances encoded at a time
+_CPU = torch.device("cpu")
 
 
-def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
+def frozen_features(
+    split: Split, config: TextConfig, digest: str, device: torch.device = _CPU
+) -> Ragged:
     """The last hidden states of a text encoder that is not trained.
 
     Args:
         split: Its words are encoded; labels are not looked at.
         config: Which encoder, and the most tokens of a text.
         digest: The data set's.
+        device: Where to encode, in fp32.
 
     Returns:
         N sequences of float32 vectors (L, d_t), mapped from the cache's file; of length 0 where
@@ -49,7 +59,10 @@ def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
     """
     identity = encoder_identity(config.encoder)
     words = _words_digest(split.words)
-    encoder = hashlib.sha256(f"{identity} {config.max_tokens}".encode()).hexdigest()
+    how = f"{identity} {config.max_tokens}"
+    if device.type != "cpu":  # a GPU rounds otherwise
+        how += f" {device.type} fp32"
+    encoder = hashlib.sha256(how.encode()).hexdigest()
     path = cache_folder() / f"text-{digest[:16]}-{encoder[:16]}-{words[:16]}.arrow"
     cached = _read(path)
     if cached is not None:
@@ -59,7 +72,8 @@ def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
         with one_at_a_time(path.with_suffix(".lock")):
             cached = _read(path)  # another process may have been faster
             if cached is None:
-                _encode_to(path, split.words, config)
+                encode = _encode_to if device.type == "cpu" else _encode_to_in_a_process
+                encode(path, split.words, config, device)
                 cached = _read(path)
     except OSError as error:
         raise InputError(
@@ -71,12 +85,15 @@ def frozen_features(split: Split, config: TextConfig, digest: str) -> Ragged:
     return cached
 
 
-def encode_words(words: Sequence[str | None], config: TextConfig) -> Ragged:
+def encode_words(
+    words: Sequence[str | None], config: TextConfig, device: torch.device = _CPU
+) -> Ragged:
     """As `frozen_features`, in memory and kept nowhere: for words that come once.
 
     Args:
         words: N texts; None where an utterance has none.
         config: Which encoder, and the most tokens of a text.
+        device: Where to encode, in fp32.
 
     Returns:
         N sequences of float32 vectors (L, d_t), of length 0 where words are missing.
@@ -85,9 +102,10 @@ def encode_words(words: Sequence[str | None], config: TextConfig) -> Ragged:
         InputError: The encoder can't be loaded.
     """  # noqa: DOC502 - raised by the loader
     tokens = tokenize(words, config.encoder, config.max_tokens)
-    encoder = load_text_encoder(config).eval()
+    encoder = load_text_encoder(config).eval().to(device)
     vectors = np.zeros((int(tokens.offsets[-1]), encoder.width), np.float32)
-    _encode_block(encoder, tokens, range(len(tokens)), vectors)
+    with cpu_threads(choose_threads(0, finetunes=True)):
+        _encode_block(encoder, tokens, range(len(tokens)), vectors)
     return Ragged(vectors, tokens.offsets)
 
 
@@ -128,19 +146,55 @@ def _words_digest(words: Sequence[str | None]) -> str:
     return total.hexdigest()
 
 
-def _encode_to(path: Path, words: Sequence[str | None], config: TextConfig) -> None:
+def _encode_to_in_a_process(
+    path: Path, words: Sequence[str | None], config: TextConfig, device: torch.device
+) -> None:
+    """`_encode_to` in another process, which gives the GPU back as it ends.
+
+    Raises:
+        RuntimeError: It could not encode; with the last that it said.
+    """
+    # Not multiprocessing's: that would import the caller's script anew.
+    program = f"from {__name__} import _answer_encode; _answer_encode()"
+    asked = pickle.dumps((path, list(words), config.model_dump(), str(device)))
+    done = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", program], input=asked, capture_output=True, check=False
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
+        message = f"encoding words on {device} failed: {said[-1]}"
+        raise RuntimeError(message)
+    error = pickle.loads(done.stdout)  # noqa: S301 - what our own child wrote
+    if error is not None:
+        raise error
+
+
+def _answer_encode() -> None:
+    """The other process: what to encode comes on standard input, an error goes to the output."""
+    path, words, config, device = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent
+    error: Exception | None = None
+    try:
+        _encode_to(path, words, TextConfig.model_validate(config), torch.device(device))
+    except (InputError, OSError) as raised:
+        error = raised
+    sys.stdout.buffer.write(pickle.dumps(error))
+
+
+def _encode_to(
+    path: Path, words: Sequence[str | None], config: TextConfig, device: torch.device
+) -> None:
     """Encode all words into a file, in bounded memory; the file appears whole or not at all."""
     tokens = tokenize(words, config.encoder, config.max_tokens)
-    encoder = load_text_encoder(config).eval()
-    if torch.cuda.is_available():
-        encoder = encoder.cuda()
+    encoder = load_text_encoder(config).eval().to(device)
     raw = path.with_suffix(f".{os.getpid()}.raw")
     total = int(tokens.offsets[-1])
     try:
         # Arrow wants one buffer for the whole column: it is filled on disk, not in memory.
         vectors = np.memmap(raw, np.float32, "w+", shape=(max(total, 1), encoder.width))
-        for start in range(0, len(tokens), _BLOCK):
-            _encode_block(encoder, tokens, range(start, min(start + _BLOCK, len(tokens))), vectors)
+        with cpu_threads(choose_threads(0, finetunes=True)):
+            for start in range(0, len(tokens), _BLOCK):
+                block = range(start, min(start + _BLOCK, len(tokens)))
+                _encode_block(encoder, tokens, block, vectors)
         flat = pa.Array.from_buffers(
             pa.float32(), total * encoder.width, [None, pa.py_buffer(vectors)]
         )

@@ -18,6 +18,7 @@ ORDER = TrialOrder(
     data=Data().where,
     digest=Data().digest,
     cpus=1.0,
+    gpus=0.0,
     epoch_timeout_s=60.0,
     checkpoint_s=5.0,
     stop_key=b"stop",

@@ -26,23 +26,23 @@ def _report(epoch: int, mae: float | None, *, best: bool) -> EpochReport:
 
 def _run(final: FinalTraining, console: Console, mae: float | None) -> None:
     with TrainingProgress(final, console) as progress:
-        progress.began(11, 0)
+        progress.began(11, 0, "cpu, fp32, 1 CPU thread")
         progress.reported(11, _report(1, mae, best=True))
         progress.reported(11, _report(2, None if mae is None else mae + 1, best=False))
         valid = {} if mae is None else {"mae": mae}
         progress.finished(SeedRun(11, 1, valid, [], "cpu", "fp32"))
-        progress.began(12, 2)
+        progress.began(12, 2, "cpu, fp32, 2 CPU threads")
 
 
 def test_without_a_terminal_each_epoch_is_one_line(final: FinalTraining) -> None:
     stream = io.StringIO()
     _run(final, Console(file=stream), 0.5)
     assert stream.getvalue().splitlines() == [
-        "seed 11 (1 of 2): begins",
+        "seed 11 (1 of 2): begins (cpu, fp32, 1 CPU thread)",
         "  epoch 1 of 3: loss 1.250, valid MAE 0.500 (best), 2.0 s",
         "  epoch 2 of 3: loss 1.250, valid MAE 1.500 (best 0.500), 2.0 s",
         "seed 11: epoch 1, valid MAE 0.500",
-        "seed 12 (2 of 2): goes on after epoch 2",
+        "seed 12 (2 of 2): goes on after epoch 2 (cpu, fp32, 2 CPU threads)",
     ]
 
 

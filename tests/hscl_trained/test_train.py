@@ -38,8 +38,9 @@ class Notes:
         self.starts: list[tuple[int, int]] = []
         self._stop_at = stop_at
 
-    def began(self, seed: int, epoch: int) -> None:
+    def began(self, seed: int, epoch: int, how: str) -> None:
         self.starts.append((seed, epoch))
+        self.how = how
 
     def reported(self, seed: int, report: EpochReport) -> None:
         self.told.append((seed, report.epoch))
@@ -111,6 +112,19 @@ def test_each_seed_is_the_training_of_that_seed(tiny_model: Path, final: FinalTr
     assert all(torch.equal(w, weights[name]) for name, w in training.best.weights.items())
 
 
+def test_the_threads_that_a_folder_began_with_are_those_it_goes_on_with(
+    final: FinalTraining, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    begun = replace(final, config=final.config.with_overrides({"run.threads": 3}))
+    with pytest.raises(KeyboardInterrupt):
+        train_final(begun, out, Notes((11, 1)))
+    with pytest.raises(KeyboardInterrupt):
+        train_final(final, out, notes := Notes((12, 1)))
+    assert notes.how == "cpu, fp32, 3 CPU threads"
+    assert read_folder(out)[0].run.threads == 3
+
+
 def test_a_training_that_is_done_is_not_done_again(tiny_model: Path, final: FinalTraining) -> None:
     before = (tiny_model / "metrics.json").read_text()
     notes = Notes()
@@ -143,7 +157,7 @@ from hscl.data.dataset import Dataset
 from hscl.trained.train import prepare_final, train_final
 
 class Told:
-    def began(self, seed, epoch): print("began", seed, epoch, flush=True)
+    def began(self, seed, epoch, how): print("began", seed, epoch, flush=True)
     def reported(self, seed, report): print("epoch", seed, report.epoch, flush=True)
     def finished(self, run): print("finished", run.seed, flush=True)
 

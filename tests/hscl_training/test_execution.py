@@ -1,6 +1,9 @@
 """Device, precision, threads: explicit, checked, and gone when the block ends."""
 
+import os
 import platform
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,9 +12,12 @@ import torch
 
 from hscl.config import RunConfig
 from hscl.errors import InputError
+from hscl.training import execution
 from hscl.training.execution import (
     autocast,
+    choose_threads,
     cpu_threads,
+    idle_cpus,
     peak_memory,
     release_memory,
     reset_peak_memory,
@@ -67,6 +73,61 @@ def test_threads_are_given_back_even_after_an_error() -> None:
     assert torch.get_num_threads() == before
     with cpu_threads(0):
         assert torch.get_num_threads() == before
+
+
+def test_what_was_asked_or_given_decides_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    assert choose_threads(7, finetunes=False) == 7
+    monkeypatch.setenv("OMP_NUM_THREADS", str(before))
+    assert choose_threads(0, finetunes=False) == before
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    with cpu_threads(before + 3):
+        assert choose_threads(0, finetunes=True) == before + 3
+
+
+def test_a_frozen_encoder_takes_one_thread_and_a_trained_one_the_idle_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    cpus = sorted(os.sched_getaffinity(0))
+    # As the kernel has it: user, nice, system, idle, waiting, interrupts, soft ones, stolen.
+    ticks = tmp_path / "stat"
+    monkeypatch.setattr(execution, "_TICKS", ticks)
+    monkeypatch.setattr(execution, "_THREADS_AT_START", 5)
+    for busy in (0, 1, len(cpus)):
+        lines = [f"cpu{cpu} 0 0 0 0 0 0 0 0 0 0" for cpu in [*cpus, 999]]
+        ticks.write_text("\n".join(["cpu 0 0 0 0", *lines, "intr 9"]))
+
+        def later(_: float, busy: int = busy) -> None:
+            used = [f"cpu{cpu} 15 0 4 1 0 0 0 0 0 0" for cpu in cpus[:busy]]
+            idle = [f"cpu{cpu} 1 0 0 18 1 0 0 0 0 0" for cpu in [*cpus[busy:], 999]]
+            ticks.write_text("\n".join(["cpu 0 0 0 0", *used, *idle, "intr 9"]))
+
+        monkeypatch.setattr("hscl.training.execution.time.sleep", later)
+        idle_cpus.cache_clear()
+        expected = max(1, len(cpus) - busy)
+        with cpu_threads(5):
+            assert choose_threads(0, finetunes=True) == min(5, expected)
+            assert choose_threads(0, finetunes=False) == 1
+    ticks.unlink()
+    idle_cpus.cache_clear()
+    assert idle_cpus() == len(cpus)
+    idle_cpus.cache_clear()
+
+
+def test_waiting_threads_let_go_of_their_cpu_from_the_first_import_on() -> None:
+    program = (
+        "import hscl, os, sys; print(os.environ['OMP_WAIT_POLICY'], os.environ['KMP_BLOCKTIME'], "
+        "'torch' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["PASSIVE", "0", "False"]
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,46 @@ def test_features_equal_the_encoders_output_for_each_text_alone(tiny_encoder: Pa
         with torch.no_grad():
             expected = encoder(ids, torch.tensor([ids.shape[1]]))[0]
         np.testing.assert_allclose(features.row(i), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_another_process_that_encodes_for_a_gpu_writes_the_same_file(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Here on the CPU, where it is not used: what differs is who encodes."""
+    device = torch.device("cpu")
+    paths = [tmp_path / "here.arrow", tmp_path / "there.arrow"]
+    text_features._encode_to(paths[0], WORDS, _config(tiny_encoder), device)
+    text_features._encode_to_in_a_process(paths[1], WORDS, _config(tiny_encoder), device)
+    here, there = (text_features._read(path) for path in paths)
+    assert here is not None
+    assert there is not None
+    assert np.array_equal(here.offsets, there.offsets)
+    np.testing.assert_allclose(here.values, there.values, rtol=1e-6, atol=1e-6)
+    nowhere = TextConfig(encoder="nowhere")
+    with pytest.raises(InputError, match="nowhere"):
+        text_features._encode_to_in_a_process(paths[1], WORDS, nowhere, device)
+    with pytest.raises(RuntimeError, match=r"encoding words on meta failed: .*meta"):
+        text_features._encode_to_in_a_process(
+            paths[1], WORDS, _config(tiny_encoder), torch.device("meta")
+        )
+
+
+def test_features_of_a_gpu_are_no_features_of_a_cpu(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.device] = []
+
+    def encode(path: Path, words: list[str | None], config: TextConfig, device: Any) -> None:
+        asked.append(device)
+        text_features._encode_to(path, words, config, torch.device("cpu"))
+
+    monkeypatch.setattr(text_features, "_encode_to_in_a_process", encode)
+    cuda = torch.device("cuda", 0)
+    frozen_features(_split(WORDS), _config(tiny_encoder), "d" * 64)
+    for _ in range(2):
+        frozen_features(_split(WORDS), _config(tiny_encoder), "d" * 64, cuda)
+    assert asked == [cuda]
+    assert len([path for path in _files() if path.suffix == ".arrow"]) == 2
 
 
 def test_second_call_reads_what_the_first_wrote(tiny_encoder: Path) -> None:

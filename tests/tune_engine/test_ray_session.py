@@ -71,6 +71,17 @@ def test_a_ray_that_is_there_is_used_and_left_and_the_environment_is_as_before()
 
 
 @pytest.mark.usefixtures("shared_ray")
+def test_a_worker_is_as_nice_as_its_driver_and_lets_go_of_a_cpu_while_it_waits() -> None:
+    import ray
+
+    @ray.remote(num_cpus=0.1)
+    def seen() -> tuple[int, str | None]:
+        return os.nice(0), os.environ.get("OMP_WAIT_POLICY")
+
+    assert ray.get(seen.remote()) == (os.nice(0), "PASSIVE")
+
+
+@pytest.mark.usefixtures("shared_ray")
 def test_a_trial_that_fits_on_no_node_is_refused() -> None:
     RaySession(ResourcesSection(cpus=1)).check_fit()
     with pytest.raises(InputError, match=r"takes 1e\+03 CPUs of the \d+ CPUs, .* GiB that Ray"):

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from orders import ORDER
 from synthetic import Faults, Synthetic, objective, split
 
 from hscl.config import Config
 from hscl.errors import RunError
+from hscl.training.prepared import TrainingData
 from tune.states import Phase
+from tune.trial.data import on_its_device
 from tune.trial.messages import Message, MessageKind, TrialBrokeError, TrialOrder
 from tune.trial.run import HSCL, Worker, run_trial
 
@@ -185,6 +188,20 @@ def test_the_log_says_who_ran_what_and_when(tmp_path: Path) -> None:
     first, second, *_ = log(tmp_path).splitlines()
     assert re.fullmatch(r"--- attempt 3 on .+, process \d+, 20\d\d-.*Z", first)
     assert Config.from_json(second) == CONFIG
+
+
+def test_a_trial_without_a_gpu_sees_none_and_takes_the_threads_of_its_cpus(
+    tiny_config: Config, tiny_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    two = HSCL.begin(replace(ORDER, cpus=2.5), tiny_config, tiny_data)
+    assert (two.device.type, two.threads) == ("cpu", 2)
+    asked = tiny_config.with_overrides({"run.threads": 3})
+    assert HSCL.begin(replace(ORDER, cpus=0.5), asked, tiny_data).threads == 3
+    assert on_its_device(tiny_config, 0.5) == on_its_device(tiny_config, None) == tiny_config
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("phase", [Phase.SCREEN, Phase.REFINE])

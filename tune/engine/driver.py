@@ -25,7 +25,7 @@ from tune.tables.lock import StudyLock
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
-from tune.trial.data import StudyData
+from tune.trial.data import StudyData, on_its_device
 from tune.trial.messages import TrialOrder
 from tune.trial.run import HSCL
 from tune.trial.workload import Workload
@@ -120,7 +120,8 @@ def run_search(
         check_data(recorder.history, data.digest, data.where)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
         first = _opening_rows(recorder, data, request)
-        prepared = {data.key(spec.base): data.prepare(spec.base)}
+        base = on_its_device(spec.base, spec.resources.gpus)
+        prepared = {data.key(base): data.prepare(base)}
         session = stack.enter_context(ray_session(request.address, spec.resources))
         freeze(folder, spec)
         store.compact()
@@ -258,7 +259,7 @@ class _Run:
         """The prepared data in the object store: put there once, read without a copy."""
         from hscl.config import Config  # noqa: PLC0415
 
-        config = Config.from_json(order.config)
+        config = on_its_device(Config.from_json(order.config), order.gpus)
         key = self._data.key(config)
         if key not in self._shared:
             ready = self._prepared.pop(key, None)
@@ -283,6 +284,7 @@ class _Run:
             data=_absolute(self._data.where),
             digest=self._data.digest,
             cpus=self._spec.resources.cpus,
+            gpus=self._session.per_trial["gpu"],
             epoch_timeout_s=study.epoch_timeout_s,
             checkpoint_s=self._request.checkpoint_s,
             stop_key=self._stop_key,

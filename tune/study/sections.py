@@ -168,9 +168,9 @@ class ResourcesSection(Section):
     """[resources]: what one trial gets, and how many run at once. May change on resume."""
 
     cpus: Annotated[float, Field(ge=0.01)] = 1.0
-    """CPUs a trial; its threads follow."""
+    """CPUs a trial; its threads follow, and with another number of them the last bits differ."""
     gpus: Annotated[float, Field(ge=0), AfterValidator(_shared_or_whole)] | None = None
-    """GPUs a trial, fractions of one allowed. Not given: 1 where there are any, else 0."""
+    """GPUs a trial, fractions allowed. Not given: 1 where there are any. 0: trials see none."""
     concurrent: Annotated[int, Field(ge=0)] = 0
     """Trials at once. 0: as many as fit."""
     memory_gib: Annotated[float, Field(ge=0)] = 0.0

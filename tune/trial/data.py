@@ -11,7 +11,7 @@ from hscl.files import cache_folder
 from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 
-__all__ = ["HsclData", "StudyData", "local_copy"]
+__all__ = ["HsclData", "StudyData", "local_copy", "on_its_device"]
 
 _MOST = 32
 
@@ -137,6 +137,19 @@ class HsclData:
                 ]
         for config in configs:
             build_model(config, widths_of(self._dataset, config))
+
+
+def on_its_device(config: Config, gpus: float | None) -> Config:
+    """A configuration as a trial with so many GPUs runs it: without any, on the CPU.
+
+    Ray counts what was asked for; a trial that took a GPU which it has not would fill it for the
+    others.
+
+    Args:
+        config: The configuration.
+        gpus: GPUs of the trial; None where they are not settled.
+    """
+    return config.with_overrides({"run.device": "cpu"}) if gpus == 0 else config
 
 
 def local_copy(where: str) -> Path:

@@ -28,8 +28,9 @@ def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
     from hscl.training.prepared import prepare  # noqa: PLC0415
     from tune.trial.data import local_copy  # noqa: PLC0415
 
-    torch.set_num_threads(max(1, int(spec.resources.cpus)))
-    config = spec.base.with_overrides({"train.epochs": 2})
+    threads = max(1, int(spec.resources.cpus))
+    torch.set_num_threads(threads)
+    config = spec.base.with_overrides({"train.epochs": 2, "run.threads": threads})
     whole = prepare(Dataset.open(local_copy(data)), config)
     count = len(whole.train)
     few = min(count, _STEPS * config.train.batch_size)

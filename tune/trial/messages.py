@@ -68,6 +68,7 @@ class TrialOrder:
         data: The data set's file, as a path or URI: for test, at the end.
         digest: The data set's digest.
         cpus: CPUs that it has.
+        gpus: GPUs that it has, or a share of one; without any it computes on its CPUs.
         epoch_timeout_s: After so many seconds without a finished epoch the worker ends itself.
         checkpoint_s: Seconds of training below which a checkpoint is not worth it.
         stop_key: Set in Ray's key-value store once the study is stopping.
@@ -85,6 +86,7 @@ class TrialOrder:
     data: str
     digest: str
     cpus: float
+    gpus: float
     epoch_timeout_s: float
     checkpoint_s: float
     stop_key: bytes

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hscl.config import Config
 from hscl.errors import HsclError, InputError, RunError
 from tune.states import Phase
+from tune.trial.data import on_its_device
 from tune.trial.files import TrialFiles
 from tune.trial.messages import BreakdownKind, Message, MessageKind, TrialBrokeError, TrialOrder
 from tune.trial.rows import prediction_stream, prediction_table, report_row
@@ -50,13 +51,16 @@ class HsclWorkload:
     """The trainings that a study is about."""
 
     def begin(self, order: TrialOrder, config: Config, data: "TrainingData") -> "Training":
-        """A fresh HSCL training that uses the CPUs which the trial has."""
+        """A fresh HSCL training that uses the CPUs and GPUs which the trial has."""
         import torch  # noqa: PLC0415 - only the real workload needs it
 
         from hscl.training.execution import release_memory  # noqa: PLC0415
         from hscl.training.loop import Training  # noqa: PLC0415
 
-        torch.set_num_threads(max(1, int(order.cpus)))
+        threads = config.run.threads or max(1, int(order.cpus))
+        config = on_its_device(config, order.gpus)
+        config = config.with_overrides({"run.threads": threads})
+        torch.set_num_threads(threads)  # for what else is computed here
         release_memory()  # of the trial before, so that a warm process does not grow
         return Training(config, data, seed=order.seed, metric=order.metric)
 
@@ -83,7 +87,8 @@ class HsclWorkload:
                 f"{order.data} must be the data set {order.digest[:12]} that the study began "
                 f"with, but is now {dataset.digest[:12]}; put the old file back"
             )
-        return prepare_split(open_test(dataset), config, dataset.digest)
+        executed = on_its_device(config, order.gpus)
+        return prepare_split(open_test(dataset), executed, dataset.digest)
 
 
 HSCL = HsclWorkload()
