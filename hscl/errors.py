@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["HsclError", "InputError", "RunError", "did_you_mean"]
+__all__ = ["DataChangedError", "HsclError", "InputError", "RunError", "did_you_mean"]
 
 
 class HsclError(Exception):
@@ -16,6 +16,10 @@ class InputError(HsclError):
     """Wrong usage or bad input: nothing was started, nothing was written. Exit code 2."""
 
     exit_code = 2
+
+
+class DataChangedError(InputError):
+    """A file's content is not what its digest says."""
 
 
 class RunError(HsclError):

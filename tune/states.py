@@ -99,6 +99,9 @@ class Kind(StrEnum):
     option. `note` is JSON: `digest` and `study`; of a change also `before` and `changed`."""
     DATA = "data"
     """Driver, before anything runs. `note` is the data set's digest: a resume needs the same."""
+    CODE = "code"
+    """Driver, at the first start and wherever it goes on with other code. `note` is JSON: a digest
+    of the packages' sources and the versions of what they compute with."""
     WARM_START = "warm_start"
     """Driver. `note` names the earlier study; `seeds` are all those that it used."""
     WARM_POINT = "warm_point"

@@ -65,6 +65,7 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
         _answering(nodes),
         _same("Python", there, lambda node: ".".join(node["python"].split(".")[:2])),
         *_packages(there),
+        _same("code of hscl", there, lambda node: node.get("code", "older")[:12]),
         *_gpus(there, report["resources"], spec),
         *_on_each(there, "data", "data", "mount or copy it under the same path on every node"),
         *_on_each(

@@ -13,6 +13,7 @@ from cluster.jobs.shipping import DISTRIBUTION
 from hscl.errors import RunError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE
+from tune.trial.code import code_here
 
 __all__ = ["diagnose"]
 
@@ -76,10 +77,11 @@ def _first_checks(connection: Connection) -> list[Check]:
 
 def _same_here(nodes: list[dict[str, Any]]) -> Check:
     """This machine reads the study and shows the results: with the same code as the nodes."""
-    here = version(DISTRIBUTION)
-    there = {node["packages"].get(DISTRIBUTION) for node in nodes if "packages" in node} - {here}
+    here = f"{version(DISTRIBUTION)} ({code_here()['sources'][:12]})"
+    asked = [node for node in nodes if "packages" in node]
+    there = {f"{n['packages'].get(DISTRIBUTION)} ({n.get('code', 'older')[:12]})" for n in asked}
     name = f"{DISTRIBUTION} here"
-    if there:
-        found = f"{here}, the nodes have {', '.join(map(str, sorted(there, key=str)))}"
+    if there - {here}:
+        found = f"{here}, the nodes have {', '.join(sorted(there - {here}))}"
         return Check(name, ok=False, found=found, todo="install the same, or use --ship-code")
     return Check(name, ok=True, found=here)

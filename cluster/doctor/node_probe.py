@@ -21,6 +21,7 @@ from ray._common.utils import get_system_memory
 from ray._private.utils import estimate_available_memory
 
 from hscl.errors import HsclError
+from tune.trial.code import code_here
 
 __all__ = ["PACKAGES", "NodeProbe"]
 
@@ -47,6 +48,7 @@ class NodeProbe:
             "host": socket.gethostname(),
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in PACKAGES},
+            "code": code_here()["sources"],
             "memory_free": estimate_available_memory(),  # type: ignore[no-untyped-call]
             "memory_total": total,
             "disk": _tried(_disk),
@@ -120,10 +122,9 @@ def _gpus() -> dict[str, Any]:
 
 
 def _data(where: str) -> dict[str, Any]:
-    from hscl.data.dataset import Dataset  # noqa: PLC0415 - loaded on nodes only
-    from tune.trial.data import local_copy  # noqa: PLC0415
+    from tune.trial.data import open_verified  # noqa: PLC0415 - loaded on nodes only
 
-    dataset = Dataset.open(local_copy(where))
+    dataset = open_verified(where)
     return {"digest": dataset.digest, "rows": len(dataset), "bytes": dataset.table.nbytes}
 
 

@@ -61,7 +61,7 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
     fit: Literal["train", "train+valid"] = options["fit"]
     final = prepare_final(
         configuration,
-        Dataset.open(data),
+        Dataset.open(data).verify(),
         seeds,
         metric=options["metric"] or study.metric,
         fit=fit,
@@ -88,7 +88,7 @@ def evaluate(model: str, data: str, device: str, *, as_json: bool) -> None:
     from hscl.trained.output import evaluation_lines
     from hscl.trained.predict import load_model
 
-    evaluation = evaluate_model(load_model(model, device=device), Dataset.open(data))
+    evaluation = evaluate_model(load_model(model, device=device), Dataset.open(data).verify())
     for warning in evaluation.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:

@@ -22,8 +22,9 @@ from hscl.data.schema import (
     SPLITS,
     Utterance,
     arrow_schema,
+    digest_of,
 )
-from hscl.errors import InputError
+from hscl.errors import DataChangedError, InputError
 
 __all__ = ["Dataset"]
 
@@ -76,6 +77,23 @@ class Dataset:
                 f"{file} is damaged: names and numbers are missing; convert it again."
             )
         return cls(file, table, metadata)
+
+    def verify(self) -> Self:
+        """The same data set, once its rows are seen to be what the conversion wrote.
+
+        All of it is read, as it lies in the mapped file: about a second a gigabyte.
+
+        Raises:
+            DataChangedError: A number, word or name in it was changed since.
+        """
+        found = digest_of(self.all_rows())
+        if found != self.digest:
+            raise DataChangedError(
+                f"{self.path} must hold the rows that hscl wrote, of digest {self.digest[:12]}, "
+                f"but they were changed since and have {found[:12]}; convert the source again, or "
+                "put the file back from a copy"
+            )
+        return self
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -125,10 +125,10 @@ class TrainedModel:
             Predictions in the order of the file.
 
         Raises:
-            InputError: The file is no data set, its features have other widths, there is no such
-                split or no such seed.
+            InputError: The file is no data set or was changed since it was written, its features
+                have other widths, there is no such split or no such seed.
         """  # noqa: DOC502 - raised by the steps
-        dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+        dataset = data if isinstance(data, Dataset) else Dataset.open(data).verify()
         return self.predict_split(open_inputs(dataset, split), seed=seed)
 
     def predict_texts(self, texts: Sequence[str], *, seed: int | None = None) -> Predictions:

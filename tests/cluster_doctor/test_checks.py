@@ -19,6 +19,7 @@ def _node(address: str) -> dict[str, Any]:
         "resources": {"CPU": 4.0, "GPU": 1.0},
         "python": "3.11.7",
         "packages": {"ray": "2.60.0", "torch": "2.13.0"},
+        "code": "c" * 64,
         "memory_free": 30 * GIB,
         "memory_total": 32 * GIB,
         "disk": {"free": 50 * GIB, "total": 100 * GIB},
@@ -54,6 +55,7 @@ def test_a_sound_cluster_has_no_problem() -> None:
     [
         ("python", "3.12.1", "Python", "3.12 on 10.0.0.2"),
         ("packages", {"ray": "2.60.0", "torch": "2.12.0"}, "torch", "2.12.0 on 10.0.0.2"),
+        ("code", "f" * 64, "code of hscl", "ffffffffffff on 10.0.0.2"),
         ("packages", {"ray": "2.60.0", "torch": None}, "torch", "not installed on 10.0.0.2"),
         ("gpus", {"error": "RuntimeError: no CUDA driver"}, "torch on GPUs", "no CUDA driver"),
         ("gpus", {"names": []}, "torch on GPUs", "Ray counts 1, torch sees 0"),

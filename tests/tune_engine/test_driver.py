@@ -85,8 +85,8 @@ def test_one_at_a_time_the_tables_are_those_of_the_planner_alone(undisturbed: Pa
     reports = cut(ours.table("reports").to_pylist(), *columns)
     assert reports == cut(reference.tables["reports"], *columns)
     columns = ("kind", "phase", "config_id", "other_config_id", "seeds", "value", "note")
-    identity, plan = ours.table("plan").to_pylist()[:2], ours.table("plan").to_pylist()[2:]
-    assert [row["kind"] for row in identity] == [Kind.SPECIFICATION, Kind.DATA]
+    identity, plan = ours.table("plan").to_pylist()[:3], ours.table("plan").to_pylist()[3:]
+    assert [row["kind"] for row in identity] == [Kind.SPECIFICATION, Kind.CODE, Kind.DATA]
     assert recorded_spec(identity[0]["note"], "").digest == study().digest
     assert cut(plan, *columns) == cut(reference.tables["plan"], *columns)
 

@@ -196,3 +196,13 @@ def test_the_first_failure_is_the_one_that_counts(tmp_path: Path) -> None:
     new.fail(RunError("second"))
     assert str(new.failure) == "first"
     assert new.next_run("t1") is None
+
+
+def test_a_worker_that_differs_from_the_driver_ends_the_run_and_no_trial(tmp_path: Path) -> None:
+    new = engine(tmp_path)
+    started(new)
+    new.on_breakdown("t1", Breakdown("differs", "node-2 runs other code: torch 2.1, not 2.0"))
+    assert isinstance(new.failure, RunError)
+    assert "node-2 runs other code: torch 2.1, not 2.0; make the nodes equal" in str(new.failure)
+    assert [trial.state for trial in new.history.trials.values()] == ["started"]
+    assert new.next_run("t2") is None

@@ -21,6 +21,7 @@ from tune.engine.engine import Engine
 from tune.engine.ray_adapters import EngineCallback, EngineScheduler, EngineSearcher, _breakdown
 from tune.engine.recorder import Recorder
 from tune.tables.store import TableStore
+from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, TrialBrokeError
 
 
@@ -108,12 +109,24 @@ def test_a_tick_that_fails_ends_the_run_too(engine: Engine) -> None:
 def test_messages_reach_the_engine_and_its_answer_reaches_tune(engine: Engine) -> None:
     scheduler, trial = EngineScheduler(engine), Trial("t1")
     engine.next_run("t1")
-    heard = {MESSAGE: report(1, 0.5)}
+    heard = {MESSAGE: report(1, 0.5), CODE_KEY: code_digest(code_here())}
     assert scheduler.on_trial_result(None, trial, heard) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
     result: dict[str, Any] = dict(heard)
     EngineCallback(engine, scheduler, lambda: None).on_trial_result(1, [], trial, result)  # type: ignore[arg-type]
-    assert result == {}
+    assert MESSAGE not in result
     assert scheduler.on_trial_result(None, Trial("other"), heard) == TrialScheduler.STOP  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("said", [{}, {CODE_KEY: "another"}])
+def test_a_worker_with_other_code_ends_the_run_whatever_it_says(
+    engine: Engine, said: dict[str, str]
+) -> None:
+    scheduler = EngineScheduler(engine)
+    engine.next_run("t1")
+    heard = {MESSAGE: report(1, 0.5)} | said
+    assert scheduler.on_trial_result(None, Trial("t1"), heard) == TrialScheduler.STOP  # type: ignore[arg-type]
+    assert "runs another version of hscl; make the nodes equal" in str(engine.failure)
+    assert engine.history.epochs == 0
 
 
 def test_a_trial_that_tune_lost_without_a_word_is_taken_back(engine: Engine) -> None:

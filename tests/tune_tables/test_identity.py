@@ -15,7 +15,7 @@ from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec
 from tune.tables.folder import check_folder, freeze, frozen_spec
-from tune.tables.identity import recorded_spec, specification_note, standing_spec
+from tune.tables.identity import code_note, recorded_spec, specification_note, standing_spec
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
@@ -112,3 +112,16 @@ def test_a_damaged_record_is_one_message(tmp_path: Path, note: str | None) -> No
     recorder.add_plan([plan_row(Kind.SPECIFICATION, note=note)])
     with pytest.raises(InputError, match="its row 'specification' is damaged"):
         open_study(tmp_path)
+
+
+def test_going_on_with_other_code_is_recorded_and_said(tmp_path: Path) -> None:
+    recorder = begin(tmp_path, study())
+    old, new = {"sources": "a" * 64, "torch": "2.6.0"}, {"sources": "b" * 64, "torch": "2.7.0"}
+    notes = [code_note(recorder.history, code) for code in (old, new)]
+    for code, note in ((old, notes[0]), (new, notes[1])):
+        assert code_note(recorder.history, code) == note
+        recorder.add_plan([plan_row(Kind.CODE, note=note)])
+        assert code_note(recorder.history, code) is None
+    (table,) = reproduction_of(gather(open_folder(tmp_path))).tables
+    (row,) = [row for row in table.rows if row[0] == "Went on with other code"]
+    assert row[1].endswith(f"sources {'a' * 12} → {'b' * 12}, torch 2.6.0 → 2.7.0")

@@ -1,5 +1,6 @@
 """What can still be read of a damaged study, and what is said about the rest."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -187,3 +188,28 @@ def test_a_split_without_labels_is_damaged(tmp_path: Path) -> None:
     _rewrite(study, "predictions", without)
     (damage,) = salvage(open_folder(study), _spec(study)).damages
     assert str(damage).startswith("tables/predictions has no label of the test split: no run can")
+
+
+def test_two_labels_of_one_utterance_are_damage_and_take_the_verdict(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", Simulated(trials=6, refined=3))
+    one = TableStore(study).read("predictions")["trial_id"][-1].as_py()
+
+    def negated(table: pa.Table) -> pa.Table:
+        test = [r["trial_id"] == one and r["split"] == "test" for r in table.to_pylist()]
+        number = test.index(True) + 3
+        rows = table.to_pylist()
+        rows[number] |= {"label": -1.7}
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    _rewrite(study, "predictions", negated)
+    evidence = gather(open_folder(study))
+    (damage,) = evidence.damages
+    assert re.search(
+        r"has two labels for 1 of \d+ utterances \(the first: test, video t00, utterance 3\): "
+        r"trials were scored on different data",
+        str(damage),
+    )
+    assert evidence.comparison is not None
+    assert evidence.comparison.primary is not None
+    assert evidence.comparison.primary.verdict is None
+    assert "scored on different data" in evidence.comparison.primary.judgement.reason

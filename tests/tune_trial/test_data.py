@@ -11,9 +11,9 @@ from hscl.data.convert import from_arrays
 from hscl.data.dataset import Dataset
 from hscl.data.demo import demo_utterances, write_demo
 from hscl.data.schema import Utterance
-from hscl.errors import InputError
+from hscl.errors import DataChangedError, InputError
 from tune.tables.storage import open_folder
-from tune.trial.data import HsclData, local_copy
+from tune.trial.data import HsclData, local_copy, open_verified, verified_digest
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,30 @@ def test_a_set_without_text_vectors_serves_no_study_of_them(demo: Path) -> None:
     own = {"model.text.encoder": "file", "model.text.finetune": False}
     with pytest.raises(InputError, match=r'is "file", but .* has no text vectors of its own'):
         HsclData(str(demo)).check(study(base=own))
+
+
+def test_every_word_and_number_of_a_file_is_under_its_digest(demo: Path, tmp_path: Path) -> None:
+    whole = demo.read_bytes()
+    digest = Dataset.open(demo).digest
+    file = tmp_path / "copy.arrow"
+    table = Dataset.open(demo).table
+    # Negated labels, another word, another split, one bit of one frame.
+    label = np.float64(table["label"][3].as_py()).tobytes()
+    word = table["text"][0].as_py().encode()
+    frame = table["audio"].chunk(0).values.flatten().to_numpy()[40:44].tobytes()
+    changes = [
+        (label, (-np.frombuffer(label)).tobytes()),
+        (word, word[:-1] + b"#"),
+        (b"traintrain", b"validtrain"),
+        (frame, bytes([frame[0] ^ 1]) + frame[1:]),
+    ]
+    for old, new in changes:
+        assert old in whole
+        file.write_bytes(whole.replace(old, new, 1))
+        assert Dataset.open(file).digest == digest, "the file still says so of itself"
+        for read in (open_verified, verified_digest, HsclData):
+            with pytest.raises(DataChangedError, match="they were changed since") as caught:
+                read(str(file))
+            assert digest[:12] in str(caught.value)
+    file.write_bytes(whole)
+    assert verified_digest(str(file)) == open_verified(str(file)).digest == digest

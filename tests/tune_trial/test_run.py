@@ -1,5 +1,6 @@
 """One trial, in this process: what a worker says, saves, and makes of what goes wrong."""
 
+import platform
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,12 +15,15 @@ from orders import ORDER
 from synthetic import Faults, Synthetic, objective, split
 
 from hscl.config import Config
+from hscl.data.dataset import Dataset
+from hscl.data.demo import write_demo
 from hscl.errors import RunError
 from hscl.training.prepared import TrainingData
 from tune.states import Phase
+from tune.trial.code import code_here
 from tune.trial.data import on_its_device
 from tune.trial.messages import Message, MessageKind, TrialBrokeError, TrialOrder
-from tune.trial.run import HSCL, Worker, run_trial
+from tune.trial.run import HSCL, Worker, _check_data, run_trial
 
 CONFIG = Config().with_overrides({"train.epochs": 4})
 DATA = {"numbers": np.arange(3.0)}
@@ -208,3 +212,32 @@ def test_a_trial_without_a_gpu_sees_none_and_takes_the_threads_of_its_cpus(
 def test_the_real_workload_opens_test_in_no_other_phase_than_confirm(phase: Phase) -> None:
     with pytest.raises(RunError, match="only a confirm trial opens test"):
         HSCL.split("test", replace(ORDER, phase=phase), CONFIG, None)  # type: ignore[arg-type]
+
+
+def test_a_worker_with_other_code_than_the_drivers_trains_nothing(tmp_path: Path) -> None:
+    code = dict(code_here()) | {"torch": "1.0", "sources": "f" * 64}
+    with pytest.raises(TrialBrokeError) as caught:
+        run(order(tmp_path, code=code))
+    assert caught.value.breakdown.kind == "differs"
+    said = caught.value.breakdown.text
+    assert said.startswith(f"{platform.node()} runs other code: sources ")
+    assert f"torch {code_here()['torch']}, not 1.0" in said
+    assert not (tmp_path / "logs").exists()
+    assert run(order(tmp_path, code=dict(code_here())))[-1].kind is MessageKind.DONE
+
+
+def test_a_nodes_copy_of_the_data_is_compared_before_anything_is_trained(tmp_path: Path) -> None:
+    path, other = tmp_path / "demo.arrow", tmp_path / "other.arrow"
+    write_demo(path, utterances=60)
+    write_demo(other, utterances=66)
+    digest = Dataset.open(path).digest
+    label = np.float64(Dataset.open(path).table["label"][3].as_py()).tobytes()
+    changed = path.read_bytes().replace(label, (-np.frombuffer(label)).tobytes(), 1)
+    (tmp_path / "changed.arrow").write_bytes(changed)
+    _check_data(order(tmp_path, data=str(path), digest=digest))
+    _check_data(order(tmp_path, data=str(tmp_path / "not there"), digest=digest))
+    for name, said in (("other", f"must be the data set {digest[:12]}"), ("changed", "since")):
+        with pytest.raises(TrialBrokeError, match=said) as caught:
+            HSCL.begin(order(tmp_path, data=f"{tmp_path}/{name}.arrow", digest=digest), CONFIG, {})  # type: ignore[arg-type]
+        assert caught.value.breakdown.kind == "differs"
+        assert caught.value.breakdown.text.startswith(f"{platform.node()}: ")

@@ -20,11 +20,12 @@ from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
 from tune.tables.folder import check_data, check_folder, check_phases, freeze
 from tune.tables.history import History
-from tune.tables.identity import specification_note
+from tune.tables.identity import code_note, specification_note
 from tune.tables.lock import StudyLock
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
+from tune.trial.code import code_here
 from tune.trial.data import StudyData, on_its_device
 from tune.trial.messages import TrialOrder
 from tune.trial.run import HSCL
@@ -151,6 +152,8 @@ def _opening_rows(
     rows = []
     if not recorder.decided(Kind.SPECIFICATION) and history.ending is None:
         rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec)))
+    if (code := code_note(history, code_here())) is not None:
+        rows.append(plan_row(Kind.CODE, note=code))
     if not recorder.decided(Kind.DATA):
         rows.append(plan_row(Kind.DATA, note=data.digest))
     if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
@@ -288,6 +291,7 @@ class _Run:
             epoch_timeout_s=study.epoch_timeout_s,
             checkpoint_s=self._request.checkpoint_s,
             stop_key=self._stop_key,
+            code=dict(code_here()),
         )
 
 

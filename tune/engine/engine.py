@@ -168,6 +168,15 @@ class Engine:
             limit = self.spec.study.epoch_timeout_s
             text = f"epoch {epoch} took longer than study.epoch_timeout_s = {limit:g}"
             breakdown = Breakdown("timeout", text)
+        if breakdown.kind == "differs":
+            self.fail(
+                RunError(
+                    f"every worker must compute what the driver does, but {breakdown.text}; make "
+                    "the nodes equal (hscl cluster doctor), then run the same command again: "
+                    "everything so far is kept"
+                )
+            )
+            return
         reason = str(breakdown)
         counts = breakdown.kind != NODE_LOST
         if counts and self.recorder.setbacks[one.trial_id] >= self.spec.study.retries:

@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from tune.engine.engine import Engine
 from tune.planner.phases import Run
+from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, Message, TrialBrokeError
 
 __all__ = ["EngineCallback", "EngineScheduler", "EngineSearcher"]
@@ -124,6 +125,11 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
         """Hand over the worker's message."""
         message = result.get(MESSAGE)
         heard = message if isinstance(message, Message) else None
+        if heard is not None and result.get(CODE_KEY) != code_digest(code_here()):
+            # A worker whose code is too old to compare for itself.
+            text = f"{heard.host} runs another version of hscl"
+            self.engine.on_breakdown(trial.trial_id, Breakdown("differs", text))
+            return TrialScheduler.STOP
         goes_on = self.engine.on_message(trial.trial_id, heard)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 

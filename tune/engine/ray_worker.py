@@ -7,6 +7,7 @@ import ray
 import ray.tune as ray_tune
 from ray.experimental import internal_kv
 
+from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, Message, TrialOrder
 from tune.trial.run import Worker, run_trial
 from tune.trial.workload import Workload
@@ -21,7 +22,7 @@ def trainable(workload: Workload) -> Callable[[dict[str, Any]], None]:
         order: TrialOrder = config["order"]
 
         def send(message: Message) -> None:
-            ray_tune.report({MESSAGE: message})
+            ray_tune.report({MESSAGE: message, CODE_KEY: code_digest(code_here())})
 
         def stopping() -> bool:
             # A look into the head's memory, once an epoch.

@@ -131,10 +131,15 @@ def _comparison(saved: Salvaged) -> tuple[StudyComparison | None, str]:
         return None, "The row of the default is lost, so nothing can be compared with it."
     problems = [str(damage) for damage in saved.damages]
     compared = compare_study(saved.history, saved.tables["predictions"], problems=problems)
-    if not any(damage.table == "plan" for damage in saved.damages):
-        return compared, ""
+    reasons = [damage.no_verdict for damage in saved.damages if damage.no_verdict]
     # Which looks were taken and what was primary may stand in what is lost.
-    reason = "part of the table of decisions is lost, and a verdict depends on all of them"
+    if any(damage.table == "plan" for damage in saved.damages):
+        reasons.append(
+            "part of the table of decisions is lost, and a verdict depends on all of them"
+        )
+    if not reasons:
+        return compared, ""
+    reason = "; ".join(reasons)
 
     def without_verdict(pair: PairComparison) -> PairComparison:
         lost = replace(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from importlib.metadata import version
+from typing import Any
 
 from tune.display import count, listing, number
 from tune.evidence.gather import Evidence
@@ -9,7 +10,7 @@ from tune.evidence.sentences import outlook_lines
 from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
-from tune.tables.identity import recorded_spec
+from tune.tables.identity import code_changes, recorded_spec
 
 __all__ = ["limits_of", "reproduction_of"]
 
@@ -94,12 +95,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     yield "Default", spec.default_label
     yield "Sampler", f"{spec.sampler.kind}, {count(len(tables['configs']), 'configuration')}"
     yield "Metric", f"{spec.study.metric} ({spec.mode}), margin {number(spec.confirm.margin)}"
-    for row in plan:
-        if row["kind"] == Kind.DATA:
-            yield "Data digest", row["note"] or ""
-        if row["kind"] == Kind.SPECIFICATION and (told := recorded_spec(row["note"], "")).before:
-            what = f"{'; '.join(told.changed)} (digest {told.before[:12]} → {told.digest[:12]})"
-            yield "Changed by a person", f"{_time(row['time'])}: {what}"
+    yield from _identity(plan)
     for row in plan:
         if row["kind"] == Kind.SEEDS:
             seeds = [str(seed) for seed in row["seeds"] or ()]
@@ -117,6 +113,18 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     times = [time for time in events["time"].to_pylist() if time is not None]
     if times:
         yield "Ran", f"{_time(min(times))} to {_time(max(times))}"
+
+
+def _identity(plan: list[dict[str, Any]]) -> Iterable[tuple[str, str]]:
+    """The data that the study is bound to, and what about it was not the same all the time."""
+    for row in plan:
+        if row["kind"] == Kind.DATA:
+            yield "Data digest", row["note"] or ""
+        if row["kind"] == Kind.SPECIFICATION and (told := recorded_spec(row["note"], "")).before:
+            what = f"{'; '.join(told.changed)} (digest {told.before[:12]} → {told.digest[:12]})"
+            yield "Changed by a person", f"{_time(row['time'])}: {what}"
+    for time, what in code_changes(plan):
+        yield "Went on with other code", f"{_time(time)}: {what}"
 
 
 def _time(time: object) -> str:

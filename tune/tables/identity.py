@@ -1,15 +1,24 @@
 """What a study is bound to, as its table of decisions records it: checked, not believed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hscl.errors import InputError
+from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, changed_keys, parse_spec
+from tune.tables.history import History
 
-__all__ = ["RecordedSpec", "recorded_spec", "specification_note", "standing_spec"]
+__all__ = [
+    "RecordedSpec",
+    "code_changes",
+    "code_note",
+    "recorded_spec",
+    "specification_note",
+    "standing_spec",
+]
 
 
 @dataclass(frozen=True)
@@ -100,3 +109,51 @@ def standing_spec(spec: StudySpec, notes: Iterable[str | None], where: str) -> S
         f"records, but it was edited since:\n{listed}\n"
         "put these back; to ask something else, begin another study with another --out"
     )
+
+
+def code_note(history: History, code: Mapping[str, str]) -> str | None:
+    """The `note` of the plan row of kind `code` that a driver adds when it starts.
+
+    Args:
+        history: The study's rows.
+        code: What the driver computes with: names and versions.
+
+    Returns:
+        The note; None where the study is over, or goes on with the code that it ran with last.
+    """
+    note = json.dumps(dict(code), sort_keys=True)
+    rows = history.plan_rows(Kind.CODE)
+    if history.ending is not None or (rows and rows[-1]["note"] == note):
+        return None
+    return note
+
+
+def code_changes(plan: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Any, str]]:
+    """When a study went on with other code, and what was other.
+
+    Args:
+        plan: Its plan rows, in order.
+
+    Yields:
+        The row's time, and such as "torch 2.6.0 → 2.7.0".
+    """
+    before: dict[str, str] = {}
+    for row in plan:
+        if row["kind"] != Kind.CODE:
+            continue
+        code = _code(row["note"])
+        changed = [
+            f"{name} {before.get(name, 'unknown')[:12]} → {code.get(name, 'unknown')[:12]}"
+            for name in dict.fromkeys([*before, *code])
+            if before.get(name) != code.get(name)
+        ]
+        if before and changed:
+            yield row["time"], ", ".join(changed)
+        before = code
+
+
+def _code(note: str | None) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(note or "{}").items()}
+    except (ValueError, AttributeError):
+        return {}

@@ -47,12 +47,14 @@ class Damage:
         file: Its path inside the study folder, or the table's.
         reason: What is wrong with it.
         lost: What is gone with it; empty: what `LOST` says of the table.
+        no_verdict: Why no verdict may be given; empty: one may.
     """
 
     table: str
     file: str
     reason: str
     lost: str = ""
+    no_verdict: str = ""
 
     def __str__(self) -> str:
         """One sentence: which file, what is wrong, what is lost."""
@@ -120,6 +122,7 @@ def salvage(folder: Folder, spec: StudySpec) -> Salvaged:
     history = fold(spec, tables)
     damages += _without_metric(history)
     damages += _without_labels(tables["predictions"])
+    damages += _two_labels(tables["predictions"])
     return Salvaged(tables, history, tuple(damages))
 
 
@@ -205,3 +208,18 @@ def _without_labels(predictions: pa.Table) -> list[Damage]:
         Damage("predictions", "tables/predictions", f"has no label of the {split} split", gone)
         for split in sorted(splits - set(pc.unique(labelled["split"]).to_pylist()))
     ]
+
+
+def _two_labels(predictions: pa.Table) -> list[Damage]:
+    """Utterances whose label differs from trial to trial: nodes read different data."""
+    of = ["split", "video", "utterance"]
+    labels = predictions.select([*of, "label"]).group_by(of, use_threads=False)
+    counted = labels.aggregate([("label", "count_distinct")])
+    bad = counted.filter(pc.greater(counted["label_count_distinct"], 1)).to_pylist()
+    if not bad:
+        return []
+    split, video, utterance = (bad[0][name] for name in of)
+    first = f"the first: {split}, video {video}, utterance {utterance}"
+    reason = f"has two labels for {len(bad)} of {len(counted)} utterances ({first})"
+    gone = "trials were scored on different data, so no comparison of them can be trusted"
+    return [Damage("predictions", "tables/predictions", reason, gone, gone)]

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hscl.config import Config
 from hscl.errors import InputError
@@ -11,9 +11,20 @@ from hscl.files import cache_folder
 from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 
-__all__ = ["HsclData", "StudyData", "local_copy", "on_its_device"]
+if TYPE_CHECKING:
+    from hscl.data.dataset import Dataset
+
+__all__ = [
+    "HsclData",
+    "StudyData",
+    "local_copy",
+    "on_its_device",
+    "open_verified",
+    "verified_digest",
+]
 
 _MOST = 32
+_VERIFIED: dict[tuple[str, int, int, int] | None, str] = {}
 
 
 class StudyData(Protocol):
@@ -41,14 +52,12 @@ class HsclData:
     """A data set file of `hscl data convert`.
 
     Raises:
-        InputError: It is missing, foreign or damaged.
+        InputError: It is missing, foreign, damaged, or was changed since it was written.
     """
 
     def __init__(self, where: str) -> None:
-        from hscl.data.dataset import Dataset  # noqa: PLC0415 - heavy
-
         self.where = where
-        self._dataset = Dataset.open(local_copy(where))
+        self._dataset = open_verified(where)
         self.digest = self._dataset.digest
 
     def check(self, spec: StudySpec) -> None:
@@ -150,6 +159,43 @@ def on_its_device(config: Config, gpus: float | None) -> Config:
         gpus: GPUs of the trial; None where they are not settled.
     """
     return config.with_overrides({"run.device": "cpu"}) if gpus == 0 else config
+
+
+def open_verified(where: str) -> "Dataset":
+    """Open a data set whose rows have the digest that it says.
+
+    Args:
+        where: A path or URI.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: It is missing, foreign, damaged, or was changed since it was written.
+    """  # noqa: DOC502 - from Dataset
+    from hscl.data.dataset import Dataset  # noqa: PLC0415 - heavy
+
+    verified_digest(where)
+    return Dataset.open(local_copy(where))
+
+
+def verified_digest(where: str) -> str:
+    """The digest of a data set's rows; all of them are read once a process and state of the file.
+
+    Args:
+        where: A path or URI.
+
+    Raises:
+        InputError: As `open_verified`.
+    """  # noqa: DOC502 - from Dataset
+    from hscl.data.dataset import Dataset  # noqa: PLC0415 - heavy
+
+    path = local_copy(where).absolute()
+    info = path.stat() if path.exists() else None
+    state = info and (str(path), info.st_ino, info.st_size, info.st_mtime_ns)
+    if state not in _VERIFIED:
+        _VERIFIED[state] = Dataset.open(path).verify().digest
+    return _VERIFIED[state]
 
 
 def local_copy(where: str) -> Path:

@@ -1,6 +1,7 @@
 """What driver and worker send each other."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -72,6 +73,7 @@ class TrialOrder:
         epoch_timeout_s: After so many seconds without a finished epoch the worker ends itself.
         checkpoint_s: Seconds of training below which a checkpoint is not worth it.
         stop_key: Set in Ray's key-value store once the study is stopping.
+        code: What the driver computes with; see `tune.trial.code`. Empty: nobody compares.
     """
 
     trial_id: str
@@ -90,6 +92,7 @@ class TrialOrder:
     epoch_timeout_s: float
     checkpoint_s: float
     stop_key: bytes
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Tune makes a trial's tag out of this, for every trial.
@@ -101,7 +104,7 @@ MESSAGE: Final = "hscl"
 
 NODE_LOST: Final = "node lost"
 
-BreakdownKind = Literal["node lost", "worker", "timeout", "memory", "device", "system"]
+BreakdownKind = Literal["node lost", "worker", "timeout", "memory", "device", "system", "differs"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ class Breakdown:
     """A trial broke in a way that another attempt may get past.
 
     Attributes:
-        kind: "node lost" is nobody's fault and never counts; the others use up retries.
+        kind: "node lost" is nobody's fault and never counts; "differs" is a worker with other code
+            or data than the driver's, which ends the run; the others use up retries.
         text: What happened, one line.
     """
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hscl.config import Config
-from hscl.errors import HsclError, InputError, RunError
+from hscl.errors import DataChangedError, HsclError, InputError, RunError
 from tune.states import Phase
-from tune.trial.data import on_its_device
+from tune.trial.code import code_here, differences
+from tune.trial.data import on_its_device, open_verified, verified_digest
 from tune.trial.files import TrialFiles
 from tune.trial.messages import BreakdownKind, Message, MessageKind, TrialBrokeError, TrialOrder
 from tune.trial.rows import prediction_stream, prediction_table, report_row
@@ -51,12 +52,17 @@ class HsclWorkload:
     """The trainings that a study is about."""
 
     def begin(self, order: TrialOrder, config: Config, data: "TrainingData") -> "Training":
-        """A fresh HSCL training that uses the CPUs and GPUs which the trial has."""
+        """A fresh HSCL training that uses the CPUs and GPUs which the trial has.
+
+        Raises:
+            TrialBrokeError: This node's data are not those of the study.
+        """  # noqa: DOC502 - from the check
         import torch  # noqa: PLC0415 - only the real workload needs it
 
         from hscl.training.execution import release_memory  # noqa: PLC0415
         from hscl.training.loop import Training  # noqa: PLC0415
 
+        _check_data(order)
         threads = config.run.threads or max(1, int(order.cpus))
         config = on_its_device(config, order.gpus)
         config = config.with_overrides({"run.threads": threads})
@@ -70,28 +76,56 @@ class HsclWorkload:
         """Valid as it was prepared; test is opened here, and only for a confirm trial.
 
         Raises:
-            RunError: Test is asked for in another phase, or the data are not those of the study.
-        """
+            RunError: Test is asked for in another phase.
+            TrialBrokeError: This node's data are not those of the study.
+        """  # noqa: DOC502 - TrialBrokeError from the check
         if name == "valid" and data.valid is not None:
             return data.valid
         if name != "test" or order.phase is not Phase.CONFIRM:
             raise RunError(f"only a confirm trial opens test, not {order.trial_id}'s {name}")
-        from hscl.data.dataset import Dataset  # noqa: PLC0415
         from hscl.data.splits import open_test  # noqa: PLC0415
         from hscl.training.prepared import prepare_split  # noqa: PLC0415
-        from tune.trial.data import local_copy  # noqa: PLC0415
 
-        dataset = Dataset.open(local_copy(order.data))
-        if dataset.digest != order.digest:
-            raise RunError(
-                f"{order.data} must be the data set {order.digest[:12]} that the study began "
-                f"with, but is now {dataset.digest[:12]}; put the old file back"
-            )
+        _check_data(order)
         executed = on_its_device(config, order.gpus)
+        dataset = open_verified(order.data)
         return prepare_split(open_test(dataset), executed, dataset.digest)
 
 
 HSCL = HsclWorkload()
+
+
+def _check_data(order: TrialOrder) -> None:
+    """Compare this node's copy of the data, row by row, once a process and file.
+
+    Train and valid come from the driver, test is read here: a copy that differs is refused before
+    anything is trained. One that can't be read is left to those who read it.
+
+    Raises:
+        TrialBrokeError: It holds other rows than the study began with.
+    """
+    try:
+        found = verified_digest(order.data)
+    except DataChangedError as error:
+        raise TrialBrokeError("differs", f"{platform.node()}: {error}") from error
+    except InputError:
+        return
+    if found != order.digest:
+        raise TrialBrokeError(
+            "differs",
+            f"{platform.node()}: {order.data} must be the data set {order.digest[:12]} that the "
+            f"study began with, but is {found[:12]}; put the same file on every node",
+        )
+
+
+def _check_code(order: TrialOrder) -> None:
+    """Compare what this process computes with to what the driver does.
+
+    Raises:
+        TrialBrokeError: It is other code.
+    """
+    if order.code and (differing := differences(code_here(), order.code)):
+        raise TrialBrokeError("differs", f"{platform.node()} runs other code: {differing}")
 
 
 def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) -> None:
@@ -104,8 +138,10 @@ def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) 
         worker: The way to the driver.
 
     Raises:
-        TrialBrokeError: Something that another process may get past, such as memory.
+        TrialBrokeError: Something that another process may get past, such as memory; or this one
+            differs from the driver.
     """
+    _check_code(order)
     try:
         with ExitStack() as stack:
             files = stack.enter_context(TrialFiles.opened(order.study, order.trial_id))
