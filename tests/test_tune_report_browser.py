@@ -1,6 +1,7 @@
 """The report in a real browser: drawn, silent, alone, fit for a phone, for the dark, for paper."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,27 @@ def test_figures_follow_the_readers_scheme_while_the_page_is_open(
     assert browser.run("getComputedStyle(document.body).backgroundColor") == _css(DARK.page)
     browser.view(1280, 900)
     browser.wait(f"{text} === '{_css(LIGHT.ink)}'")
+
+
+def test_a_figure_is_saved_as_png_and_svg_in_light_colours(
+    browser: Chromium, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    browser.view(1280, 900, dark=True)
+    browser.open(pages["grid"])
+    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    for number, form in enumerate(("png", "svg"), start=1):
+        browser.run(
+            f"document.querySelector('#learning-curves button[data-save$={form}]').click()"
+        )
+        deadline = time.monotonic() + 30.0
+        while len(list(tmp_path.glob("*.[ps][nv]g"))) < number:
+            assert time.monotonic() < deadline, browser.errors
+            time.sleep(0.05)
+    assert (tmp_path / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "learning-curves.svg").read_text(encoding="utf-8")
+    assert _css(LIGHT.winner) in drawn or _css(LIGHT.ink) in drawn
+    assert _css(DARK.ink) not in drawn
+    assert browser.errors == []
 
 
 def test_paper_is_white_and_figures_on_it_are_drawn_in_light_colours(

@@ -52,7 +52,7 @@ def test_every_number_is_written_into_its_cell_and_the_table(
     pairs: tuple[PairComparison, ...],
 ) -> None:
     (chart,) = _draw(pairs)
-    written = [text for trace in chart.figure.data[1:] for text in trace.text]
+    written = [text for trace in chart.figure.data[1:] for text in trace.text or ()]
     assert len(written) == len(pairs) + 1
     assert len(chart.rows) == len(GRID["loss.omega2"])
     assert all(len(row) == len(chart.columns) for row in chart.rows)
@@ -84,4 +84,24 @@ def test_configurations_without_a_value_leave_their_cell_empty(
 def test_the_noise_floor_is_told(pairs: tuple[PairComparison, ...]) -> None:
     (chart,) = _draw(tuple(replace(p, sds=(0.0333, 0.0333)) for p in pairs))
     assert f"differ by 0.0333 (sd, {pairs[0].split} set)" in chart.alternative
-    assert "The noise floor, one seed's deviation, is 0.033." in chart.caption
+    assert "The noise floor, one seed's deviation, is 0.033;" in chart.caption
+
+
+def test_colours_span_four_deviations_of_a_seed_at_least(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    def spans(sd: float) -> tuple[float, float, float]:
+        cells = _draw(tuple(replace(p, sds=(sd, sd)) for p in pairs))[0].figure.data[0]
+        return cells.zmin, cells.zmax, float(np.ptp(np.asarray(cells.z)))
+
+    low, high, values = spans(1.0)
+    assert high - low == pytest.approx(4.0)
+    assert (high + low) / 2 == pytest.approx(sum(spans(1e-9)[:2]) / 2)
+    low, high, values = spans(1e-9)
+    assert high - low == pytest.approx(values)
+
+
+def test_every_level_of_the_grid_has_its_tick(pairs: tuple[PairComparison, ...]) -> None:
+    layout = _draw(pairs)[0].figure.layout
+    assert (layout.xaxis.type, layout.xaxis.dtick) == ("category", 1)
+    assert (layout.yaxis.type, layout.yaxis.dtick) == ("category", 1)

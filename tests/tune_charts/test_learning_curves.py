@@ -1,6 +1,7 @@
 """Learning curves: what is drawn is what the trials reported."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from study_factory import Simulated, evidence_of
@@ -10,6 +11,7 @@ from tune.charts.theme import Chart
 from tune.evidence.curves import stopped_at
 from tune.states import Phase, TrialState
 from tune.study.allocation import rungs_of
+from tune.tables.records import TrialRecord
 
 STUDY = Simulated(failures=1, trials=10, refined=3, confirm_seeds=6)
 
@@ -51,6 +53,36 @@ def test_the_legend_names_each_group_once(chart: Chart) -> None:
     shown = [trace.name for trace in chart.figure.data if trace.showlegend]
     assert len(shown) == len(set(shown))
     assert {"winner", "default", "failed", "stopped at a rung"} <= set(shown)
+
+
+def test_the_legend_draws_what_the_caption_names() -> None:
+    evidence = evidence_of(STUDY)
+    rungs = stopped_at(evidence.trials, rungs_of(evidence.spec))
+    chart = learning_curves(evidence.trials, evidence.labels, rungs, "mae", 0.01)
+    shown = {trace.name for trace in chart.figure.data if trace.showlegend}
+    assert {"rung", "noise floor"} <= shown
+
+
+@pytest.mark.parametrize(("metric", "side"), [("mae", 1), ("corr", -1)])
+def test_the_axis_ends_where_decisions_do_and_what_it_cuts_is_counted(
+    metric: str, side: int
+) -> None:
+    trial = next(c for c in evidence_of(STUDY).trials if c.state is TrialState.DONE)
+
+    def curve(first: float, last: float) -> TrialRecord:
+        best = {1: side * first, 2: side * first, 3: side * last, 4: side * last}
+        return replace(trial, phase=Phase.SCREEN, best=best, curve=best)
+
+    curves = [curve(5.0, 0.7 + 0.01 * n) for n in range(10)]
+    chart = learning_curves(curves, {}, {}, metric)
+    ends = sorted(side * end for end in chart.figure.layout.yaxis.range)
+    assert ends == pytest.approx([0.7 - 0.08 * 0.09, 0.79 + 0.08 * 0.09])
+    assert "20 early values beyond them cut off" in chart.caption
+    # At a rung decisions fall too, but one trial that exploded does not set the scale.
+    chart = learning_curves([*curves, curve(50.0, 0.7)], {}, {1: 0}, metric)
+    ends = sorted(side * end for end in chart.figure.layout.yaxis.range)
+    assert ends == pytest.approx([0.7 - 0.08 * 4.3, 5.0 + 0.08 * 4.3])
+    assert "2 early values beyond them cut off" in chart.caption
 
 
 def test_failures_are_told_in_words_and_marked(chart: Chart) -> None:

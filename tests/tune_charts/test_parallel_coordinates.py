@@ -1,5 +1,7 @@
 """Parallel coordinates: every configuration passes its own values."""
 
+from dataclasses import replace
+
 import pytest
 from study_factory import SPACE, Simulated, evidence_of
 
@@ -71,6 +73,34 @@ def test_the_best_complete_trial_ends_on_top_and_nothing_leaves_the_axis(
     assert f"{complete} of them complete" in chart.alternative
 
 
+def _foot(chart: Chart) -> float:
+    """Where the worst complete trial ends, by the labels of the last axis."""
+    x = max(note.x for note in chart.figure.layout.annotations)
+    ticks = [(note.y, note.text) for note in chart.figure.layout.annotations if note.x == x]
+    return float(min(y for y, text in ticks if text[0].isdigit()))
+
+
+def test_only_the_worst_of_all_ends_at_the_bottom(
+    screen: list[TrialRecord], axes: list[Axis], chart: Chart
+) -> None:
+    values = {c.config_id: c.value for c in screen if c.value is not None}
+    default = screen[0]
+    stopped = [c for c in screen[1:] if c.state is TrialState.PRUNED]
+    ends = sorted(c.value for c in screen if c.state is TrialState.DONE and c.value)
+    told = [replace(c, best={c.epoch: ends[-1] + 0.1 * n}) for n, c in enumerate(stopped, start=2)]
+    early = replace(default, state=TrialState.PRUNED, best={default.epoch: ends[-1] + 0.1})
+    rest = [c for c in screen[1:] if c.state is TrialState.DONE]
+    chart = parallel_coordinates(
+        settings_of(evidence_of(STUDY)), axes, [early, *rest, *told], {}, "mae"
+    )
+    by_end = sorted(line[-1] for line in _lines(chart))
+    assert len(set(by_end)) == len(values)
+    assert by_end[: len(told) + 1] == pytest.approx(
+        [_foot(chart) * n / (len(told) + 1) for n in range(len(told) + 1)]
+    )
+    assert "in their order" in chart.caption
+
+
 def test_winner_and_default_stand_out_by_marker_and_dash(
     screen: list[TrialRecord], axes: list[Axis]
 ) -> None:
@@ -114,7 +144,9 @@ def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(
     chart = parallel_coordinates(*told, half)
     (bar,) = [shape for shape in chart.figure.layout.shapes if shape.type == "rect"]
     assert (bar.x0 + bar.x1) / 2 == len(axes)
-    assert (bar.y0, bar.y1) == pytest.approx((0.5, 1.0))
+    foot = _foot(chart)
+    assert (bar.y0, bar.y1) == pytest.approx(((1.0 + foot) / 2, 1.0))
+    assert [t.name for t in chart.figure.data if t.showlegend is None][-1] == "noise floor"
     assert f"differ by {half:.3f} (sd)" in chart.alternative
     wide = parallel_coordinates(*told, 100.0).figure.layout.shapes[-1]
     assert (wide.y0, wide.y1) == (0.0, 1.0)

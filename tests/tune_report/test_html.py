@@ -126,8 +126,8 @@ def test_the_policy_allows_its_two_scripts_by_hash_and_nothing_else(page: str) -
 
 
 def test_plotly_is_in_the_page_once(page: str) -> None:
-    assert len(re.findall(r"\* plotly\.js v\d", page)) == 1
-    assert len(page.encode()) < 6_000_000
+    assert len(re.findall(r"\* plotly\.js \(cartesian - minified\) v\d", page)) == 1
+    assert len(page.encode()) < 2_000_000
 
 
 def test_names_from_the_study_are_text_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hscl.metrics import CHART_DIGITS, METRIC
-from tune.charts.theme import LIGHT, Chart, figure, noise_stripe
+from tune.charts.theme import LIGHT, Chart, figure, noise_key, noise_stripe
 from tune.display import count, duration_text, number
 from tune.evidence.curves import UNNAMED, Label, Progress, TrialEnd
 from tune.states import TrialState
@@ -72,6 +72,8 @@ def best_so_far(
                 hoverinfo="skip",
             )
         )
+    if seed_sd:
+        traces.append(noise_key())
     drawn = figure(
         traces,
         height=340,

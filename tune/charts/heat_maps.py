@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from hscl.metrics import DIGITS, METRIC
 from tune.charts.axes import Settings
-from tune.charts.theme import LIGHT, Chart, figure
+from tune.charts.theme import LIGHT, Chart, figure, legend_key
 from tune.display import listing, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
@@ -25,6 +25,7 @@ __all__ = ["heat_maps"]
 _MOST_MAPS = 3
 _DARK_TEXT, _LIGHT_TEXT = "#10151b", "#fdfeff"  # on cells, which are the same in dark mode
 _LIGHT_TEXT_FROM = 0.62  # of the scale, where light text begins to have the greater contrast
+_NOISE_SPAN = 4.0  # one seed's deviations that the colours span at least: ±2 around the middle
 _SCALE = ("#eef4fa", "#b7d3ea", "#6fa8d2", "#2f78b3", "#0a3f70")
 
 
@@ -116,6 +117,7 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                 strong = said in {Verdict.BETTER, Verdict.WORSE}
                 words[i][j] = number(values[i, j]) + (f"<br>{said}" if strong else "")
     low_is_dark = METRIC[metric].lower_wins
+    ends = _ends(values, noise)
     scale = [
         [i / 4, colour] for i, colour in enumerate(reversed(_SCALE) if low_is_dark else _SCALE)
     ]
@@ -125,6 +127,8 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                 x=[setting(value) for value in columns],
                 y=[setting(value) for value in rows],
                 z=values,
+                zmin=ends[0],
+                zmax=ends[1],
                 colorscale=scale,
                 xgap=2,
                 ygap=2,
@@ -134,12 +138,13 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                     f"{METRIC[metric].name} %{{z:.{DIGITS}f}}<extra></extra>"
                 ),
             ),
-            *_texts(values, words, columns, rows, low_is_dark=low_is_dark),
+            *_texts(values, words, columns, rows, lambda value: _darkness(value, ends, metric)),
+            legend_key("reference", "square-open", LIGHT.alert, line={"width": 3}),
         ],
-        height=130 + 52 * len(rows),
-        margin={"l": 8, "r": 8, "t": 16, "b": 8},
-        xaxis={"title": {"text": parameter_name(x_name)}, "type": "category", "showgrid": False},
-        yaxis={"title": {"text": parameter_name(y_name)}, "type": "category", "showgrid": False},
+        height=150 + 52 * len(rows),
+        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+        xaxis=_levels(x_name),
+        yaxis=_levels(y_name),
         shapes=_reference(grid.cell(pair.second, x_name, y_name), columns, rows),
     )
     pick = min if low_is_dark else max
@@ -152,7 +157,12 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
             f"Mean {pair.split} {METRIC[metric].name} over the seeds ({METRIC[metric].direction}; "
             "darker is better). The outlined cell is the reference."
             + (f" Averaged over the other {others} of the grid." if others else "")
-            + (f" The noise floor, one seed's deviation, is {number(noise)}." if noise else "")
+            + (
+                f" The noise floor, one seed's deviation, is {number(noise)}; the colours span "
+                f"{_NOISE_SPAN:g} of them at least, so that noise looks flat."
+                if noise
+                else ""
+            )
         ),
         alternative=(
             f"The best cell is {grid.labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
@@ -169,21 +179,38 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
     )
 
 
+def _ends(values: npt.NDArray[np.float64], noise: float | None) -> tuple[float, float]:
+    """What the lightest and the darkest colour stand for: what only seeds do looks flat."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = max(_NOISE_SPAN * (noise or 0.0) - (high - low), 0.0) / 2.0
+    return low - room, high + room
+
+
+def _darkness(value: float, ends: tuple[float, float], metric: str) -> float:
+    """How dark a value's cell is, 0 … 1; the better, the darker."""
+    low, high = ends
+    share = 0.5 if high == low else (value - low) / (high - low)
+    return 1.0 - share if METRIC[metric].lower_wins else share
+
+
+def _levels(name: str) -> dict[str, Any]:
+    """An axis that names every level."""
+    title = {"text": parameter_name(name)}
+    return {"title": title, "type": "category", "dtick": 1, "showgrid": False}
+
+
 def _texts(
     grid: npt.NDArray[np.float64],
     words: Sequence[Sequence[str]],
     columns: Sequence[Value],
     rows: Sequence[Value],
-    *,
-    low_is_dark: bool,
+    darkness: Callable[[float], float],
 ) -> list[Any]:
     """The numbers in the cells, dark on light cells and light on dark ones."""
-    low, high = np.nanmin(grid), np.nanmax(grid)
     groups: dict[str, list[tuple[int, int]]] = {_DARK_TEXT: [], _LIGHT_TEXT: []}
     for i, j in zip(*np.nonzero(np.isfinite(grid)), strict=True):
-        share = 0.5 if high == low else float((grid[i, j] - low) / (high - low))
-        darkness = 1.0 - share if low_is_dark else share
-        groups[_LIGHT_TEXT if darkness > _LIGHT_TEXT_FROM else _DARK_TEXT].append((int(i), int(j)))
+        dark = darkness(float(grid[i, j])) > _LIGHT_TEXT_FROM
+        groups[_LIGHT_TEXT if dark else _DARK_TEXT].append((int(i), int(j)))
     return [
         go.Scatter(
             x=[setting(columns[j]) for _, j in cells],

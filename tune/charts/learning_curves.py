@@ -6,7 +6,15 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hscl.metrics import CHART_DIGITS, METRIC
-from tune.charts.theme import LIGHT, Chart, figure, noise_stripe, style_of
+from tune.charts.axes import decided_between
+from tune.charts.theme import (
+    LIGHT,
+    Chart,
+    figure,
+    noise_key,
+    noise_stripe,
+    style_of,
+)
 from tune.display import count, listing, number
 from tune.evidence.curves import UNNAMED, Label
 from tune.states import Phase, TrialState
@@ -16,6 +24,7 @@ __all__ = ["learning_curves"]
 
 _MOST_ROWS = 200
 _IN_FRONT = ("default", "winner")
+_RUNG_LINE = {"color": LIGHT.muted, "width": 1, "dash": "dot"}
 
 
 def learning_curves(
@@ -26,6 +35,9 @@ def learning_curves(
     seed_sd: float | None = None,
 ) -> Chart:
     """Each trial's value (best so far) against its epochs, a panel for each phase that ran.
+
+    A panel's axis shows where decisions fall: at the rungs and in the second half. What lies
+    beyond for a few early epochs is cut off.
 
     Args:
         curves: All trials; one at least must have a report.
@@ -41,11 +53,14 @@ def learning_curves(
     panel = (1 - gap * (len(phases) - 1)) / len(phases)
     traces: list[Any] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
+    beyond = 0
     for row, phase in enumerate(phases):
         suffix = "" if row == 0 else str(row + 1)
         top = 1 - row * (panel + gap)
         own = [curve for curve in drawn_curves if curve.phase is phase]
         traces += _panel_traces(own, labels, metric, suffix)
+        ends = decided_between(own, rungs if phase is Phase.SCREEN else (), metric, seed_sd)
+        beyond += sum(not ends[0] <= value <= ends[1] for c in own for value in c.best.values())
         layout[f"xaxis{suffix}"] = {
             "title": {"text": "epoch" if row == len(phases) - 1 else ""},
             "anchor": f"y{suffix}",
@@ -56,13 +71,18 @@ def learning_curves(
             "title": {"text": f"valid {METRIC[metric].name}"},
             "domain": [max(top - panel, 0), top],
             "anchor": f"x{suffix}",
-            "matches": "y" if row else None,
+            "range": ends,
         }
         layout["annotations"].append(_panel_title(phase, own, top))
         if phase is Phase.SCREEN:
             for epoch, stopped in rungs.items():
                 _add_rung(layout, epoch, stopped, suffix)
         layout["shapes"] += _noise_floor(own, seed_sd, metric, suffix)
+    if rungs and Phase.SCREEN in phases:
+        key = {"mode": "lines", "name": "rung", "line": _RUNG_LINE}
+        traces.append(go.Scatter(x=[None], y=[None], **key))
+    if seed_sd:
+        traces.append(noise_key())
     _one_legend_entry_each(traces)
     drawn = figure(traces, height=height, margin={"l": 8, "r": 12, "t": 58, "b": 8}, **layout)
     drawn.update_layout(legend={"y": 1 + 26 / height})
@@ -76,6 +96,12 @@ def learning_curves(
             + (
                 " Dotted lines are the rungs, with the number of trials that each stopped."
                 if rungs
+                else ""
+            )
+            + (
+                f" The axes show where decisions fall: {count(beyond, 'early value')} "
+                "beyond them cut off."
+                if beyond
                 else ""
             )
             + (
@@ -214,7 +240,7 @@ def _add_rung(layout: dict[str, Any], epoch: int, stopped: int, suffix: str) -> 
             "y1": 1,
             "xref": f"x{suffix}",
             "yref": f"y{suffix} domain",
-            "line": {"color": LIGHT.muted, "width": 1, "dash": "dot"},
+            "line": _RUNG_LINE,
             "layer": "below",
         }
     )

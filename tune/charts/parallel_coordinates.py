@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from hscl.metrics import METRIC
 from tune.charts.axes import INACTIVE, Axis, Settings
-from tune.charts.theme import LIGHT, RAMP, Chart, figure, style_of
+from tune.charts.theme import LIGHT, RAMP, Chart, figure, legend_key, style_of
 from tune.display import count, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
 from tune.states import TrialState
@@ -18,6 +19,7 @@ __all__ = ["parallel_coordinates"]
 
 _MOST_ROWS = 200
 _MOST_FAINT = 150
+_FOOT = 0.14  # of the metric's axis, for what is worse than any complete trial
 
 
 def parallel_coordinates(
@@ -43,12 +45,12 @@ def parallel_coordinates(
     best_first = sorted(
         complete, key=lambda c: values[c] if METRIC[metric].lower_wins else -values[c]
     )
-    last = _metric_axis([values[c] for c in best_first])
+    last = _Last.of([values[c] for c in best_first], list(values.values()), metric)
     noise = seed_sd if best_first else None
     lines = {
         config_id: [
             *(axis.place(settings.get(config_id, {}).get(axis.name)) for axis in axes),
-            _height(values[config_id], last, metric),
+            last.place(values[config_id]),
         ]
         for config_id in values
     }
@@ -63,6 +65,8 @@ def parallel_coordinates(
         name = {0: "complete, worst fifth", fifths - 1: "best fifth"}.get(fifth, "")
         traces.append(_group(best_first[lower:upper], lines, labels, name, colour, 1.4))
     traces.extend(_special(config_id, lines[config_id], labels) for config_id in special)
+    if noise:
+        traces.append(legend_key("noise floor", "square", LIGHT.warm, opacity=0.5))
     heads = [*(parameter_name(axis.name) for axis in axes), f"valid {METRIC[metric].name}"]
     drawn = figure(
         traces,
@@ -70,12 +74,12 @@ def parallel_coordinates(
         margin={"l": 44, "r": 64, "t": 84, "b": 12},
         shapes=[
             *(_rule(i) for i in range(len(heads))),
-            *([_noise_bar(len(axes), last, noise, metric)] if noise else []),
+            *([_noise_bar(len(axes), last, noise)] if noise else []),
         ],
         annotations=[
             *(_head(i, head) for i, head in enumerate(heads)),
             *(_tick(i, *tick) for i, axis in enumerate(axes) for tick in axis.ticks()),
-            *(_tick(len(axes), *tick) for tick in _metric_ticks(last, metric)),
+            *(_tick(len(axes), *tick) for tick in last.ticks()),
         ],
         xaxis={"visible": False, "range": [-0.05, len(heads) - 0.95]},
         yaxis={"visible": False, "range": [INACTIVE - 0.05, 1.05]},
@@ -92,6 +96,12 @@ def parallel_coordinates(
             f"{count(len(best_first), 'complete trial')}."
             + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
             + (
+                " Those that were stopped at a worse value than any complete one end below it, "
+                "in their order."
+                if last.beyond
+                else ""
+            )
+            + (
                 " The bar on the last axis is the noise floor: within one seed's deviation of the "
                 "best, single trainings can't be told apart."
                 if noise
@@ -107,22 +117,53 @@ def parallel_coordinates(
     )
 
 
-def _metric_axis(values: Sequence[float]) -> tuple[float, float]:
-    """Best and worst value shown: beyond the worst complete one, lines end at the bottom."""
-    return (values[0], values[-1]) if values else (0.0, 1.0)
+@dataclass(frozen=True)
+class _Last:
+    """The metric's axis: complete trials to scale, worse ones below them in their order.
 
+    Attributes:
+        best: Of the complete trials; at 1.
+        worst: Of the complete trials; at the foot.
+        beyond: Worse values than any complete trial's, best first.
+        metric: The study's metric.
+    """
 
-def _height(value: float, ends: tuple[float, float], metric: str) -> float:
-    best, worst = ends
-    if best == worst:
-        return 1.0
-    return min(max((worst - value) / (worst - best), 0.0), 1.0)
+    best: float
+    worst: float
+    beyond: tuple[float, ...]
+    metric: str
 
+    @classmethod
+    def of(cls, complete: Sequence[float], everyone: Sequence[float], metric: str) -> "_Last":
+        """From the complete trials' values, best first, and those of all trials."""
+        if not complete:
+            return cls(0.0, 1.0, (), metric)
+        lower_wins = METRIC[metric].lower_wins
+        worst = complete[-1]
+        beyond = {v for v in everyone if (v > worst if lower_wins else v < worst)}
+        ranked = tuple(sorted(beyond, reverse=not lower_wins))
+        return cls(complete[0], worst, ranked, metric)
 
-def _metric_ticks(ends: tuple[float, float], metric: str) -> list[tuple[float, str]]:
-    best, worst = ends
-    beyond = "≥ " if METRIC[metric].lower_wins else "≤ "
-    return [(1.0, number(best)), (0.5, number((best + worst) / 2)), (0.0, beyond + number(worst))]
+    @property
+    def foot(self) -> float:
+        """Where the worst complete trial ends: only the worst of all may end at the bottom."""
+        return _FOOT if self.beyond else 0.0
+
+    def place(self, value: float) -> float:
+        """Where a trial's line ends, 0 … 1."""
+        if value in self.beyond:
+            return self.foot * (1.0 - (self.beyond.index(value) + 1) / len(self.beyond))
+        if self.best == self.worst:
+            return 1.0
+        share = (self.worst - value) / (self.worst - self.best)
+        return self.foot + (1.0 - self.foot) * min(max(share, 0.0), 1.0)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and labels to write beside the axis."""
+        middle = (self.best + self.worst) / 2
+        shown = dict.fromkeys((self.best, middle, self.worst))
+        ticks = [(self.place(value), number(value)) for value in shown]
+        return [*ticks, (0.0, "worse")] if self.beyond else ticks
 
 
 def _group(
@@ -173,9 +214,11 @@ def _rule(i: int) -> dict[str, Any]:
     return {"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": line, "layer": "above"}
 
 
-def _noise_bar(i: int, ends: tuple[float, float], noise: float, metric: str) -> dict[str, Any]:
-    """From the best value down the metric's axis; it ends with the axis."""
-    foot = _height(METRIC[metric].worsened(ends[0], noise), ends, metric)
+def _noise_bar(i: int, last: _Last, noise: float) -> dict[str, Any]:
+    """From the best value down the metric's axis, as far as trials are that near."""
+    end = METRIC[last.metric].worsened(last.best, noise)
+    near = [value for value in last.beyond if abs(value - last.best) <= noise]
+    foot = last.place(near[-1] if near else end)
     box = {"x0": i - 0.03, "x1": i + 0.03, "y0": foot, "y1": 1.0}
     return {"type": "rect", "fillcolor": LIGHT.warm, "opacity": 0.5, "line": {"width": 0}} | box
 

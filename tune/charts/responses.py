@@ -22,6 +22,9 @@ from tune.study.space import Value
 __all__ = ["response_curves"]
 
 
+_MOST_LEVELS = 8  # a grid has so few; a range is drawn at more values
+
+
 def response_curves(
     responses: Sequence[Response],
     seed_sd: float | None,
@@ -88,13 +91,7 @@ def _response(one: Response, frame: _Frame) -> Chart:
         height=270,
         margin={"l": 8, "r": 10, "t": 8, "b": 8},
         showlegend=False,
-        xaxis={
-            "title": {"text": title},
-            "type": ("log" if one.log else "linear") if ordered else "category",
-            "showgrid": False,
-            "dtick": 1 if one.log else None,  # decades
-            "nticks": 5,
-        },
+        xaxis={"title": {"text": title}, "showgrid": False} | _x_axis(one),
         yaxis={"title": {"text": f"valid {name}"}, "range": frame.scale, "nticks": 6},
         shapes=[] if seed_sd is None else [_floor(one.mean[best], seed_sd, metric)],
     )
@@ -122,6 +119,17 @@ def _response(one: Response, frame: _Frame) -> Chart:
         ),
         half=True,
     )
+
+
+def _x_axis(one: Response) -> dict[str, Any]:
+    """Where the ticks stand: at every level where they are few, else where Plotly puts them."""
+    if not _ordered(one):
+        return {"type": "category", "dtick": 1}
+    kind = "log" if one.log else "linear"
+    if len(one.values) <= _MOST_LEVELS:
+        levels = list(one.values)
+        return {"type": kind, "tickvals": levels, "ticktext": [setting(v) for v in levels]}
+    return {"type": kind, "dtick": 1 if one.log else None, "nticks": 5}  # decades
 
 
 def _floor(best: float, seed_sd: float, metric: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ __all__ = [
     "Style",
     "colour_map",
     "figure",
+    "legend_key",
+    "noise_key",
     "noise_stripe",
     "recolour",
     "style_of",
@@ -230,6 +232,24 @@ def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> Any:
     )
     drawn.update_layout(**layout)
     return drawn
+
+
+def legend_key(name: str, symbol: str, colour: str, **marker: Any) -> Any:
+    """A legend's entry for what is no trace: a stripe, a rule, an outline.
+
+    Args:
+        name: What it is.
+        symbol: The marker that stands for it.
+        colour: As it is drawn.
+        **marker: Further keys of the marker.
+    """
+    mark = {"symbol": symbol, "size": 11, "color": colour} | marker
+    return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=mark, hoverinfo="skip")
+
+
+def noise_key() -> Any:
+    """The legend's entry for the noise floor, as it is drawn."""
+    return legend_key("noise floor", "square", LIGHT.warm_band, size=13)
 
 
 def noise_stripe(low: float, high: float) -> dict[str, Any]:

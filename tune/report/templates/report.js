@@ -36,5 +36,22 @@
   };
   window.addEventListener("beforeprint", () => draw(false).then(resize));
   window.addEventListener("afterprint", () => draw(dark.matches).then(resize));
+  // A saved figure is for paper: light whatever the screen is, and on white.
+  for (const button of document.querySelectorAll("button[data-save]")) {
+    button.addEventListener("click", () => {
+      const [name, format] = button.dataset.save.split(" ");
+      const { data, layout } = figures[name];
+      Plotly.downloadImage(
+        { data, layout: { ...layout, paper_bgcolor: "#ffffff" } },
+        {
+          format,
+          filename: name,
+          width: document.getElementById(`plot-${name}`).clientWidth,
+          height: layout.height,
+          scale: format === "png" ? 2 : 1,
+        },
+      );
+    });
+  }
   draw(dark.matches).then(() => document.documentElement.setAttribute("data-drawn", ""));
 })();
