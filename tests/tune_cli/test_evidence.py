@@ -19,6 +19,7 @@ from tune.evidence.gather import gather
 from tune.states import Kind
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
+from tune.views.study import open_study
 
 BETTER = Simulated(gap=-0.2, trials=8, refined=3, video_sd=0.01)
 UNDECIDED = Simulated(gap=0.0, trials=8, refined=3, video_sd=0.2, name="open")
@@ -56,7 +57,8 @@ def test_compare_says_who_wins_on_both_questions(
 ) -> None:
     assert _run("compare", better) == 0
     out = capsys.readouterr().out
-    assert "is better than published defaults with MiniLM" in " ".join(out.split())
+    assert out.startswith("Use configuration ")
+    assert "is better than the default" in " ".join(out.split())
     assert "On this test set:" in out
     assert "On videos like these:" in out
 
@@ -68,7 +70,10 @@ def test_compare_as_json_holds_the_comparison(
     told = json.loads(capsys.readouterr().out)
     assert told["primary"]["verdict"] == "better"
     assert told["folder"] == str(better)
-    assert told["use"] == {"config_id": told["winner"], "is_default": False, "reason": None}
+    chosen = {"config_id": told["winner"], "is_default": False, "reason": None}
+    assert told["use"].items() >= chosen.items()
+    assert told["use"]["default_ahead"] == []
+    assert told["use"]["cost"]["trainings"] == len(open_study(better).history.trials)
     assert told["learnt"]["config_id"] == told["winner"]
     assert told["learnt"]["split"] == "valid"
     assert _run("compare", undecided, "--json") == 0

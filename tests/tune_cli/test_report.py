@@ -52,7 +52,8 @@ def test_it_writes_the_page_into_the_study_and_nothing_else(
     assert all(after[name] == content for name, content in before.items())
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == f"{study}/report.html"
-    assert "MAE" in out[0]
+    assert out[0].startswith("Use configuration ")
+    assert "MAE" in out[1]
     assert _run(study) == 0  # an earlier report is replaced
 
 

@@ -53,7 +53,7 @@ def test_a_finished_study_speaks_on_test_about_winner_and_default() -> None:
     assert len(state.seeds) == 5
     assert state.primary == (state.winner, state.reference)
     assert state.members == (state.reference, state.winner)
-    assert state.labels[state.members[0]] == spec.default_label
+    assert state.labels[state.members[0]] == "default"
     assert state.labels[state.members[1]].startswith("configuration ")
 
 

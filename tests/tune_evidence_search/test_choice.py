@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 from itertools import product
+from statistics import fmean
 
 import pytest
 from study_factory import Simulated, evidence_of
@@ -17,7 +18,7 @@ from tune.evidence.search.choice import (
 )
 from tune.planner.decisions import plan_row
 from tune.search_model import Ranking, rank
-from tune.states import Kind, Verdict
+from tune.states import Kind, Phase, TrialState, Verdict
 from tune.tables.history import History
 
 BEST = (
@@ -116,10 +117,10 @@ def test_where_the_search_expects_more_of_the_default_the_first_sentence_says_so
     first, second = answer_lines(choice, compared.primary, compared.names, compared.rules)
     default, winner = learnt.ranking.default, learnt.ranking.others[0]
     assert default is not None
-    assert first.startswith("The default is what to use: on valid MAE ")
+    assert first.startswith("Use the default: on valid MAE ")
     assert f"{default.value:.4f} ± {default.sd:.4f} is expected of it" in first
     assert f"{winner.value:.4f} ± {winner.sd:.4f} of {compared.names[winner.config_id]}" in first
-    assert first.endswith("and confirm leaves it undecided.")
+    assert "and confirm leaves it undecided" in first
     assert second.startswith("It is undecided whether")
 
 
@@ -136,7 +137,8 @@ def test_it_says_what_confirm_says(verdict: Verdict | None, ending: str) -> None
     pair = told(verdict)
     choice = what_to_use(history, ranking, pair)
     names = dict.fromkeys((pair.first, pair.second), "one of them")
-    first, second = answer_lines(choice, pair, names, RULES)
+    assert choice is not None
+    first, second = answer_lines(replace(choice, ahead=()), pair, names, RULES)
     assert first.endswith(ending)
     assert second.endswith(("so it is.", "."))
     assert "better" not in first
@@ -160,11 +162,11 @@ def test_a_worse_winner_and_one_that_fails_more_often_are_named_as_that() -> Non
     compared = evidence_of(PLAIN).comparison
     assert compared is not None
     worse = told(Verdict.WORSE)
-    (only,) = answer_lines(
+    first, second = answer_lines(
         what_to_use(history, ranking, worse), worse, compared.names, compared.rules
     )
-    assert only.startswith("The default is what to use: configuration ")
-    assert "is worse than" in only
+    assert first.startswith("Use the default: confirm finds configuration ")
+    assert "is worse than the default" in second
     failing = told(Verdict.UNDECIDED, lost=(2, 1))
     first, _ = answer_lines(
         what_to_use(history, ranking, failing), failing, compared.names, compared.rules
@@ -173,13 +175,61 @@ def test_a_worse_winner_and_one_that_fails_more_often_are_named_as_that() -> Non
     assert "gave no result, 1 of its own." in first
 
 
-def test_a_winner_in_use_has_its_verdict_alone() -> None:
+def test_a_winner_in_use_is_named_first_and_its_verdict_follows() -> None:
     pair = told(Verdict.BETTER)
     choice = Choice("mae", pair.first, pair.first, pair.second, None)
     names = {pair.first: "one", pair.second: "other"}
-    (only,) = answer_lines(choice, pair, names, RULES)
-    assert only.startswith("one is better than other")
-    assert answer_lines(choice, None, names, RULES) == []
+    first, second = answer_lines(choice, pair, names, RULES)
+    assert first == "Use one, the winner."
+    assert second.startswith("one is better than other")
+    assert answer_lines(choice, None, names, RULES) == [first]
+    assert answer_lines(None, None, names, RULES) == []
+
+
+def test_where_the_default_was_ahead_the_first_sentence_says_so() -> None:
+    history, ranking = searched()
+    pair = told(Verdict.UNDECIDED)
+    for means, split in (((0.7, 0.8), None), ((0.8, 0.7), "test")):
+        choice = what_to_use(history, ranking, replace(pair, means=means))
+        assert choice is not None
+        assert choice.reason is None
+        valid = [one for one in choice.ahead if one.split == "valid"]
+        assert valid == []  # the winner is far better there
+        assert [one.split for one in choice.ahead] == ([] if split is None else [split])
+        first, _ = answer_lines(choice, pair, {choice.winner: "one", pair.second: "b"}, RULES)
+        if split is None:
+            assert first == "Use one, the winner."
+        else:
+            assert first == (
+                "Use one, the winner; the default was ahead on test "
+                f"(MAE 0.7000 against 0.8000 over {len(pair.seeds)} seeds)."
+            )
+    # On valid: the mean over the confirm seeds of both, counted literally.
+    turned = deepcopy(history)
+    runs = [trial for trial in turned.trials.values() if trial.phase is Phase.CONFIRM]
+    for trial in runs:
+        if trial.config_id == turned.winner:
+            trial.best[trial.epoch] = 2.0
+    choice = what_to_use(turned, ranking, pair)
+    assert choice is not None
+    (ahead,) = choice.ahead
+    done = {
+        (trial.config_id, trial.seed): trial.value
+        for trial in runs
+        if trial.state is TrialState.DONE
+    }
+    both = [seed for one, seed in done if one == turned.winner and (choice.default, seed) in done]
+    values = [done[choice.default, seed] or 0.0 for seed in both]
+    assert (ahead.split, ahead.winner, ahead.seeds) == ("valid", 2.0, len(both))
+    assert ahead.default == pytest.approx(fmean(values))
+
+
+def test_without_confirm_the_first_sentence_says_that_nothing_confirms_it() -> None:
+    evidence = evidence_of(Simulated(trials=6, refined=3, confirm_seeds=0, epochs=3))
+    assert evidence.choice is not None
+    choice = replace(evidence.choice, reason=None, ahead=())
+    (only,) = answer_lines(choice, None, {choice.winner: "one"}, RULES)
+    assert only.endswith("nothing confirms it, because this study has no confirm seeds.")
 
 
 def test_what_stands_in_the_plan_decides_whatever_a_model_says_now() -> None:

@@ -79,8 +79,8 @@ def test_a_worse_winner_gives_the_default_and_says_so() -> None:
     assert export.evidence["config_id"] == pair.second
     assert export.verdict is None
     assert export.evidence["because"] == "worse"
-    assert export.lines[0].startswith("The default is what to use: configuration ")
-    assert "is worse than" in export.lines[0]
+    assert export.lines[0].startswith("Use the default: confirm finds configuration ")
+    assert "is worse than the default" in export.lines[1]
 
 
 def test_a_winner_that_fails_more_often_gives_the_default() -> None:

@@ -32,12 +32,19 @@ def test_the_word_better_stands_only_where_the_verdict_has_it(verdict: Verdict |
 
 
 def test_each_verdict_has_its_sentence() -> None:
-    assert "is better than the default: test MAE" in headline_of(_with_verdict(Verdict.BETTER))
-    small = headline_of(_with_verdict(Verdict.WORSE, below=True))
+    def said(verdict: Verdict | None, *, below: bool = False) -> tuple[str, str]:
+        evidence = _with_verdict(verdict, below=below)
+        return headline_of(evidence), lead_of(evidence)[0]
+
+    for verdict in (Verdict.BETTER, Verdict.EQUIVALENT, Verdict.UNDECIDED, None):
+        assert said(verdict)[0].startswith("Use configuration ")
+    headline, small = said(Verdict.WORSE, below=True)
+    assert headline.startswith("Use the default: confirm finds configuration ")
     assert "is worse than the default, by less than the margin of 0.02" in small
-    assert "equivalent within ± 0.02" in headline_of(_with_verdict(Verdict.EQUIVALENT))
-    assert headline_of(_with_verdict(Verdict.UNDECIDED)).startswith("It is undecided whether")
-    assert headline_of(_with_verdict(None)).endswith("so it is.")
+    assert "is better than the default: test MAE" in said(Verdict.BETTER)[1]
+    assert "equivalent within ± 0.02" in said(Verdict.EQUIVALENT)[1]
+    assert said(Verdict.UNDECIDED)[1].startswith("It is undecided whether")
+    assert said(None)[1].endswith("so it is.")
 
 
 @pytest.mark.parametrize(

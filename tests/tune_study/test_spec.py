@@ -18,11 +18,12 @@ def test_the_default_is_configuration_zero_and_known_points_follow() -> None:
 
 
 def test_the_default_is_called_what_it_is() -> None:
-    assert study(epochs=20).default_label == "published defaults with MiniLM"
+    assert study(epochs=20).default_text == "preset mosi with MiniLM"
     text = '[base]\n"model.text.encoder" = "bert-base-uncased"\n"loss.alpha" = 0.3'
-    assert study(text, epochs=20).default_label == (
-        "published defaults with bert-base-uncased, loss.alpha changed"
+    assert study(text, epochs=20).default_text == (
+        "preset mosi with bert-base-uncased; [base] sets loss.alpha = 0.3"
     )
+    assert study(text, epochs=20).base_changes == {"loss.alpha": 0.3}
 
 
 @pytest.mark.parametrize(("metric", "mode"), [("mae", "min"), ("corr", "max"), ("f1_non0", "max")])

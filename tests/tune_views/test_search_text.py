@@ -63,6 +63,7 @@ def test_the_end_names_the_winner_and_the_next_commands(tmp_path: Path, sampler:
         assert "hscl export" not in text
         return
     winner = opened.history.configs[opened.history.plan_rows("winner")[0]["config_id"]]  # type: ignore[arg-type]
-    assert f"winner   {winner.name} ({winner.config_id}): loss.temperature = " in text
+    assert text.startswith(f"Use {winner.name}, the winner.")
+    assert "loss.temperature" in text
     assert "is better than" in text
     assert f"hscl export {tmp_path}/s --out best.toml" in text

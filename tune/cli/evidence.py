@@ -156,6 +156,7 @@ def _latex(found: "list[Compared]") -> str:
 def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     """A study's evidence, sound or not; None where nothing can be compared yet."""
     from tune.evidence.gather import gather
+    from tune.report.headline import headline_of, lead_of
     from tune.report.rows import Compared
     from tune.states import Kind, TrialState
     from tune.tables.storage import open_folder
@@ -173,6 +174,8 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
         failed_trials=sum(trial.state is TrialState.FAILED for trial in evidence.trials),
         choice=evidence.choice,
         learnt=evidence.learnt,
+        opening=(headline_of(evidence), *lead_of(evidence)),
+        use=evidence.use,
     )
 
 

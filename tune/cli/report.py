@@ -32,10 +32,10 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
     evidence = gather(folder)
     if latex:
         content, name = latex_table(evidence, GENERATOR), "report.tex"
-        headline = ""
+        said: tuple[str, ...] = ()
     else:
         made, charts = make_report(evidence)
-        headline = made.headline
+        said = (made.headline, *made.lead)
         if markdown:
             content, name = as_markdown(made, GENERATOR), "report.md"
         else:
@@ -50,13 +50,13 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
             "written": written,
             "bytes": len(content.encode()),
             "finished": evidence.finished,
-            "headline": headline,
+            "headline": said[0] if said else "",
             "damages": damages,
         }
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     for damage in damages:
         click.echo(f"hscl: warning: {damage}", err=True)
-    if headline:
-        click.echo(headline)
+    for line in said:
+        click.echo(line)
     click.echo(written)

@@ -12,6 +12,7 @@ from tune.evidence.curves import Label, labels_of
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.choice import Choice, what_to_use
 from tune.evidence.search.learnt import Learnt, what_was_learnt
+from tune.evidence.search.use import Use, use_of
 from tune.evidence.variance import SeedWeight, VarianceReport, analyse_variance, weigh_seed
 from tune.study.spec import StudySpec
 from tune.tables.folder import read_study_file
@@ -63,6 +64,11 @@ class Evidence:
         ranking = None if self.learnt is None else self.learnt.ranking
         primary = None if self.comparison is None else self.comparison.primary
         return what_to_use(self.history, ranking, primary)
+
+    @cached_property
+    def use(self) -> Use | None:
+        """The answer; None before there is one, and in lists and grids."""
+        return use_of(self.history, self.tables, self.comparison, self.choice, self.where)
 
     @cached_property
     def seed_weight(self) -> SeedWeight | None:

@@ -9,8 +9,10 @@ from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
 from tune.stats.significance import EXACT_PAIRS
+from tune.tables.records import DEFAULT_NAME
 
 __all__ = [
+    "called",
     "deciding_text",
     "interval_text",
     "outlook_lines",
@@ -23,6 +25,12 @@ __all__ = [
 ]
 
 _MOST_SEEDS = 200  # more seeds than these nobody trains
+
+
+def called(names: Mapping[str, str], config_id: str) -> str:
+    """What a sentence calls a configuration; the default has an article there."""
+    name = names[config_id]
+    return f"the {name}" if name == DEFAULT_NAME else name
 
 
 def p_text(p: float | None) -> str:
@@ -67,9 +75,9 @@ def verdict_text(
         pair: A judged pair.
         names: What output calls each configuration.
         rules: What was fixed beforehand.
-        brief: Leave out what stands beside the sentence: the difference and the reason.
+        brief: Leave out what stands beside the sentence: the differences and the reason.
     """
-    first, second = names[pair.first], names[pair.second]
+    first, second = called(names, pair.first), called(names, pair.second)
     means = (
         f"{pair.split} {METRIC[pair.metric].name} {number(pair.means[0], DIGITS)} against "
         f"{number(pair.means[1], DIGITS)}"
@@ -88,7 +96,11 @@ def verdict_text(
         claim += f", by less than the margin of {rules.margin:g}"
     told = [f"{claim}: {means}"]
     if not brief and pair.new_videos:
-        told.append(f"difference for videos like these {interval_text(pair.new_videos)}")
+        here = pair.this_test_set
+        told.append(
+            f"difference for videos like these {interval_text(pair.new_videos)}"
+            + ("" if here is None else f", on this {pair.split} set {interval_text(here)}")
+        )
     if not brief and judgement.verdict is Verdict.UNDECIDED:
         told.append(judgement.reason)
     return "; ".join(told) + "."
@@ -100,7 +112,8 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     what = f"{metric.name}, where {metric.wanted} is wanted"
     seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
     told = pair.judgement
-    lines = [f"{names[pair.first]} minus {names[pair.second]}: {what}; {seeds}"]
+    first, second = called(names, pair.first), called(names, pair.second)
+    lines = [f"{first} minus {second}: {what}; {seeds}"]
     if pair.this_test_set is not None:
         p = p_text(pair.sign_flip_p)
         exact = "exact " if len(pair.seeds) <= EXACT_PAIRS else ""  # beyond, patterns are drawn
@@ -112,7 +125,7 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     if pair.ahead is not None:
         wins = pair.ahead.estimate * len(pair.seeds)
         lines.append(
-            f"{names[pair.first]} is ahead on {wins:g} of {len(pair.seeds)} seeds "
+            f"{first} is ahead on {wins:g} of {len(pair.seeds)} seeds "
             f"(share {pair.ahead.estimate:.2f}, 95 % interval "
             f"{pair.ahead.low:.2f} to {pair.ahead.high:.2f})"
         )
@@ -136,7 +149,7 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
 
 def _failures(pair: PairEstimate, names: Mapping[str, str]) -> str:
     parts = [
-        f"{names[config]} {failed} failed, {missing} without a value"
+        f"{called(names, config)} {failed} failed, {missing} without a value"
         for config, failed, missing in zip(
             (pair.first, pair.second), pair.failures, pair.missing, strict=True
         )

@@ -17,7 +17,7 @@ from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
 from tune.evidence.pair import PairComparison
-from tune.evidence.search.choice import answer_lines
+from tune.evidence.search.choice import ahead_text, answer_lines
 from tune.evidence.sentences import outlook_lines, verdict_label, verdict_text
 from tune.report.rows import Compared
 from tune.states import Verdict
@@ -78,6 +78,8 @@ def choose(
         lines = answer_lines(choice, pair, names, comparison.rules) + _outlook(compared, pair)
     else:
         lines = _lines(compared, judged, pair, names)
+        if choice is not None and choice.ahead:
+            lines.append(f"Against it: {ahead_text(choice)}.")
     evidence = _evidence(history, tables, compared, config_id, pair)
     if compared.learnt is not None:
         evidence["model"] = _without_none(compared.learnt.to_dict(judged))

@@ -6,20 +6,22 @@ The word "better" stands only where a verdict has it.
 from collections import Counter
 
 from hscl.metrics import DIGITS, METRIC
-from tune.display import count, duration_text, interval, listing, number, signed
+from tune.display import count, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.search.choice import answer_lines
-from tune.evidence.sentences import outlook_lines, p_text, verdict_label
-from tune.report.model import Fact
+from tune.evidence.search.cost import cost_of, cost_text
+from tune.evidence.search.use import COST_HEADS, VALUE_HEADS, cost_rows, value_rows
+from tune.evidence.sentences import p_text, verdict_label
+from tune.report.model import Fact, ReportSection, TextTable
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
 
-__all__ = ["facts_of", "headline_of", "lead_of", "verdict_of"]
+__all__ = ["answer_of", "facts_of", "headline_of", "lead_of", "verdict_of"]
 
 
 _MOST_NAMES = 3
+_COST_NUMBERS = frozenset({1, 2, 3})
 
 
 def headline_of(evidence: Evidence) -> str:
@@ -33,8 +35,8 @@ def headline_of(evidence: Evidence) -> str:
         return f"The study {how}: {ending.note.rstrip('.')}."
     if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
-    if answer := _answer(evidence, compared):
-        return answer[0]
+    if evidence.use is not None:
+        return evidence.use.sentences[0]
     return _unfinished_headline(evidence, compared)
 
 
@@ -58,17 +60,24 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     compared = evidence.comparison
     if compared is None:
         return ()
-    lines = _answer(evidence, compared)[1:]
-    pair = compared.primary
-    if pair is None or not (evidence.finished or compared.closed):
-        return tuple(lines)
-    if pair.verdict is not None:
-        lines.append(f"{_capital(pair.judgement.reason)}.")
-    if pair.judgement.outlook is not None:
-        lines.append(" ".join(outlook_lines(pair.judgement.outlook, pair, compared.rules)))
+    lines = [] if evidence.use is None else list(evidence.use.sentences[1:])
     if (why := evidence.history.ended_early) is not None:
         lines.append(f"Confirm ended early: {why}.")
     return tuple(lines)
+
+
+def answer_of(evidence: Evidence) -> ReportSection:
+    """What to use, beside the default and as a file, and what the study has cost (so far)."""
+    use, cost = evidence.use, cost_of(evidence.history, evidence.tables)
+    last = frozenset({len(cost.phases)})
+    costs = TextTable(COST_HEADS, tuple(cost_rows(cost)), cost_text(cost), _COST_NUMBERS, last)
+    if use is None:
+        return ReportSection("answer", "What it cost", tables=(costs,))
+    values = TextTable(
+        VALUE_HEADS, tuple(value_rows(use)), f"The default is {use.default}.", frozenset({1, 2})
+    )
+    code = ("\n".join(use.commands), *([use.toml.rstrip()] if use.toml else []))
+    return ReportSection("answer", "What to use", tables=(values, costs), code=code)
 
 
 def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
@@ -97,20 +106,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
                 f"{states[TrialState.FAILED]} failed",
             )
         )
-        epochs = sum(len(curve.curve) for curve in curves)
-        trained = duration_text(sum(curve.seconds for curve in curves))
-        facts.append(Fact("Training", trained, count(epochs, "epoch")))
     return tuple(facts)
-
-
-def _answer(evidence: Evidence, compared: StudyComparison) -> list[str]:
-    """What to use, and the verdict, once confirm is over or there is none."""
-    pair, choice = compared.primary, evidence.choice
-    if not (evidence.finished if pair is None else compared.closed):
-        return []
-    names = {one: _called(evidence, one) for one in evidence.labels}
-    lines = answer_lines(choice, pair, names, compared.rules, brief=True)
-    return [_capital(line) for line in lines]
 
 
 def _pair_facts(pair: PairComparison) -> list[Fact]:
@@ -176,12 +172,6 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
         planned = sum(c.planned for c in compared.configs)
         return f"So far: {ended} of {planned} confirm runs have ended; test stays shut until then."
-    winner = compared.winner
-    if evidence.finished and winner is not None:
-        return (
-            f"The search chose {_called(evidence, winner)} by valid {name}; nothing confirms it, "
-            "because this study has no confirm seeds."
-        )
     history = evidence.history
     valued = [trial for trial in history.search_trials.values() if trial.value is not None]
     best = min(valued, key=history.loss, default=None)
@@ -211,7 +201,3 @@ def _called(evidence: Evidence, config_id: str) -> str:
     if label is None:
         return "an unknown configuration"
     return f"the {label.text}" if label.role in {"winner", "default"} else label.text
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

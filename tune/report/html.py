@@ -16,7 +16,7 @@ from hscl.errors import InputError, RunError
 from tune.charts.figures import charts_of
 from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
 from tune.evidence.gather import Evidence
-from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
+from tune.report.headline import answer_of, facts_of, headline_of, lead_of, verdict_of
 from tune.report.limits import limits_of, reproduction_of
 from tune.report.model import Report, TextTable
 from tune.report.sections import sections_of
@@ -53,6 +53,7 @@ def make_report(evidence: Evidence, *, now: datetime | None = None) -> tuple[Rep
         verdict=verdict,
         verdict_class=kind,
         lead=lead_of(evidence),
+        answer=answer_of(evidence),
         damages=tuple(str(damage) for damage in evidence.damages),
         facts=facts_of(evidence),
         sections=(

@@ -92,7 +92,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     events = tables["trials"]
     yield "Study", spec.study.name
     yield "Study digest", spec.digest
-    yield "Default", spec.default_label
+    yield "Default", spec.default_text
     yield "Sampler", f"{spec.sampler.kind}, {count(len(tables['configs']), 'configuration')}"
     yield "Metric", f"{spec.study.metric} ({spec.mode}), margin {number(spec.confirm.margin)}"
     yield from _identity(plan)

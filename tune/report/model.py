@@ -89,6 +89,7 @@ class Report:
         verdict: The verdict's word and what it is about; empty where there is none to be had yet.
         verdict_class: better, worse, equivalent, undecided, none or running.
         lead: What stands behind the headline.
+        answer: What to use, as a file and beside the default, and what it cost.
         damages: What could not be read.
         facts: A few numbers.
         sections: Everything else.
@@ -101,6 +102,7 @@ class Report:
     verdict: str
     verdict_class: str
     lead: tuple[str, ...]
+    answer: ReportSection
     damages: tuple[str, ...]
     facts: tuple[Fact, ...]
     sections: tuple[ReportSection, ...]

@@ -14,6 +14,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.choice import Choice
 from tune.evidence.search.learnt import Learnt
+from tune.evidence.search.use import Use
 from tune.evidence.variance import SeedWeight
 from tune.stats.intervals import Interval
 
@@ -51,6 +52,8 @@ class Compared:
         comparison: What is known.
         failed_trials: Failed trials over all phases.
         choice: What to use; None where nothing is chosen (yet).
+        opening: The first sentences, where there is no answer (yet).
+        use: The answer; None before there is one.
         learnt: What the model of all runs knows; None where it knows nothing.
         weight: The seed against the parameters; None where nothing is said about them.
     """
@@ -62,11 +65,17 @@ class Compared:
     choice: Choice | None = None
     learnt: Learnt | None = None
     weight: SeedWeight | None = None
+    opening: tuple[str, ...] = ()
+    use: Use | None = None
 
     @property
     def candidate(self) -> str | None:
         """Whose chance of being worse than the default is told: the winner, used or not."""
         return self.comparison.winner
+
+    @property
+    def _answer(self) -> dict[str, Any]:
+        return {} if self.use is None else self.use.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -74,7 +83,7 @@ class Compared:
             "folder": self.where,
             "data_digest": self.data_digest,
             "failed_trials": self.failed_trials,
-            "use": None if self.choice is None else self.choice.to_dict(),
+            "use": None if self.choice is None else self.choice.to_dict() | self._answer,
             "seed_weight": None if self.weight is None else self.weight.to_dict(),
             "learnt": None if self.learnt is None else self.learnt.to_dict(self.candidate),
         }

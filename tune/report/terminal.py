@@ -14,6 +14,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
 from tune.evidence.search.choice import answer_lines
 from tune.evidence.search.learnt import learnt_lines
+from tune.evidence.search.use import use_lines
 from tune.evidence.sentences import (
     deciding_text,
     p_text,
@@ -35,10 +36,16 @@ def render_study(compared: Compared) -> RenderableType:
     """One study for the terminal: headline, configurations, pairs, other metrics, notes."""
     comparison = compared.comparison
     rules = comparison.rules
-    parts: list[RenderableType] = [Text(f"{comparison.study}: {compared.where}", style="bold")]
     primary = comparison.primary
-    answer = answer_lines(compared.choice, primary, comparison.names, rules)
-    parts += [Text(line, style="bold") for line in answer]
+    if compared.use is None:
+        answer = compared.opening or answer_lines(
+            compared.choice, primary, comparison.names, rules
+        )
+        parts: list[RenderableType] = [Text(line, style="bold") for line in answer]
+    else:
+        lines, bold = use_lines(compared.use), len(compared.use.sentences)
+        parts = [Text(line, style="bold" if n < bold else "") for n, line in enumerate(lines)]
+    parts.append(Text(f"\n{comparison.study}: {compared.where}", style="bold"))
     if comparison.configs:
         parts.append(_configurations(comparison))
     if primary is not None:

@@ -11,6 +11,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.use import use_lines
 from tune.report.model import Report, ReportSection
 from tune.states import Verdict
 
@@ -54,6 +55,7 @@ def markdown(report: Report, generator: str) -> str:
     if report.damages:
         lines += ["", "**Parts of this study could not be read:**", ""]
         lines += [f"- {_plain(damage)}" for damage in report.damages]
+    lines += _section(report.answer)
     if report.facts:
         lines += [
             "",
@@ -123,7 +125,11 @@ def latex_table(evidence: Evidence, generator: str) -> str:
         one.config_id: evidence.labels.get(one.config_id, UNNAMED).text for one in compared.configs
     }
     name = evidence.spec.study.name
-    return _latex(compared, names, _caption(compared, name, "the default"), generator)
+    answer = [] if evidence.use is None else use_lines(evidence.use)
+    said = "".join(f"% {line}".rstrip() + "\n" for line in answer)
+    table = _latex(compared, names, _caption(compared, name, "the default"), generator)
+    head, rest = table.split("\n", 1)
+    return f"{head}\n{said}{rest}"
 
 
 def comparison_latex(compared: StudyComparison, generator: str) -> str:

@@ -140,7 +140,7 @@ def size_of(
     )
     return StudySize(
         name=spec.study.name,
-        default=spec.default_label,
+        default=spec.default_text,
         phases=tuple(phases),
         rungs=rungs_of(spec),
         usual_epochs=min(usual, spec.budget.epochs or usual),

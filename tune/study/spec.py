@@ -14,6 +14,7 @@ from pydantic import Field
 from hscl.config import PRESETS, Config
 from hscl.digest import digest_json
 from hscl.metrics import METRIC
+from tune.display import listing, setting
 from tune.states import Origin
 from tune.study.rules import parse_rule
 from tune.study.sections import (
@@ -142,22 +143,30 @@ class StudySpec(Section):
         return digest_json(tree)
 
     @property
-    def default_label(self) -> str:
-        """What output calls configuration 0, such as "published defaults with MiniLM"."""
-        encoder = self.base.model.text.encoder
-        named = "MiniLM" if encoder == "minilm" else encoder
+    def base_changes(self) -> dict[str, Any]:
+        """What `[base]` sets: keys whose value in the default is not the preset's.
+
+        Without `run.` and the text encoder, which is MiniLM unless `[base]` names another.
+        """
         published = PRESETS[self.preset].dotted()
-        changed = [
-            name
+        return {
+            name: value
             for name, value in self.base.dotted().items()
             if value != published.get(name)
             and not name.startswith("run.")
             and name != "model.text.encoder"
-        ]
-        if not changed:
-            return f"published defaults with {named}"
-        what = changed[0] if len(changed) == 1 else f"{len(changed)} keys"
-        return f"published defaults with {named}, {what} changed"
+        }
+
+    @property
+    def default_text(self) -> str:
+        """What configuration 0 is, such as "preset mosi with MiniLM; [base] sets train.lr = 0.01".
+
+        The one place where the changed keys are listed; all other output says "default".
+        """
+        encoder = self.base.model.text.encoder
+        changed = [f"{name} = {setting(value)}" for name, value in self.base_changes.items()]
+        named = f"preset {self.preset} with {'MiniLM' if encoder == 'minilm' else encoder}"
+        return f"{named}; [base] sets {listing(changed, most=30)}" if changed else named
 
     @cached_property
     def searched(self) -> Space:

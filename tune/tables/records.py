@@ -9,6 +9,7 @@ from tune.states import Origin, Phase, TrialState
 from tune.study.space import Point, Value
 
 __all__ = [
+    "DEFAULT_NAME",
     "FEW_FAILURES",
     "MANY_FAILURES",
     "ConfigRecord",
@@ -28,14 +29,17 @@ MANY_FAILURES = 20
 """So many failures in a row, of at least `FEW_FAILURES` configurations, and the study gives up."""
 
 
-def config_label(number: int, name: str | None, default: str = "default") -> str:
+DEFAULT_NAME = "default"
+"""What all output calls configuration 0."""
+
+
+def config_label(number: int, name: str | None, default: str = DEFAULT_NAME) -> str:
     """What all output calls a configuration.
 
     Args:
         number: Its place in the order of proposal.
         name: From its row.
-        default: What number 0 is called: in a sentence the study's `default_label`, in a figure
-            the plain word.
+        default: What number 0 is called: in a sentence with its article, else the plain word.
 
     Returns:
         The default's name, a known or grid point's own name, or "configuration 7".

@@ -1,12 +1,12 @@
 """What `hscl search` says before it starts and after it ended."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hscl.errors import HsclError
 from tune.display import count, duration_text
 from tune.states import Kind, Phase, TrialState
 from tune.study.size import PhaseSize, StudySize
-from tune.tables.records import TrialRecord, config_label
+from tune.tables.records import TrialRecord
 from tune.views.study import Study
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -
         seconds_per_epoch: As measured on the default; None: not measured.
         at_once: Trials at once.
     """
-    lines = [f"{size.name}: configuration 0 is the {size.default}"]
+    lines = [f"{size.name}: the default is {size.default}"]
     lines += [_phase_line(phase) for phase in size.phases]
     if size.rungs:
         lines.append(f"  rungs    epochs {', '.join(map(str, size.rungs))}")
@@ -85,16 +85,9 @@ def ending_lines(study: Study) -> list[str]:
         lines += _answer(evidence)
     except HsclError as error:
         lines.append(str(error))
-    for row in history.plan_rows(Kind.WINNER)[-1:]:
-        if row["config_id"] is None:
-            lines.append(str(row["note"]))
-            continue
-        config = history.configs[row["config_id"]]
-        values = ", ".join(f"{key} = {_short(value)}" for key, value in config.params.items())
-        lines += [
-            f"winner   {config_label(config.number, config.name)} ({config.config_id}): {values}",
-            f"         {row['note']}",
-        ]
+    lines += [
+        str(row["note"]) for row in history.plan_rows(Kind.WINNER)[-1:] if row["config_id"] is None
+    ]
     if (why := history.ended_early) is not None:
         lines.append(f"Confirm ended early: {why}.")
     if evidence is not None:
@@ -122,9 +115,12 @@ def _evidence(study: Study) -> "Evidence":
 
 
 def _answer(evidence: "Evidence") -> list[str]:
-    """What to use and how surely, first."""
+    """What to use, how surely, at what cost; before there is an answer what is known, if any."""
     from tune.evidence.search.choice import answer_lines  # noqa: PLC0415
+    from tune.evidence.search.use import use_lines  # noqa: PLC0415
 
+    if evidence.use is not None:
+        return [*use_lines(evidence.use), ""]
     compared = evidence.comparison
     if compared is None:
         return []
@@ -144,7 +140,3 @@ def _knowledge(evidence: "Evidence") -> list[str]:
 def _failures(failed: list[TrialRecord]) -> str:
     trials = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
     return f"{trials} failed; the last one: {failed[-1].error}"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -212,7 +212,7 @@ def _standing(history: History, config: ConfigRecord) -> Standing | None:
         return None
     phase = trials[0].phase
     spread = statistics.stdev(values) if len(values) > 1 else None
-    name = config_label(config.number, config.name, history.spec.default_label)
+    name = config_label(config.number, config.name)
     return Standing(
         config.config_id, name, config.number, phase, statistics.fmean(values), spread, len(values)
     )

@@ -6,13 +6,12 @@ seeds stands in place of the single training that made it the winner.
 
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from hscl.config import Config
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.gather import Evidence
 from tune.search_model import SearchModel
 from tune.states import Phase, TrialState
 from tune.study.space import Value
@@ -20,6 +19,9 @@ from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 from tune.tables.salvage import UNKNOWN
+
+if TYPE_CHECKING:
+    from tune.evidence.gather import Evidence
 
 __all__ = [
     "best_epoch",
@@ -75,7 +77,7 @@ def state_of(trials: Iterable[TrialRecord]) -> str:
     return TrialState.DONE if done else (states[-1] if states else _WAITING)
 
 
-def trials_table(evidence: Evidence, *, seeds: bool = False) -> pa.Table:
+def trials_table(evidence: "Evidence", *, seeds: bool = False) -> pa.Table:
     """The table of trials.
 
     Args:
