@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 from study_factory import Simulated, evidence_of
 
-from tune.evidence.search.cost import Cost, cost_of, cost_text
+from tune.evidence.search.cost import StudyCost, cost_of, cost_text
 from tune.tables.schemas import SCHEMAS
 
 WHAT = Simulated(trials=8, epochs=4, refined=3, confirm_seeds=5, failures=1, seed=1)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def _cost(trials: list[dict[str, Any]], reports: list[dict[str, Any]]) -> Cost:
+def _cost(trials: list[dict[str, Any]], reports: list[dict[str, Any]]) -> StudyCost:
     """Of another course of events; the sums by phase stay those of the study."""
     evidence = evidence_of(WHAT)
     tables = {

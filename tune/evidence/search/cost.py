@@ -12,7 +12,7 @@ from tune.display import duration_text
 from tune.states import Phase, TrialState
 from tune.tables.history import History
 
-__all__ = ["Cost", "PhaseCost", "cost_of", "cost_text"]
+__all__ = ["PhaseCost", "StudyCost", "cost_of", "cost_text"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PhaseCost:
 
 
 @dataclass(frozen=True)
-class Cost:
+class StudyCost:
     """What a study has cost so far.
 
     Attributes:
@@ -69,7 +69,7 @@ class Cost:
         return asdict(self) | sums
 
 
-def cost_of(history: History, tables: Mapping[str, pa.Table]) -> Cost:
+def cost_of(history: History, tables: Mapping[str, pa.Table]) -> StudyCost:
     """Add up what ran.
 
     Args:
@@ -85,7 +85,7 @@ def cost_of(history: History, tables: Mapping[str, pa.Table]) -> Cost:
             phases.append(PhaseCost(phase, len(trials), epochs, seconds))
     device, each = _device(history, tables["trials"])
     hours = sum(phase.seconds for phase in phases) / 3600 * each
-    return Cost(tuple(phases), _wall_s(tables), device, hours)
+    return StudyCost(tuple(phases), _wall_s(tables), device, hours)
 
 
 def _wall_s(tables: Mapping[str, pa.Table]) -> float:
@@ -138,7 +138,7 @@ def _device(history: History, trials: pa.Table) -> tuple[str, float]:
     return "", 1.0
 
 
-def cost_text(cost: Cost) -> str:
+def cost_text(cost: StudyCost) -> str:
     """How long the study took, and its trainings together, in a sentence."""
     if not cost.phases:
         return "It has cost nothing yet."

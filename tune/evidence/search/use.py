@@ -17,7 +17,7 @@ from hscl.errors import InputError
 from tune.display import MISSING, duration_text, setting
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.search.choice import Choice, answer_lines
-from tune.evidence.search.cost import Cost, cost_of, cost_text
+from tune.evidence.search.cost import StudyCost, cost_of, cost_text
 from tune.evidence.search.trials import varied_names, varied_values
 from tune.evidence.sentences import deciding_text
 from tune.study.space import Value
@@ -79,7 +79,7 @@ class Use:
     default: str
     toml: str
     commands: tuple[str, ...]
-    cost: Cost
+    cost: StudyCost
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -184,7 +184,7 @@ def _short(value: Value | None) -> str:
     return MISSING if value is None else setting(value)
 
 
-def cost_rows(cost: Cost) -> list[tuple[str, str, str, str]]:
+def cost_rows(cost: StudyCost) -> list[tuple[str, str, str, str]]:
     """Phase, trainings, epochs, training time: for a table of text; the last row is the sum."""
     rows = [
         (str(one.phase), str(one.trainings), f"{one.epochs:,}", duration_text(one.seconds))
