@@ -9,9 +9,8 @@ import pytest
 from study_factory import Simulated, evidence_of
 
 from tune.evidence.gather import Evidence
-from tune.evidence.search.trials import best_epoch, furthest_trials, trials_table, varied_names
-from tune.states import TrialState
-from tune.tables.records import TrialRecord
+from tune.evidence.search.trials import trials_table
+from tune.evidence.search.values import varied_names
 
 WHAT = Simulated(trials=8, epochs=4, refined=3, confirm_seeds=5, failures=1, seed=1)
 GONE_ON = ("screen", "refine", "confirm")
@@ -106,22 +105,3 @@ def test_the_switches_of_an_ablation_are_columns_too() -> None:
     assert rows["default"]["loss.high"] is True
     assert rows["− high"]["loss.high"] is False
     assert rows["SupCon labels"]["loss.labels"] == "supcon"
-
-
-def test_seeds_that_have_just_begun_do_not_move_a_configurations_value() -> None:
-    history = evidence_of(replace(WHAT, until="confirm")).history
-    default = history.default
-    assert default is not None
-    counted = furthest_trials(history, default.config_id)
-    assert counted
-    assert {trial.state for trial in counted} == {TrialState.DONE}
-    assert {trial.phase for trial in counted} == {"confirm"}
-
-
-def test_the_best_epoch_is_the_first_that_reached_the_value() -> None:
-    evidence = evidence_of(WHAT)
-    for trial in evidence.trials:
-        curve = list(trial.curve.values())
-        assert best_epoch(trial) == 1 + curve.index(min(curve))
-    nothing = TrialRecord("a-1", "a", evidence.trials[0].phase, 1)
-    assert best_epoch(nothing) is None

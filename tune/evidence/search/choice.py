@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hscl.metrics import DIGITS, METRIC
 from tune.display import count, listing, number
 from tune.evidence.pair import PairComparison, Rules
-from tune.evidence.search.trials import furthest_trials
+from tune.evidence.search.values import furthest_trials
 from tune.evidence.sentences import verdict_text
 from tune.search_model import Expected, Ranking
 from tune.states import Verdict

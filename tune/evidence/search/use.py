@@ -18,7 +18,7 @@ from tune.display import MISSING, duration_text, setting
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.search.choice import Choice, answer_lines
 from tune.evidence.search.cost import StudyCost, cost_of, cost_text
-from tune.evidence.search.trials import varied_names, varied_values
+from tune.evidence.search.values import varied_names, varied_values
 from tune.evidence.sentences import deciding_text
 from tune.study.space import Value
 from tune.study.spec import StudySpec
