@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cluster.cli.setup import doctor, fetch, template, token
+from hscl.cli.main import Group
 from hscl.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _known(function: F) -> F:
     return _address(out(_python(_ship(function))))
 
 
-@click.group()
+@click.group(cls=Group)
 def cluster() -> None:
     """Run a study on a Ray cluster: send it off, follow it, stop it, bring it back."""
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
+from hscl.cli.main import Group
 from hscl.errors import InputError
 
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Convert feature files, check a data set, or generate a demo."""
 

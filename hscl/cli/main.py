@@ -5,16 +5,29 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 
-from hscl.errors import HsclError, RunError
+from hscl.errors import HsclError, RunError, did_you_mean
 from hscl.uris import refuse_credentials
 
-__all__ = ["main", "run_command"]
+__all__ = ["Group", "main", "run_command"]
 
 _GROUP = "hscl.commands"
 _INTERRUPTED = 130
 
 
-class _Commands(click.Group):
+class Group(click.Group):
+    """A group of commands that names the nearest one where there is none of a name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"There is no command {name!r}; {did_you_mean(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+class _Commands(Group):
     """Subcommands from the entry-point group `hscl.commands`, each loaded when it is named."""
 
     @property
