@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import tomli_w
 from hscl.config import Config, dotted_values, preset
 from hscl.errors import InputError, did_you_mean
 
-__all__ = ["dump_config", "load_config", "parse_config", "read_document"]
+__all__ = ["dump_config", "load_config", "parse_config", "read_document", "read_settings"]
 
 _NOT_CONFIGURATION = ("evidence", "preset")
 
@@ -104,6 +104,31 @@ def dump_config(config: Config, *, evidence: Mapping[str, Any] | None = None) ->
     if evidence is not None:
         tree["evidence"] = dict(evidence)
     return tomli_w.dumps(tree)
+
+
+def read_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """What a command line's `--set key=value` say.
+
+    Args:
+        texts: Such as `train.epochs=4` or `model.modalities=text+audio`. A value is TOML; what is
+            none is taken as text, so that words need no quotes. The last of a key counts.
+
+    Returns:
+        Values by key.
+
+    Raises:
+        InputError: One is no `key=value`.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, mark, value = (part.strip() for part in text.partition("="))
+        if not (key and mark and value):
+            raise InputError(f"--set must be KEY=VALUE, such as train.epochs=4, but got {text!r}")
+        try:
+            settings[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key] = value
+    return settings
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -13,9 +13,18 @@ class HsclError(Exception):
 
 
 class InputError(HsclError):
-    """Wrong usage or bad input: nothing was started, nothing was written. Exit code 2."""
+    """Wrong usage or bad input: nothing was started, nothing was written. Exit code 2.
+
+    Args:
+        message: What must hold, what came, what to do.
+        setting: The `key=value` that avoids it, where one does: `--set` takes it.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class DataChangedError(InputError):

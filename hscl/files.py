@@ -84,12 +84,13 @@ def remove_unfinished(folder: Path) -> None:
         _remove(path)
 
 
-def lock(descriptor: int, *, wait: bool) -> bool:
+def lock(descriptor: int, *, wait: bool, shared: bool = False) -> bool:
     """Take the lock of an open file, which the kernel frees when this process ends, however.
 
     Args:
         descriptor: Of a file or a folder; closing it gives the lock back.
         wait: Whether to wait for another process that has it.
+        shared: Together with others who ask for it so; the file need not be writable.
 
     Returns:
         Whether it is ours now.
@@ -98,7 +99,8 @@ def lock(descriptor: int, *, wait: bool) -> bool:
         OSError: The file system knows no locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno in _HELD:
             return False

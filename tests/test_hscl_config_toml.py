@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hscl.config import PRESETS, Config
-from hscl.config_toml import dump_config, load_config, parse_config
+from hscl.config_toml import dump_config, load_config, parse_config, read_settings
 from hscl.errors import InputError
 
 
@@ -76,3 +76,19 @@ def test_a_file_holds_what_its_kind_of_model_uses_and_can_set_nothing_else(tmp_p
     assert load_config(path).config_id == searched.config_id
     with pytest.raises(InputError, match=r"loss\.alpha means nothing to model\.kind = 'mult'"):
         parse_config('preset = "mosi-mult"\n[loss]\nalpha = 0.2')
+
+
+def test_settings_of_a_command_line_are_toml_and_words_need_no_quotes() -> None:
+    texts = ["a.b=1", "c = 0.5", "d=true", "e=text+audio", "f='x y'", "g=[1, 2]", "a.b=2", "h=x=y"]
+    assert read_settings(texts) == {
+        "a.b": 2,
+        "c": 0.5,
+        "d": True,
+        "e": "text+audio",
+        "f": "x y",
+        "g": [1, 2],
+        "h": "x=y",
+    }
+    for wrong in ("a.b", "=1", "a.b=", ""):
+        with pytest.raises(InputError, match="KEY=VALUE"):
+            read_settings([wrong])

@@ -1,11 +1,13 @@
 """The command `hscl`: finds the subcommands that each package brings, and reports errors."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 
-from hscl.errors import HsclError, RunError, did_you_mean
+from hscl.errors import HsclError, InputError, RunError, did_you_mean
 from hscl.uris import refuse_credentials
 
 __all__ = ["Group", "main", "run_command"]
@@ -23,7 +25,9 @@ class Group(click.Group):
         """Find the command that is named first."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"There is no command {name!r}; {did_you_mean(name, self.list_commands(ctx))}")
+            ctx.fail(
+                f"There is no command {name!r}; {did_you_mean(name, self.list_commands(ctx))}"
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -89,7 +93,7 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
             refuse_credentials(argument)
         left = command.main(args=list(given), prog_name=name, standalone_mode=False)
     except HsclError as error:
-        click.echo(f"hscl: error: {error}", err=True)
+        click.echo(f"hscl: error: {error}{_way_round(error, command, name, given)}", err=True)
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
         error.show()
@@ -106,3 +110,14 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         raise SystemExit(RunError.exit_code) from None
     # Outside of standalone mode click returns the code of `ctx.exit`, or the command's result.
     raise SystemExit(left if isinstance(left, int) else 0)
+
+
+def _way_round(error: HsclError, command: click.Command, name: str, given: Sequence[str]) -> str:
+    """The command that avoids an error, where one of its settings does."""
+    setting = error.setting if isinstance(error, InputError) else None
+    if setting is None or not isinstance(command, click.Group) or not given:
+        return ""
+    asked = command.get_command(click.Context(command), given[0])
+    if asked is None or not any("--set" in option.opts for option in asked.params):
+        return ""
+    return f": {shlex.join([name, *given, '--set', setting])}"

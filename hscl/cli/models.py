@@ -42,6 +42,9 @@ __all__ = ["evaluate", "predict", "train"]
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs, with --fit train+valid.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: the configuration's]")
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a key; repeatable."
+)
 def train(config: str, data: str, out: str, **options: Any) -> None:
     """Train a configuration on several seeds; test is never opened.
 
@@ -49,7 +52,10 @@ def train(config: str, data: str, out: str, **options: Any) -> None:
     that the exporting study has used. Interrupt it, kill it, run the same command again: it goes
     on. More seeds can be added to a folder later.
     """
+    from hscl.config_toml import read_settings
+
     configuration, study = _configuration(config)
+    configuration = configuration.with_settings(read_settings(options["settings"]))
     seeds = _seeds(options["seeds"], options["seed"], options["seed_list"], study.seeds)
     if options["device"] is not None:
         configuration = configuration.with_overrides({"run.device": options["device"]})

@@ -79,9 +79,11 @@ class SentimentModel(nn.Module):
             )
         for name in self.modalities:
             if getattr(widths, name) is None:
+                there = [one for one in self.modalities if getattr(widths, one) is not None]
                 raise InputError(
                     f"model.modalities is {config.modalities!r}, but the data set has no {name}; "
-                    f"leave {name} out"
+                    f"leave {name} out",
+                    setting=f"model.modalities={'+'.join(there)}",
                 )
         self.config = config
         self.widths = widths

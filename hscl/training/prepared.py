@@ -286,7 +286,8 @@ def _check_modalities(dataset: Dataset, config: Config, train: PreparedSplit) ->
     raise InputError(
         f"model.modalities must name what the data set has, but got {config.model.modalities!r} "
         f"and no training utterance of {dataset.path} has {' or '.join(absent)}; "
-        f'set model.modalities = "{fitting}"'
+        f'set model.modalities = "{fitting}"',
+        setting=f"model.modalities={fitting}",
     )
 
 

@@ -1,6 +1,10 @@
 """The commands on real studies: exit codes, formats, one message for every mistake."""
 
 import json
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,8 @@ from commands import Hscl
 from event_files import session_groups
 from study_factory import Simulated, write_study
 
+from hscl.data.dataset import Dataset
+from hscl.data.schema import arrow_schema, digest_of, file_metadata, write_utterances
 from tune.views.study import open_study
 
 STUDY = """
@@ -67,6 +73,12 @@ def test_search_trains_for_real_says_what_came_out_and_a_second_time_changes_not
     assert code == 0
     assert json.loads(said)["state"] == "done"
     assert {p: p.read_bytes() for p in (out / "tables").rglob("*.parquet")} == before
+    code, said, _ = hscl("search", out, "--data", tiny_file)
+    assert code == 0
+    waits = said.splitlines()[:2]
+    assert waits == [f"tiny: reading {tiny_file}", "tiny: finished before; this is what came out"]
+    assert "Ray" not in said
+    assert f"hscl compare {out}" in said
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(
@@ -113,3 +125,38 @@ def test_bad_input_is_one_message_and_exit_code_2(
         assert err.startswith("hscl: error: ")
         assert message in err
         assert "Traceback" not in err
+
+
+def test_what_needs_neither_torch_nor_ray_is_refused_before_they_load(
+    study_file: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thing").touch()
+    code = f"""
+import sys
+from contextlib import suppress
+from hscl.cli.main import main
+for rest in ([], ["--out", {str(tmp_path / "other")!r}], ["--out", "x", "--set", "train.lr=-1"]):
+    with suppress(SystemExit):
+        main(["search", {str(study_file)!r}, "--data", {str(tiny_file)!r}, *rest])
+print(sorted({{"torch", "ray", "optuna", "scipy"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert done.stderr.count("hscl: error: ") == 3
+
+
+def test_a_missing_modality_is_refused_with_the_command_that_leaves_it_out(
+    hscl: Hscl, study_file: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    rows = [replace(row, audio=None) for row in Dataset.open(tiny_file).all_rows()]
+    about = file_metadata(digest=digest_of(rows), source="t", audio_width=None, vision_width=20)
+    deaf = tmp_path / "deaf.arrow"
+    write_utterances(deaf, rows, arrow_schema(None, 20, about))
+    arguments = ("search", study_file, "--data", deaf, "--dry-run")
+    code, _, err = hscl(*arguments)
+    assert code == 2
+    way = err.rpartition(": hscl ")[2]
+    assert way.endswith("--set model.modalities=text+vision\n")
+    code, _, _ = hscl(*shlex.split(way))
+    assert code == 0

@@ -13,7 +13,7 @@ from small_study import study
 from hscl.config import preset
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
-from tune.study.toml import changed_keys, dump_spec, load_spec, parse_spec
+from tune.study.toml import changed_keys, dump_spec, load_spec, parse_spec, with_settings
 
 RICH = """
 [study]
@@ -354,3 +354,18 @@ def test_a_study_of_another_kind_reads_back_and_takes_no_key_that_it_does_not_us
     same = {"name": "same", "model.mult.layers": 4}
     with pytest.raises(InputError, match="same configuration as the default"):
         parse_spec(tree | {"known": [same]})
+
+
+def test_settings_go_to_the_section_that_they_name_else_to_the_base() -> None:
+    tree = {"base": {"train": {"epochs": 9, "lr": 1e-3}}, "confirm": {"seeds": 4}}
+    space = {"uniform": [0.1, 0.9]}
+    changed = with_settings(
+        tree, {"train.epochs": 3, "confirm.looks": 2, "space.loss.temperature": space}
+    )
+    spec = parse_spec(changed)
+    assert (spec.base.train.epochs, spec.base.train.lr) == (3, 1e-3)
+    assert (spec.confirm.seeds, spec.confirm.looks) == (4, 2)
+    assert list(spec.space) == ["loss.temperature"]
+    assert tree["confirm"] == {"seeds": 4}
+    with pytest.raises(InputError, match=r"confirm\.sedes is no key"):
+        parse_spec(with_settings(tree, {"confirm.sedes": 3}))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from hscl.errors import InputError
-from tune.tables.lock import LockLostError, StudyLock
+from hscl.errors import InputError, RunError
+from hscl.files import lock
+from tune.tables.lock import STOPPED, LockLostError, StudyLock, check_free, holder_of
 from tune.tables.storage import open_folder
 
 HOLDER = """
@@ -158,3 +159,66 @@ def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file must be a folder that can be written"):
         StudyLock(open_folder(tmp_path / "file")).acquire()
+
+
+def test_who_looks_is_told_whether_the_driver_runs_or_was_killed(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    assert holder_of(folder) is None
+    check_free(folder)
+    with hold(str(tmp_path)) as process:
+        holder = holder_of(folder)
+        assert holder is not None
+        assert (holder.running, holder.pid, holder.at) == (True, process.pid, None)
+        with pytest.raises(InputError, match=f"process {process.pid} on "):
+            check_free(folder)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    killed = holder_of(folder)
+    assert killed is not None
+    assert (killed.running, killed.pid, killed.at) == (False, process.pid, None)
+    check_free(folder)
+
+
+def test_who_looks_afterwards_is_told_how_the_driver_ended_and_what_goes_on(root: str) -> None:
+    folder = open_folder(root)
+    with StudyLock(folder, beat_s=0.1, go_on=["hscl", "search"]):
+        held = holder_of(folder)
+    assert held is not None
+    assert held.running
+    left = holder_of(folder)
+    assert left is not None
+    assert (left.running, left.why, left.go_on) == (False, "done", ("hscl", "search"))
+    assert left.at is not None
+    for error, why in (
+        (KeyboardInterrupt(), STOPPED),
+        (RunError("the disk is full"), "the disk is full"),
+        (KeyError("x"), "KeyError: 'x'"),
+    ):
+        with pytest.raises(type(error)), StudyLock(folder, beat_s=0.1):
+            raise error
+        after = holder_of(folder)
+        assert after is not None
+        assert (after.running, after.why) == (False, why)
+
+
+def test_looking_whether_it_runs_is_in_no_drivers_way(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    with StudyLock(folder):
+        pass
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            with (tmp_path / "lock.json").open() as file:
+                lock(file.fileno(), wait=False, shared=True)
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(20):
+            with StudyLock(folder) as taken:
+                taken.check()
+    finally:
+        over.set()
+        thread.join()

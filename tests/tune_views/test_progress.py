@@ -1,7 +1,9 @@
 """What a person sees while a study runs, in a terminal and in a log."""
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_steps import report
@@ -10,9 +12,12 @@ from synthetic import study
 
 from tune.engine.engine import Engine
 from tune.engine.recorder import Recorder
+from tune.tables.history import History
+from tune.tables.lock import Holder
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
-from tune.views.progress import SearchProgress, trial_text
+from tune.views.progress import SearchProgress, render, status_text, trial_text
+from tune.views.summary import StudyStatus, summarise
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def watch(engine: Engine, where: Path, *, terminal: bool) -> str:
 def test_plain_lines_where_it_is_no_terminal(engine: Engine, tmp_path: Path) -> None:
     lines = watch(engine, tmp_path, terminal=False).splitlines()
     assert lines[0] == f"synthetic -> {tmp_path}"
-    assert lines[1].startswith("screen: 1 running · 1 epochs")
+    assert lines[1].startswith("screen: 1 running · 1 epoch")
     assert lines[3].startswith("screen: 1 running · 3 epochs")
     assert lines[4].startswith("stopping: running epochs end and are saved")
     assert len(lines) == 6
@@ -52,6 +57,76 @@ def test_bars_for_every_phase_in_a_terminal(engine: Engine, tmp_path: Path) -> N
     text = watch(engine, tmp_path, terminal=True)
     for words in ("screen", "refine", "confirm", "0/6", "0/3", "0/4", "1 running", "3 epochs"):
         assert words in text
+
+
+def test_a_running_trial_has_a_row_with_epoch_value_and_rung(engine: Engine) -> None:
+    engine.next_run("t1")
+    engine.on_message("t1", report(1, 0.5))
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(render(summarise(engine.history)))
+    (row,) = [line for line in console.export_text().splitlines() if "epoch 1/" in line]
+    seed = engine.live["t1"].seed
+    rung = min(r for r in engine.history.rungs if r > 1) if len(engine.history.rungs) > 1 else None
+    assert row.split("  ")[1] == "default"
+    assert f"seed {seed}" in row
+    assert "0.5000" in row
+    assert rung is None or f"compared at epoch {rung}" in row
+
+
+def status(history: History, holder: Holder | None) -> StudyStatus:
+    then = datetime(2026, 1, 1, 12, 0, 40, tzinfo=UTC)
+    return StudyStatus(summarise(history), then - timedelta(seconds=40), holder, then)
+
+
+def holder(**changed: Any) -> Holder:
+    here = Path.cwd()
+    words = ("hscl", "search", f"{here}/runs/my study", "--data", "/far/mosi.arrow")
+    told: dict[str, Any] = {
+        "running": False,
+        "host": "node-1",
+        "pid": 7,
+        "since": "2026-01-01T11:55:40Z",
+        "go_on": words,
+    }
+    return Holder(**told | changed)
+
+
+NOON = "2026-01-01T12:00:00Z"
+GOES_ON = "go on with: hscl search 'runs/my study' --data /far/mosi.arrow"
+
+
+@pytest.mark.parametrize(
+    ("who", "alive", "said"),
+    [
+        (holder(running=True), "running", "running, by process 7 on node-1 for 5 min"),
+        (holder(), "died", "died: process 7 on node-1 is gone"),
+        (
+            holder(at=NOON, why="stopped"),
+            "stopped",
+            "stopped by a person 40 s ago",
+        ),
+        (
+            holder(at=NOON, why="disk full"),
+            "failed",
+            "failed 40 s ago: disk full",
+        ),
+        (None, "unfinished", "unfinished"),
+    ],
+)
+def test_status_tells_what_runs_from_what_was_stopped_or_died_and_what_goes_on(
+    engine: Engine, who: Holder | None, alive: str, said: str
+) -> None:
+    engine.next_run("t1")
+    engine.on_message("t1", report(1, 0.5))
+    told = status(engine.history, who)
+    assert told.alive == alive
+    lines = status_text(told, 100).splitlines()
+    assert lines[0].startswith(f"synthetic: {said}")
+    assert "last event 40 s ago" in lines
+    assert (GOES_ON in lines) == (who is not None and alive != "running")
+    waits = "1 running" if alive == "running" else "1 to go on with"
+    assert any(waits in line for line in lines)
+    assert any("epoch 1/" in line for line in lines) == (alive == "running")
 
 
 def test_trials_are_counted_value_text() -> None:

@@ -144,14 +144,24 @@ def tensorboard(study: str, out: Path | None) -> None:
 
 @click.command()
 @click.option("--show", metavar="NAME", help="Print that study's file, to start your own from.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="With --show: change a key, such as train.epochs=4; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def studies(show: str | None, *, as_json: bool) -> None:
-    """List the studies that come with the package; `hscl search NAME` runs one."""
+def studies(show: str | None, settings: tuple[str, ...], *, as_json: bool) -> None:
+    """List the studies that come with the package; `hscl search NAME` runs one."""  # noqa: DOC501
     from tune.study.ready import ready_studies, ready_study
 
     if show is not None:
-        click.echo(ready_study(show).text, nl=False)
+        text = ready_study(show).text
+        click.echo(_adapted(show, text, settings) if settings else text, nl=False)
         return
+    if settings:
+        raise InputError("--set belongs to --show NAME: it changes that study's file")
     found = ready_studies()
     if as_json:
         listed = [{"name": study.name, "description": study.description} for study in found]
@@ -160,3 +170,17 @@ def studies(show: str | None, *, as_json: bool) -> None:
     width = max(len(study.name) for study in found)
     for study in found:
         click.echo(f"{study.name:<{width}}  {study.description}")
+
+
+def _adapted(name: str, text: str, settings: tuple[str, ...]) -> str:
+    """A ready study's file with keys changed; one that could not be run is refused."""
+    import tomllib
+
+    import tomli_w
+
+    from hscl.config_toml import read_settings
+    from tune.study.toml import parse_spec, with_settings
+
+    tree = with_settings(tomllib.loads(text), read_settings(settings))
+    parse_spec(tree, source=f"{name} with --set", name=name)
+    return text.splitlines()[0] + "\n" + tomli_w.dumps(tree)

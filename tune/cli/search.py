@@ -1,16 +1,17 @@
 """The commands `hscl search` and `hscl confirm`."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hscl.errors import InputError, RunError, did_you_mean
+from hscl.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from tune.engine.driver import SearchOptions, SearchOutcome
     from tune.study.spec import StudySpec
+    from tune.trial.data import HsclData
 
 __all__ = ["confirm", "search"]
 
@@ -20,34 +21,52 @@ _INTERRUPTED = 130
 @click.command()
 @click.argument("study")
 @click.option("--data", required=True, help="The data set, from `hscl data convert`.")
-@click.option("--out", help="The study's folder, as a path or URI; the same again resumes it.")
+@click.option(
+    "--out",
+    help="The study's folder, as a path or URI; the same again resumes it.  [required, but for "
+    "--dry-run and where STUDY is a folder]",
+)
 @click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
 @click.option(
     "--warm-start", metavar="DIR", help="Let the sampler know an earlier study's search."
+)
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a key of the study, such as confirm.seeds=10 or train.epochs=4; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def search(study: str, *, as_json: bool, **options: Any) -> None:
     """Run a study, or go on with it: screen, refine, confirm.
 
-    STUDY is a study file, or the name of one that `hscl studies` lists. Ctrl-C once stops after
-    saving, twice at once; the same command goes on where it stopped.
+    STUDY is a study file, the name of one that `hscl studies` lists, or the folder of a study
+    that has begun. Ctrl-C once stops after saving, twice at once; the same command goes on where
+    it stopped.
     """  # noqa: DOC501 - this is what --help prints
-    from tune.trial.data import HsclData
+    from hscl.config_toml import read_settings
+    from tune.cli.sources import read_study
 
-    spec, data = _read_study(study, options["out"]), HsclData(options["data"])
-    if options.pop("dry_run"):
-        _say_size(spec, data, options, as_json=as_json)
-        return
-    if options["out"] is None:
+    spec, out = read_study(study, options["out"], read_settings(options.pop("settings")))
+    options["out"] = out
+    if out is None and not options["dry_run"]:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
-    from tune.engine.driver import SearchOptions
-    from tune.simulate.detection import detection_lines
+    _refuse_early(spec, options)
+    notice = _notices(spec, as_json=as_json)
+    data = _read_data(options["data"], notice)
+    if options.pop("dry_run"):
+        from tune.cli.dry_run import say_size
 
-    out, address, warm = options["out"], options["address"], options["warm_start"]
-    request = SearchOptions(out=out, address=address, warm_start=warm)
-    opening = detection_lines(spec, data.test_lengths(spec))
-    _run(spec, data, request, opening, as_json=as_json)
+        say_size(spec, data, options, notice, as_json=as_json)
+        return
+    from tune.engine.driver import SearchOptions
+
+    request = SearchOptions(
+        out=str(out), address=options["address"], warm_start=options["warm_start"], notice=notice
+    )
+    _run(spec, data, request, as_json=as_json)
 
 
 @click.command()
@@ -62,43 +81,54 @@ def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> Non
     before the first. More times than `confirm.looks` are refused: seeds that are added because the
     result was not liked can claim nothing.
     """
-    from tune.engine.driver import SearchOptions
-    from tune.trial.data import HsclData
     from tune.views.study import open_study
 
-    opened = open_study(study)
-    request = SearchOptions(out=study, address=address, another_look=True)
-    _run(opened.spec, HsclData(data), request, [], as_json=as_json)
+    spec = open_study(study).spec
+    notice = _notices(spec, as_json=as_json)
+    dataset = _read_data(data, notice)
+    from tune.engine.driver import SearchOptions
+
+    request = SearchOptions(out=study, address=address, another_look=True, notice=notice)
+    _run(spec, dataset, request, as_json=as_json)
 
 
-def _read_study(where: str, out: str | None) -> "StudySpec":
-    """A study file, or a ready study by its name; one from before 0.2 for its own folder only.
+def _notices(spec: "StudySpec", *, as_json: bool) -> Callable[[str], None]:
+    """What says, before it begins, what takes a while."""
 
-    Raises:
-        InputError: It is neither.
-    """
-    from tune.study.ready import ready_studies, ready_study
-    from tune.study.toml import load_spec, parse_spec
-    from tune.tables.folder import frozen_spec
+    def notice(what: str) -> None:
+        click.echo(f"{spec.study.name}: {what}", err=as_json)
+
+    return notice
+
+
+def _refuse_early(spec: "StudySpec", options: dict[str, Any]) -> None:
+    """Refuse what needs neither the data nor anything heavy."""
+    from tune.study.toml import STUDY_FILE
+    from tune.tables.folder import check_folder, read_study_file
+    from tune.tables.lock import check_free
     from tune.tables.storage import open_folder
+    from tune.trial.data import check_there
 
-    if Path(where).exists() or Path(where).suffix:
-        begun = None if out is None else frozen_spec(open_folder(out))
-        return load_spec(where, frozen=begun is not None and begun.race is not None)
-    names = [study.name for study in ready_studies()]
-    if where not in names:
-        raise InputError(
-            f"STUDY must be a file or the name of a ready study, but {where!r} is neither; "
-            f"{did_you_mean(where, names)}"
-        )
-    import tomllib
-
-    return parse_spec(tomllib.loads(ready_study(where).text), source=where, name=where)
+    check_there(options["data"])
+    folder = None if options["out"] is None else open_folder(options["out"])
+    if folder is not None:
+        check_folder(folder, spec)
+        if not options["dry_run"]:
+            check_free(folder)
+    begun = folder is not None and folder.exists(STUDY_FILE)
+    if options["warm_start"] is not None and not begun:
+        read_study_file(open_folder(options["warm_start"]))
 
 
-def _run(
-    spec: "StudySpec", data: Any, request: "SearchOptions", opening: list[str], *, as_json: bool
-) -> None:
+def _read_data(where: str, notice: Callable[[str], None]) -> "HsclData":
+    from tune.trial.data import HsclData, check_there
+
+    check_there(where)
+    notice(f"reading {where}")
+    return HsclData(where)
+
+
+def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_json: bool) -> None:
     """Run a study with all views, from its opening lines on, and say what came out.
 
     Raises:
@@ -107,10 +137,16 @@ def _run(
     from rich.console import Console
 
     from tune.engine.driver import run_search
-    from tune.views.progress import SearchProgress
+    from tune.tables.lock import holder_of
+    from tune.views.progress import SearchProgress, going_on
     from tune.views.search_text import ending_lines
     from tune.views.study import open_study
     from tune.views.tensorboard import TensorBoard
+
+    def opening() -> Sequence[str]:
+        from tune.simulate.detection import detection_lines
+
+        return [] if request.another_look else detection_lines(spec, data.test_lengths(spec))
 
     console = Console(stderr=as_json)
     progress = SearchProgress(console, opening=opening)
@@ -120,9 +156,13 @@ def _run(
         click.echo(json.dumps(opened.status(), indent=2))
     if outcome.interrupted:
         click.echo("hscl: interrupted; everything so far is kept", err=True)
+        if (command := going_on(holder_of(opened.folder))) is not None:
+            click.echo(f"go on with: {command}", err=True)
         raise SystemExit(_INTERRUPTED)
     _refuse_failure(outcome, request.out)
     if not as_json:
+        if not outcome.ran:
+            click.echo(f"{spec.study.name}: finished before; this is what came out")
         for line in ending_lines(opened):
             console.print(line, highlight=False, soft_wrap=True)
 
@@ -138,52 +178,3 @@ def _refuse_failure(outcome: "SearchOutcome", out: str) -> None:
             f"{outcome.done.note}; each trial's output is in {out}/logs. Once the cause is "
             "removed, the same command tries again"
         )
-
-
-def _say_size(spec: "StudySpec", data: Any, options: dict[str, Any], *, as_json: bool) -> None:
-    """What a search would do, after every check that it would make."""
-    from dataclasses import asdict
-
-    from tune.engine.ray_session import check_machine, fit_here
-    from tune.simulate.detection import detection, detection_lines
-    from tune.study.size import size_of
-    from tune.tables.folder import check_folder
-    from tune.tables.storage import open_folder
-    from tune.trial.first_steps import time_first_steps
-    from tune.views.search_text import size_lines
-
-    if options["out"] is not None:
-        check_folder(open_folder(options["out"]), spec)
-    if options["address"] is None:
-        check_machine(spec.resources)
-    data.check(spec)
-    used = _used_seeds(spec, data, options)
-    timed = time_first_steps(spec, data.where)
-    size = size_of(spec, used, timed["seconds_per_epoch"])
-    at_once = spec.resources.concurrent or fit_here(spec.resources)
-    lengths = data.test_lengths(spec)
-    if as_json:
-        told = asdict(size) | {"timed": timed, "at_once": at_once}
-        told["detects"] = asdict(detection(spec, lengths))
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    lines = size_lines(size, timed["seconds_per_epoch"], at_once)
-    click.echo("\n".join([*lines, *detection_lines(spec, lengths)]))
-
-
-def _used_seeds(spec: "StudySpec", data: Any, options: dict[str, Any]) -> tuple[int, ...]:
-    """Seeds that this study must not use again, after the checks that belong to them."""
-    from tune.planner.warm_start import warm_start_rows
-    from tune.tables.folder import check_data, check_phases, frozen_spec
-    from tune.tables.storage import open_folder
-    from tune.views.study import open_study
-
-    if options["out"] is not None and frozen_spec(open_folder(options["out"])) is not None:
-        begun = open_study(options["out"]).history
-        check_data(begun, data.digest, data.where)
-        check_phases(begun, options["out"])
-        return begun.earlier_seeds
-    if options["warm_start"] is None:
-        return ()
-    earlier = open_study(options["warm_start"])
-    return tuple(warm_start_rows(spec, earlier.history, earlier.spec.study.name)[0]["seeds"])

@@ -1,9 +1,11 @@
 """Runs a study on Ray Tune: one `Tuner.fit` for all phases, and one writer of what it reports."""
 
+import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from tune.planner.phases import Run, next_look
 from tune.planner.warm_start import warm_start_rows
 from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
-from tune.tables.folder import check_data, check_folder, check_phases, freeze
+from tune.tables.folder import check_data, check_folder, check_phases, freeze, frozen_spec
 from tune.tables.history import History
 from tune.tables.identity import code_note, specification_note
-from tune.tables.lock import StudyLock
+from tune.tables.lock import STOPPED, StudyLock, check_free
+from tune.tables.reading import StudyTables
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
@@ -34,6 +37,8 @@ from tune.trial.workload import Workload
 __all__ = ["SearchOptions", "SearchOutcome", "View", "run_search"]
 
 _CHECKPOINT_S = 5.0
+_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it for the driver of a job that was submitted."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class SearchOptions:
         warm_start: Folder of an earlier study whose search the sampler shall know.
         another_look: Take the next declared look at confirm first.
         checkpoint_s: Seconds of training that may be lost before a checkpoint is worth it.
+        notice: Called with what takes a while, before it begins.
     """
 
     out: str
@@ -53,6 +59,7 @@ class SearchOptions:
     warm_start: str | None = None
     another_look: bool = False
     checkpoint_s: float = _CHECKPOINT_S
+    notice: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 class View:
@@ -76,11 +83,13 @@ class SearchOutcome:
         history: All rows of the study.
         interrupted: A person stopped it.
         done: Why it is over; None where it was interrupted.
+        ran: There was anything to do.
     """
 
     history: History
     interrupted: bool
     done: Ending | None
+    ran: bool = True
 
 
 def run_search(
@@ -92,6 +101,8 @@ def run_search(
     views: tuple[View, ...] = (),
 ) -> SearchOutcome:
     """Run a study from wherever its tables stand until it is over or somebody stops it.
+
+    What can be refused cheaply is refused first; a study that is over is not begun again.
 
     Args:
         spec: The study.
@@ -110,19 +121,25 @@ def run_search(
     """  # noqa: DOC502 - raised by the steps
     folder = open_folder(request.out)
     check_folder(folder, spec)
-    data.check(spec)
+    if not request.another_look and (over := _finished(folder, spec, data)) is not None:
+        return SearchOutcome(over, interrupted=False, done=over.ending, ran=False)
+    check_free(folder)
+    request.notice("loading torch")
     if request.address is None:
         check_machine(spec.resources)
+    data.check(spec)
     with ExitStack() as stack:
-        lock = stack.enter_context(StudyLock(folder))
+        lock = stack.enter_context(StudyLock(folder, go_on=_going_on(request, data)))
         check_folder(folder, spec)
         store = TableStore(folder, guard=lock.check)
         recorder = Recorder(spec, store)
         check_data(recorder.history, data.digest, data.where)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
         first = _opening_rows(recorder, data, request)
+        request.notice("preparing the data")
         base = on_its_device(spec.base, spec.resources.gpus)
         prepared = {data.key(base): data.prepare(base)}
+        request.notice("starting Ray" if request.address is None else "joining the cluster")
         session = stack.enter_context(ray_session(request.address, spec.resources))
         freeze(folder, spec)
         store.compact()
@@ -137,7 +154,34 @@ def run_search(
             stack.callback(view.end)
         run.fit(views)
         store.compact(whole=True)
+        if engine.ended is None:
+            lock.why = STOPPED
+        elif engine.ended.gave_up:
+            lock.why = engine.ended.note
     return SearchOutcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
+
+
+def _finished(folder: Folder, spec: StudySpec, data: StudyData) -> History | None:
+    """All rows of a study that is over as it is asked for, and not because everything failed.
+
+    Raises:
+        InputError: It began with other data.
+    """  # noqa: DOC502 - from check_data
+    if frozen_spec(folder) != spec:  # new, or [resources] changed, which is written down
+        return None
+    history = StudyTables(folder, spec).history
+    check_data(history, data.digest, data.where)
+    check_phases(history, folder.uri)
+    ending = history.ending
+    return history if ending is not None and not ending.gave_up else None
+
+
+def _going_on(request: SearchOptions, data: StudyData) -> list[str]:
+    """The command that goes on with the study after this driver."""
+    if _RAY_JOB in os.environ:
+        return ["hscl", "cluster", "resume"]
+    words = ["hscl", "search", _absolute(request.out), "--data", _absolute(data.where)]
+    return words if request.address is None else [*words, "--address", request.address]
 
 
 def _opening_rows(

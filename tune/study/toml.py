@@ -24,7 +24,14 @@ from tune.study.sections import (
 from tune.study.spec import KnownPoint, StudySpec
 from tune.study.toml_space import read_rules, read_space
 
-__all__ = ["STUDY_FILE", "changed_keys", "dump_spec", "load_spec", "parse_spec"]
+__all__ = [
+    "STUDY_FILE",
+    "changed_keys",
+    "dump_spec",
+    "load_spec",
+    "parse_spec",
+    "with_settings",
+]
 
 STUDY_FILE = "study.toml"
 """What a study's folder, and a submitted job's, calls its specification."""
@@ -52,12 +59,15 @@ _NO_RACE = (
 _M = TypeVar("_M", bound=BaseModel)
 
 
-def load_spec(path: Path | str, *, frozen: bool = False) -> StudySpec:
+def load_spec(
+    path: Path | str, *, frozen: bool = False, settings: Mapping[str, Any] | None = None
+) -> StudySpec:
     """Read a study file.
 
     Args:
         path: A `.toml`, `.json`, `.yaml` or `.yml` file. A path in it is relative to its folder.
         frozen: As in `parse_spec`.
+        settings: As in `with_settings`.
 
     Returns:
         The specification, every default filled in.
@@ -66,7 +76,7 @@ def load_spec(path: Path | str, *, frozen: bool = False) -> StudySpec:
         InputError: The file can't be read or holds mistakes; all of them in one message.
     """  # noqa: DOC502 - raised by the two steps
     path = Path(path)
-    tree = read_document(path)
+    tree = with_settings(read_document(path), settings or {})
     named = {"source": str(path), "name": path.stem}
     return parse_spec(tree, folder=path.parent, frozen=frozen, **named)
 
@@ -109,6 +119,30 @@ def parse_spec(
         lines = "\n".join(dict.fromkeys(reader.mistakes)).splitlines()
         raise InputError("\n".join(f"{source}: {line}" for line in lines))
     return spec
+
+
+def with_settings(tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A study file's sections with some keys changed.
+
+    Args:
+        tree: The sections.
+        settings: By name: `confirm.seeds` is a key of that section, `space.train.lr` one of
+            [space], and any other, such as `train.epochs`, one of [base].
+
+    Returns:
+        The changed sections; those given stay as they are.
+    """
+    changed = dict(tree)
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        if section not in _TABLES or not key:
+            section, key = "base", name
+        table = changed.get(section, {})
+        if not isinstance(table, Mapping):  # the reader says so
+            continue
+        known = dotted_values(table) if section == "base" else dict(table)
+        changed[section] = known | {key: value}
+    return changed
 
 
 def dump_spec(spec: StudySpec) -> str:

@@ -4,6 +4,8 @@ On a disk the lock is `flock` on a file: the kernel frees it when the process en
 ends, so that a rerun after `kill -9` starts at once. On object storage, which has no locks, it is
 an object that its holder rewrites every few seconds; whoever wants it watches whether it changes,
 which needs no agreement between the clocks of two hosts.
+
+The file says who holds the lock, and once that is given back, how its holder ended.
 """
 
 import json
@@ -12,20 +14,34 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from hscl.errors import InputError, RunError
+from hscl.errors import HsclError, InputError, RunError
 from hscl.files import lock
 from tune.tables.storage import Folder
 
-__all__ = ["LockLostError", "StudyLock", "holder_of"]
+__all__ = ["STOPPED", "Holder", "LockLostError", "StudyLock", "check_free", "holder_of"]
 
+STOPPED = "stopped"
+"""Why a holder ended whom a person stopped."""
 _NAME = "lock.json"
+_LONGEST = 300
 _BEAT_S = 5.0
 _DEAD_AFTER_BEATS = 4  # a holder is given up when its object did not change for so many beats
+
+
+_SILENT_S = 60.0
+"""An object that was not rewritten for so long is taken for a dead holder's by who only looks; the
+two clocks may differ by that much."""
+_ASKS = 5
+_ASK_S = 0.05
+"""Who takes the lock asks so often, so far apart: who looks whether it is held has it a moment."""
 
 
 class LockLostError(RunError):
@@ -38,9 +54,18 @@ class StudyLock:
     Args:
         folder: The study's folder.
         beat_s: Seconds between two heartbeats on object storage.
+        go_on: The command that goes on once the holder is gone, as words, for who looks then.
+
+    Attributes:
+        why: How the holder ends, one word or sentence, for who looks afterwards: "done",
+            "stopped" by a person, or what failed. An exception that leaves the block is told by
+            itself.
     """
 
-    def __init__(self, folder: Folder, *, beat_s: float = _BEAT_S) -> None:
+    def __init__(
+        self, folder: Folder, *, beat_s: float = _BEAT_S, go_on: Sequence[str] = ()
+    ) -> None:
+        self.why = "done"
         self._folder = folder
         self._beat_s = beat_s
         self._file: IO[str] | None = None  # on a disk: open and locked
@@ -48,7 +73,8 @@ class StudyLock:
         self._holder = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "since": _now(),
+            "go_on": list(go_on),
         }
 
     def acquire(self) -> None:
@@ -91,13 +117,17 @@ class StudyLock:
 
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
+        # Under one key: earlier versions take a "pid" at the top for that of a holder.
+        left = json.dumps({"left": self._holder | {"at": _now(), "why": self.why}})
         if self._beat is not None:
-            self._beat.stop()
+            self._beat.stop(left)
             self._beat = None
         if self._file is not None:
             # The file stays: removing it would let a waiting process lock a name that is gone.
             with suppress(OSError):
                 self._file.truncate(0)
+                self._file.write(left)
+                self._file.flush()
             self._file.close()
             self._file = None
 
@@ -111,6 +141,12 @@ class StudyLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.why = STOPPED
+        elif isinstance(error, HsclError):
+            self.why = str(error)[:_LONGEST]
+        elif error is not None:
+            self.why = f"{type(error).__name__}: {error}"[:_LONGEST]
         self.release()
 
     def _path(self) -> Path:
@@ -121,7 +157,7 @@ class StudyLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
         try:
-            ours = lock(file.fileno(), wait=False)
+            ours = any(_tries(file.fileno()))
             file.seek(0)
             holder = _parse(file.read())
         except OSError:
@@ -149,11 +185,8 @@ class StudyLock:
         self._beat = beat
 
     def _held(self, holder: dict[str, Any]) -> InputError:
-        who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
-        return InputError(
-            f"{self._folder.uri} must have one driver at a time, but is being searched by {who}; "
-            "look at it with `hscl status`, or stop that process first"
-        )
+        who = (holder.get(key) for key in ("pid", "host", "since"))
+        return InputError(_held_text(self._folder, *who))
 
 
 class _Heartbeat:
@@ -196,14 +229,14 @@ class _Heartbeat:
             )
             raise LockLostError(message)
 
-    def stop(self) -> None:
+    def stop(self, left: str) -> None:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
         with self._mutex:
             try:
                 if not self._lost and _read(self._folder).get("owner") == self._holder["owner"]:
-                    self._folder.write(_NAME, b"{}")
+                    self._folder.write(_NAME, left.encode())
             except OSError:
                 return  # the next driver waits until it is sure
 
@@ -233,16 +266,91 @@ class _Heartbeat:
         self._last = began
 
 
-def holder_of(folder: Folder) -> dict[str, Any] | None:
-    """Who took the lock last and did not give it back: host, pid, since; None: nobody.
+@dataclass(frozen=True)
+class Holder:
+    """Who has a study's lock, or had it last.
 
-    A process that was killed on a disk may still stand there, although its lock is free.
+    Attributes:
+        host: Its machine.
+        pid: Its process there.
+        since: When it took the lock, in ISO format.
+        running: It has the lock now.
+        at: When it gave the lock back; None: not yet, or it was killed.
+        why: How it ended, as `StudyLock.why`; None as `at`.
+        go_on: The command that goes on after it, as words.
+    """
+
+    host: str
+    pid: int
+    since: str
+    running: bool
+    at: str | None = None
+    why: str | None = None
+    go_on: tuple[str, ...] = ()
+
+
+def holder_of(folder: Folder) -> Holder | None:
+    """Who has the lock, or had it last; None: nobody that is known of.
+
+    On a disk the kernel says whether it is held, from whichever host. On object storage its object
+    must have been rewritten lately.
     """
     try:
-        holder = _read(folder)
+        told = _read(folder)
+        running = "pid" in told and _is_held(folder)
     except OSError:
         return None
-    return {key: holder.get(key) for key in ("host", "pid", "since")} if "pid" in holder else None
+    left = told.get("left")
+    known = left if isinstance(left, dict) else told
+    if "pid" not in known:
+        return None
+    go_on = known.get("go_on")
+    return Holder(
+        host=str(known.get("host")),
+        pid=int(known["pid"]),
+        since=str(known.get("since")),
+        running=running,
+        at=known.get("at"),
+        why=known.get("why"),
+        go_on=tuple(map(str, go_on)) if isinstance(go_on, list) else (),
+    )
+
+
+def check_free(folder: Folder) -> None:
+    """Refuse a study that another driver has, as taking its lock would.
+
+    Raises:
+        InputError: Another driver has it.
+    """
+    holder = holder_of(folder)
+    if holder is not None and holder.running:
+        raise InputError(_held_text(folder, holder.pid, holder.host, holder.since))
+
+
+def _held_text(folder: Folder, pid: Any, host: Any, since: Any) -> str:
+    return (
+        f"{folder.uri} must have one driver at a time, but is being searched by process {pid} on "
+        f"{host} since {since}; look at it with `hscl status`, or stop that process first"
+    )
+
+
+def _is_held(folder: Folder) -> bool:
+    if folder.local is None:
+        changed = folder.filesystem.get_file_info(folder.full(_NAME)).mtime
+        return changed is not None and (datetime.now(UTC) - changed).total_seconds() < _SILENT_S
+    with (folder.local / _NAME).open(encoding="utf-8") as file:
+        return not lock(file.fileno(), wait=False, shared=True)
+
+
+def _tries(descriptor: int) -> Iterator[bool]:
+    """Whether the lock of an open file could be taken, again and again for a moment."""
+    for _ in range(_ASKS):
+        yield lock(descriptor, wait=False)
+        time.sleep(_ASK_S)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _read(folder: Folder) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HsclData",
     "StudyData",
+    "check_there",
     "local_copy",
     "on_its_device",
     "open_verified",
@@ -144,8 +145,23 @@ class HsclData:
                     spec.base.with_overrides(dict(distribution.when) | {name: option})
                     for option in tried
                 ]
-        for config in configs:
-            build_model(config, widths_of(self._dataset, config))
+        for number, config in enumerate(configs):
+            try:
+                build_model(config, widths_of(self._dataset, config))
+            except InputError as error:
+                if number:  # a setting of [base] does not reach what another point says itself
+                    error.setting = None
+                raise
+
+
+def check_there(where: str) -> None:
+    """Refuse a path under which there is no file, before anything is loaded to read it.
+
+    Raises:
+        InputError: There is none.
+    """
+    if "://" not in where and not Path(where).is_file():
+        raise InputError(f"{where} must be a data set of hscl; there is no such file.")
 
 
 def on_its_device(config: Config, gpus: float | None) -> Config:

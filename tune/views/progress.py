@@ -1,9 +1,12 @@
 """A running study in the terminal: a few live lines, or plain ones where it is no terminal."""
 
 import io
+import shlex
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,19 +14,29 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hscl.metrics import METRIC
-from tune.display import duration_text
+from hscl.metrics import DIGITS, METRIC
+from tune.display import count, duration_text
 from tune.engine.driver import View
 from tune.engine.engine import Engine
 from tune.states import TrialState
+from tune.tables.lock import Holder
 from tune.tables.storage import Folder
 from tune.views.summary import StudyStatus, Summary, summarise
 
-__all__ = ["SearchProgress", "render", "render_status", "status_text", "trial_text"]
+__all__ = [
+    "SearchProgress",
+    "age_text",
+    "going_on",
+    "render",
+    "render_status",
+    "status_text",
+    "trial_text",
+]
 
 _REDRAW_S = 0.5
 _PLAIN_S = 30.0
 _WINDOW_S = 300.0
+_MOST_ROWS = 8
 
 
 class SearchProgress(View):
@@ -32,11 +45,15 @@ class SearchProgress(View):
     Args:
         console: Where; its own choice of colours and width.
         plain_s: Seconds between two plain lines where it is no terminal.
-        opening: Lines to say once, when the study has passed all checks and begins.
+        opening: Gives lines to say once, when the study has passed all checks and begins.
     """
 
     def __init__(
-        self, console: Console, *, plain_s: float = _PLAIN_S, opening: Sequence[str] = ()
+        self,
+        console: Console,
+        *,
+        plain_s: float = _PLAIN_S,
+        opening: Callable[[], Sequence[str]] = list,
     ) -> None:
         self._console = console
         self._plain_s = plain_s
@@ -52,7 +69,7 @@ class SearchProgress(View):
         """Start drawing."""
         self._engine = engine
         self._console.print(f"{engine.spec.study.name} -> {folder.uri}", highlight=False)
-        for line in self._opening:
+        for line in self._opening():
             self._console.print(line, highlight=False, soft_wrap=True)
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -103,8 +120,13 @@ class SearchProgress(View):
         return 60 * (self._engine.history.epochs - before) / (now - since) or None
 
 
-def render(summary: Summary) -> RenderableType:
-    """The live lines."""
+def render(summary: Summary, *, live: bool = True) -> RenderableType:
+    """The live lines: a bar a phase, a row a running trial, and what is known so far.
+
+    Args:
+        summary: How the study stands.
+        live: Its trials run; else they wait to be gone on with.
+    """
     table = Table.grid(padding=(0, 2))
     for name, most in summary.planned.items():
         counts = summary.phases[name]
@@ -114,24 +136,65 @@ def render(summary: Summary) -> RenderableType:
             Text(name, style="bold" if active else "dim"),
             ProgressBar(total=max(most, 1), completed=ended, width=24),
             Text(f"{ended}/{most}", style="" if active else "dim"),
-            Text(trial_text(counts), style="dim"),
+            Text(trial_text(counts, live=live), style="dim"),
         )
-    return Group(table, *(Text(line) for line in _lines(summary)))
+    parts: list[RenderableType] = [table]
+    if live and summary.running:
+        parts.append(_running_rows(summary))
+    return Group(*parts, *(Text(line) for line in _lines(summary)))
+
+
+def _running_rows(summary: Summary) -> Table:
+    """A row a running trial, the first few of them."""
+    table = Table.grid(padding=(0, 2))
+    for one in summary.running[:_MOST_ROWS]:
+        value = "" if one.value is None else f"{one.value:.{DIGITS}f}"
+        rung = "" if one.rung is None else f"compared at epoch {one.rung}"
+        words = (f"  {one.name}", one.phase, f"seed {one.seed}", f"epoch {one.epoch}/{one.epochs}")
+        table.add_row(*(Text(word, style="dim") for word in (*words, value, rung)))
+    if (more := len(summary.running) - _MOST_ROWS) > 0:
+        table.add_row(Text(f"  and {more} more", style="dim"))
+    return table
 
 
 def render_status(status: StudyStatus) -> RenderableType:
-    """What `hscl status` shows: the live lines between what the study is and who is at it."""
-    summary, driver = status.summary, status.driver
-    note = f" ({summary.note})" if summary.note else ""
+    """What `hscl status` shows: whether it runs, the live lines, and how to go on."""
+    summary, holder = status.summary, status.holder
     parts: list[RenderableType] = [
-        Text(f"{summary.study}: {summary.state}{note}"),
-        render(summary),
+        Text(f"{summary.study}: {_alive_text(status)}"),
+        render(summary, live=status.alive == "running"),
     ]
-    if status.last_event is not None:
-        parts.append(Text(f"last event {status.last_event}"))
-    if driver is not None:
-        parts.append(Text("driver     process {pid} on {host} since {since}".format(**driver)))
+    if status.age_s is not None:
+        parts.append(Text(f"last event {age_text(status.age_s)}"))
+    if status.alive not in {"running", "done"} and (command := going_on(holder)) is not None:
+        parts.append(Text(f"go on with: {command}"))
     return Group(*parts)
+
+
+def _alive_text(status: StudyStatus) -> str:
+    """Such as "running, by process 7 on node-1 for 5 min" or "died: process 7 on node-1"."""
+    holder, alive = status.holder, status.alive
+    note = f" ({status.summary.note})" if status.summary.note else ""
+    if holder is None or alive in {"done", "gave up", "not begun", "unfinished"}:
+        return f"{alive}{note}"
+    who = f"process {holder.pid} on {holder.host}"
+    if alive == "running":
+        return f"running, by {who} for {duration_text(_seconds_since(holder.since, status))}"
+    if alive == "died":
+        return f"died: {who} is gone and could not say why (killed, or its host is down)"
+    ago = age_text(_seconds_since(holder.at or holder.since, status))
+    if alive == "stopped":
+        return f"stopped by a person {ago}"
+    return f"failed {ago}: {holder.why}"
+
+
+def _seconds_since(when: str, status: StudyStatus) -> float:
+    return max(0.0, (status.now - datetime.fromisoformat(when)).total_seconds())
+
+
+def age_text(seconds: float) -> str:
+    """Such as `40 s ago`."""
+    return f"{duration_text(seconds)} ago"
 
 
 def status_text(status: StudyStatus, width: int) -> str:
@@ -148,23 +211,31 @@ def plain_line(summary: Summary) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def trial_text(counts: dict[str, int]) -> str:
-    """Such as `2 running, 5 done, 3 pruned`."""
-    words = {"started": "running"}
+def going_on(holder: Holder | None) -> str | None:
+    """The command that goes on after a driver, with paths as short as they are from here."""
+    if holder is None or not holder.go_on:
+        return None
+    here = f"{Path.cwd()}/"
+    return shlex.join(word.removeprefix(here) for word in holder.go_on)
+
+
+def trial_text(counts: dict[str, int], *, live: bool = True) -> str:
+    """Such as `2 running, 5 done, 3 pruned`; where nothing runs, those without an end wait."""
+    words = {"started": "running" if live else "to go on with"}
     shown = [f"{n} {words.get(state, state)}" for state, n in counts.items() if n]
     return ", ".join(shown) or "no trials yet"
 
 
 def _lines(summary: Summary) -> list[str]:
     lines = []
-    if summary.best is not None:
-        best = f"{summary.best.value_text()}, {summary.best.name}"
-        text = f"best valid {METRIC[summary.metric].name} {best}"
-        if summary.default is not None:
+    best = summary.best
+    if best is not None:
+        text = f"best valid {METRIC[summary.metric].name} {best.value_text()}, {best.name}"
+        if summary.default is not None and best.number:
             text += f"; default {summary.default.value_text()}"
         lines.append(text)
     rate = summary.epochs_per_minute
-    speed = f"{summary.epochs} epochs"
+    speed = count(summary.epochs, "epoch")
     if rate:
         speed += f", {rate:.3g} a minute"
     if summary.eta_s is not None:

@@ -1,5 +1,6 @@
 """A study folder, opened to be read: by Python, by `hscl status`, while it runs or afterwards."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,12 @@ class Study(StudyTables):
 
     def read_status(self) -> StudyStatus:
         """How the study stands, and who is at it."""
+        holder = holder_of(self.folder)  # before the tables: what ended since then is in them
         events = self.table("trials", events=True).to_pylist()
-        summary = summarise(self.history, events_rate(events, self.history))
-        last = events[-1]["time"].isoformat() if events else None
-        return StudyStatus(summary, last, holder_of(self.folder))
+        runs = holder is not None and holder.running
+        rate = events_rate(events, self.history) if runs else None
+        last = events[-1]["time"] if events else None
+        return StudyStatus(summarise(self.history, rate), last, holder, datetime.now(UTC))
 
     def status(self) -> dict[str, Any]:
         """The same as plain values; see `tune.views.summary.StudyStatus`."""

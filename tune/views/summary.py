@@ -1,5 +1,6 @@
 """How a study stands, from its tables alone: what progress and `hscl status` show."""
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,9 +10,17 @@ from typing import Any
 from hscl.metrics import DIGITS
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
+from tune.tables.lock import STOPPED, Holder
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 
-__all__ = ["Standing", "StudyStatus", "Summary", "events_rate", "summarise"]
+__all__ = [
+    "RunningTrial",
+    "Standing",
+    "StudyStatus",
+    "Summary",
+    "events_rate",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,31 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class RunningTrial:
+    """A trial without an end.
+
+    Attributes:
+        trial_id: Which.
+        name: What output calls its configuration.
+        phase: What it is for.
+        seed: Its seed.
+        epoch: The last recorded.
+        epochs: Its last.
+        value: Best valid metric so far; None before the first.
+        rung: The epoch at which it is compared next; None: at none.
+    """
+
+    trial_id: str
+    name: str
+    phase: Phase
+    seed: int
+    epoch: int
+    epochs: int
+    value: float | None
+    rung: int | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """How a study stands.
 
@@ -55,10 +89,11 @@ class Summary:
         note: Why it is over, where that isn't plain.
         trials: Number of trials by state; "started" are those without an end.
         phases: The same for each phase.
-        planned: Trainings that each phase has at most.
+        planned: Trainings that each phase has at most; of a study that is over, those it had.
         epochs: Epochs so far.
         configurations: Proposed so far.
-        best: The best so far other than the default.
+        running: Trials without an end, in order of their start.
+        best: The best so far; it may be the default.
         default: The default on the same trials.
         winner: Once it is chosen.
         last_error: Of the trial that failed last.
@@ -76,6 +111,7 @@ class Summary:
     planned: dict[str, int]
     epochs: int
     configurations: int
+    running: tuple[RunningTrial, ...]
     best: Standing | None
     default: Standing | None
     winner: str | None
@@ -85,26 +121,61 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        told = asdict(self)
+        return told | {"running": list(told["running"])}
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How a study stands, and who is at it.
+    """How a study stands, and whether anybody is at it.
 
     Attributes:
-        summary: How it stands.
-        last_event: When anything was last written, in ISO format; None before that.
-        driver: Who holds its lock file (a process that was killed may still stand there).
+        summary: How it stands; without a speed and a time left where nothing runs.
+        last_event: When anything was last written; None before that.
+        holder: Who has its lock, or had it last; None: nobody that is known of.
+        now: When this was asked.
     """
 
     summary: Summary
-    last_event: str | None
-    driver: dict[str, Any] | None
+    last_event: datetime | None
+    holder: Holder | None
+    now: datetime
+
+    @property
+    def alive(self) -> str:
+        """Whether it runs, and if not, why.
+
+        "running", "stopped" (by a person), "failed" (an error ended its driver), "died" (killed,
+        or its host is gone); else the summary's state.
+        """
+        holder, state = self.holder, self.summary.state
+        if holder is not None and holder.running:
+            return "running"
+        if holder is None or state in {"done", "gave up"}:
+            return state
+        if holder.at is None:
+            return "died"
+        if holder.why == STOPPED:
+            return "stopped"
+        return state if holder.why == "done" else "failed"
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since anything was written."""
+        if self.last_event is None:
+            return None
+        return max(0.0, (self.now - self.last_event).total_seconds())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the summary's beside the two others."""
-        told = {"last_event": self.last_event, "driver": self.driver}
+        """Plain values for JSON, the summary's beside the others."""
+        last, holder = self.last_event, self.holder
+        at_it = holder is not None and holder.at is None
+        told = {
+            "alive": self.alive,
+            "last_event": None if last is None else last.isoformat(),
+            "driver": asdict(holder) if holder is not None and at_it else None,
+            "go_on": list(holder.go_on) if holder is not None else [],
+        }
         return self.summary.to_dict() | told
 
 
@@ -128,6 +199,9 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         counts[trial.state] += 1
     total = {str(s): sum(counts[s] for counts in phases.values()) for s in TrialState}
     state, note = _state(history)
+    if state in {"done", "gave up"}:
+        planned = {name: sum(counts.values()) for name, counts in phases.items()}
+        planned = {name: count for name, count in planned.items() if count}
     left = None if state in {"done", "gave up"} else _epochs_left(history, phases, planned)
     best, default = _standings(history, phase)
     failed = [t for t in history.trials.values() if t.state is TrialState.FAILED]
@@ -142,6 +216,7 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         planned=planned,
         epochs=history.epochs,
         configurations=len(history.configs),
+        running=tuple(_running(history, trial) for trial in history.open.values()),
         best=best,
         default=default,
         winner=history.winner,
@@ -196,13 +271,27 @@ def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, 
     if default is None or phase is None:
         return None, None
     found = [one for config in history.configs.values() if (one := _standing(history, config))]
-    others = [one for one in found if one.number > 0]
-    if not others:
+    if not found:
         return None, None
-    most = max(one.seeds for one in others)
-    equal = [one for one in others if one.seeds == most]
+    most = max(one.seeds for one in found)
+    equal = [one for one in found if one.seeds == most]
     best = min(equal, key=lambda one: history.sign * one.value)
     return best, next((one for one in found if one.number == 0), None)
+
+
+def _running(history: History, trial: TrialRecord) -> RunningTrial:
+    config = history.configs[trial.config_id]
+    rungs = history.rungs if trial.phase is Phase.SCREEN else ()
+    return RunningTrial(
+        trial_id=trial.trial_id,
+        name=config_label(config.number, config.name),
+        phase=trial.phase,
+        seed=trial.seed,
+        epoch=trial.epoch,
+        epochs=int(json.loads(config.config)["train"]["epochs"]),
+        value=trial.value,
+        rung=next((rung for rung in sorted(rungs) if rung > trial.epoch), None),
+    )
 
 
 def _standing(history: History, config: ConfigRecord) -> Standing | None:

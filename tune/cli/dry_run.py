@@ -1,0 +1,74 @@
+"""`hscl search --dry-run`: every check that a search makes, and what it would do."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tune.study.spec import StudySpec
+    from tune.trial.data import HsclData
+
+__all__ = ["say_size"]
+
+
+def say_size(
+    spec: "StudySpec",
+    data: "HsclData",
+    options: dict[str, Any],
+    notice: Callable[[str], None],
+    *,
+    as_json: bool,
+) -> None:
+    """What a search would do, after every check that it would make.
+
+    Args:
+        spec: The study.
+        data: What it would be trained on.
+        options: Those of `hscl search`.
+        notice: Says what takes a while before it begins.
+        as_json: As JSON instead of lines.
+    """
+    from dataclasses import asdict
+
+    from tune.engine.ray_session import check_machine, fit_here
+    from tune.simulate.detection import detection, detection_lines
+    from tune.study.size import size_of
+    from tune.trial.first_steps import time_first_steps
+    from tune.views.search_text import size_lines
+
+    used = _used_seeds(spec, data, options)
+    notice("timing the first steps of the default")
+    if options["address"] is None:
+        check_machine(spec.resources)
+    data.check(spec)
+    timed = time_first_steps(spec, data.where)
+    size = size_of(spec, used, timed["seconds_per_epoch"])
+    at_once = spec.resources.concurrent or fit_here(spec.resources)
+    lengths = data.test_lengths(spec)
+    if as_json:
+        told = asdict(size) | {"timed": timed, "at_once": at_once}
+        told["detects"] = asdict(detection(spec, lengths))
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    lines = size_lines(size, timed["seconds_per_epoch"], at_once)
+    click.echo("\n".join([*lines, *detection_lines(spec, lengths)]))
+
+
+def _used_seeds(spec: "StudySpec", data: "HsclData", options: dict[str, Any]) -> tuple[int, ...]:
+    """Seeds that this study must not use again, after the checks that belong to them."""
+    from tune.planner.warm_start import warm_start_rows
+    from tune.tables.folder import check_data, check_phases, frozen_spec
+    from tune.tables.storage import open_folder
+    from tune.views.study import open_study
+
+    if options["out"] is not None and frozen_spec(open_folder(options["out"])) is not None:
+        begun = open_study(options["out"]).history
+        check_data(begun, data.digest, data.where)
+        check_phases(begun, options["out"])
+        return begun.earlier_seeds
+    if options["warm_start"] is None:
+        return ()
+    earlier = open_study(options["warm_start"])
+    return tuple(warm_start_rows(spec, earlier.history, earlier.spec.study.name)[0]["seeds"])
