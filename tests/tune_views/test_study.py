@@ -87,3 +87,40 @@ def test_a_study_on_object_storage_reads_like_one_on_disk(folder: Path, bucket: 
     remote, local = open_study(f"{bucket}/s"), open_study(folder)
     assert remote.status() == local.status()
     assert remote.table("predictions").num_rows == local.table("predictions").num_rows
+
+
+def test_what_to_use_is_what_export_writes(folder: Path) -> None:
+    study = open_study(folder)
+    answer = study.answer()
+    assert answer is not None
+    assert study.best_config.config_id == answer.config_id
+    assert study.best_params == {one.name: one.used for one in answer.values}
+    assert study.best_params["loss.temperature"] == study.best_config.loss.temperature
+    assert study.status()["use"]["config_id"] == answer.config_id
+    comparison = study.comparison()
+    assert comparison is not None
+    assert comparison.winner == answer.config_id
+    assert len(study.trials()) == study.table("configs").num_rows
+    assert len(study.predictions.to_pandas()) == study.table("predictions").num_rows
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (Simulated(until="screen", trials=8, refined=3), "has not come so far"),
+        (Simulated(sampler="list", confirm_seeds=5, epochs=3), "chooses none"),
+    ],
+)
+def test_a_study_without_an_answer_has_no_best(what: Simulated, why: str, tmp_path: Path) -> None:
+    study = open_study(write_study(tmp_path / "s", what))
+    for name in ("best_config", "best_params"):
+        with pytest.raises(InputError, match=why):
+            getattr(study, name)
+    assert study.answer() is None
+    assert "have ended" in study._repr_html_()
+
+
+def test_a_study_says_what_it_is_and_how_it_stands(folder: Path) -> None:
+    study = open_study(folder)
+    count = len(study.history.trials)
+    assert repr(study) == f"<Study 'mosi temperature' at {folder}: done, {count} trials>"

@@ -23,14 +23,19 @@ def status(study: str, *, as_json: bool) -> None:
     """
     from tune.views.study import open_study
 
-    told = open_study(study).read_status()
+    opened = open_study(study)
     if as_json:
-        click.echo(json.dumps(told.to_dict(), indent=2))
+        click.echo(json.dumps(opened.status(), indent=2))
         return
+    told = opened.read_status()
     from rich.console import Console
 
     from tune.views.progress import render_status
 
+    if told.summary.state == "done" and (use := opened.answer()) is not None:
+        from tune.evidence.search.use import use_lines
+
+        click.echo("\n".join([*use_lines(use), ""]))
     Console(highlight=False).print(render_status(told))
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hscl.errors import InputError
 from tune.tables.lock import holder_of
 from tune.tables.reading import StudyTables, open_tables
 from tune.views.summary import StudyStatus, events_rate, summarise
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
 
+    from hscl.config import Config
     from tune.evidence.comparison import StudyComparison
+    from tune.evidence.gather import Evidence
+    from tune.evidence.search.use import Use
+    from tune.study.space import Value
+    from tune.tables.records import ConfigRecord
 
 __all__ = ["Study", "open_study"]
 
@@ -21,12 +27,16 @@ __all__ = ["Study", "open_study"]
 class Study(StudyTables):
     """What a study's folder holds, and what may be said about it."""
 
+    @property
+    def predictions(self) -> "pa.Table":
+        """Test and valid as confirm predicted them; `.to_pandas()` makes a data frame of it."""
+        return self.table("predictions")
+
     def trials_table(self, *, seeds: bool = False) -> "pa.Table":
         """As `trials`, as an Arrow table."""
-        from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
-        from tune.evidence.search.trials import trials_table  # noqa: PLC0415
+        from tune.evidence.search.trials import trials_table  # noqa: PLC0415 - statistics
 
-        return trials_table(gather(self.folder), seeds=seeds)
+        return trials_table(self._evidence(), seeds=seeds)
 
     def trials(self, *, seeds: bool = False) -> "pd.DataFrame":
         """What `hscl trials` lists: a row a configuration, in order of proposal.
@@ -39,11 +49,69 @@ class Study(StudyTables):
         """
         return self.trials_table(seeds=seeds).to_pandas()
 
+    def answer(self) -> "Use | None":
+        """What to use, how sure, at what cost; None before that is known, and in lists."""
+        return self._evidence().use
+
+    @property
+    def best_config(self) -> "Config":
+        """The configuration to use, by the rule that `hscl export` follows.
+
+        Raises:
+            InputError: The study isn't over, or it chooses nothing.
+        """  # noqa: DOC502 - from _best
+        from hscl.config import Config  # noqa: PLC0415 - pydantic, where needed only
+
+        return Config.from_json(self._best().config)
+
+    @property
+    def best_params(self) -> "dict[str, Value]":
+        """Its values of what the study varies.
+
+        Raises:
+            InputError: The study isn't over, or it chooses nothing.
+        """  # noqa: DOC502 - from _best
+        from tune.evidence.search.values import varied_values  # noqa: PLC0415 - statistics
+
+        return varied_values(self.spec, self._best())
+
     def comparison(self) -> "StudyComparison | None":
         """What may be said about its configurations now; None where nothing can be compared."""
+        return self._evidence().comparison
+
+    def _evidence(self) -> "Evidence":
         from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
 
-        return gather(self.folder).comparison
+        return gather(self.folder)
+
+    def _best(self) -> "ConfigRecord":
+        evidence = self._evidence()
+        if evidence.use is None:
+            why = "compares all with the default and chooses none"
+            if not self.spec.compares_all:
+                why = "has not come so far, or is over without a winner"
+            raise InputError(
+                f"{self.folder.uri} must have a configuration to use, but it {why}; "
+                "see .trials() and .status()"
+            )
+        if not evidence.use.toml:
+            raise InputError(
+                f"configuration {evidence.use.config_id} must have its settings in the table "
+                "configs, but they are lost with a damaged file there; put it back from a copy"
+            )
+        return evidence.history.configs[evidence.use.config_id]
+
+    def __repr__(self) -> str:
+        """Which study, where, and how it stands."""
+        summary = summarise(self.history)
+        name, where = self.spec.study.name, self.folder.uri
+        return f"<Study {name!r} at {where}: {summary.state}, {len(self.history.trials)} trials>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, or how the study stands."""
+        from tune.views.notebook import study_html  # noqa: PLC0415 - statistics
+
+        return study_html(self, self.answer())
 
     def figures(self, *, dark: bool = False) -> "dict[str, go.Figure]":
         """The figures of `hscl report` by name, as Plotly figures.
@@ -52,9 +120,8 @@ class Study(StudyTables):
             dark: In the dark palette.
         """
         from tune.charts.figures import figures_of  # noqa: PLC0415 - plotly takes a while to load
-        from tune.evidence.gather import gather  # noqa: PLC0415
 
-        return figures_of(gather(self.folder), dark=dark)
+        return figures_of(self._evidence(), dark=dark)
 
     def read_status(self) -> StudyStatus:
         """How the study stands, and who is at it."""
@@ -66,8 +133,10 @@ class Study(StudyTables):
         return StudyStatus(summarise(self.history, rate), last, holder, datetime.now(UTC))
 
     def status(self) -> dict[str, Any]:
-        """The same as plain values; see `tune.views.summary.StudyStatus`."""
-        return self.read_status().to_dict()
+        """The same as plain values, once it is over with the answer as `use`."""
+        told = self.read_status()
+        use = self.answer() if told.summary.state == "done" else None
+        return told.to_dict() | {"use": None if use is None else use.to_dict()}
 
 
 def open_study(where: str | Path) -> Study:
