@@ -30,7 +30,7 @@ def test_status_says_the_same_to_people_and_programs(hscl: Hscl, folder: Path) -
     assert "\nmosi temperature: done" in said
     assert "best valid MAE" in said
     code, said, _ = hscl("status", folder, "--json")
-    assert json.loads(said) == open_study(folder).status()
+    assert json.loads(said) == json.loads(json.dumps(open_study(folder).status()))
 
 
 def test_tables_come_as_csv_json_and_parquet_with_the_same_rows(

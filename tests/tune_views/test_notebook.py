@@ -1,7 +1,7 @@
 """A study in a notebook."""
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from study_factory import Simulated, write_study
 
@@ -16,7 +16,7 @@ def test_the_answer_is_well_formed_and_names_are_escaped(tmp_path: Path) -> None
     assert use is not None
     text = study_html(study, use)
     assert "<script>" not in text
-    tree = ElementTree.fromstring(f"<div>{text}</div>")
+    tree = ET.fromstring(f"<div>{text}</div>")
     said = [" ".join(part.itertext()) for part in tree.iter("p")]
     assert said[0].startswith("<script>a & b</script>")
     assert said[1] == use.sentences[0]

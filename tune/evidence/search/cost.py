@@ -66,7 +66,7 @@ class StudyCost:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         sums = {"trainings": self.trainings, "epochs": self.epochs, "seconds": self.seconds}
-        return asdict(self) | sums
+        return asdict(self) | sums | {"phases": [asdict(phase) for phase in self.phases]}
 
 
 def cost_of(history: History, tables: Mapping[str, pa.Table]) -> StudyCost:
