@@ -36,7 +36,7 @@ __all__ = ["ConversionReport", "convert", "from_arrays"]
 
 _SHOW_PROGRESS_FROM = 2000  # utterances
 _MODALITIES = ("audio", "vision")
-_SHOWN = 10  # names in a list before "and so many more"
+_SHOWN = 2  # names beside a count, as examples
 
 # SHA-256 of the files that MMSA publishes (thuiar/MMSA, README).
 _PUBLISHED = {
@@ -154,7 +154,8 @@ class ConversionReport:
             ("lines of the label file name no utterance", self.unused),
         ):
             if names:
-                lines.append(f"{len(names)} {words}: {_listed(names[:_SHOWN], len(names))}.")
+                such = ", such as " if len(names) > _SHOWN else ": "
+                lines.append(f"{len(names)} {words}{such}{'; '.join(names[:_SHOWN])}.")
         lines += self.remarks
         lines.append(f"Next: hscl data check {self.path}")
         return lines

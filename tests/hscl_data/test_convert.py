@@ -306,8 +306,8 @@ def test_the_report_says_in_words_what_happened(tmp_path: Path) -> None:
     assert "text vectors 8 wide." in said
     assert "a.pkl: padding of audio front, vision front." in said
     assert "40 got words from the label file." in said
-    assert "20 without words: video demo_20, utterance 1; " in said
-    assert "and 10 more." in said
+    assert "20 without words, such as video demo_20, utterance 1; " in said
+    assert said.count("demo_2") <= 2  # two examples; the count says the rest
     assert "1 have another split in the label file" in said
 
 

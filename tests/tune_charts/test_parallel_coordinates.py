@@ -153,3 +153,23 @@ def test_the_noise_floor_is_a_bar_from_the_best_down_the_metrics_axis(
     unknown = parallel_coordinates(*told)
     assert all(shape.type == "line" for shape in unknown.figure.layout.shapes)
     assert "noise floor" not in unknown.caption
+
+
+def test_the_words_give_the_range_of_several_only_and_say_whose_value_is_the_best(
+    screen: list[TrialRecord], axes: list[Axis]
+) -> None:
+    evidence = evidence_of(STUDY)
+
+    def told(complete: int) -> str:
+        trials = [
+            replace(trial, state=TrialState.DONE if n < complete else TrialState.PRUNED)
+            for n, trial in enumerate(screen)
+        ]
+        drawn = parallel_coordinates(settings_of(evidence), axes, trials, evidence.labels, "mae")
+        return drawn.alternative
+
+    few = told(5)
+    assert "fifth" not in few
+    best = min(screen[:5], key=lambda trial: trial.value or 9.0)
+    assert few.endswith(f"is that of {evidence.labels[best.config_id].text}.")
+    assert "on the one seed of the search" in few

@@ -277,7 +277,7 @@ def test_simulate_answers_how_many_seeds_and_videos(capsys: pytest.CaptureFixtur
     assert _run("simulate", *arguments) == 0
     out = capsys.readouterr().out
     assert "Share of studies that find a true difference of 0.05" in out
-    assert "With 31 test videos" in out
+    assert "seeds needed, by test videos: " in out
     assert "With 10 seeds about" in out
     assert _run("simulate", *arguments, "--json") == 0
     told = json.loads(capsys.readouterr().out)

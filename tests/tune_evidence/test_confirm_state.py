@@ -169,6 +169,10 @@ def test_an_earlier_opening_of_the_test_set_is_told() -> None:
     plan = pa.Table.from_pylist([*rows, opened], schema=tables["plan"].schema)
     notes = read_state(fold(spec, tables | {"plan": plan})).notes
     assert "This test set was opened before: by study first." in notes
+    opened["note"] = "before this study began, on 2026-03-02 09:41 UTC by first"
+    plan = pa.Table.from_pylist([*rows, opened], schema=tables["plan"].schema)
+    told = " ".join(read_state(fold(spec, {**tables, "plan": plan})).notes)
+    assert "This test set was opened before this study began, on 2026-03-02 09:41 UTC" in told
 
 
 def test_the_planners_words_make_no_claim() -> None:

@@ -103,6 +103,15 @@ def test_both_questions_are_labelled() -> None:
     assert any("ahead on 8 of 10 seeds" in line for line in lines)
 
 
+def test_an_interval_for_new_videos_that_is_the_narrower_one_is_explained() -> None:
+    usual = CASES[Verdict.UNDECIDED]
+    assert not any("narrower" in line for line in pair_lines(usual, NAMES, RULES))
+    wide = student_interval(-0.01, 0.05, 2.0, 0.95)
+    odd = replace(usual, this_test_set=wide, new_videos=student_interval(-0.01, 0.05, 20.0, 0.95))
+    (line,) = [line for line in pair_lines(odd, NAMES, RULES) if "narrower" in line]
+    assert "only because 10 seeds tell little of how seeds vary" in line
+
+
 def test_where_videos_alone_hide_the_margin_no_number_of_seeds_is_given() -> None:
     text = " ".join(pair_lines(CASES[Verdict.UNDECIDED], NAMES, RULES))
     assert "only a larger test set" in text

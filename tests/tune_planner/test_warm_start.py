@@ -1,12 +1,14 @@
 """A new study that knows an old search: nothing else of it, and none of its seeds."""
 
+from datetime import UTC, datetime
+
 import pytest
 from small_study import noisy, study
 
 from hscl.errors import InputError
 from tune.planner.run_model_sampler import ELSEWHERE
 from tune.planner.told_trials import told_trials
-from tune.planner.warm_start import warm_start_rows
+from tune.planner.warm_start import OPENED_BEFORE, warm_start_rows
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind
 from tune.study.spec import StudySpec
@@ -76,7 +78,21 @@ def test_that_test_was_opened_before_is_passed_on() -> None:
     assert "test_opened" not in {r["kind"] for r in warm_start_rows(study(), closed, "old")}
     rows = warm_start_rows(study(), old(), "old")
     assert rows[-1]["kind"] == "test_opened"
-    assert rows[-1]["note"] == "before this study began, by old"
+    assert rows[-1]["note"] == f"{OPENED_BEFORE}, by old"  # in memory rows have no times
+
+
+def test_the_moment_of_an_opening_is_passed_on_from_study_to_study() -> None:
+    earlier = old()
+    (opened,) = earlier.plan_rows(Kind.TEST_OPENED)
+    opened["time"] = datetime(2026, 3, 2, 9, 41, tzinfo=UTC)
+    told = warm_start_rows(study(), earlier, "old")[-1]["note"]
+    assert told == f"{OPENED_BEFORE}, on 2026-03-02 09:41 UTC by old"
+    # A study whose own row says that it was opened before it passes that moment on.
+    opened["note"], opened["time"] = told, datetime(2026, 5, 5, tzinfo=UTC)
+    told = warm_start_rows(study(), earlier, "next")[-1]["note"]
+    assert told == f"{OPENED_BEFORE}, on 2026-03-02 09:41 UTC by next"
+    opened["note"] = f"{OPENED_BEFORE}, by someone"  # as versions before this wrote it
+    assert warm_start_rows(study(), earlier, "next")[-1]["note"] == f"{OPENED_BEFORE}, by next"
 
 
 def test_what_can_not_be_learned_from_is_refused() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tomllib
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,40 @@ def test_a_worse_winner_gives_the_default_and_says_so() -> None:
     assert export.evidence["because"] == "worse"
     assert export.lines[0].startswith("Use the default: confirm finds configuration ")
     assert "is worse than the default" in export.lines[1]
+
+
+def test_what_is_known_of_a_configuration_that_confirm_left_out_is_counted() -> None:
+    evidence, compared = _study("better")
+    history = evidence.history
+    (other,) = [
+        trial.config_id
+        for trial in history.search_trials.values()
+        if trial.value is not None and trial.config_id not in history.confirmed
+    ][:1]
+    tables = evidence.tables
+    (line,) = choose(history, tables, compared, other).lines
+    assert "was not compared with the default in confirm" in line
+    assert f"{history.search_trials[other].value:.4f} over 1 seed in screen" in line
+    # The same with further seeds, as a race before 0.2 gave them: all are counted, and those of
+    # the default beside them.
+    default = history.default
+    assert default is not None
+    more = deepcopy(history)
+    for one in (other, default.config_id):
+        for seed in (1, 2, 3):
+            row = {"trial_id": f"{one}-{seed}", "config_id": one, "phase": "race", "seed": seed}
+            more.apply_event(row | {"state": "started"})
+            more.apply_report(row | {"epoch": 1, "valid_mae": 0.7 + seed / 100})
+            more.apply_event(row | {"state": "done"})
+    (line,) = choose(more, tables, compared, other).lines
+    assert "valid MAE 0.7200 ± 0.0100 over 3 seeds in race" in line
+    assert "of the default on the same seeds 0.7200 ± 0.0100 over 3 seeds" in line
+    nothing = deepcopy(history)
+    nothing.trials = {k: t for k, t in nothing.trials.items() if t.config_id != other}
+    assert (
+        "No training of it has reached a value."
+        in choose(nothing, tables, compared, other).lines[0]
+    )
 
 
 def test_a_winner_that_fails_more_often_gives_the_default() -> None:

@@ -75,6 +75,11 @@ def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:
     said = headline_of(replace(evidence, comparison=replace(compared, others=pairs)))
     assert "1 better (− high), 1 worse (− low) and 2 undecided" in said
     assert "corrected by Holm" in said
+    why = replace(
+        pairs[0], judgement=Judgement(None, reason="only 4 of 4 seeds have both results")
+    )
+    said = headline_of(replace(evidence, comparison=replace(compared, others=(why, *pairs[1:]))))
+    assert "1 without verdict, because only 4 of 4 seeds have both results" in said
 
 
 def test_a_search_without_confirm_names_its_choice_and_that_nothing_confirms_it() -> None:

@@ -1,5 +1,8 @@
 """What a study cannot say is said, and how to do it again is there."""
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 from study_factory import Simulated, evidence_of
 
@@ -51,6 +54,30 @@ def test_seeds_versions_digest_and_the_moment_that_test_was_opened_are_listed() 
     assert all(str(seed) in rows["Seeds, confirm"] for look in plan.looks for seed in look)
     assert rows["Test opened"].startswith("2026-03-02")
     assert rows["hscl that searched"]
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ("before this study began, by a", "before this study began, by a (when is not recorded)"),
+        (
+            "before this study began, on 2026-01-02 03:04 UTC by a",
+            "before this study began, on 2026-01-02 03:04 UTC by a",
+        ),
+    ],
+)
+def test_when_an_earlier_study_opened_test_is_not_when_this_one_noted_it(
+    note: str, said: str
+) -> None:
+    evidence = evidence_of(SEARCH)
+    plan = evidence.tables["plan"]
+    rows = plan.to_pylist()
+    (opened,) = (row for row in rows if row["kind"] == "test_opened")
+    opened["note"] = note
+    changed = pa.Table.from_pylist(rows, schema=plan.schema)
+    again = replace(evidence, tables={**evidence.tables, "plan": changed})
+    (table,) = reproduction_of(again).tables
+    assert {row[0]: row[1] for row in table.rows}["Test opened"] == said
 
 
 def test_the_specification_that_is_shown_is_the_studys_own() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from study_factory import ABLATIONS, Simulated, evidence_of
 
@@ -46,6 +47,29 @@ def test_failures_are_listed_with_their_errors() -> None:
     (table,) = section.tables
     assert len(table.rows) == 4  # two in the screen, two of the default's
     assert all("the loss is nan" in row[-1] for row in table.rows)
+
+
+def _begun_again(errors: dict[str, str | None]) -> tuple[str, ...]:
+    """What is said of trials whose second attempt began with these reasons."""
+    evidence = evidence_of(LIST)
+    table = evidence.tables["trials"]
+    rows = table.to_pylist()
+    trials = {row["trial_id"]: row for row in rows}
+    for (_, row), error in zip(trials.items(), errors.values(), strict=False):
+        rows.append(row | {"state": "started", "attempt": 2, "error": error})
+    changed = pa.Table.from_pylist(rows, schema=table.schema)
+    again = replace(evidence, tables={**evidence.tables, "trials": changed})
+    sections = {s.name: s for s in sections_of(again, charts_of(again))}
+    return sections["failures"].points
+
+
+def test_a_search_that_a_person_stopped_is_no_breakdown() -> None:
+    told = " ".join(_begun_again({"a": None, "b": None}))
+    assert "2 trials went on from the last checkpoint when the search was begun again" in told
+    assert "breakdown" not in told
+    told = " ".join(_begun_again({"a": None, "b": "the node of this trial is gone\nmore"}))
+    assert "1 trial went on from" in told
+    assert "1 trial ran again after a breakdown (the last: the node of this trial is gone)" in told
 
 
 def test_a_study_without_failures_says_so() -> None:

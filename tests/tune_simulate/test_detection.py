@@ -7,7 +7,7 @@ from synthetic import study
 
 from tune.simulate.detection import detection, detection_lines
 from tune.simulate.runs import video_layout
-from tune.simulate.sample_size import detectable_with
+from tune.simulate.sample_size import detectable_with, spread_as_on_mosi
 from tune.stats.power import detectable_in_seed_sds
 
 LAST = 0.035  # the level of the look after ten pairs, where six and eight were looked at
@@ -17,14 +17,19 @@ MOSI = np.bincount(video_layout()).tolist()
 def test_what_seeds_and_test_set_can_show_is_said_beforehand() -> None:
     ten = study(confirm={"seeds": 10})
     text = "\n".join(detection_lines(ten, MOSI))
-    sds = detectable_in_seed_sds(10, LAST)
-    assert f"10 pairs of seeds find a difference of {sds:.2f} standard" in text
+    spread = spread_as_on_mosi(MOSI)
+    # One seed's paired difference on these 31 videos scatters by what seeds and errors do.
+    scatter = (spread.seed + spread.error / 31) ** 0.5
+    here = detectable_in_seed_sds(10, LAST) * scatter
+    assert "10 pairs of seeds find, in four of five studies:" in text
+    assert f"on this test set a MAE difference of about {here:.3f}, if seeds vary as on" in text
     assert "looked at after 6, 8 and 10 pairs and ends when more seeds cannot change" in text
     found = detectable_with(10, MOSI, 0.02, LAST)
     assert (
-        f"these 31 test videos find a true MAE difference of about {found.difference:.3f}" in text
+        f"on videos like these about {found.difference:.3f} with these 31 test videos "
+        f"({found.any_seeds:.3f} with any number of seeds)" in text
     )
-    assert "below that expect 'undecided'; one margin (0.02) needs about" in text
+    assert "what is smaller stays 'undecided'; one margin (0.02) needs about" in text
     assert "2 seeds give no verdict" in "\n".join(detection_lines(study(), MOSI))
     assert "evidence none" in "\n".join(detection_lines(study(confirm={"seeds": 0}), None))
 
@@ -36,6 +41,7 @@ def test_a_test_set_of_few_videos_and_another_metric_are_told_apart() -> None:
     other = "\n".join(detection_lines(study(study={"metric": "corr"}, confirm=ten), MOSI))
     assert "31 test videos set a limit" in other
     assert "MAE" not in other
+    assert "times as large as its own scatter from seed to seed" in other
 
 
 def test_each_of_many_comparisons_needs_a_larger_difference() -> None:
@@ -43,9 +49,8 @@ def test_each_of_many_comparisons_needs_a_larger_difference() -> None:
     table = study(
         sampler={"kind": "list", "trials": 4}, space={}, known=known, confirm={"seeds": 10}
     )
-    text = detection_lines(table, MOSI)[0]
-    assert f"{detectable_in_seed_sds(10, 0.05 / 3):.2f} standard deviations" in text
-    assert "each of 3 comparisons" in text
+    assert "in each of 3 comparisons" in detection_lines(table, MOSI)[0]
+    assert detection(table, MOSI).seed_sds == detectable_in_seed_sds(10, 0.05 / 3)
     assert detection(table, MOSI).looks == (10,)
 
 
@@ -74,6 +79,7 @@ def test_the_figures_are_those_of_the_words() -> None:
         "alpha": LAST,
         "test_videos": 31,
         "seed_sds": detectable_in_seed_sds(10, LAST),
+        "here": found.here,
         "difference": expected.difference,
         "any_seeds": expected.any_seeds,
         "margin": 0.02,

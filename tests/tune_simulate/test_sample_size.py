@@ -1,6 +1,7 @@
 """What so many seeds and videos can show, computed and simulated alike."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,20 +53,25 @@ def test_mosis_test_set_cannot_show_two_hundredths_with_any_seeds() -> None:
     sizes = _sizes(0.02, [10], [31])
     assert sizes.seeds_needed == {31: None}
     words = " ".join(sample_size_lines(sizes))
-    assert "With 31 test videos no number of seeds does it." in words
-    assert "With 10 seeds" in words
+    assert "seeds needed, by test videos: no number with 31" in words
+    assert " with 10" in words
 
 
 def test_enough_of_one_is_named_as_the_fewest_of_the_other() -> None:
     sizes = _sizes(0.2, [10], [31])
     words = sample_size_lines(sizes)
-    assert "about 5 seeds (the fewest that give a verdict)" in words[0]
-    assert "about 8 test videos (the fewest that say anything)" in words[1]
+    assert "5 (the fewest that give a verdict) with 31" in words[1]
+    assert "about 8 (the fewest that say anything) with 10" in words[2]
 
 
 def test_seeds_alone_may_hide_a_gap_from_any_number_of_videos() -> None:
     sizes = sample_sizes(0.02, Spread(0.2**2, 0.0, 0.01), [6], [31])
-    assert "With 6 seeds no number of test videos does it." in sample_size_lines(sizes)
+    assert sample_size_lines(sizes)[2].endswith("no number with 6")
+
+
+def test_a_number_that_nobody_can_have_is_no_exact_one() -> None:
+    sizes = replace(_sizes(0.05, [10], [31]), videos_needed={10: 23_496, 20: 1_234})
+    assert sample_size_lines(sizes)[2].endswith("more than 10,000 with 10 and about 1,200 with 20")
 
 
 def test_more_looks_need_more() -> None:

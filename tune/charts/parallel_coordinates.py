@@ -18,6 +18,7 @@ from tune.tables.records import TrialRecord
 __all__ = ["parallel_coordinates"]
 
 _MOST_ROWS = 200
+_FEWEST = 3  # configurations that a range is told of
 _MOST_FAINT = 150
 _FOOT = 0.14  # of the metric's axis, for what is worse than any complete trial
 
@@ -261,7 +262,15 @@ def _alternative_text(
 ) -> str:
     if not best_first:
         return "No trial of the search is complete yet."
-    top = best_first[: max(1, len(best_first) // 5)]
+    best = (
+        f"{count(len(values), 'configuration')}, {len(best_first)} of them complete. The best "
+        f"value on the one seed of the search, {METRIC[metric].name} "
+        f"{number(values[best_first[0]])}, is that of "
+        f"{labels.get(best_first[0], UNNAMED).text}."
+    )
+    top = best_first[: len(best_first) // 5]
+    if len(top) < _FEWEST:  # the range of one or two says nothing of the others
+        return best
     parts = []
     for axis in axes:
         known = [settings.get(c, {}).get(axis.name) for c in top]
@@ -273,11 +282,7 @@ def _alternative_text(
         else:
             span = ", ".join(dict.fromkeys(setting(value) for value in present))
         parts.append(f"{parameter_name(axis.name)} {span}")
-    return (
-        f"{count(len(values), 'configuration')}, {len(best_first)} of them complete. The best, "
-        f"{labels.get(best_first[0], UNNAMED).text}, reached {METRIC[metric].name} "
-        f"{number(values[best_first[0]])}. The best fifth ({len(top)}) has: {'; '.join(parts)}."
-    )
+    return f"{best} The best fifth ({len(top)}) has: {'; '.join(parts)}."
 
 
 def _rows(

@@ -178,7 +178,7 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
     ]
     first_look = min((row["seq"] for row in history.plan_rows(Kind.LOOK)), default=None)
     notes += [
-        f"This test set was opened before: {row['note']}."
+        f"This test set was opened {_before(row['note'])}."
         for row in history.plan_rows(Kind.TEST_OPENED)
         if first_look is None or row["seq"] < first_look
     ]
@@ -186,6 +186,12 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
     if ending is not None and ending.gave_up:
         notes.append(f"The study gave up: {ending.note}.")
     return notes
+
+
+def _before(note: str | None) -> str:
+    return (
+        note if note and note.startswith("before") else f"before: {note or 'by an earlier study'}"
+    )
 
 
 def _about_looks(history: History, complete: int) -> list[str]:

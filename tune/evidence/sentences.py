@@ -134,6 +134,13 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
             f"On videos like these: {interval_text(pair.new_videos)}, {p_text(pair.p_value)}"
             + (f", {p_text(told.p_holm)} by Holm" if told.p_holm is not None else "")
         )
+    here, new = pair.this_test_set, pair.new_videos
+    if here is not None and new is not None and new.high - new.low < here.high - here.low:
+        lines.append(
+            "The interval for videos like these is the narrower one only because "
+            f"{len(pair.seeds)} seeds tell little of how seeds vary: the other estimates that from "
+            "them alone, this one from videos too. More seeds usually turn that."
+        )
     if pair.bootstrap is not None:
         lines.append(f"Two-level bootstrap, decides nothing: {interval_text(pair.bootstrap)}")
     if any(pair.failures) or any(pair.missing):

@@ -1,6 +1,7 @@
 """What a new study takes over from an earlier one: what its sampler knows, what it avoids."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hscl.config import Config
@@ -11,7 +12,11 @@ from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.salvage import UNKNOWN
 
-__all__ = ["warm_start_rows"]
+__all__ = ["OPENED_BEFORE", "warm_start_rows"]
+
+OPENED_BEFORE = "before this study began"
+"""How the note of a `test_opened` row begins that an earlier study is the reason for. The row's
+own time is when this study took note of it; the note has the time of the opening itself."""
 
 
 def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict[str, Any]]:
@@ -58,10 +63,20 @@ def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict
         plan_row(Kind.WARM_START, seeds=sorted(used), value=len(points), note=source),
         *points,
     ]
-    if earlier.plan_rows(Kind.TEST_OPENED):
-        note = f"before this study began, by {source}"
+    if opened := earlier.plan_rows(Kind.TEST_OPENED):
+        note = f"{OPENED_BEFORE}, {_when(opened[0])}by {source}"
         rows.append(plan_row(Kind.TEST_OPENED, phase=Phase.CONFIRM, note=note))
     return rows
+
+
+def _when(opened: Mapping[str, Any]) -> str:
+    """When the earlier study opened test, or one that was before that: then its note says it."""
+    before, _, when = str(opened["note"] or "").partition(f"{OPENED_BEFORE}, on ")
+    if when and not before:
+        return f"on {when.partition(' by ')[0]} "
+    if opened["time"] is None or str(opened["note"]).startswith(OPENED_BEFORE):
+        return ""
+    return f"on {opened['time']:%Y-%m-%d %H:%M} UTC "
 
 
 def _point(values: dict[str, Any], state: TrialState, curve: dict[int, float]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ expects more of the winner than of the default, they change nothing, and it is e
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean, stdev
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +17,11 @@ from pydantic import ValidationError
 from hscl.config import Config
 from hscl.config_toml import dump_config
 from hscl.errors import InputError
+from hscl.metrics import DIGITS, METRIC
+from tune.display import count, number
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.choice import ahead_text, answer_lines
+from tune.evidence.search.values import furthest_trials
 from tune.evidence.sentences import outlook_lines, verdict_label, verdict_text
 from tune.report.rows import Compared
 from tune.states import Verdict
@@ -77,7 +81,7 @@ def choose(
         config_id, exported, because = choice.default, "default", choice.reason.value
         lines = answer_lines(choice, pair, names, comparison.rules) + _outlook(compared, pair)
     else:
-        lines = _lines(compared, judged, pair, names)
+        lines = _lines(compared, judged, pair, names) or _unconfirmed(history, judged, names)
         if choice is not None and choice.ahead:
             lines.append(f"Against it: {ahead_text(choice)}.")
     evidence = _evidence(history, tables, compared, config_id, pair)
@@ -145,7 +149,8 @@ def _winner(history: History, compared: Compared) -> str:
     if spec.compares_all:
         raise InputError(
             f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
-            "with the reference and chooses none; say which one: --config ID"
+            "with the default and chooses none; say which one: --config NUMBER or NAME, as "
+            f"`hscl trials {compared.where}` lists them"
         )
     why = history.without_winner
     if why is not None:
@@ -176,13 +181,38 @@ def _lines(
     if config_id == compared.comparison.reference:
         return ["This is the default itself: nothing is claimed about it."]
     if pair is None:
-        known = "has no paired runs with the default; what is known of it is one seed on valid"
-        return [f"NOT CONFIRMED: {names[config_id]} {known}."]
+        return []
     rules = compared.comparison.rules
     headline = verdict_text(pair, names, rules)
     if pair.verdict in {Verdict.UNDECIDED, Verdict.EQUIVALENT, None}:
         headline = f"{verdict_label(pair).upper()}, not an improvement that was shown. {headline}"
     return [headline, *_outlook(compared, pair)]
+
+
+def _unconfirmed(history: History, config_id: str, names: Mapping[str, str]) -> list[str]:
+    """What is known of a configuration that confirm has not compared with the default."""
+    metric = METRIC[history.spec.study.metric].name
+    told = [f"NOT CONFIRMED: {names[config_id]} was not compared with the default in confirm."]
+    own = {trial.seed: trial for trial in furthest_trials(history, config_id)}
+    if not own:
+        return [f"{told[0]} No training of it has reached a value."]
+    phase = next(iter(own.values())).phase
+    default = "" if history.default is None else history.default.config_id
+    beside = [
+        trial.value
+        for seed in own
+        if (trial := history.trial_of(default, seed)) is not None and trial.value is not None
+    ]
+    known = f"valid {metric} {_mean([trial.value for trial in own.values()])} in {phase}"
+    against = f"; of the default on the same seeds {_mean(beside)}" if beside else ""
+    return [f"{told[0]} What is known of it: {known}{against}."]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """Such as "0.7421 ± 0.0080 over 4 seeds"."""
+    known = [value for value in values if value is not None]
+    spread = f" ± {number(stdev(known), DIGITS)}" if len(known) > 1 else ""
+    return f"{number(fmean(known), DIGITS)}{spread} over {count(len(known), 'seed')}"
 
 
 def _outlook(compared: Compared, pair: PairComparison | None) -> list[str]:

@@ -159,7 +159,9 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
             named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
             parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
     if told[None]:
-        parts.append(f"{told[None]} without verdict")
+        reasons = dict.fromkeys(p.judgement.reason for p in compared.others if p.verdict is None)
+        why = "; ".join(filter(None, reasons))
+        parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
     return (
         f"Of {rows} against the default, on videos like these: {listing(parts)} "
         f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."

@@ -1,6 +1,6 @@
 """What a study cannot say, and all that is needed to do it again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -102,7 +102,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
             yield f"Seeds, {row['phase']}", listing(seeds, most=60)
     for row in plan:
         if row["kind"] == Kind.TEST_OPENED:
-            yield "Test opened", f"{_time(row['time'])}: {row['note'] or ''}"
+            yield "Test opened", _opened(row)
         if row["kind"] == Kind.WARM_START:
             yield "Warm start", row["note"] or ""
     versions = sorted({v for v in tables["configs"]["hscl_version"].to_pylist() if v})
@@ -125,6 +125,14 @@ def _identity(plan: list[dict[str, Any]]) -> Iterable[tuple[str, str]]:
             yield "Changed by a person", f"{_time(row['time'])}: {what}"
     for time, what in code_changes(plan):
         yield "Went on with other code", f"{_time(time)}: {what}"
+
+
+def _opened(row: Mapping[str, Any]) -> str:
+    """When and why; the time of a row that an earlier study is the reason for is its noting."""
+    note = row["note"] or ""
+    if not note.startswith("before this study began"):
+        return f"{_time(row['time'])}: {note}"
+    return note if ", on " in note else f"{note} (when is not recorded)"
 
 
 def _time(time: object) -> str:

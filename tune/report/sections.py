@@ -259,12 +259,7 @@ def _failures(evidence: Evidence) -> ReportSection:
     points = []
     if not failed:
         points.append("No trial failed.")
-    again = sum(trial.attempt > 1 for trial in evidence.trials)
-    if again:
-        points.append(
-            f"{count(again, 'trial')} ran again after a breakdown (a lost worker or node, "
-            "memory, time); how they ended is what counts."
-        )
+    points += _again(evidence)
     if collapsed:
         names = ", ".join(collapsed[:20])
         points.append(
@@ -287,6 +282,30 @@ def _failures(evidence: Evidence) -> ReportSection:
         heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
         tables = (TextTable(heads, rows, caption=caption, numeric=frozenset({3})),)
     return ReportSection("failures", "Failures", points=tuple(points), tables=tables)
+
+
+def _again(evidence: Evidence) -> list[str]:
+    """Trials of several attempts: the event that begins a further one has the reason, if any."""
+    again = [
+        row
+        for row in evidence.tables["trials"].to_pylist()
+        if row["state"] == TrialState.STARTED and (row["attempt"] or 1) > 1
+    ]
+    broke = {row["trial_id"]: row["error"].splitlines()[0] for row in again if row["error"]}
+    stopped = {row["trial_id"] for row in again} - set(broke)
+    points = []
+    if stopped:
+        points.append(
+            f"{count(len(stopped), 'trial')} went on from the last checkpoint when the search was "
+            "begun again after it had been stopped or killed; no failure."
+        )
+    if broke:
+        *_, last = broke.values()
+        points.append(
+            f"{count(len(broke), 'trial')} ran again after a breakdown (the last: {last}); how "
+            "such a trial ended is what counts."
+        )
+    return points
 
 
 def _both(pair: PairComparison) -> tuple[str, str]:

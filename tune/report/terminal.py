@@ -84,11 +84,13 @@ def _configurations(comparison: StudyComparison) -> Table:
         box=box.SIMPLE,
         title_justify="left",
     )
+    table.add_column("#", justify="right")
     table.add_column("configuration")
     for head in ("mean", "sd over seeds", "finished", "failed", "unfinished"):
         table.add_column(head, justify="right")
     for config in comparison.configs:
         table.add_row(
+            str(config.number),
             escape(config.label),
             number(config.mean, DIGITS),
             number(config.sd, DIGITS),

@@ -30,6 +30,7 @@ class Detection:
         test_videos: None where test stays closed.
         seed_sds: The difference that is found on this test set (valid where test stays closed), in
             standard deviations of one seed's paired difference; None with too few seeds.
+        here: The same in units of MAE, if seeds vary as on MOSI; None for another metric.
         difference: The true MAE difference that is found on videos like these, if differences vary
             as on MOSI; None with too few seeds or videos, or for another metric.
         any_seeds: The same with any number of seeds: the test set's own limit.
@@ -43,6 +44,7 @@ class Detection:
     alpha: float
     test_videos: int | None
     seed_sds: float | None = None
+    here: float | None = None
     difference: float | None = None
     any_seeds: float | None = None
     margin: float = 0.0
@@ -71,11 +73,17 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
     found = replace(found, seed_sds=detectable_in_seed_sds(size.pairs, alpha), margin=size.margin)
     if test_lengths is None or len(test_lengths) < FEWEST_VIDEOS or spec.study.metric != "mae":
         return found
-    from tune.simulate.sample_size import detectable_with  # noqa: PLC0415 - statistics, where needed only
+    from tune.simulate.sample_size import (  # noqa: PLC0415 - statistics, where needed only
+        detectable_with,
+        spread_as_on_mosi,
+    )
 
+    spread = spread_as_on_mosi(test_lengths)
+    seed_sd = (spread.expected(size.pairs, len(test_lengths)).ms_seed / len(test_lengths)) ** 0.5
     new_videos = detectable_with(size.pairs, test_lengths, size.margin or _MARGIN, alpha)
     return replace(
         found,
+        here=found.seed_sds * seed_sd if found.seed_sds is not None else None,
         difference=new_videos.difference,
         any_seeds=new_videos.any_seeds,
         enough=new_videos.enough,
@@ -96,16 +104,10 @@ def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
         return [
             f"  evidence {found.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
         ]
-    where = "valid" if found.test_videos is None else "test"
     many = spec.compares_all and found.comparisons > 1
-    each = f" each of {found.comparisons} comparisons," if many else ""
-    lines = [
-        (
-            f"  evidence {found.pairs} pairs of seeds find a difference of {found.seed_sds:.2f} "
-            "standard deviations (of one seed's paired difference) in four of five studies,"
-            f"{each} on this {where} set"
-        )
-    ]
+    each = f", in each of {found.comparisons} comparisons" if many else ""
+    lines = [f"  evidence {found.pairs} pairs of seeds find, in four of five studies{each}:"]
+    lines.append(f"           {_this_set(found)}")
     lines += [f"           {line}" for line in _new_videos(found)]
     if len(found.looks) > 1:
         looks = listing([str(pairs) for pairs in found.looks])
@@ -114,6 +116,19 @@ def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
             "change its answer"
         )
     return lines
+
+
+def _this_set(found: Detection) -> str:
+    """What is found on this very test set: in the metric's units where its spread is known."""
+    where = "valid" if found.test_videos is None else "test"
+    if found.here is None:
+        return (
+            f"on this {where} set a difference {found.seed_sds:.2g} times as large as its own "
+            "scatter from seed to seed (sd)"
+        )
+    return (
+        f"on this {where} set a MAE difference of about {found.here:.3f}, if seeds vary as on MOSI"
+    )
 
 
 def _new_videos(found: Detection) -> list[str]:
@@ -134,20 +149,21 @@ def _new_videos(found: Detection) -> list[str]:
                 "not lift; hscl simulate --from DIR plans with a finished study's spread"
             )
         ]
-    lines = [
-        (
-            f"on videos like these {videos} test videos find a true MAE difference of about "
-            f"{found.difference:.3f}, with any number of seeds {found.any_seeds:.3f}, if "
-            "differences vary as on MOSI"
-        )
-    ]
+    limit = f"{found.any_seeds:.3f} with any number of seeds"
+    many = f"these {videos} test videos"
+    lines = [f"on videos like these about {found.difference:.3f} with {many} ({limit})"]
     if found.difference > found.margin > 0.0:
-        below = "below that expect 'undecided'; one margin "
+        below = f"what is smaller stays 'undecided'; one margin ({found.margin:g}) needs"
         if found.enough is None:
-            lines.append(f"{below}({found.margin:g}) needs more seeds, with any number of videos")
+            lines.append(f"{below} more seeds, with any number of videos")
         else:
             lines.append(
-                f"{below}({found.margin:g}) needs about {found.enough.videos:,} such videos "
-                f"and {found.enough.seeds} seeds"
+                f"{below} about {_rounded(found.enough.videos)} such videos and "
+                f"{found.enough.seeds} seeds"
             )
     return lines
+
+
+def _rounded(videos: int) -> str:
+    """A planned number: two digits are more than is known of it."""
+    return f"{float(f'{videos:.2g}'):,.0f}"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tune.display import listing
 from tune.evidence.pair import Rules, compare_pair
 from tune.evidence.verdicts import judge
 from tune.simulate.runs import Proportion, RandomEffects, draw_linear_runs, video_layout
@@ -40,6 +41,7 @@ _PER_VIDEO = 22  # utterances of a video, as in MOSI
 
 
 _ANY_SEEDS = 10**6
+_MOST_VIDEOS = 10_000  # a larger test set nobody has
 
 
 class SeedsAndVideos(NamedTuple):
@@ -247,19 +249,27 @@ def _claims(
 
 
 def sample_size_lines(sizes: SampleSizes) -> list[str]:
-    """The answers in sentences."""
-    found = f"find a true difference of {sizes.gap:g} for videos like these in 80 % of studies"
-    lines = []
-    for videos, seeds in sizes.seeds_needed.items():
-        if seeds is None:
-            lines.append(f"With {videos} test videos no number of seeds does it.")
-        else:
-            least = " (the fewest that give a verdict)" if seeds == FEWEST_PAIRS else ""
-            lines.append(f"With {videos} test videos about {seeds} seeds{least} {found}.")
-    for seeds, needed in sizes.videos_needed.items():
-        if needed is None:
-            lines.append(f"With {seeds} seeds no number of test videos does it.")
-        else:
-            least = " (the fewest that say anything)" if needed == FEWEST_VIDEOS else ""
-            lines.append(f"With {seeds} seeds about {needed} test videos{least} {found}.")
-    return lines
+    """The answers in two sentences: the fewest seeds for the videos there are, and the reverse."""
+    seeds = [f"{_seeds(needed)} with {videos}" for videos, needed in sizes.seeds_needed.items()]
+    videos = [f"{_videos(needed)} with {seeds}" for seeds, needed in sizes.videos_needed.items()]
+    return [
+        f"To find a true difference of {sizes.gap:g} for videos like these in 80 % of studies:",
+        f"  seeds needed, by test videos: {listing(seeds)}",
+        f"  test videos needed, by seeds: {listing(videos)}",
+    ]
+
+
+def _seeds(needed: int | None) -> str:
+    if needed is None:
+        return "no number"
+    return f"{needed} (the fewest that give a verdict)" if needed == FEWEST_PAIRS else f"{needed}"
+
+
+def _videos(needed: int | None) -> str:
+    """Two digits, as no more is known of it; beyond any test set only that."""
+    if needed is None:
+        return "no number"
+    if needed > _MOST_VIDEOS:
+        return f"more than {_MOST_VIDEOS:,}"
+    least = " (the fewest that say anything)" if needed == FEWEST_VIDEOS else ""
+    return f"about {float(f'{needed:.2g}'):,.0f}{least}"
