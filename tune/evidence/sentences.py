@@ -138,7 +138,7 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     if here is not None and new is not None and new.high - new.low < here.high - here.low:
         lines.append(
             "The interval for videos like these is the narrower one only because "
-            f"{len(pair.seeds)} seeds tell little of how seeds vary: the other estimates that from "
+            f"{len(pair.seeds)} seeds tell little of how seeds vary: the other estimates that by "
             "them alone, this one from videos too. More seeds usually turn that."
         )
     if pair.bootstrap is not None:
