@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from hscl.metrics import METRIC
@@ -11,6 +12,8 @@ from hscl.trained.evaluate import Evaluation
 from hscl.trained.predict import Predictions
 
 __all__ = ["evaluation_lines", "formatted"]
+
+_DECIMALS = 6
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
@@ -74,7 +77,8 @@ def formatted(predictions: Predictions, form: str, *, text: bool = False) -> str
 
     Returns:
         Lines, each ended. `spread` is null or empty for a single seed, and so are predictions
-        that are not finite.
+        that are not finite. Numbers have six decimals: no more is known of single precision.
+        `split` and `label` stand in it where the data have any.
     """
     rows = _rows(predictions, text=text)
     if form == "jsonl":
@@ -89,9 +93,19 @@ def formatted(predictions: Predictions, form: str, *, text: bool = False) -> str
 def _rows(predictions: Predictions, *, text: bool) -> list[dict[str, Any]]:
     numbers = zip(predictions.mean.tolist(), predictions.spread.tolist(), strict=True)
     names = zip(predictions.videos, predictions.utterances, strict=True)
+    columns: dict[str, Sequence[object]]
+    columns = {"split": predictions.splits, "label": predictions.labels}
+    known = {name: cells for name, cells in columns.items() if any(c is not None for c in cells)}
     rows = []
-    for (video, utterance), (mean, spread) in zip(names, numbers, strict=True):
-        who = {"text": utterance} if text else {"video": video, "utterance": utterance}
-        known, sure = (None if math.isnan(value) else value for value in (mean, spread))
-        rows.append({**who, "prediction": known, "spread": sure, "seeds": len(predictions.seeds)})
+    for place, ((video, utterance), (mean, spread)) in enumerate(zip(names, numbers, strict=True)):
+        who: dict[str, Any] = {"text": utterance}
+        if not text:
+            who = {"video": video, "utterance": utterance}
+            who |= {name: cells[place] for name, cells in known.items()}
+        told = {"prediction": _rounded(mean), "spread": _rounded(spread)}
+        rows.append({**who, **told, "seeds": len(predictions.seeds)})
     return rows
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, _DECIMALS)

@@ -1,7 +1,7 @@
 """A model folder and utterances -> predictions: the mean over its seeds, and their spread."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Predictions:
         seeds: (S,) the models that were asked.
         by_seed: (S, N) float64 prediction of each model.
         warnings: What there is to say about them, such as modalities that are missing.
+        splits: (N,) the split of each in its data set; None where it has none, and of bare text.
+        labels: (N,) the label of each there; None where it has none. No model has seen it.
     """
 
     videos: list[str]
@@ -39,6 +41,8 @@ class Predictions:
     seeds: list[int]
     by_seed: NDArray[np.float64]
     warnings: list[str]
+    splits: list[str | None] = field(default_factory=list)
+    labels: list[float | None] = field(default_factory=list)
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -114,7 +118,7 @@ class TrainedModel:
         split: str | None = None,
         seed: int | None = None,
     ) -> Predictions:
-        """Predict the utterances of a data set; labels are neither needed nor looked at.
+        """Predict the utterances of a data set; no label is needed, and none reaches a model.
 
         Args:
             data: An open data set, or its file.
@@ -129,7 +133,15 @@ class TrainedModel:
                 have other widths, there is no such split or no such seed.
         """  # noqa: DOC502 - raised by the steps
         dataset = data if isinstance(data, Dataset) else Dataset.open(data).verify()
-        return self.predict_split(open_inputs(dataset, split), seed=seed)
+        found = self.predict_split(open_inputs(dataset, split), seed=seed)
+        # Only beside what was predicted, for whoever compares the two.
+        columns = dataset.table.select(["split", "label"]).to_pylist()
+        rows = [row for row in columns if split is None or row["split"] == split]
+        return replace(
+            found,
+            splits=[row["split"] for row in rows],
+            labels=[row["label"] for row in rows],
+        )
 
     def predict_texts(self, texts: Sequence[str], *, seed: int | None = None) -> Predictions:
         """Predict from words alone; other modalities count as missing.

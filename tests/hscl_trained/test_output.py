@@ -122,3 +122,18 @@ def test_a_prediction_that_is_not_finite_is_null_or_empty(bad: float) -> None:
     assert (rows[1]["prediction"], rows[1]["spread"]) == ("", "")
     assert "1 of 2 are not (seeds 7), the first that of video w" in str(predictions.failure)
     assert replace(predictions, by_seed=by_seed[1:], seeds=[8]).failure is None
+
+
+def test_six_decimals_are_written_and_split_and_label_where_there_are_any(
+    predictions: Predictions,
+) -> None:
+    many = replace(predictions, by_seed=predictions.by_seed + 1 / 3)
+    (first, _) = csv.DictReader(io.StringIO(formatted(many, "csv")))
+    assert first["prediction"] == "1.833333"
+    known = replace(predictions, splits=["test", None], labels=[0.4, None])
+    first, second = csv.DictReader(io.StringIO(formatted(known, "csv")))
+    assert list(first)[:4] == ["video", "utterance", "split", "label"]
+    assert (first["split"], first["label"]) == ("test", "0.4")
+    assert (second["split"], second["label"]) == ("", "")
+    bare = replace(predictions, splits=[None, None], labels=[None, None])
+    assert formatted(bare, "csv") == formatted(predictions, "csv")

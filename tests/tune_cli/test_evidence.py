@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,22 @@ def test_an_undecided_winner_is_exported_with_a_loud_line(
     assert told["exported"] == "winner"
 
 
+def test_a_dash_is_standard_output_and_no_file(
+    better: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run("export", better, "--out", "-") == 0
+    said = capsysbinary.readouterr()
+    evidence = tomllib.loads(said.out.decode())["evidence"]
+    assert evidence["verdict"] == "better"
+    assert b"is better than the default" in said.err
+    assert not list(tmp_path.iterdir())
+    assert _run("export", better, "--out", "-", "--json") == 2
+
+
 def test_a_place_that_cannot_be_written_is_refused(
     better: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,7 +295,7 @@ def test_simulate_answers_how_many_seeds_and_videos(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert "Share of studies that find a true difference of 0.05" in out
     assert "seeds needed, by test videos: " in out
-    assert "With 10 seeds about" in out
+    assert "test videos needed, by seeds: " in out
     assert _run("simulate", *arguments, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [cell["seeds"] for cell in told["cells"]] == [6, 10]

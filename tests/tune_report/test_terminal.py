@@ -58,6 +58,10 @@ def test_the_terminal_shows_both_questions_the_verdict_and_the_notes() -> None:
     assert "6 of 6" in text
     assert "Failed trials over all phases: 3" in text
     assert "this training and valid split" in text
+    others = compared.comparison.other_metrics
+    (corr,) = [p for p in others if p.metric == "corr" and p.first == primary.first]
+    for mean, sd in list(zip(corr.means, corr.sds, strict=True))[:1]:  # more than one pair
+        assert f"{mean:.4f} ± {sd:.4f}".replace("-", "−") in text
     assert "corrected by Holm" in text
 
 

@@ -9,7 +9,7 @@ import click
 
 from hscl.errors import InputError, RunError
 from hscl.files import write_whole
-from tune.cli.output import print_rich, refuse_terminal, write_output
+from tune.cli.output import STDOUT, print_rich, refuse_terminal, write_output
 
 if TYPE_CHECKING:
     from tune.evidence.gather import Evidence
@@ -193,9 +193,18 @@ def _rows(evidence: "Evidence | None", compared: "Compared | None") -> list[dict
 @click.command()
 @click.argument("study")
 @click.option(
-    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to."
+    "--out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to; - is standard output.",
 )
-@click.option("--config", "wanted", metavar="ID", help="Another one than the winner.")
+@click.option(
+    "--config",
+    "wanted",
+    metavar="ID",
+    help="Another one than the winner: its number, name or id, as `hscl trials` lists them.",
+)
 @click.option(
     "--format",
     "form",
@@ -230,6 +239,13 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
             f"{chosen.evidence['verdict']}; nothing was written\n" + "\n".join(chosen.lines)
         )
     form = options["form"] or _format_of(out)
+    if out == STDOUT:
+        if as_json:
+            raise InputError("--json and --out - must not be given together: both print")
+        write_output(render(chosen, form).encode(), out)
+        for line in chosen.lines:
+            click.echo(line, err=True)
+        return
     _put(out, render(chosen, form), overwrite=options["overwrite"])
     if as_json:
         told = {"written": str(out), "lines": list(chosen.lines)} | dict(chosen.evidence)

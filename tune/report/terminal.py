@@ -16,6 +16,7 @@ from tune.evidence.search.choice import answer_lines
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.use import use_lines
 from tune.evidence.sentences import (
+    called,
     deciding_text,
     p_text,
     pair_lines,
@@ -60,7 +61,7 @@ def render_study(compared: Compared) -> RenderableType:
             if primary is None and (outlook := pair.judgement.outlook) is not None
         ]
     others = comparison.other_metrics
-    title = "Other metrics: intervals, no verdict"
+    title = "Other metrics: mean ± sd over seeds, differences; no verdict"
     if len(others) > _MOST_ROWS:
         parts.append(Text(f"{title}: {len(others)} rows, in --json and --format csv"))
     elif others:
@@ -113,7 +114,9 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
         table.add_column("metric", no_wrap=True)
     if several or not by_metric:
         table.add_column("configuration" if len(shared) == 1 else "pair")
-    for head in ("seeds", f"on this {comparison.split} set", "on videos like these"):
+    shown = 0 if not by_metric else 1 if several else 2  # of the two means
+    means = ("its mean ± sd", f"of {called(names, pairs[0].second)}")[:shown]
+    for head in (*means, "seeds", f"on this {comparison.split} set", "on videos like these"):
         table.add_column(head, justify="right")
     if not by_metric:
         table.add_column("p", justify="right")
@@ -123,6 +126,7 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
         if several or not by_metric:
             second = "" if len(shared) == 1 else f" − {names[pair.second]}"
             cells.append(escape(names[pair.first] + second))
+        cells += [_mean_sd(*one) for one in zip(pair.means, pair.sds, strict=True)][:shown]
         cells += [
             f"{len(pair.seeds)} of {pair.planned}",
             _interval(pair.this_test_set),
@@ -135,6 +139,10 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
             ]
         table.add_row(*cells)
     return table
+
+
+def _mean_sd(mean: float, sd: float) -> str:
+    return f"{number(mean, DIGITS)} ± {number(sd, DIGITS)}"
 
 
 def _interval(interval: Interval | None) -> str:
