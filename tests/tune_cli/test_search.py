@@ -12,6 +12,7 @@ from commands import Hscl
 from event_files import session_groups
 from study_factory import Simulated, write_study
 
+import tune
 from hscl.data.dataset import Dataset
 from hscl.data.schema import arrow_schema, digest_of, file_metadata, write_utterances
 from tune.views.study import open_study
@@ -79,6 +80,8 @@ def test_search_trains_for_real_says_what_came_out_and_a_second_time_changes_not
     assert waits == [f"tiny: reading {tiny_file}", "tiny: finished before; this is what came out"]
     assert "Ray" not in said
     assert f"hscl compare {out}" in said
+    again = tune.search(study_file, data=tiny_file, out=out)  # what the command began
+    assert len(again.trials(seeds=True)) == 2
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(

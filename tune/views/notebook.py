@@ -1,16 +1,64 @@
-"""A study as HTML, for notebooks: the answer, or how it stands."""
+"""A study in a notebook: as HTML, and while it runs in one line that is written over."""
 
+import sys
+import time
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from tune.engine.driver import View
 from tune.evidence.search.cost import cost_text
 from tune.evidence.search.use import VALUE_HEADS, value_rows
+from tune.views.progress import plain_line
+from tune.views.summary import summarise
 
 if TYPE_CHECKING:
+    from tune.engine.engine import Engine
     from tune.evidence.search.use import Use
     from tune.tables.reading import StudyTables
+    from tune.tables.storage import Folder
 
-__all__ = ["study_html"]
+__all__ = ["LineProgress", "study_html"]
+
+
+class LineProgress(View):
+    """One line that says how a running study stands, and is written over.
+
+    Args:
+        stream: Where; standard output if not given.
+        every_s: Seconds between two states of it.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, every_s: float = 2.0) -> None:
+        self._stream = stream or sys.stdout
+        self._every_s = every_s
+        self._engine: Engine | None = None
+        self._next = 0.0
+        self._width = 0
+
+    def begin(self, engine: "Engine", folder: "Folder") -> None:
+        """Start watching."""
+        self._engine = engine
+
+    def tick(self) -> None:
+        """Write the line anew if it is time."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._write()
+            cost = time.monotonic() - now
+            self._next = now + max(self._every_s, 20 * cost)
+
+    def end(self) -> None:
+        """Leave the last state."""
+        self._write("\n")
+        self._engine = None
+
+    def _write(self, end: str = "") -> None:
+        if self._engine is None:
+            return
+        line = f"{self._engine.spec.study.name} · {plain_line(summarise(self._engine.history))}"
+        self._stream.write(f"\r{line:<{self._width}}{end}")
+        self._stream.flush()
+        self._width = len(line)
 
 
 def study_html(study: "StudyTables", use: "Use | None") -> str:
