@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune.display import (
+    bytes_text,
     count,
     duration_text,
     interval,
@@ -95,3 +96,9 @@ def test_lists_end_in_and_and_say_how_many_they_leave_out() -> None:
     assert listing(["a"]) == "a"
     assert listing(["a", "b", "c"]) == "a, b and c"
     assert listing([str(n) for n in range(9)], most=2) == "0, 1 and 7 more"
+
+
+def test_bytes_are_short() -> None:
+    sizes = [0, 999, 1500, 12_858_756, 154e6, 2.34e9, 1.2e12]
+    texts = ["0 bytes", "999 bytes", "1.5 kB", "13 MB", "154 MB", "2.3 GB", "1,200 GB"]
+    assert [bytes_text(size) for size in sizes] == texts

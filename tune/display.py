@@ -23,6 +23,7 @@ __all__ = [
 MISSING = "–"
 """Shown where there is no value."""
 
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _PARAMETERS = {
     "loss.temperature": "temperature τ",
     "loss.alpha": "alpha (similarity)",
@@ -86,6 +87,15 @@ def share(value: float | None) -> str:
 def count(n: int, one: str, many: str | None = None) -> str:
     """A number with its noun: "1 seed", "10 seeds", "1,000 seeds"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def bytes_text(size: float) -> str:
+    """Bytes as "12 MB" or "3.4 GB"."""
+    for unit, factor in _UNITS:
+        if size >= factor:
+            amount = size / factor
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
+    return f"{size:.0f} bytes"
 
 
 def duration_text(seconds: float) -> str:

@@ -102,6 +102,10 @@ class Kind(StrEnum):
     CODE = "code"
     """Driver, at the first start and wherever it goes on with other code. `note` is JSON: a digest
     of the packages' sources and the versions of what they compute with."""
+    TRIAL_STOPPED = "trial_stopped"
+    """Driver, asked by `hscl stop`. A person stopped the trial of `config_id` on `seeds`."""
+    NOTE = "note"
+    """Driver, asked by `hscl note`. What a person has to say about the study: `note`."""
     WARM_START = "warm_start"
     """Driver. `note` names the earlier study; `seeds` are all those that it used."""
     WARM_POINT = "warm_point"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tune.display import duration_text
+from tune.display import bytes_text, duration_text
 from tune.study.size import size_of, trials_that_fit
 from tune.study.spec import StudySpec
 from tune.trial.first_steps import time_first_steps
@@ -24,6 +24,7 @@ class Cost:
         at_once: Trials that run at the same time.
         hours: On the clock, at most.
         usual_hours: On the clock, for the usual epochs.
+        disk_bytes: What all checkpoints take where the study goes to, at most.
         estimated: A limit of epochs or hours, not a count, says how many trainings there are.
     """
 
@@ -34,6 +35,7 @@ class Cost:
     at_once: int
     hours: float
     usual_hours: float
+    disk_bytes: float
     estimated: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,21 +55,25 @@ class Cost:
         return (
             f"cost: {trials} {self.epochs:,} epochs of about "
             f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
-            f"{duration_text(3600 * self.hours)}{usual}"
+            f"{duration_text(3600 * self.hours)}{usual}; "
+            f"at most {bytes_text(self.disk_bytes)} on the disk of --out"
         )
 
 
-def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str, float]]) -> Cost:
+def estimate(
+    spec: StudySpec, timed: Mapping[str, float], nodes: list[Mapping[str, float]]
+) -> Cost:
     """Divide what a study will do by what runs at once.
 
     Args:
         spec: The study.
-        seconds_per_epoch: Of the default configuration.
+        timed: What `time_first_steps` measured on the default configuration.
         nodes: Ray's resources of each node.
 
     Returns:
         The estimate.
     """
+    seconds_per_epoch = timed["seconds_per_epoch"]
     size = size_of(spec, seconds_per_epoch=seconds_per_epoch)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     at_once = max(1, sum(trials_that_fit(spec.resources, node, gpus) for node in nodes))
@@ -82,5 +88,6 @@ def estimate(spec: StudySpec, seconds_per_epoch: float, nodes: list[Mapping[str,
         at_once=at_once,
         hours=most,
         usual_hours=usual,
+        disk_bytes=size.disk_bytes(timed["kept_bytes"], timed["running_bytes"], at_once),
         estimated=size.estimated,
     )

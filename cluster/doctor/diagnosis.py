@@ -61,7 +61,7 @@ def diagnose(
     found = f"{timed['took']:.1f} s, peak memory {peak:.2f} GiB"
     checks.append(Check("first steps", ok=True, found=found))
     nodes = [node["resources"] for node in report["nodes"]]
-    return checks, estimate(spec, timed["seconds_per_epoch"], nodes)
+    return checks, estimate(spec, timed, nodes)
 
 
 def _first_checks(connection: Connection) -> list[Check]:

@@ -20,6 +20,10 @@ def _spec(**tables: Any) -> StudySpec:
     return parse_spec({"base": base, "space": space} | tables)
 
 
+def timed(seconds: float) -> dict[str, float]:
+    return {"seconds_per_epoch": seconds, "kept_bytes": 2e6, "running_bytes": 5e6}
+
+
 def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
     spec = _spec(
         sampler={"kind": "random", "trials": 9},
@@ -28,13 +32,15 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
         confirm={"seeds": 5},
         resources={"cpus": 2.0, "gpus": 0.0},
     )
-    cost = estimate(spec, 100.0, [BIG, SMALL])
+    cost = estimate(spec, timed(100.0), [BIG, SMALL])
     trials = 9 + 4 + 5 * 2
     assert cost.trials == trials
     assert cost.epochs == trials * 9
     assert cost.at_once == 4 + 1
     assert cost.hours == pytest.approx(trials * 9 * 100 / 5 / 3600)
     assert f"{trials} trials" in cost.cost_text()
+    assert cost.disk_bytes == trials * 2e6 + 5 * 5e6
+    assert "at most 71 MB on the disk" in cost.cost_text()
 
 
 def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
@@ -43,8 +49,8 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
         "refine": {"trials": 0},
         "confirm": {"seeds": 0},
     }
-    full = estimate(_spec(**tables, scheduler={"kind": "none"}), 1.0, [SMALL])
-    asha = estimate(_spec(**tables), 1.0, [SMALL])
+    full = estimate(_spec(**tables, scheduler={"kind": "none"}), timed(1.0), [SMALL])
+    asha = estimate(_spec(**tables), timed(1.0), [SMALL])
     assert asha.epochs == full.epochs == 27 * 9
     # Rungs at 1 and 3: 27 · 1 + 9 · 2 + 3 · 6 epochs where a third goes on at each.
     assert asha.usual_epochs == 27 + 18 + 18
@@ -55,24 +61,24 @@ def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
 def test_a_total_says_about_how_many_trials_it_holds() -> None:
     share = {"refine": {"share": 0.6}}
     limited = {"budget": {"epochs": 450}} | share
-    text = estimate(_spec(**limited), 1.0, [SMALL]).cost_text()
+    text = estimate(_spec(**limited), timed(1.0), [SMALL]).cost_text()
     assert text.startswith("cost: about 92 trials in at most 450 epochs of about 1 s (measured)")
-    hours = estimate(_spec(budget={"hours": 0.25}, **share), 2.0, [SMALL])
+    hours = estimate(_spec(budget={"hours": 0.25}, **share), timed(2.0), [SMALL])
     assert hours.cost_text().startswith("cost: about 92 trials in at most 442 epochs")
 
 
 def test_where_gpus_are_not_given_a_trial_of_a_cluster_with_gpus_takes_one() -> None:
     node = {"CPU": 32.0, "GPU": 4.0}
-    assert estimate(_spec(), 1.0, [node]).at_once == 4
-    assert estimate(_spec(), 1.0, [node, {"CPU": 32.0}]).at_once == 4
-    assert estimate(_spec(resources={"gpus": 0.0}), 1.0, [node]).at_once == 32
-    assert estimate(_spec(), 1.0, [{"CPU": 32.0}]).at_once == 32
+    assert estimate(_spec(), timed(1.0), [node]).at_once == 4
+    assert estimate(_spec(), timed(1.0), [node, {"CPU": 32.0}]).at_once == 4
+    assert estimate(_spec(resources={"gpus": 0.0}), timed(1.0), [node]).at_once == 32
+    assert estimate(_spec(), timed(1.0), [{"CPU": 32.0}]).at_once == 32
 
 
 def test_a_limit_on_concurrency_is_respected() -> None:
     spec = _spec(resources={"gpus": 0.0, "concurrent": 3})
-    assert estimate(spec, 1.0, [BIG]).at_once == 3
-    assert estimate(_spec(), 1.0, [{"CPU": 0.0}]).at_once == 1
+    assert estimate(spec, timed(1.0), [BIG]).at_once == 3
+    assert estimate(_spec(), timed(1.0), [{"CPU": 0.0}]).at_once == 1
 
 
 def test_the_first_steps_are_timed_and_scaled_to_the_whole_of_train(
@@ -80,6 +86,6 @@ def test_the_first_steps_are_timed_and_scaled_to_the_whole_of_train(
 ) -> None:
     monkeypatch.setenv("HSCL_CACHE", str(tmp_path / "cache"))
     write_demo(tmp_path / "demo.arrow", utterances=400)
-    timed = time_first_steps(_spec(), str(tmp_path / "demo.arrow"))
-    assert timed["seconds_per_epoch"] > 0
-    assert timed["peak_memory"] > 2**20
+    found = time_first_steps(_spec(), str(tmp_path / "demo.arrow"))
+    assert found["seconds_per_epoch"] > 0
+    assert found["peak_memory"] > 2**20

@@ -1,10 +1,13 @@
 """The commands on real studies: exit codes, formats, one message for every mistake."""
 
 import json
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,10 @@ from study_factory import Simulated, write_study
 import tune
 from hscl.data.dataset import Dataset
 from hscl.data.schema import arrow_schema, digest_of, file_metadata, write_utterances
+from tune.planner.decisions import plan_row
+from tune.states import Kind
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
 from tune.views.study import open_study
 
 STUDY = """
@@ -92,6 +99,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     assert code == 0
     assert "confirm  2 configurations × 1 seed = 2 trainings" in said
     assert "s an epoch of the default on this machine (measured)" in said
+    assert re.search(r"  disk     at most \d.* a training \(measured\); .* free", said)
     assert not out.exists()
     arguments = ("search", study_file, "--data", tiny_file, "--dry-run", "--json")
     code, said, _ = hscl(*arguments)
@@ -121,6 +129,10 @@ def test_bad_input_is_one_message_and_exit_code_2(
         (("tensorboard", tmp_path), "has no study.toml"),
         (("confirm", tmp_path, "--data", tiny_file), "has no study.toml"),
         (("studies", "--show", "nothing"), "is no ready study"),
+        (("studies", "--set", "a=b"), "--set belongs to --show"),
+        (("studies", "--show", "search", "--set", "train.epoch=3"), "train.epochs"),
+        (("confirm", tmp_path, "--data", tiny_file, "--seeds", 3), "belong to --fresh"),
+        (("confirm", tmp_path, "--data", tiny_file, "--fresh"), "needs --seeds N and --out"),
     ]
     for arguments, message in cases:
         code, out, err = hscl(*arguments)
@@ -163,3 +175,18 @@ def test_a_missing_modality_is_refused_with_the_command_that_leaves_it_out(
     assert way.endswith("--set model.modalities=text+vision\n")
     code, _, _ = hscl(*shlex.split(way))
     assert code == 0
+
+
+def test_a_fresh_confirm_needs_the_data_that_chose_the_winner(
+    hscl: Hscl, folder: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    earlier, new = tmp_path / "earlier", tmp_path / "new"
+    shutil.copytree(folder, earlier)
+    store = TableStore(open_folder(earlier))
+    others = plan_row(Kind.DATA, note="0" * 64) | {"seq": 10**6, "time": datetime.now(UTC)}
+    store.append("plan", [others])
+    asked = ("confirm", earlier, "--data", tiny_file, "--fresh", "--seeds", 2, "--out", new)
+    code, _, err = hscl(*asked)
+    assert code == 2
+    assert "only on the data that it began with" in err
+    assert not new.exists()

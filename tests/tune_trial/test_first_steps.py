@@ -21,5 +21,7 @@ def test_few_steps_are_scaled_to_the_whole_epoch(
     timed = time_first_steps(study(base=base), str(tiny_file))
     assert 0 < timed["seconds_per_epoch"] < 600
     assert timed["peak_memory"] > 2**20
+    # Two moments of Adam and the current weights beside the best ones.
+    assert 0 < 2 * timed["kept_bytes"] < timed["running_bytes"]
     # Six steps of two out of 32 utterances: an epoch takes longer than what was run of it.
     assert timed["took"] > 0

@@ -46,14 +46,33 @@ def say_size(
     timed = time_first_steps(spec, data.where)
     size = size_of(spec, used, timed["seconds_per_epoch"])
     at_once = spec.resources.concurrent or fit_here(spec.resources)
+    needed = size.disk_bytes(timed["kept_bytes"], timed["running_bytes"], at_once)
     lengths = data.test_lengths(spec)
     if as_json:
-        told = asdict(size) | {"timed": timed, "at_once": at_once}
+        told = asdict(size) | {"timed": timed, "at_once": at_once, "disk_bytes": needed}
         told["detects"] = asdict(detection(spec, lengths))
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    lines = size_lines(size, timed["seconds_per_epoch"], at_once)
+    disk = _disk_text(needed, timed["kept_bytes"], options["out"])
+    lines = size_lines(size, timed["seconds_per_epoch"], at_once, disk)
     click.echo("\n".join([*lines, *detection_lines(spec, lengths)]))
+
+
+def _disk_text(needed: float, kept: float, out: str | None) -> str:
+    """What the study takes on the disk, and whether there is room where it goes."""
+    import shutil
+
+    from tune.display import bytes_text
+    from tune.tables.storage import open_folder
+
+    text = f"at most {bytes_text(needed)}, {bytes_text(kept)} a training (measured)"
+    local = open_folder("." if out is None else out).local
+    if local is None:
+        return text
+    there = next(path for path in (local, *local.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    enough = "free" if free > needed else "free, which is too little"
+    return f"{text}; {bytes_text(free)} {enough}"
 
 
 def _used_seeds(spec: "StudySpec", data: "HsclData", options: dict[str, Any]) -> tuple[int, ...]:

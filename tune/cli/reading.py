@@ -19,19 +19,26 @@ _WIDEST = 400  # columns of a table that goes to no terminal: a row stays a line
 def status(study: str, *, as_json: bool) -> None:
     """Say how a study stands, from its tables; it may be running, here or elsewhere.
 
-    STUDY is a study's folder or URI.
+    STUDY is a study's folder or URI, or a folder of studies, which are listed.
     """
-    from tune.views.study import open_study
+    from rich.console import Console
 
+    from tune.tables.storage import open_folder
+    from tune.views.progress import render_status
+    from tune.views.study import open_study
+    from tune.views.study_list import list_studies, render_list
+
+    if found := list_studies(open_folder(study)):
+        if as_json:
+            click.echo(json.dumps({"studies": [one.to_dict() for one in found]}, indent=2))
+            return
+        print_rich(render_list(found), None, width=_WIDEST)
+        return
     opened = open_study(study)
     if as_json:
         click.echo(json.dumps(opened.status(), indent=2))
         return
     told = opened.read_status()
-    from rich.console import Console
-
-    from tune.views.progress import render_status
-
     if told.summary.state == "done" and (use := opened.answer()) is not None:
         from tune.evidence.search.use import use_lines
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["confirm", "search"]
 
 _INTERRUPTED = 130
+_OPENED_BEFORE = (
+    "this test set was opened before, by {}. The seeds are new, the videos are the same: what "
+    "comes out holds on this test set by itself, but for new videos it is no second, independent "
+    "confirmation"
+)
 
 
 @click.command()
@@ -73,22 +78,53 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
 @click.argument("study")
 @click.option("--data", required=True, help="The data set that the study began with.")
 @click.option("--address", help="Join this Ray cluster as its driver: auto or HOST:PORT.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="A new study instead: this winner against this default on --seeds new seeds, in --out.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="With --fresh: how many.")
+@click.option("--out", metavar="DIR", help="With --fresh: the new study's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def confirm(study: str, data: str, address: str | None, *, as_json: bool) -> None:
+def confirm(study: str, data: str, *, fresh: bool, as_json: bool, **options: Any) -> None:
     """Run `confirm.seeds` more seeds of a study that is over, as often as it declared.
 
     STUDY is a study's folder or URI. The looks on the way and the level of each were planned
     before the first. More times than `confirm.looks` are refused: seeds that are added because the
-    result was not liked can claim nothing.
-    """
+    result was not liked can claim nothing. With --fresh the same question is asked anew, by a
+    study of its own on seeds never used.
+    """  # noqa: DOC501 - this is what --help prints
     from tune.views.study import open_study
 
-    spec = open_study(study).spec
+    seeds, out = options["seeds"], options["out"]
+    if not fresh and (seeds or out):
+        raise InputError("--seeds and --out belong to --fresh; a further look has its own")
+    if fresh and not (seeds and out):
+        raise InputError("--fresh needs --seeds N and --out DIR: how many seeds, and where to")
+    earlier = open_study(study)
+    if fresh:
+        from tune.planner.fresh_pair import fresh_pair
+
+        spec = fresh_pair(earlier.history, seeds, study)
+        _refuse_early(spec, {"data": data, "out": out, "warm_start": study, "dry_run": False})
+    else:
+        spec = earlier.spec
     notice = _notices(spec, as_json=as_json)
     dataset = _read_data(data, notice)
     from tune.engine.driver import SearchOptions
 
-    request = SearchOptions(out=study, address=address, another_look=True, notice=notice)
+    address = options["address"]
+    if not fresh:
+        request = SearchOptions(out=study, address=address, another_look=True, notice=notice)
+        _run(spec, dataset, request, as_json=as_json)
+        return
+    from tune.states import Kind
+    from tune.tables.folder import check_data
+
+    check_data(earlier.history, dataset.digest, data)
+    if earlier.history.plan_rows(Kind.TEST_OPENED):
+        notice(_OPENED_BEFORE.format(earlier.spec.study.name))
+    request = SearchOptions(out=out, address=address, warm_start=study, notice=notice)
     _run(spec, dataset, request, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.recorder import Recorder
+from tune.engine.requested import Requests
 from tune.planner.decisions import plan_row
 from tune.planner.phases import Run, next_look
 from tune.planner.warm_start import warm_start_rows
@@ -145,6 +146,8 @@ def run_search(
         store.compact()
         recorder.add_plan(first)
         engine = Engine(recorder, session.slots, judging(lambda: store.read("predictions")))
+        requests = Requests(folder, recorder)
+        requests.take_if_due()
         run = _Run(engine, data, request, workload, session, prepared)
         janitor = stack.enter_context(Janitor(folder))
         janitor.sweep(recorder.history)
@@ -152,7 +155,7 @@ def run_search(
         for view in views:
             view.begin(engine, folder)
             stack.callback(view.end)
-        run.fit(views)
+        run.fit(views, requests)
         store.compact(whole=True)
         if engine.ended is None:
             lock.why = STOPPED
@@ -241,7 +244,7 @@ class _Run:
         self._announced = False
         self._stop_key = b"hscl-stop-" + secrets.token_hex(8).encode()
 
-    def fit(self, views: tuple[View, ...]) -> None:
+    def fit(self, views: tuple[View, ...], requests: Requests) -> None:
         """Run until the engine has nothing more to do, or raise what ended it early."""  # noqa: DOC501 - said
         import ray.tune as ray_tune  # noqa: PLC0415 - heavy, and reads the session's environment
         from ray.exceptions import RayError  # noqa: PLC0415
@@ -265,6 +268,7 @@ class _Run:
                 self._announced = True
                 self._session.announce(self._stop_key)
                 scheduler.let_go()
+            requests.take_if_due()
             self._recorder.flush_if_due()
             for view in views:
                 view.tick()

@@ -238,7 +238,7 @@ class Engine:
                 {**row, "trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
             )
             if stop:
-                self._end(tune_id, TrialState.PRUNED)
+                self._end(tune_id, TrialState.PRUNED, self._by_hand(one.trial_id))
                 return False
         if finished and one.phase.searches:
             self._end(tune_id, TrialState.DONE)
@@ -253,7 +253,12 @@ class Engine:
         trial = self.history.trials[trial_id]
         one = Live(trial_id, trial.config_id, trial.phase, trial.seed, trial.attempt)
         one.precision = self.recorder.precision
-        self._append_end(one, state, None)
+        error = self._by_hand(trial_id) if state is TrialState.PRUNED else None
+        self._append_end(one, state, error)
+
+    def _by_hand(self, trial_id: str) -> str | None:
+        """What the end of a stopped trial says where a person stopped it."""
+        return "stopped by a person" if trial_id in self.history.stopped_by_hand else None
 
     def _append_end(self, one: Live, state: TrialState, error: str | None) -> None:
         self.recorder.precision = one.precision or self.recorder.precision

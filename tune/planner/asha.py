@@ -7,6 +7,7 @@ Where it departs from the stock scheduler of Ray Tune, and why:
   resumes from a checkpoint is compared only at rungs that it has not passed.
 - Its own value counts, and nobody stops before `factor` values are there.
 - A trial that ended by its own patience keeps its value at every later rung.
+- Whom a person stopped ends with the next report, in screen and refine.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, in its
 stopping form: a trial below the cut stops, none waits to be promoted.
@@ -44,15 +45,17 @@ def should_stop(
         finished: The training ends by itself with this epoch; then there is nothing to stop.
 
     Returns:
-        True at a rung where at least `reduction_factor` values are there, the trial's own
-        included, and its best value so far is not among the best ⌊n/factor⌋; ties stay. A trial
-        without any value yet has none to count and is never among the best.
+        True where a person stopped the trial, and at a rung where at least `reduction_factor`
+        values are there, the trial's own included, and its best value so far is not among the
+        best ⌊n/factor⌋; ties stay. A trial without any value yet has none to count and is never
+        among the best.
     """
     trial = history.trials[trial_id]
-    if trial.phase is not Phase.SCREEN or finished:
+    if finished or epoch <= trial.epoch:
         return False
-    if epoch not in history.rungs or epoch <= trial.epoch:
-        return False
+    by_hand = trial.phase.searches and trial_id in history.stopped_by_hand
+    if by_hand or trial.phase is not Phase.SCREEN or epoch not in history.rungs:
+        return by_hand
     current = math.nan if value is None or not math.isfinite(value) else value
     best = history.better(trial.best.get(trial.epoch, math.nan), current)
     others = history.rung_values(epoch)

@@ -116,7 +116,7 @@ def next_step(  # noqa: PLR0911 - one return a phase
         return Decide(rows)
     for trial in history.open.values():
         if trial.trial_id not in running:
-            return _pick_up(trial)
+            return _pick_up(history, trial)
     seeds = spec.seed_plan(history.earlier_seeds)
     if not history.plan_rows(Kind.PHASE_BEGUN):
         return Decide(begin_study(spec, seeds))
@@ -152,7 +152,7 @@ def next_look(spec: StudySpec, history: History) -> list[dict[str, Any]]:
         raise InputError(
             f"at most the declared confirm.looks = {orders} times confirm.seeds = {each} can be "
             f"ordered, and {ordered // each} times were; seeds added unplanned can claim nothing. "
-            "Declare looks in a new study (hscl search NEW.toml --warm-start DIR)"
+            "Ask anew on unused seeds: hscl confirm DIR --data FILE --fresh --seeds N --out NEW"
         )
     opened = look_row(look_seeds(history, spec.seed_plan(history.earlier_seeds)), len(taken))
     if not history.planned_looks:
@@ -173,12 +173,14 @@ def _everything_fails(history: History, few: int = FEW_FAILURES) -> list[dict[st
     return [plan_row(Kind.GAVE_UP, phase=failed[-1].phase, value=len(failed), note=note)]
 
 
-def _pick_up(trial: TrialRecord) -> Step:
+def _pick_up(history: History, trial: TrialRecord) -> Step:
     """What an unfinished trial of an earlier process still needs."""
     if trial.stop:
         return Close(trial.trial_id, TrialState.PRUNED)
     if trial.finished and trial.phase.searches:
         return Close(trial.trial_id, TrialState.DONE)
+    if trial.epoch and trial.phase.searches and trial.trial_id in history.stopped_by_hand:
+        return Close(trial.trial_id, TrialState.PRUNED)
     # After its last epoch a trial of confirm has its predictions still to write.
     return Run(trial.config_id, trial.phase, trial.seed, trial.trial_id, trial.attempt + 1)
 

@@ -22,6 +22,8 @@ own time is when this study took note of it; the note has the time of the openin
 def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict[str, Any]]:
     """Rows that a new study's `plan` begins with, so that it never needs the earlier folder again.
 
+    A `list` or `grid` proposes nothing: it takes over what was used and opened, and no points.
+
     Args:
         spec: The new study.
         earlier: All rows of the earlier one.
@@ -37,22 +39,13 @@ def warm_start_rows(spec: StudySpec, earlier: History, source: str) -> list[dict
             seeds listed in the new one were used before.
     """
     old = earlier.spec
+    points = [] if spec.compares_all else _points(earlier)
     if old.study.metric != spec.study.metric:
         raise InputError(
             f"study.metric must be {old.study.metric!r} as in {source}, but is "
             f"{spec.study.metric!r}; a sampler can't learn one metric from another"
         )
-    points = [
-        _point(observation.values, observation.state, observation.curve)
-        for observation in earlier.warm
-    ]
-    points += [
-        _point(Config.from_json(record.config).dotted(), trial.state, trial.best)
-        for record in earlier.configs.values()
-        for trial in [earlier.search_trials.get(record.config_id)]
-        if trial is not None and trial.ended and record.config != UNKNOWN
-    ]
-    if not points:
+    if not points and not spec.compares_all:
         raise InputError(
             f"{source} must have ended trials of a search to learn from, but has none; run "
             "the new study without --warm-start"
@@ -77,6 +70,20 @@ def _when(opened: Mapping[str, Any]) -> str:
     if opened["time"] is None or str(opened["note"]).startswith(OPENED_BEFORE):
         return ""
     return f"on {opened['time']:%Y-%m-%d %H:%M} UTC "
+
+
+def _points(earlier: History) -> list[dict[str, Any]]:
+    """What the earlier study's search ran, and what it took over itself."""
+    points = [
+        _point(observation.values, observation.state, observation.curve)
+        for observation in earlier.warm
+    ]
+    return points + [
+        _point(Config.from_json(record.config).dotted(), trial.state, trial.best)
+        for record in earlier.configs.values()
+        for trial in [earlier.search_trials.get(record.config_id)]
+        if trial is not None and trial.ended and record.config != UNKNOWN
+    ]
 
 
 def _point(values: dict[str, Any], state: TrialState, curve: dict[int, float]) -> dict[str, Any]:

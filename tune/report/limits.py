@@ -105,6 +105,11 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
             yield "Test opened", _opened(row)
         if row["kind"] == Kind.WARM_START:
             yield "Warm start", row["note"] or ""
+        if row["kind"] == Kind.NOTE:
+            yield "Note", row["note"] or ""
+        if row["kind"] == Kind.TRIAL_STOPPED:
+            trials = ", ".join(f"{row['config_id']}-{seed}" for seed in row["seeds"] or ())
+            yield "Stopped by hand", f"{trials}, {row['note'] or ''}"
     versions = sorted({v for v in tables["configs"]["hscl_version"].to_pylist() if v})
     yield "hscl that searched", listing(versions)
     yield "hscl that reports", version("hscl-search")

@@ -96,6 +96,16 @@ class StudySize:
             return total
         return self.budget_epochs if self.estimated else min(total, self.budget_epochs)
 
+    def disk_bytes(self, kept: float, running: float, at_once: int) -> float:
+        """What all checkpoints take at most; tables and logs are small beside them.
+
+        Args:
+            kept: Bytes of a training that is over.
+            running: Bytes of one that runs.
+            at_once: Trials at once.
+        """
+        return self.trainings * kept + at_once * running
+
     def hours(self, seconds_per_epoch: float, concurrent: float = 1.0) -> tuple[float, float]:
         """Hours on the clock.
 

@@ -26,6 +26,7 @@ from tune.tables.records import (
     PlannedLook,
     TrialRecord,
     TrialReports,
+    trial_id_of,
 )
 
 __all__ = ["History"]
@@ -51,6 +52,8 @@ class History:
         search_trials: The trials of screen and refine by config_id, one of each configuration.
         failures: How trials have been ending lately.
         gave_up: Why the study stopped itself; None once a person asked again.
+        stopped_by_hand: Trials of the search that a person stopped: they end with their next
+            report.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -69,6 +72,7 @@ class History:
         self.search_trials: dict[str, TrialRecord] = {}
         self.failures = FailureStreak()
         self.gave_up: str | None = None
+        self.stopped_by_hand: set[str] = set()
         self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
         self._by_kind: dict[str, list[dict[str, Any]]] = {}
         self._cells: dict[tuple[str, int], TrialRecord] = {}
@@ -172,6 +176,8 @@ class History:
             told = json.loads(kept["note"])
             curve = {int(epoch): value for epoch, value in told["curve"].items()}
             self.warm.append(Observation(told["values"], TrialState(told["state"]), curve))
+        elif kept["kind"] == Kind.TRIAL_STOPPED:
+            self.stopped_by_hand |= {trial_id_of(kept["config_id"], s) for s in kept["seeds"]}
         elif kept["kind"] == Kind.GAVE_UP:
             self.gave_up = kept["note"]
         elif kept["kind"] == Kind.RESUMED:

@@ -166,6 +166,7 @@ def render_status(status: StudyStatus) -> RenderableType:
     ]
     if status.age_s is not None:
         parts.append(Text(f"last event {age_text(status.age_s)}"))
+    parts += [Text(f"note: {note}") for note in status.notes]
     if status.alive not in {"running", "done"} and (command := going_on(holder)) is not None:
         parts.append(Text(f"go on with: {command}"))
     return Group(*parts)

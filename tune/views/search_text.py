@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["ending_lines", "size_lines"]
 
 
-def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -> list[str]:
-    """A study's size: phases, seeds, trainings, time.
+def size_lines(
+    size: StudySize, seconds_per_epoch: float | None, at_once: int, disk: str | None = None
+) -> list[str]:
+    """A study's size: phases, seeds, trainings, time, disk.
 
     Args:
         size: The study in numbers.
         seconds_per_epoch: As measured on the default; None: not measured.
         at_once: Trials at once.
+        disk: What it takes on the disk, in words; None: not measured.
     """
     lines = [f"{size.name}: the default is {size.default}"]
     lines += [_phase_line(phase) for phase in size.phases]
@@ -39,6 +42,8 @@ def size_lines(size: StudySize, seconds_per_epoch: float | None, at_once: int) -
             f"  time     about {usual}, at most {most}: {at_once} at once, "
             f"{seconds_per_epoch:.2g} s an epoch of the default on this machine (measured)"
         )
+    if disk is not None:
+        lines.append(f"  disk     {disk}")
     test = "opened in confirm" if size.opens_test else "never opened"
     return [*lines, f"  test     {test}"]
 

@@ -1,10 +1,13 @@
 """A study folder, opened to be read: by Python, by `hscl status`, while it runs or afterwards."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hscl.errors import InputError
+from tune.engine.requests import NOTE, waiting
+from tune.states import Kind
 from tune.tables.lock import holder_of
 from tune.tables.reading import StudyTables, open_tables
 from tune.views.summary import StudyStatus, events_rate, summarise
@@ -130,7 +133,16 @@ class Study(StudyTables):
         runs = holder is not None and holder.running
         rate = events_rate(events, self.history) if runs else None
         last = events[-1]["time"] if events else None
-        return StudyStatus(summarise(self.history, rate), last, holder, datetime.now(UTC))
+        now, notes = datetime.now(UTC), tuple(self._notes())
+        return StudyStatus(summarise(self.history, rate), last, holder, now, notes)
+
+    def _notes(self) -> Iterator[str]:
+        """What people noted, and what no driver has taken up yet."""
+        written = [str(row["note"]) for row in self.history.plan_rows(Kind.NOTE)]
+        yield from written
+        for asked in waiting(self.folder):
+            if asked.kind == NOTE and asked.row_text not in written:
+                yield asked.row_text
 
     def status(self) -> dict[str, Any]:
         """The same as plain values, once it is over with the answer as `use`."""

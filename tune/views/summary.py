@@ -45,6 +45,11 @@ class Standing:
     spread: float | None
     seeds: int
 
+    @property
+    def label(self) -> str:
+        """The name in a table: the default is no more than that."""
+        return config_label(self.number, self.name)
+
     def value_text(self) -> str:
         """Such as `0.7421 ± 0.0080 (4 seeds)`."""
         if self.spread is None:
@@ -134,12 +139,14 @@ class StudyStatus:
         last_event: When anything was last written; None before that.
         holder: Who has its lock, or had it last; None: nobody that is known of.
         now: When this was asked.
+        notes: What people noted, oldest first.
     """
 
     summary: Summary
     last_event: datetime | None
     holder: Holder | None
     now: datetime
+    notes: tuple[str, ...] = ()
 
     @property
     def alive(self) -> str:
@@ -175,6 +182,7 @@ class StudyStatus:
             "last_event": None if last is None else last.isoformat(),
             "driver": asdict(holder) if holder is not None and at_it else None,
             "go_on": list(holder.go_on) if holder is not None else [],
+            "notes": list(self.notes),
         }
         return self.summary.to_dict() | told
 
