@@ -1,12 +1,14 @@
 """Multi-head attention of every place of one sequence over the places of another.
 
 Dropout takes whole value vectors away, for each utterance and head: see
-`hscl.model.sequence_encoder`, whose reasons hold here too, as for head widths padded to 8.
+`hscl.model.sequence_encoder`, whose reasons hold here too, as for head widths padded on GPUs.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from hscl.model.sequence_encoder import drop_vectors, head_padding
 
 __all__ = ["Attention", "lengths_mask"]
 
@@ -50,7 +52,7 @@ class Attention(nn.Module):
             self._by_head(layer(sequence))
             for layer, sequence in ((self.query, query), (self.key, memory), (self.value, memory))
         )
-        values = values * self.dropout(values.new_ones(*values.shape[:3], 1))
+        values = drop_vectors(values, self.dropout)
         head_width = query.shape[-1] // self.heads
         answered = functional.scaled_dot_product_attention(
             asked, keys, values, attn_mask=mask[:, None, None, :], scale=head_width**-0.5
@@ -60,11 +62,12 @@ class Attention(nn.Module):
         return out
 
     def _by_head(self, projected: Tensor) -> Tensor:
-        """(B, heads, L, head width padded to a multiple of 8)."""
+        """(B, heads, L, head width, on a GPU padded to a multiple of 8)."""
         batch, length, width = projected.shape
         head_width = width // self.heads
         split = projected.view(batch, length, self.heads, head_width).transpose(1, 2)
-        return functional.pad(split, (0, -head_width % 8))
+        padding = head_padding(projected.device, head_width)
+        return functional.pad(split, (0, padding)) if padding else split
 
 
 def lengths_mask(lengths: Tensor, longest: int) -> Tensor:

@@ -160,13 +160,15 @@ class SentimentModel(nn.Module):
 
         Returns:
             E_t (B, L, d_t), and its lengths (B,), at least 1: where words are missing, `no_words`
-            stands at the first place.
+            stands at the first place. Frozen features need no gradient where nobody lacks words.
         """
         lengths = token_counts.clamp(min=1)
         if self.text_encoder is not None:
             text = self.text_encoder(tokens, lengths, padding=padding)
         else:
             text = tokens
+        if _all_above_0(token_counts):
+            return text, lengths
         wordless = (token_counts == 0)[:, None, None]
         return torch.where(wordless, self.no_words.to(text.dtype), text), lengths
 
@@ -185,6 +187,12 @@ class SentimentModel(nn.Module):
             frames = self.no_words.new_zeros(count, 0, self.width(name))
             lengths = torch.zeros_like(batch.text_lengths)
         return frames, lengths
+
+
+def _all_above_0(counts: Tensor) -> bool:
+    """Whether that is known; a GPU would have to be waited for."""
+    known = counts.device.type == "cpu" and not torch.compiler.is_compiling()
+    return known and bool((counts > 0).all())
 
 
 def masked_mean(values: Tensor, lengths: Tensor) -> Tensor:

@@ -60,13 +60,15 @@ class QueryAttention(nn.Module):
         """
         batch, width = query.shape
         by_head = (self.heads, width // self.heads, memory.shape[-1])
+        # Products by head, (heads, B, …): what einsum would do after looking at its letters.
         asked = self.query(query).view(batch, *by_head[:2]) * by_head[1] ** -0.5
-        asked = torch.einsum("bhd,hdm->bhm", asked, self.key.weight.view(by_head))
+        asked = (asked.transpose(0, 1) @ self.key.weight.view(by_head)).transpose(0, 1)
         scores = asked @ memory.transpose(1, 2)  # (B, heads, L)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, :], -torch.inf)
         answered = self.dropout(scores.softmax(dim=-1)).to(memory.dtype) @ memory
-        answered = torch.einsum("bhm,hdm->bhd", answered, self.value.weight.view(by_head))
+        values = self.value.weight.view(by_head).transpose(1, 2)
+        answered = (answered.transpose(0, 1) @ values).transpose(0, 1)
         out: Tensor = self.out(answered.reshape(batch, width))
         return out
 

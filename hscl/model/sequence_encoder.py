@@ -9,11 +9,12 @@ Notable choices, beside the paper's:
   each utterance, head and layer: each weight is still zeroed with the same probability and scaled
   by 1/(1 − p), but alike for all queries. For any one query, such as the CLS vector that stands
   for the sequence, the two are the same distribution.
-- Head widths are padded with zeros to a multiple of 8, which changes no result and is what the
-  fused kernels of GPUs ask for (audio is 5 wide).
+- Head widths are padded with zeros to a multiple of 8 on GPUs, whose fused kernels ask for it
+  (audio is 5 wide); it changes no result, and on a CPU would only cost time.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,16 @@ from hscl.config import SequenceConfig
 from hscl.errors import InputError
 from hscl.model.length_groups import in_length_groups
 
-__all__ = ["SequenceEncoder", "check_heads", "sinusoidal_positions"]
+__all__ = [
+    "SequenceEncoder",
+    "check_heads",
+    "drop_vectors",
+    "head_padding",
+    "sinusoidal_positions",
+]
+
+# Places that a pass costs by itself, whatever the number of layers: both grow with it.
+_PASS = 150
 
 
 class SequenceEncoder(nn.Module):
@@ -80,9 +90,10 @@ class SequenceEncoder(nn.Module):
         sequence = torch.cat([vector.expand(batch, 1, width), frames], dim=1)
         places = torch.arange(1 + longest, device=frames.device)
         mask = places[None, :] <= lengths[:, None]
-        positions = sinusoidal_positions(1 + longest, width, frames.device).to(frames.dtype)
+        known = sinusoidal_positions if torch.compiler.is_compiling() else _positions
+        positions = known(1 + longest, width, frames.device).to(frames.dtype)
         hidden = self.dropout(sequence * math.sqrt(width) + positions)
-        return in_length_groups(self._encode, hidden, 1 + lengths), mask
+        return in_length_groups(self._encode, hidden, 1 + lengths, a_pass=_PASS), mask
 
     def _encode(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
@@ -120,16 +131,43 @@ class _Layer(nn.Module):
         batch, length, width = hidden.shape
         head_width = width // self.heads
         projected = self.in_projection(hidden).view(batch, length, 3, self.heads, head_width)
-        # (3, B, heads, L, head width padded to a multiple of 8)
-        projected = functional.pad(projected.permute(2, 0, 3, 1, 4), (0, -head_width % 8))
+        projected = projected.permute(2, 0, 3, 1, 4)  # (3, B, heads, L, head width)
+        padding = head_padding(hidden.device, head_width)
+        if padding:
+            projected = functional.pad(projected, (0, padding))
         query, key, value = projected.unbind(0)
-        value = value * self.dropout(value.new_ones(batch, self.heads, length, 1))
+        value = drop_vectors(value, self.dropout)
         attended = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, scale=head_width**-0.5
         )
         attended = attended[..., :head_width].transpose(1, 2).reshape(batch, length, width)
         out: Tensor = self.out_projection(attended)
         return out
+
+
+def head_padding(device: torch.device, width: int) -> int:
+    """Zeros to add to each head's vectors: up to a multiple of 8 on a GPU."""
+    return 0 if device.type == "cpu" else -width % 8
+
+
+def drop_vectors(values: Tensor, dropout: nn.Dropout) -> Tensor:
+    """Whole value vectors dropped, each with its own draw.
+
+    Args:
+        values: (B, heads, L, width).
+        dropout: With the probability; in training mode or not.
+    """
+    if not (dropout.training and dropout.p):
+        return values
+    kept: Tensor = dropout(values.new_ones(*values.shape[:3], 1))
+    return values * kept
+
+
+@lru_cache(maxsize=256)
+def _positions(length: int, width: int, device: torch.device) -> Tensor:
+    # Later passes may need a gradient, whoever asks first.
+    with torch.inference_mode(mode=False):
+        return sinusoidal_positions(length, width, device)
 
 
 def sinusoidal_positions(length: int, width: int, device: torch.device) -> Tensor:

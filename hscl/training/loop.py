@@ -37,7 +37,8 @@ from hscl.training.execution import (
 from hscl.training.optimisation import (
     backward,
     build_optimizer,
-    clip_gradients,
+    clipped_step,
+    gradient_norm,
     learning_rate_factor,
     set_learning_rates,
 )
@@ -258,8 +259,12 @@ class Training:
         ]
         self._optimizer.zero_grad(set_to_none=True)
         done = backward(self._compute, parts, self.network.loss)
-        norm = clip_gradients(self.network, self.config.train.clip)
-        # One transfer from the device a step, and nothing is updated by what is not finite.
+        no_words = self.network.no_words
+        if no_words.grad is None:  # nobody lacked words; its moments and decay go on all the same
+            no_words.grad = torch.zeros_like(no_words)
+        norm = gradient_norm(self.network)
+        clipped_step(self._optimizer, norm, done.terms["total"].detach(), self.config.train.clip)
+        # Read from the device once everything is asked of it.
         scalars = [term.detach().float() for term in (*done.terms.values(), norm)]
         *values, length = torch.stack(scalars).tolist()
         terms = dict(zip(done.terms, values, strict=True))
@@ -271,7 +276,6 @@ class Training:
                 f"epoch {epoch}, step {step + 1}; "
                 "a lower learning rate, a higher temperature (HSCL) or train.clip may help"
             )
-        self._optimizer.step()
         with torch.no_grad():
             self.network.end_step(done.output, done.targets, epoch)
         return terms

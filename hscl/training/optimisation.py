@@ -17,9 +17,13 @@ __all__ = [
     "Loss",
     "backward",
     "build_optimizer",
+    "clipped_step",
+    "gradient_norm",
     "learning_rate_factor",
     "set_learning_rates",
 ]
+
+_TINY = 1e-6  # as torch's own clipping has it
 
 Forward = Callable[[Batch], ModelOutput]
 Loss = Callable[[ModelOutput, Targets], Mapping[str, torch.Tensor]]
@@ -197,18 +201,29 @@ def _set_random_state(device: torch.device, state: torch.Tensor) -> None:
         torch.set_rng_state(state)
 
 
-def clip_gradients(network: nn.Module, largest: float) -> torch.Tensor:
-    """Scale all gradients so that their global norm is at most `largest`; 0 scales nothing.
+def gradient_norm(network: nn.Module) -> torch.Tensor:
+    """Global norm of all gradients, a tensor on the device of the network."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients, foreach=True)
+
+
+def clipped_step(
+    optimizer: torch.optim.Optimizer, norm: torch.Tensor, loss: torch.Tensor, largest: float
+) -> None:
+    """Update the weights by gradients whose global norm is at most `largest`.
+
+    The fused optimizer scales the gradients as it reads them, and leaves everything as it is where
+    norm or loss are not finite: no pass over the gradients beside its own, and nothing that waits
+    for the device.
 
     Args:
-        network: Whose gradients are scaled.
-        largest: The largest norm.
-
-    Returns:
-        The norm before, a tensor on the device of the network.
+        optimizer: From `build_optimizer`.
+        norm: Of the gradients.
+        loss: That they are of.
+        largest: The largest norm; 0 scales nothing.
     """
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if largest:
-        torch.nn.utils.clip_grads_with_norm_(network.parameters(), largest, norm)
-    return norm
+    finite = torch.isfinite(norm) & torch.isfinite(loss)
+    extras: Any = optimizer  # the names are torch's own, from automatic mixed precision
+    extras.grad_scale = ((norm.float() + _TINY) / largest).clamp(min=1.0) if largest else None
+    extras.found_inf = (~finite).float()
+    optimizer.step()

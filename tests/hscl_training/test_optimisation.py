@@ -21,7 +21,8 @@ from hscl.training.optimisation import (
     Loss,
     backward,
     build_optimizer,
-    clip_gradients,
+    clipped_step,
+    gradient_norm,
     learning_rate_factor,
     set_learning_rates,
 )
@@ -265,10 +266,31 @@ def test_gradients_are_clipped_to_a_global_norm(
     backward(network, _parts(tiny_data, [20]), _of(tiny_config.loss))
     before = _gradients(network)
     norm = torch.sqrt(sum((g.square().sum() for g in before.values()), torch.zeros(())))
-    returned = clip_gradients(network, 0.0)
-    torch.testing.assert_close(returned, norm)
-    _assert_equal(before, _gradients(network))  # 0 clips nothing
-    clip_gradients(network, norm.item() / 4)
-    _assert_equal({n: g / 4 for n, g in before.items()}, _gradients(network))
-    clip_gradients(network, 1e9)
-    _assert_equal({n: g / 4 for n, g in before.items()}, _gradients(network))
+    torch.testing.assert_close(gradient_norm(network), norm)
+    plain = TrainConfig(weight_decay=0.0)
+    for largest, share in ((0.0, 1.0), (norm.item() / 4, 0.25), (1e9, 1.0)):
+        clipped = copy.deepcopy(network)
+        for name, parameter in clipped.named_parameters():
+            parameter.grad = before[name].clone() if name in before else None
+        optimizer = build_optimizer(clipped, plain)
+        clipped_step(optimizer, norm, torch.ones(()), largest)
+        for name, parameter in clipped.named_parameters():
+            if name in before:  # Adam's first moment after one step is a tenth of the gradient
+                moment = optimizer.state[parameter]["exp_avg"]
+                torch.testing.assert_close(moment, 0.1 * share * before[name])
+
+
+def test_nothing_is_updated_by_what_is_not_finite(
+    tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
+) -> None:
+    backward(network, _parts(tiny_data, [20]), _of(tiny_config.loss))
+    optimizer = build_optimizer(network, tiny_config.train)
+    norm, one = gradient_norm(network), torch.ones(())
+    clipped_step(optimizer, norm, one, 1.0)
+    before = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
+    for bad in ((norm * torch.nan, one), (norm, one * torch.inf)):
+        clipped_step(optimizer, *bad, 1.0)
+    torch.testing.assert_close((network.state_dict(), optimizer.state_dict()), before)
+    assert str(network.state_dict()) == str(before[0])
+    clipped_step(optimizer, norm, one, 1.0)
+    assert str(network.state_dict()) != str(before[0])
