@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from hscl.config import Config
 from hscl.model.batch import Batch, Widths
-from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32, masked_mean
+from hscl.model.contract import (
+    ModelOutput,
+    SentimentModel,
+    Targets,
+    float32,
+    in_float32,
+    masked_mean,
+)
 
 __all__ = ["LfDnnModel"]
 
@@ -68,7 +75,7 @@ class LfDnnModel(SentimentModel):
             frames, counts = self.frames(batch, name)
             part = self.unimodal[name](masked_mean(frames, counts))
             parts.append(part * (counts > 0)[:, None])
-        return ModelOutput(self.fused(torch.cat(parts, dim=1)).squeeze(-1))
+        return ModelOutput(in_float32(self.fused, torch.cat(parts, dim=1)).squeeze(-1))
 
     def loss(self, output: ModelOutput, targets: Targets) -> Mapping[str, Tensor]:
         """Mean absolute error."""

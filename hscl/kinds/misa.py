@@ -26,7 +26,7 @@ from hscl.config import Config
 from hscl.config_kinds import MisaConfig
 from hscl.model.attention import Attention
 from hscl.model.batch import Batch, Widths
-from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32
+from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32, in_float32
 from hscl.model.recurrent import EndState
 from hscl.model.sequence_encoder import check_heads
 
@@ -119,7 +119,7 @@ class MisaModel(SentimentModel):
         open_ = torch.cat([torch.ones_like(present[:, :1]), present[:, 1:]], dim=1).repeat(1, 2)
         fused = self.fusion(torch.cat([shared, private], dim=1), open_) * open_[:, :, None]
         return MisaOutput(
-            prediction=self.head(fused.flatten(1)).squeeze(-1),
+            prediction=in_float32(self.head, fused.flatten(1)).squeeze(-1),
             unimodal=unimodal,
             rebuilt=self.decoder(shared + private),
             shared=shared,

@@ -28,7 +28,7 @@ from hscl.config_kinds import MultConfig
 from hscl.errors import InputError
 from hscl.model.attention import Attention, lengths_mask
 from hscl.model.batch import Batch, Widths
-from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32
+from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32, in_float32
 from hscl.model.sequence_encoder import check_heads, sinusoidal_positions
 
 __all__ = ["MultModel"]
@@ -109,9 +109,12 @@ class MultModel(SentimentModel):
             place = (counts[target] - 1).clamp(min=0)
             end = stream[torch.arange(len(stream), device=stream.device), place]
             last.append(end * (counts[target] > 0)[:, None])
-        joined = torch.cat(last, dim=1)
+        return ModelOutput(in_float32(self._predict, torch.cat(last, dim=1)).squeeze(-1))
+
+    def _predict(self, joined: Tensor) -> Tensor:
         inner = self.output_dropout(functional.relu(self.widen(joined)))
-        return ModelOutput(self.out(joined + self.narrow(inner)).squeeze(-1))
+        out: Tensor = self.out(joined + self.narrow(inner))
+        return out
 
     def loss(self, output: ModelOutput, targets: Targets) -> Mapping[str, Tensor]:
         """Mean absolute error."""

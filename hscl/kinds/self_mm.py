@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hscl.config import Config
 from hscl.model.batch import Batch, Widths
-from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32
+from hscl.model.contract import ModelOutput, SentimentModel, Targets, float32, in_float32
 from hscl.model.recurrent import EndState
 
 __all__ = ["SelfMmModel", "SelfMmOutput", "made_label", "momentum", "relative_distance"]
@@ -102,8 +102,8 @@ class SelfMmModel(SentimentModel):
             inputs[name] = encoder(frames, counts)
             there.append(counts > 0)
         inputs[FUSED] = torch.cat(list(inputs.values()), dim=1)
-        hidden = {name: self.hidden[name](value) for name, value in inputs.items()}
-        said = {name: self.outputs[name](value).squeeze(-1) for name, value in hidden.items()}
+        hidden = {name: in_float32(self.hidden[name], value) for name, value in inputs.items()}
+        said = {name: in_float32(self.outputs[name], h).squeeze(-1) for name, h in hidden.items()}
         return SelfMmOutput(
             prediction=said[FUSED],
             unimodal=torch.stack([said[name] for name in self.modalities], dim=1),

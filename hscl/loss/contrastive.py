@@ -28,6 +28,7 @@ __all__ = [
     "supcr_loss_of_views",
 ]
 
+_RANGE = 600.0
 TOLERANCE = 1e-4
 """Label distances closer than this are tied: labels are multiples of 0.2 or 1/3, so distances that
 are equal on paper differ by rounding."""
@@ -146,12 +147,12 @@ class _SupCR(torch.autograd.Function):
         numerators = others.sum(dim=1)
         others.fill_diagonal_(-torch.inf)
         by_utterance = others.view(anchors, views, -1).logsumexp(dim=1)
-        denominators = by_utterance.gather(1, positions).logcumsumexp(dim=1)
+        denominators = _running_logsumexp(by_utterance.gather(1, positions))
         pairs = anchors * (anchors - 1)
         loss = ((positives * denominators).sum(dim=1) - numerators).sum() / pairs
 
         if ctx.needs_input_grad[0]:
-            shares = (positives.log_() - denominators).flip(1).logcumsumexp(dim=1).flip(1)
+            shares = _running_logsumexp((positives.log_() - denominators).flip(1)).flip(1)
             shares = torch.empty_like(shares).scatter_(1, positions, shares)
             others.view(anchors, views, -1).add_(shares.unsqueeze(1))
             gradient = others.exp_().sub_(1.0).fill_diagonal_(0.0).div_(pairs)
@@ -163,6 +164,22 @@ class _SupCR(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None
+
+
+def _running_logsumexp(values: Tensor) -> Tensor:
+    """`values.logcumsumexp(dim=1)`, several times as fast on a CPU.
+
+    As running sums of exponentials in float64, whose range holds 600 on either side of a row's
+    largest value; it is taken where all that counts lies within. −∞ stands for nothing.
+    """
+    if values.device.type != "cpu":
+        return values.logcumsumexp(dim=1)
+    largest = values.amax(dim=1, keepdim=True)
+    finite = torch.where(values == -torch.inf, largest, values)
+    if not float((largest - finite.amin(dim=1, keepdim=True)).max()) < _RANGE:
+        return values.logcumsumexp(dim=1)
+    sums = (values - largest).double().exp_().cumsum_(dim=1).log_()
+    return sums.to(values.dtype).add_(largest)
 
 
 def released_supcr_loss(

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from hscl.config import HeadConfig, ModelConfig
 from hscl.model.batch import Batch, Widths
-from hscl.model.contract import ModelOutput, SentimentModel
+from hscl.model.contract import ModelOutput, SentimentModel, float32, in_float32
 from hscl.model.fusion import FusionBlock
 from hscl.model.sequence_encoder import SequenceEncoder
 
@@ -121,15 +121,18 @@ class HsclNetwork(SentimentModel):
             frames, lengths = self.frames(batch, name)
             present[name] = lengths > 0
             encoded, mask = encoder(frames, lengths)
-            projected[name] = self.projections[name](encoded[:, 0])
+            projected[name] = in_float32(self.projections[name], encoded[:, 0])
             fused[name] = self.fusions[name](sentence, text, text_mask, encoded, mask)
         if "text" in self.projections:
-            projected["text"] = self.projections["text"](sentence)
+            projected["text"] = in_float32(self.projections["text"], sentence)
+        fused = {name: float32(value) for name, value in fused.items()}
         fused_projected = {
-            name: self.fused_projections[name](value) for name, value in fused.items()
+            name: in_float32(self.fused_projections[name], value) for name, value in fused.items()
         }
+        with torch.autocast(sentence.device.type, enabled=False):
+            summary = _summary(float32(sentence), fused, present)
         return HsclOutput(
-            prediction=self.head(_summary(sentence, fused, present)).squeeze(-1),
+            prediction=in_float32(self.head, summary).squeeze(-1),
             text=projected.get("text"),
             audio=projected.get("audio"),
             vision=projected.get("vision"),

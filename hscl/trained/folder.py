@@ -121,7 +121,9 @@ def load_seed(
     """
     place = seed_folder(folder, seed)
     encoder_files = str((place / _ENCODER).resolve())
-    own = config.with_overrides({"run.device": device})
+    # As it was trained, whatever "auto" means on this machine; an unknown seed is refused below.
+    trained = {run.seed: run.precision for run in record.runs}.get(seed, "fp32")
+    own = config.with_overrides({"run.device": device, "run.precision": trained})
     if own.model.text.encoder != FILE:
         own = own.with_overrides({"model.text.encoder": encoder_files})
     about = read_record(place / _WEIGHTS)

@@ -16,7 +16,7 @@ from hscl.trained.folder import SeedModel, load_seed
 from hscl.trained.missing import unseen_warnings
 from hscl.trained.record import ModelRecord, read_folder
 from hscl.training.evaluation import Feed, predict
-from hscl.training.execution import choose_threads, cpu_threads, resolve_device
+from hscl.training.execution import autocast, choose_threads, cpu_threads, resolve_device
 from hscl.training.prepared import PreparedSplit, prepare_inputs
 
 __all__ = ["Predictions", "TrainedModel", "load_model"]
@@ -231,6 +231,6 @@ def _predict(model: SeedModel, prepared: PreparedSplit) -> NDArray[np.float64]:
     threads = choose_threads(0, finetunes=config.model.text.finetune)
     if config.run.threads:  # what it was trained with, where that many are there
         threads = min(threads, config.run.threads)
-    with cpu_threads(threads):
+    with cpu_threads(threads), autocast(device, config.run.precision):
         feed = Feed.of(config, model.scalers, device, model.label_range)
-        return predict(model.network, prepared, feed)
+        return predict(model.network, prepared, feed, batch_size=config.run.micro_batch)

@@ -4,6 +4,7 @@ Nothing here is part of a configuration's identity, and nothing outlives its `wi
 """
 
 import ctypes
+import gc
 import os
 import resource
 import sys
@@ -28,6 +29,7 @@ __all__ = [
     "reset_peak_memory",
     "resolve_device",
     "resolve_precision",
+    "share_memory",
 ]
 
 
@@ -143,6 +145,17 @@ def cpu_threads(count: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+def share_memory(device: torch.device, share: float) -> None:
+    """Hold this process to its share of a GPU's memory, so that it takes none from its fellows.
+
+    Args:
+        device: Where the training runs; on a CPU nothing is held.
+        share: Of one GPU, above 0; 1 and more is all of it.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)
+
+
 def peak_memory(device: torch.device) -> int:
     """Bytes at the peak: what torch allocated on a GPU, else what this process held.
 
@@ -172,6 +185,7 @@ def release_memory() -> None:
     who shares it.
     """
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()  # a network is full of cycles, and what they hold would stay
         torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others have no such thing
     if trim is not None:

@@ -297,3 +297,20 @@ def test_published_settings_have_so_many_parameters_outside_bert(
         model = build_model(PRESETS[name], Widths(text=768, audio=5, vision=20))
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_of_a_bf16_model_are_not_rounded_to_bf16(
+    tiny_config: Config, kind: str
+) -> None:
+    model = _model(tiny_config, kind).eval()
+    many = batch([4] * 400, [3] * 400, [5] * 400)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(many)
+        prediction = output.prediction
+    assert prediction.dtype == torch.float32
+    assert len(prediction.unique()) >= 0.99 * 400
+    with torch.no_grad():
+        exact = model(many).prediction
+    assert not torch.equal(prediction, exact)
+    assert float((prediction - exact).abs().max()) < 0.1 * float(exact.std()) + 0.02

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from hscl.loss import contrastive
 from hscl.loss.contrastive import (
     TOLERANCE,
     LabelOrder,
@@ -275,3 +276,16 @@ def test_ntxent_is_cross_entropy_for_the_other_view() -> None:
 def test_ntxent_over_a_single_view_is_0() -> None:
     view = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(12))
     assert ntxent_loss(view, 0.2).item() == 0.0
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0, 120.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_running_logsumexp_is_torchs(scale: float, dtype: torch.dtype) -> None:
+    """Within what float64 holds, and where it is not taken; with nothing here and there."""
+    generator = torch.Generator().manual_seed(0)
+    values = scale * torch.randn(40, 30, dtype=dtype, generator=generator)
+    values[torch.rand(40, 30, generator=generator) < 0.2] = -torch.inf
+    expected = values.double().logcumsumexp(dim=1).to(dtype)
+    found = contrastive._running_logsumexp(values)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected)

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 import hscl
+from hscl.config import Config
 from hscl.data.convert import from_arrays
 from hscl.data.dataset import Dataset
 from hscl.data.demo import write_demo
 from hscl.errors import InputError
 from hscl.metrics import evaluate
 from hscl.trained.predict import TrainedModel
+from hscl.trained.progress import TrainingProgress
 from hscl.trained.record import read_folder
+from hscl.trained.train import prepare_final, train_final
+from hscl.training.loop import Training
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +125,25 @@ def test_a_folder_can_be_moved_and_its_encoder_lost(
     assert moved.config.model.text.encoder == "lost"
     assert np.array_equal(moved.predict(tiny_file).mean, model.predict(tiny_file).mean)
     assert "seeds=[11, 12]" in repr(moved)
+
+
+def test_a_model_predicts_in_the_precision_that_it_was_trained_in(
+    encoder_config: Config, tiny_file: Path, tmp_path: Path
+) -> None:
+    """To the last bit what its training predicted, which is what confirm's table holds."""
+    config = encoder_config.with_overrides(
+        {"run.precision": "bf16", "run.micro_batch": 7, "run.threads": 1, "train.epochs": 1}
+    )
+    final = prepare_final(config, Dataset.open(tiny_file), [11])
+    with TrainingProgress(final) as progress:
+        train_final(final, tmp_path / "m", progress)
+    # A folder of whoever left the precision to the machine: the seed's record says what it was.
+    about = tmp_path / "m" / "config.toml"
+    about.write_text(about.read_text().replace('precision = "bf16"', 'precision = "auto"'))
+    training = Training(config, final.data, seed=11)
+    list(training)
+    assert final.data.valid is not None
+    expected = training.predict(final.data.valid)
+    loaded = hscl.load(tmp_path / "m", device="cpu")
+    assert loaded.config.run.precision == "auto"
+    assert np.array_equal(loaded.predict(tiny_file, split="valid").by_seed[0], expected)

@@ -23,6 +23,7 @@ from hscl.training.execution import (
     reset_peak_memory,
     resolve_device,
     resolve_precision,
+    share_memory,
 )
 
 CPU = torch.device("cpu")
@@ -128,6 +129,20 @@ def test_waiting_threads_let_go_of_their_cpu_from_the_first_import_on() -> None:
         check=True,
     )
     assert said.stdout.split() == ["PASSIVE", "0", "False"]
+
+
+def test_a_share_of_a_gpu_is_a_share_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[float, torch.device]] = []
+
+    def hold(share: float, device: torch.device) -> None:
+        held.append((share, device))
+
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", hold)
+    gpu = torch.device("cuda", 1)
+    for share in (0.25, 1.0, 2.0):
+        share_memory(gpu, share)
+    share_memory(CPU, 0.0)
+    assert held == [(0.25, gpu), (1.0, gpu), (1.0, gpu)]
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:

@@ -59,7 +59,11 @@ class HsclWorkload:
         """  # noqa: DOC502 - from the check
         import torch  # noqa: PLC0415 - only the real workload needs it
 
-        from hscl.training.execution import release_memory  # noqa: PLC0415
+        from hscl.training.execution import (  # noqa: PLC0415
+            release_memory,
+            resolve_device,
+            share_memory,
+        )
         from hscl.training.loop import Training  # noqa: PLC0415
 
         _check_data(order)
@@ -68,6 +72,7 @@ class HsclWorkload:
         config = config.with_overrides({"run.threads": threads})
         torch.set_num_threads(threads)  # for what else is computed here
         release_memory()  # of the trial before, so that a warm process does not grow
+        share_memory(resolve_device(config.run.device), order.gpus)
         return Training(config, data, seed=order.seed, metric=order.metric)
 
     def split(
