@@ -60,7 +60,7 @@ def test_no_other_cut_costs_less() -> None:
             ends = np.cumsum(sizes)
             longest = [lengths[end - 1] for end in ends]
             work = (size * m * (1 + m / 250) for size, m in zip(sizes, longest, strict=True))
-            return sum(work) + own * len(sizes)
+            return float(sum(work) + own * len(sizes))
 
         ways = []
         for cuts in itertools.product([False, True], repeat=7):
