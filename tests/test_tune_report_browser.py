@@ -11,6 +11,7 @@ from study_factory import Simulated, evidence_of
 
 from tune.charts.figures import charts_of
 from tune.charts.theme import DARK, LIGHT
+from tune.evidence.search.trials import trials_table
 from tune.report.html import make_page, make_report
 
 pytestmark = pytest.mark.browser
@@ -143,6 +144,30 @@ def test_tables_scroll_by_keyboard_and_details_open(
     assert browser.run(f"{regions}.every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))")
     browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_click_on_a_head_sorts_the_trials_by_numbers_and_a_second_one_turns_them(
+    browser: Chromium, pages: dict[str, Path]
+) -> None:
+    browser.view(1280, 900, dark=False)
+    browser.open(pages["search"])
+    rows = trials_table(evidence_of(STUDIES["search"])).to_pylist()
+    table = "document.querySelector('#trials ~ .scroll table[data-sortable]')"
+
+    def numbers(head: str) -> list[int]:
+        click = f"[...{table}.querySelectorAll('.sort')].find(b => b.textContent === '{head}')"
+        browser.run(f"{click}.click()")
+        found = browser.run(f"[...{table}.tBodies[0].rows].map(r => +r.cells[0].textContent)")
+        assert isinstance(found, list)
+        return found
+
+    rising = sorted(rows, key=lambda row: float(f"{row['loss.temperature']:.3g}"))
+    assert numbers("temperature") == [row["number"] for row in rising]
+    assert numbers("temperature") == [row["number"] for row in rising][::-1]
+    tested = numbers("test MAE")
+    with_test = [row["number"] for row in rows if row["test"] is not None]
+    assert set(tested[: len(with_test)]) == set(with_test)  # gaps stand last
+    assert browser.errors == []
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -42,6 +42,14 @@ def test_every_chart_is_in_one_section_and_every_table_is_rectangular(what: Simu
             assert table.numeric <= set(range(1, len(table.columns)))
 
 
+def test_all_configurations_stand_in_a_table_that_can_be_sorted_best_first() -> None:
+    (table,) = _sections(SEARCH)["trials"].tables
+    assert table.sortable
+    values = [row[table.columns.index("valid MAE")] for row in table.rows]
+    assert len(values) == len(evidence_of(SEARCH).history.configs)
+    assert values == sorted(values, key=lambda text: float(text.split(" ± ")[0]))
+
+
 def test_failures_are_listed_with_their_errors() -> None:
     section = _sections(SEARCH)["failures"]
     (table,) = section.tables

@@ -17,6 +17,7 @@ class TextTable:
         caption: What it shows; empty where the section's title says so.
         numeric: Columns that are aligned to the right.
         strong: Rows to single out.
+        sortable: A reader may sort it by any column.
     """
 
     columns: tuple[str, ...]
@@ -24,6 +25,7 @@ class TextTable:
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     strong: frozenset[int] = frozenset()
+    sortable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a row that would move its cells under other heads.

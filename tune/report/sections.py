@@ -1,6 +1,7 @@
 """The parts of a report below its headline, in the order in which a reader asks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hscl.metrics import DIGITS, METRIC, METRICS
 from tune.charts.theme import Chart
@@ -10,9 +11,11 @@ from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.learnt import learnt_lines
+from tune.evidence.search.trials import trials_table
 from tune.evidence.sentences import p_text, pair_lines, verdict_label
 from tune.evidence.variance import seed_weight_lines
 from tune.report.model import ReportSection, TextTable
+from tune.report.trials import sorted_by, trials_text
 from tune.states import TrialState
 
 __all__ = ["ablation_table", "sections_of"]
@@ -24,6 +27,7 @@ _HOW_TO_READ_CURVES = (
     "told apart by a single training. At the foot, a square marks the default and a circle the "
     "winner, if there is one."
 )
+_MOST_ROWS = 500
 _SEARCH = ("best-so-far", "learning-curves")
 
 
@@ -45,6 +49,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportS
             "How the trainings went" if evidence.spec.compares_all else "How the search went",
             charts=tuple(charts[name] for name in _SEARCH if name in charts),
         ),
+        _trials(evidence),
         ReportSection(
             "hyperparameters",
             "What the hyperparameters do",
@@ -54,6 +59,20 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportS
         _failures(evidence),
     ]
     return [s for s in found if s.charts or s.tables or s.points or s.paragraphs]
+
+
+def _trials(evidence: Evidence) -> ReportSection:
+    """Every configuration, the best first; of very many the best."""
+    rows = sorted_by(trials_table(evidence), "valid", evidence.metric)
+    shown = trials_text(rows.slice(0, _MOST_ROWS), evidence.metric)
+    best = f" Shown are the best {_MOST_ROWS}." if rows.num_rows > _MOST_ROWS else ""
+    caption = (
+        "A row a configuration; a click on a head sorts. Valid is the mean over its seeds in its "
+        f"furthest phase, so that values of one phase alone are alike.{best} The same with a row "
+        f"a seed, filters and CSV: hscl trials {evidence.where}"
+    )
+    table = replace(shown, caption=caption, sortable=True)
+    return ReportSection("trials", "All configurations in numbers", tables=(table,))
 
 
 def _learnt(evidence: Evidence) -> list[str]:

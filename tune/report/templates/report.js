@@ -53,5 +53,30 @@
       );
     });
   }
+  // What a cell is sorted by: its first number, durations in seconds, else its words.
+  const units = { s: 1, min: 60, h: 3600 };
+  const keyOf = (row, place) => {
+    const text = row.cells[place].textContent.replaceAll("−", "-").trim();
+    if (text === "" || text === "–") return null;
+    const found = /^(-?[\d.]+(?:e-?\d+)?)(?: (s|min|h)$)?/.exec(text.replaceAll(",", ""));
+    return found ? Number(found[1]) * (units[found[2]] ?? 1) : text;
+  };
+  for (const table of document.querySelectorAll("table[data-sortable]")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, place) => {
+      head.querySelector("button").addEventListener("click", () => {
+        const falling = head.getAttribute("aria-sort") === "ascending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+        const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, place), row]);
+        rows.sort(([a], [b]) => {
+          if (a === null || b === null) return (a === null) - (b === null); // gaps stand last
+          const order = typeof a === typeof b ? (a < b ? -1 : a > b) : typeof a === "number" ? -1 : 1;
+          return falling ? -order : +order;
+        });
+        table.tBodies[0].append(...rows.map(([, row]) => row));
+      });
+    });
+  }
   draw(dark.matches).then(() => document.documentElement.setAttribute("data-drawn", ""));
 })();
