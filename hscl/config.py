@@ -48,7 +48,7 @@ __all__ = [
     "preset",
 ]
 
-_LATER_KEYS = ("model.kind",)
+_LATER_KEYS = ("model.kind", "model.audio_input", "model.vision_input")
 """Keys that came later than configurations that are about: each counts in an identity only where
 it is not at its default, so that those keep theirs. A new key that all kinds use is added here."""
 
@@ -177,6 +177,11 @@ class ModelConfig(FrozenTree):
         "text+audio+vision"
     )
     """What the model sees; text is always there."""
+    audio_input: Literal["own", "shuffled", "hidden"] = "own"
+    """For ablations of equal capacity: an utterance's own audio, that of another one of its split
+    (a fixed permutation), or zeros of its own length."""
+    vision_input: Literal["own", "shuffled", "hidden"] = "own"
+    """The same for vision."""
     form: Literal["paper", "released"] = "paper"
     """The paper's network, or the released code's departures from it."""
     projection: Count = 128
@@ -192,6 +197,16 @@ class ModelConfig(FrozenTree):
     mult: MultConfig = MultConfig()
     misa: MisaConfig = MisaConfig()
     self_mm: SelfMmConfig = SelfMmConfig()
+
+    @model_validator(mode="after")
+    def _inputs_are_seen(self) -> Self:
+        for name in {"audio", "vision"} - set(self.modalities.split("+")):
+            if getattr(self, f"{name}_input") != "own":
+                why = (
+                    f"needs a model that sees {name}, but model.modalities is {self.modalities!r}"
+                )
+                raise InputError(f'model.{name}_input {why}; leave it "own"')
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -333,8 +348,7 @@ class Config(FrozenTree):
 
     def used_tree(self) -> dict[str, Any]:
         """The tree without what means nothing to this kind of model."""
-        flat = {name: value for name, value in self.dotted().items() if self.uses(name)}
-        return nested_values(flat)
+        return nested_values({n: v for n, v in self.dotted().items() if self.uses(n)})
 
     def values(self) -> dict[str, Any]:
         """Dotted values of all that makes two configurations the same or not; no file is read."""

@@ -26,6 +26,8 @@ ROWS: dict[str, tuple[dict[str, Any], set[str], set[str], set[str]]] = {
         set(),
         {"low_ta", "low_tv", "sim_ta", "sim_tv", "high"},
     ),
+    "audio shuffled": ({"model.audio_input": "shuffled"}, set(), set(), set()),
+    "audio hidden": ({"model.audio_input": "hidden"}, set(), set(), set()),
     "- low": ({"loss.omega1": 0.0}, set(), LOW, {"low_ta", "low_tv", "sim_ta", "sim_tv"}),
     "- high": ({"loss.omega2": 0.0}, set(), HIGH, {"high"}),
     "- high, by its switch": ({"loss.high": False}, set(), HIGH, {"high"}),

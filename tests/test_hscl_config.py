@@ -51,6 +51,13 @@ def test_a_temperature_is_a_positive_finite_number(value: object) -> None:
         Config().with_overrides({"loss.temperature": value})
 
 
+def test_an_input_that_the_model_does_not_see_is_refused() -> None:
+    with pytest.raises(InputError, match="needs a model that sees vision"):
+        Config().with_overrides(
+            {"model.modalities": "text+audio", "model.vision_input": "shuffled"}
+        )
+
+
 def test_modalities_without_text_are_refused() -> None:
     with pytest.raises(InputError, match="text"):
         Config().with_overrides({"model.modalities": "audio+vision"})

@@ -7,6 +7,7 @@ loss, so the order is uniformly random unless the configuration asks for batches
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from hscl.data.ragged import Ragged
 from hscl.model.batch import Batch
+from hscl.seeding import numpy_stream
 from hscl.training.prepared import PreparedSplit
 from hscl.training.scaling import Scaler
 
@@ -64,6 +66,7 @@ def collate(
     modalities: frozenset[str],
     scalers: Mapping[str, Scaler] | None = None,
     absent: Absent | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> Batch:
     """Put some rows of a split into one batch.
 
@@ -73,6 +76,8 @@ def collate(
         modalities: Which of "audio" and "vision" the network uses; others stay None.
         scalers: For each modality the standardisation to apply to real frames, if any.
         absent: Utterances whose audio or vision is to be hidden.
+        inputs: Which of "audio" and "vision" are those of another utterance ("shuffled"), or as
+            long as they are, but empty: zeros, the mean of what is standardised ("hidden").
 
     Returns:
         The batch, each modality as long as its longest utterance here (at least 1).
@@ -85,8 +90,12 @@ def collate(
     ):
         if ragged is None or name not in modalities:
             continue
-        taken = ragged.take(rows)
-        if scalers and name in scalers:
+        given = (inputs or {}).get(name)
+        lent = _lenders(len(split), split.name, name)[rows] if given == "shuffled" else rows
+        taken = ragged.take(lent)
+        if given == "hidden":
+            taken = Ragged(np.zeros_like(taken.values), taken.offsets)
+        elif scalers and name in scalers:
             taken = Ragged(scalers[name].apply(taken.values), taken.offsets)
         if hidden is not None and hidden.any():
             taken = _hide(taken, hidden)
@@ -99,6 +108,13 @@ def collate(
         text_lengths=text_lengths,
         **fields,
     )
+
+
+@cache
+def _lenders(count: int, split: str, modality: str) -> NDArray[np.int64]:
+    """(N,) whose frames an utterance is given; the same in every training, epoch and process."""
+    drawn = numpy_stream(0, f"shuffled {modality} of {split}").permutation(count)
+    return drawn.astype(np.int64)
 
 
 def _hide(ragged: Ragged, hidden: NDArray[np.bool_]) -> Ragged:

@@ -32,6 +32,8 @@ class Feed:
         modalities: Which of "audio" and "vision" it uses.
         scalers: Standardisation for each of them, empty where there is none.
         device: Where the batches go.
+        inputs: Of "audio" and "vision" that are not each utterance's own, which: "shuffled",
+            "hidden".
         limit: Predictions are clipped to ± this, as CH-SIMS's are in every metric; infinite for
             labels from −3 to 3, whose predictions the field leaves as they are.
     """
@@ -39,6 +41,7 @@ class Feed:
     modalities: frozenset[str]
     scalers: Mapping[str, Scaler]
     device: torch.device
+    inputs: Mapping[str, str]
     limit: float = math.inf
 
     @classmethod
@@ -52,14 +55,27 @@ class Feed:
         """What a configuration asks for, out of the scalers that were fitted."""
         used = frozenset(config.model.modalities.split("+")) - {"text"}
         chosen = {m: s for m, s in scalers.items() if m in used and config.train.standardize}
-        return cls(used, chosen, device, math.inf if label_range == LABEL_RANGE else label_range)
+        model = config.model
+        inputs = {"audio": model.audio_input, "vision": model.vision_input}
+        return cls(
+            modalities=used,
+            scalers=chosen,
+            device=device,
+            inputs={name: given for name, given in inputs.items() if given != "own"},
+            limit=math.inf if label_range == LABEL_RANGE else label_range,
+        )
 
     def batch(
         self, split: PreparedSplit, rows: NDArray[np.int64], absent: Absent | None = None
     ) -> Batch:
         """Some rows of a split, on the device."""
         collated = collate(
-            split, rows, modalities=self.modalities, scalers=self.scalers, absent=absent
+            split,
+            rows,
+            modalities=self.modalities,
+            scalers=self.scalers,
+            absent=absent,
+            inputs=self.inputs,
         )
         return collated.to(self.device)
 

@@ -119,6 +119,54 @@ def test_scaling_touches_real_frames_only(tiny_data: TrainingData) -> None:
     assert not scaled.audio[~real].any()
 
 
+def test_shuffled_frames_are_those_of_another_utterance_and_always_the_same_one(
+    tiny_data: TrainingData,
+) -> None:
+    split = tiny_data.train
+    rows = np.arange(len(split))
+    whole = collate(split, rows, modalities=BOTH)
+    assert whole.audio is not None
+    assert whole.audio_lengths is not None
+    shuffled = collate(split, rows, modalities=BOTH, inputs={"audio": "shuffled"})
+    assert shuffled.audio is not None
+    assert shuffled.audio_lengths is not None
+    lent = [
+        tuple(frames[:length].flatten().tolist())
+        for frames, length in zip(shuffled.audio, shuffled.audio_lengths, strict=True)
+    ]
+    own = [
+        tuple(frames[:length].flatten().tolist())
+        for frames, length in zip(whole.audio, whole.audio_lengths, strict=True)
+    ]
+    assert sorted(lent) == sorted(own)  # all of the split's, each once
+    assert sum(a == b for a, b in zip(lent, own, strict=True)) < len(own) / 4
+    assert shuffled.vision is not None
+    assert whole.vision is not None
+    assert torch.equal(shuffled.vision, whole.vision)
+    assert torch.equal(shuffled.text, whole.text)
+    few = collate(split, rows[5:9], modalities=BOTH, inputs={"audio": "shuffled"})
+    assert few.audio_lengths is not None
+    assert few.audio_lengths.tolist() == shuffled.audio_lengths[5:9].tolist()
+
+
+def test_a_hidden_input_is_as_long_as_it_was_and_empty(tiny_data: TrainingData) -> None:
+    rows, scalers = np.arange(6), tiny_data.scalers
+    whole = collate(tiny_data.train, rows, modalities=BOTH, scalers=scalers)
+    batch = collate(
+        tiny_data.train, rows, modalities=BOTH, scalers=scalers, inputs={"audio": "hidden"}
+    )
+    assert batch.audio is not None
+    assert batch.audio_lengths is not None
+    assert whole.audio_lengths is not None
+    assert whole.audio is not None
+    assert whole.audio.any()
+    assert not batch.audio.any()
+    assert batch.audio_lengths.tolist() == whole.audio_lengths.tolist()
+    assert batch.vision is not None
+    assert whole.vision is not None
+    assert torch.equal(batch.vision, whole.vision)
+
+
 def test_hidden_modalities_look_like_missing_ones(tiny_data: TrainingData) -> None:
     split = tiny_data.train
     rows = np.arange(12)

@@ -35,7 +35,16 @@ def test_the_ablation_tables_have_all_their_rows() -> None:
         for name in ("ablation-modalities", "ablation-levels", "ablation-labels", "baselines")
     }
     assert rows == {
-        "ablation-modalities": ["default", "T+A", "T+V", "T"],
+        "ablation-modalities": [
+            "default",
+            "T+A",
+            "T+V",
+            "audio shuffled",
+            "audio hidden",
+            "vision shuffled",
+            "vision hidden",
+            "T",
+        ],
         "ablation-levels": [
             "default",
             "− low",
