@@ -122,6 +122,7 @@ def trials_text(rows: pa.Table, metric: str) -> TextTable:
         metric: The study's.
     """
     columns = [name for name in rows.column_names if name not in _LEFT_OUT]
+    columns.sort(key=lambda name: name not in _FIRST)  # what came out before what went in
     records = rows.to_pylist()
     drop = {name for name in columns if name in _RARE and not any(r[name] for r in records)}
     columns = [name for name in columns if name not in drop]
@@ -139,6 +140,7 @@ def trials_text(rows: pa.Table, metric: str) -> TextTable:
     )
 
 
+_FIRST = {"number", "name", "phase", "seed", *_VALUES}
 _LEFT_OUT = {"config_id", "trial_id", "role", *_VALUES.values()}
 _RARE = {"predicted", "test", "failures", "error"}
 _HEADS = {
