@@ -125,8 +125,9 @@ def _status_of(out: str) -> tuple[dict[str, Any], str]:
     from tune.views.progress import status_text  # noqa: PLC0415 - only this needs it
     from tune.views.study import open_study  # noqa: PLC0415
 
-    told = open_study(out).read_status()
-    return told.to_dict(), status_text(told, _COLUMNS)
+    study = open_study(out)
+    warnings = "".join(f"warning: {damage}\n" for damage in study.damages)
+    return study.status(), warnings + status_text(study.read_status(), _COLUMNS)
 
 
 def _join() -> None:

@@ -42,7 +42,7 @@ def readers_view(study: Study) -> dict[str, list[dict[str, Any]]]:
 def raw_rows(study: Study, name: str) -> list[dict[str, Any]]:
     """All rows of a table, doubled ones too."""
     store = TableStore(study.folder)
-    rows: list[dict[str, Any]] = store._read_parts(name, store._parts(name), None).to_pylist()
+    rows: list[dict[str, Any]] = store._read_parts(name, store.parts(name), None).to_pylist()
     return rows
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from commands import Hscl
 from event_files import session_groups
 from study_factory import Simulated, write_study
 
+from hscl.errors import InputError
 from tune.views.study import open_study
 
 
@@ -102,3 +104,39 @@ def test_ready_studies_are_listed_and_shown(hscl: Hscl) -> None:
     assert {"demo", "search"} <= set(names)
     _, said, _ = hscl("studies", "--show", "demo")
     assert "[study]" in said
+
+
+@pytest.mark.parametrize(
+    ("table", "lost"),
+    [
+        ("trials", "seem never to have begun or ended"),
+        ("reports", "missing from curves, costs and the best so far"),
+        ("configs", "appear without name and settings"),
+        ("plan", "no verdict is given"),
+        ("predictions", "left out of the comparison"),
+    ],
+)
+def test_every_command_names_a_file_that_is_gone_and_nothing_is_decided_without_it(
+    hscl: Hscl, folder: Path, tmp_path: Path, table: str, lost: str
+) -> None:
+    study = Path(shutil.copytree(folder, tmp_path / "study"))
+    shutil.rmtree(study / "tables" / table)
+    opened = open_study(study)
+    (damage,) = [line for line in map(str, opened.damages) if f"tables/{table}/" in line]
+    assert damage.startswith(f"tables/{table}/00000000-00000000.parquet is missing, and ")
+    assert lost in damage
+    for command in (
+        ["status", study, "--json"],
+        ["trials", study],
+        ["table", "plan", study],
+        ["compare", study],
+        ["report", study, "--markdown"],
+        ["tensorboard", study, "--out", tmp_path / "logs"],
+        ["export", study, "--out", tmp_path / "best.toml", "--overwrite"],
+    ):
+        code, _, err = hscl(*command)
+        assert code in {0, 2}, command
+        assert damage in err, command
+    with pytest.raises(InputError, match="nothing is decided without it") as caught:
+        opened.refuse_damage()
+    assert damage in str(caught.value)

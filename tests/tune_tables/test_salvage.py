@@ -89,7 +89,8 @@ def test_a_file_that_was_taken_away_leaves_a_gap_that_is_told(study: Path) -> No
     TableStore(study).append("reports", [row | {"trial_id": "two"} for row in rows])
     (study / "tables/reports/00000001-00000001.parquet").unlink()
     saved = salvage(open_folder(study), _spec(study))
-    assert [damage.reason for damage in saved.damages] == ["is missing"]
+    (reason,) = [damage.reason for damage in saved.damages]
+    assert reason.startswith("is missing")
     assert "00000001-00000001" in saved.damages[0].file
 
 

@@ -1,6 +1,8 @@
 """The tables' columns are a contract: written out here once more, so that no change is silent."""
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from tune.tables.schemas import (
     METRICS,
     SCHEMA_VERSION,
     SCHEMAS,
+    check_columns,
     check_version,
     to_arrow,
     unify,
@@ -96,3 +99,32 @@ def test_foreign_and_newer_files_are_refused() -> None:
     newer = json.dumps({"table": "plan", "schema_version": SCHEMA_VERSION + 1})
     with pytest.raises(InputError, match="newer hscl"):
         check_version(pa.schema([], metadata={"hscl_table": newer}), "plan", "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows.drop_columns(["state"]), "it has 0 columns state"),
+        (lambda rows: with_column(rows, "seed", pa.nulls(1, pa.int64())), "seed has 1 values mi"),
+        (lambda rows: with_column(rows, "seed", pa.array(["7"])), "seed is string, not int64"),
+        (lambda rows: with_column(rows, "state", pa.array(["asleep"])), "state says 'asleep'"),
+        (lambda rows: rows.append_column("seed", rows["seed"]), "it has 2 columns seed"),
+        (lambda rows: rows.drop_columns(["error"]), ""),
+    ],
+)
+def test_a_part_that_no_version_writes_is_refused(
+    change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    row = {"seq": 1, "trial_id": "a-1", "config_id": "a", "phase": "screen", "seed": 1}
+    row |= {"attempt": 1, "state": "done", "time": datetime(2026, 11, 28, tzinfo=UTC)}
+    rows = to_arrow("trials", [row])
+    check_columns(rows, "trials", "FILE")
+    if not said:
+        check_columns(change(rows), "trials", "FILE")  # an optional column came later
+        return
+    with pytest.raises(InputError, match=f"FILE must be a part as hscl writes it.*{said}"):
+        check_columns(change(rows), "trials", "FILE")
+
+
+def with_column(rows: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(name), pa.field(name, column.type), column)

@@ -17,8 +17,8 @@ import pytest
 from places import HELPERS
 from table_rows import report, sequence
 
-from hscl.errors import RunError
-from tune.tables.store import TableStore
+from hscl.errors import InputError, RunError
+from tune.tables.store import Part, TableStore
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -139,7 +139,7 @@ def test_a_merge_of_merges_supersedes_them_all(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from tune.tables.store import TableStore
+from tune.tables.store import Part, TableStore
 sys.path.insert(0, sys.argv[2])
 from table_rows import report, sequence
 root = sys.argv[1]
@@ -208,7 +208,7 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     store.append("reports", [report(0)])
     part = tmp_path / "tables/reports/00000000-00000000.parquet"
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(RunError, match=r"00000000-00000000\.parquet must be a whole Parquet file"):
+    with pytest.raises(InputError, match=r"00000000-00000000\.parquet must be a whole Parquet"):
         store.read("reports")
 
 
@@ -232,7 +232,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path: Path) -> None:
     limit = 64 * 1024  # bytes a file may have: the system refuses more, as a full disk does
     script = f"""
 import resource, signal
-from tune.tables.store import TableStore
+from tune.tables.store import Part, TableStore
 from hscl.errors import RunError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
@@ -262,3 +262,107 @@ def test_the_schema_version_is_in_every_file_after_compaction_too(tmp_path: Path
     schema = pq.read_schema(path)
     assert b'"schema_version": 1' in schema.metadata[b"hscl_table"]
     assert schema.field("valid_mae").type == pa.float64()
+
+
+def part(root: Path, number: int, table: str = "reports") -> Path:
+    return root / f"tables/{table}/{number:08d}-{number:08d}.parquet"
+
+
+def counted(root: Path, appends: int = 4) -> TableStore:
+    """Tables of two reports an append, counted as a driver does after each flush."""
+    store = TableStore(root)
+    for number in range(appends):
+        store.append("reports", [report(2 * number), report(2 * number + 1)])
+        store.commit()
+    return store
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_a_file_that_is_gone_is_missed_at_the_end_too(tmp_path: Path, number: int) -> None:
+    counted(tmp_path)
+    assert TableStore(tmp_path).holes() == {}
+    part(tmp_path, number).unlink()
+    (hole,) = TableStore(tmp_path).holes()["reports"]
+    assert (hole.part.first, hole.part.last, hole.rows, hole.of) == (number, number, 2, 8)
+    name = f"{number:08d}-{number:08d}"
+    said = rf"reports/{name}\.parquet is missing, and 2 of the table's 8 rows are not there\nput"
+    with pytest.raises(InputError, match=said):
+        TableStore(tmp_path).check_whole()
+    with pytest.raises(InputError, match=said):
+        TableStore(tmp_path).append("reports", [report(9)])
+    assert TableStore(tmp_path).holes() == {"reports": [hole]}, "the trace is there still"
+
+
+def test_a_whole_table_that_is_gone_is_missed(tmp_path: Path) -> None:
+    counted(tmp_path).compact(whole=True)
+    shutil.rmtree(tmp_path / "tables/reports")
+    (hole,) = TableStore(tmp_path).holes()["reports"]
+    assert (hole.part.name, hole.rows, hole.of) == ("00000000-00000003.parquet", 8, 8)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_compaction_leaves_a_hole_open(tmp_path: Path, *, whole: bool) -> None:
+    store = counted(tmp_path, 6)
+    part(tmp_path, 2).unlink()
+    store.compact("reports", whole=whole)
+    (hole,) = TableStore(tmp_path).holes()["reports"]
+    assert hole.part == Part(2, 2)
+    names = {path.name for path in (tmp_path / "tables/reports").iterdir()}
+    assert "00000003-00000005.parquet" in names
+    assert ("00000000-00000001.parquet" in names) is whole
+
+
+def test_a_kill_between_a_flush_and_its_count_is_no_hole_and_is_counted_later(
+    tmp_path: Path,
+) -> None:
+    store = counted(tmp_path, 2)
+    store.append("reports", [report(4)])  # killed before it counted
+    again = TableStore(tmp_path)
+    assert again.holes() == {}
+    again.append("reports", [report(5)])
+    again.commit()
+    assert TableStore(tmp_path).counted_rows()["reports"] == 6
+    part(tmp_path, 3).unlink()
+    assert list(TableStore(tmp_path).holes()) == ["reports"]
+
+
+def test_tables_that_no_version_counted_are_counted_from_the_next_row_on(tmp_path: Path) -> None:
+    store = counted(tmp_path, 3)
+    (tmp_path / "tables/counts.json").unlink()
+    part(tmp_path, 2).unlink()
+    assert TableStore(tmp_path).holes() == {}, "nobody can know"
+    assert TableStore(tmp_path).counted_rows() == {}
+    TableStore(tmp_path).append("reports", [report(6)])
+    assert TableStore(tmp_path).counted_rows()["reports"] == 4
+    assert store.holes() == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["²-².parquet", "٣-٣.parquet", "0-0.parquet", "00000009-00000004.parquet", "a.parquet"]
+)
+def test_files_of_other_names_are_no_parts(tmp_path: Path, name: str) -> None:
+    counted(tmp_path)
+    shutil.copy(part(tmp_path, 0), part(tmp_path, 0).with_name(name))
+    assert sequence(tmp_path) == list(range(8))
+    assert TableStore(tmp_path).holes() == {}
+
+
+def test_one_changed_bit_in_a_file_is_noticed(tmp_path: Path) -> None:
+    counted(tmp_path, 1)
+    content = bytearray(part(tmp_path, 0).read_bytes())
+    value = np.float64(1 / 7).tobytes()  # stands as it is: few rows are not packed
+    place = content.index(value)
+    content[place + 6] ^= 1
+    part(tmp_path, 0).write_bytes(content)
+    with pytest.raises(InputError, match=r"must be a whole Parquet file, but: .*put it back"):
+        TableStore(tmp_path).read("reports")
+
+
+@pytest.mark.parametrize("stamp", [None, b"\xff{", b"[1, 2]", b'{"table": "reports"}', b'"x"'])
+def test_a_stamp_that_is_not_ours_is_one_message(tmp_path: Path, stamp: bytes | None) -> None:
+    counted(tmp_path, 1)
+    rows = pq.read_table(part(tmp_path, 0))
+    metadata = None if stamp is None else {b"hscl_table": stamp}
+    pq.write_table(rows.replace_schema_metadata(metadata), part(tmp_path, 0))
+    with pytest.raises(InputError, match="but is a foreign file"):
+        sequence(tmp_path)

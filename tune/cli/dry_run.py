@@ -83,11 +83,14 @@ def _used_seeds(spec: "StudySpec", data: "HsclData", options: dict[str, Any]) ->
     from tune.views.study import open_study
 
     if options["out"] is not None and frozen_spec(open_folder(options["out"])) is not None:
-        begun = open_study(options["out"]).history
+        opened = open_study(options["out"])
+        opened.refuse_damage()
+        begun = opened.history
         check_data(begun, data.digest, data.where)
         check_phases(begun, options["out"])
         return begun.earlier_seeds
     if options["warm_start"] is None:
         return ()
     earlier = open_study(options["warm_start"])
+    earlier.refuse_damage()
     return tuple(warm_start_rows(spec, earlier.history, earlier.spec.study.name)[0]["seeds"])

@@ -9,7 +9,14 @@ import click
 
 from hscl.errors import InputError, RunError
 from hscl.files import write_whole
-from tune.cli.output import STDOUT, print_rich, refuse_terminal, write_output
+from tune.cli.output import (
+    STDOUT,
+    print_rich,
+    reads_studies,
+    refuse_terminal,
+    warn_of_damage,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from tune.evidence.gather import Evidence
@@ -50,6 +57,7 @@ _LARGEST = 1e6  # far beyond any metric, and its square is still a number
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
 )
+@reads_studies
 def compare(
     studies: tuple[str, ...], *, as_json: bool, form: str | None, out: Path | None, **outside: Any
 ) -> None:
@@ -162,8 +170,7 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     from tune.tables.storage import open_folder
 
     evidence = gather(open_folder(where))
-    for damage in evidence.damages:
-        click.echo(f"hscl: warning: {damage}", err=True)
+    warn_of_damage(evidence.damages)
     if evidence.comparison is None:
         return evidence, None
     data = evidence.history.plan_rows(Kind.DATA)
@@ -218,6 +225,7 @@ def _rows(evidence: "Evidence | None", compared: "Compared | None") -> list[dict
 )
 @click.option("--overwrite", is_flag=True, help="Replace --out where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was exported as JSON.")
+@reads_studies
 def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **options: Any) -> None:
     """Write the configuration to use with an [evidence] table.
 
@@ -299,6 +307,7 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
     help="Simulated studies a cell, judged as real ones are.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@reads_studies
 def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: Any) -> None:
     """Plan a study: how many seeds and test videos show a difference?
 

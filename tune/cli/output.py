@@ -1,17 +1,30 @@
 """Where a command's content goes: standard output or `--out`."""
 
+import functools
 import io
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
-from hscl.errors import InputError
+import click
+
+from hscl.errors import HsclError, InputError
 from hscl.files import write_whole
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["STDOUT", "print_rich", "refuse_terminal", "write_output"]
+__all__ = [
+    "STDOUT",
+    "print_rich",
+    "reads_studies",
+    "refuse_terminal",
+    "warn_of_damage",
+    "write_output",
+]
+
+_P = ParamSpec("_P")
 
 STDOUT = Path("-")
 """As `--out` it is standard output, as everywhere."""
@@ -77,3 +90,50 @@ def print_rich(shown: "RenderableType", out: Path | None, *, width: int = _PIPE_
     console = Console(width=width, highlight=False, file=io.StringIO(), record=True)
     console.print(shown)
     write_output(console.export_text().encode(), out)
+
+
+def warn_of_damage(damages: Iterable[object]) -> None:
+    """Say on standard error what is missing from a study's tables."""
+    for damage in damages:
+        click.echo(f"hscl: warning: {damage}", err=True)
+
+
+def reads_studies(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Make a command that fails over damaged tables say what is damaged, and nothing else.
+
+    Args:
+        command: Its parameter `study` or `studies` names what it reads.
+
+    Returns:
+        The command; what it raises over sound tables passes through, as that is our own fault.
+    """
+
+    @functools.wraps(command)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (HsclError, click.ClickException, click.Abort, OSError):
+            raise
+        except Exception as error:
+            named = kwargs.get("studies") or (kwargs.get("study"),)
+            told = _damages_of(named if isinstance(named, tuple) else (named,))
+            if not told:
+                raise
+            raise InputError(
+                f"the tables must be whole for this, but:\n{told}\nput them back from a copy"
+            ) from error
+
+    return guarded
+
+
+def _damages_of(studies: tuple[object, ...]) -> str:
+    """What is missing from studies, a line each."""
+    from tune.tables.salvage import salvage
+    from tune.views.study import open_study
+
+    lines = []
+    for where in studies:
+        opened = open_study(str(where))
+        found = salvage(opened.folder, opened.spec).damages
+        lines += [f"  {where}: {damage}" for damage in found]
+    return "\n".join(lines)

@@ -6,7 +6,13 @@ from pathlib import Path
 import click
 
 from hscl.errors import InputError, RunError
-from tune.cli.output import print_rich, refuse_terminal, write_output
+from tune.cli.output import (
+    print_rich,
+    reads_studies,
+    refuse_terminal,
+    warn_of_damage,
+    write_output,
+)
 
 __all__ = ["status", "studies", "table", "tensorboard", "trials"]
 
@@ -16,6 +22,7 @@ _WIDEST = 400  # columns of a table that goes to no terminal: a row stays a line
 @click.command()
 @click.argument("study")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@reads_studies
 def status(study: str, *, as_json: bool) -> None:
     """Say how a study stands, from its tables; it may be running, here or elsewhere.
 
@@ -35,6 +42,7 @@ def status(study: str, *, as_json: bool) -> None:
         print_rich(render_list(found), None, width=_WIDEST)
         return
     opened = open_study(study)
+    warn_of_damage(opened.damages)
     if as_json:
         click.echo(json.dumps(opened.status(), indent=2))
         return
@@ -61,6 +69,7 @@ def status(study: str, *, as_json: bool) -> None:
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
 )
+@reads_studies
 def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -> None:
     """Print a table of a study: configs, trials, reports, predictions or plan.
 
@@ -70,7 +79,9 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
     from tune.tables.reading import as_bytes
     from tune.views.study import open_study
 
-    rows = open_study(study).table(name, events=events)
+    opened = open_study(study)
+    rows = opened.table(name, events=events)
+    warn_of_damage(opened.damages)
     refuse_terminal(form, out)
     write_output(as_bytes(rows, form), out)
 
@@ -103,6 +114,7 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
 )
+@reads_studies
 def trials(
     study: str, sort: str, conditions: tuple[str, ...], form: str, out: Path | None, *, seeds: bool
 ) -> None:
@@ -118,8 +130,7 @@ def trials(
     from tune.tables.storage import open_folder
 
     evidence = gather(open_folder(study))
-    for damage in evidence.damages:
-        click.echo(f"hscl: warning: {damage}", err=True)
+    warn_of_damage(evidence.damages)
     metric = evidence.metric
     rows = sorted_by(filtered(trials_table(evidence, seeds=seeds), conditions), sort, metric)
     if form == "table":
@@ -132,6 +143,7 @@ def trials(
 @click.command()
 @click.argument("study")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write it.")
+@reads_studies
 def tensorboard(study: str, out: Path | None) -> None:
     """Make a study's TensorBoard files anew from its tables.
 
@@ -142,6 +154,7 @@ def tensorboard(study: str, out: Path | None) -> None:
     from tune.views.tensorboard import FOLDER, rebuild
 
     opened = open_study(study)
+    warn_of_damage(opened.damages)
     root = out
     if root is None:
         if opened.folder.local is None:

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from tune.cli.output import reads_studies, warn_of_damage
+
 __all__ = ["report"]
 
 
@@ -13,6 +15,7 @@ __all__ = ["report"]
 @click.option("--markdown", is_flag=True, help="Markdown on standard output, or in --out.")
 @click.option("--latex", is_flag=True, help="A LaTeX table on standard output, or in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Say what was written and found as JSON.")
+@reads_studies
 def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bool) -> None:  # noqa: FBT001 - click's flags
     """Show what a study knows: one HTML page that needs no network.
 
@@ -30,6 +33,7 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
         raise InputError("--markdown and --latex must not be given together; run it twice")
     folder = open_folder(study)
     evidence = gather(folder)
+    warn_of_damage(evidence.damages)
     if latex:
         content, name = latex_table(evidence, GENERATOR), "report.tex"
         said: tuple[str, ...] = ()
@@ -55,8 +59,6 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
         }
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    for damage in damages:
-        click.echo(f"hscl: warning: {damage}", err=True)
     for line in said:
         click.echo(line)
     click.echo(written)

@@ -25,7 +25,7 @@ from tune.tables.folder import check_data, check_folder, check_phases, freeze, f
 from tune.tables.history import History
 from tune.tables.identity import code_note, specification_note
 from tune.tables.lock import STOPPED, StudyLock, check_free
-from tune.tables.reading import StudyTables
+from tune.tables.reading import StudyTables, open_tables
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
@@ -133,6 +133,7 @@ def run_search(
         lock = stack.enter_context(StudyLock(folder, go_on=_going_on(request, data)))
         check_folder(folder, spec)
         store = TableStore(folder, guard=lock.check)
+        StudyTables(folder, spec).refuse_damage()
         recorder = Recorder(spec, store)
         check_data(recorder.history, data.digest, data.where)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
@@ -168,11 +169,13 @@ def _finished(folder: Folder, spec: StudySpec, data: StudyData) -> History | Non
     """All rows of a study that is over as it is asked for, and not because everything failed.
 
     Raises:
-        InputError: It began with other data.
-    """  # noqa: DOC502 - from check_data
+        InputError: It began with other data, or rows are missing.
+    """  # noqa: DOC502 - from the checks
     if frozen_spec(folder) != spec:  # new, or [resources] changed, which is written down
         return None
-    history = StudyTables(folder, spec).history
+    tables = StudyTables(folder, spec)
+    tables.refuse_damage()
+    history = tables.history
     check_data(history, data.digest, data.where)
     check_phases(history, folder.uri)
     ending = history.ending
@@ -209,9 +212,8 @@ def _opening_rows(
                 f"--warm-start is for a new study, but {request.out} has begun without; "
                 "leave it out, or choose another --out"
             )
-        from tune.tables.reading import open_tables  # noqa: PLC0415 - only this needs another study
-
         earlier = open_tables(request.warm_start)
+        earlier.refuse_damage()
         rows += warm_start_rows(spec, earlier.history, earlier.spec.study.name)
     if history.gave_up is not None:
         rows.append(plan_row(Kind.RESUMED, note="started again by hand"))

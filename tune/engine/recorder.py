@@ -39,6 +39,9 @@ class Store(Readable, Protocol):
     def append(self, table: str, rows: Sequence[Row]) -> None:
         """Add rows of a table; when this returns they are durable."""
 
+    def commit(self) -> None:
+        """Write down how many rows there are, so that a lost one is noticed."""
+
 
 def _utc_now() -> datetime | None:
     return datetime.now(UTC)
@@ -149,6 +152,7 @@ class Recorder:
                 self._store.append(name, rows)
                 for listener in self.listeners:
                     listener(name, rows)
+        self._store.commit()
         self._flushed = time.monotonic()
 
     def flush_if_due(self) -> None:

@@ -34,6 +34,7 @@ class Evidence:
         tables: All tables, as far as they can be read.
         history: What they say has happened.
         damages: What is missing from them.
+        counted: Whether rows were counted as they were written, so that a lost end is noticed.
         comparison: What may be said about pairs; None where nothing can.
         why_not: Why there is no comparison.
         labels: What figures call each configuration.
@@ -44,6 +45,7 @@ class Evidence:
     tables: Mapping[str, pa.Table]
     history: History
     damages: tuple[Damage, ...]
+    counted: bool
     comparison: StudyComparison | None
     why_not: str
     labels: Mapping[str, Label]
@@ -123,6 +125,7 @@ def gather(folder: Folder) -> Evidence:
         tables=saved.tables,
         history=saved.history,
         damages=saved.damages,
+        counted=saved.counted,
         comparison=comparison,
         why_not=why_not,
         labels=labels_of(saved.history),

@@ -61,6 +61,11 @@ def _limits(evidence: Evidence) -> Iterable[str]:
             else f"All {count(len(compared.others), 'pair')} are corrected together (Holm); there "
             "is no primary one."
         )
+    if not evidence.counted:
+        yield (
+            "The tables were written by a version that kept no count of their rows: a file that "
+            "is gone from the end of one would not be missed."
+        )
     looked_at = "these rows" if spec.sampler.kind == "list" else "the space that was searched"
     yield f"Nothing outside {looked_at}, the preset {spec.preset!r}, and this data set was tried."
 

@@ -14,7 +14,7 @@ from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import TrialReports
 
-__all__ = ["Readable", "fold", "metric_values", "read_tables"]
+__all__ = ["Readable", "fold", "metric_values", "read_tables", "report_columns"]
 
 _EVENT = ["seq", "trial_id", "config_id", "phase", "seed", "attempt", "state", "error"]
 
@@ -39,7 +39,7 @@ def read_tables(store: Readable, spec: StudySpec) -> dict[str, pa.Table]:
     return {
         "configs": store.read("configs"),
         "trials": store.read("trials"),
-        "reports": store.read("reports", columns=_report_columns(spec)),
+        "reports": store.read("reports", columns=report_columns(spec)),
         "plan": store.read("plan"),
     }
 
@@ -82,14 +82,15 @@ def metric_values(reports: pa.Table, spec: StudySpec) -> npt.NDArray[np.float64]
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _report_columns(spec: StudySpec) -> list[str]:
+def report_columns(spec: StudySpec) -> list[str]:
+    """The columns of `reports` that a history takes."""
     return ["seq", "stop", "finished", "collapsed", "seconds", f"valid_{spec.study.metric}"]
 
 
 def _take_reports(history: History, reports: pa.Table) -> None:
     """All reports of the trials that there are."""
     names = pa.array(list(history.trials), type=pa.string())
-    known = reports.select(["trial_id", "epoch", *_report_columns(history.spec)])
+    known = reports.select(["trial_id", "epoch", *report_columns(history.spec)])
     numbers = pc.index_in(known["trial_id"], value_set=names)
     known = known.append_column("number", numbers).filter(pc.is_valid(numbers))
     seconds = _floats(known.sort_by("seq")["seconds"].fill_null(0.0))

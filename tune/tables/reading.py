@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from hscl.errors import InputError, did_you_mean
 from tune.study.spec import StudySpec
-from tune.tables.fold import fold, read_tables
 from tune.tables.folder import read_study_file
 from tune.tables.history import History
+from tune.tables.salvage import Damage, Salvaged, salvage
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
@@ -70,7 +70,29 @@ class StudyTables:
     @cached_property
     def history(self) -> History:
         """All rows folded, as they were when this was first asked for."""
-        return fold(self.spec, read_tables(self._store, self.spec))
+        return self._saved.history
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What is missing from the tables, and with it from the history."""
+        return self._saved.damages
+
+    def refuse_damage(self) -> None:
+        """Return where nothing is missing: for what decides by these tables.
+
+        Raises:
+            InputError: Names all that is.
+        """
+        if self.damages:
+            told = "\n".join(f"  {damage}" for damage in self.damages)
+            raise InputError(
+                f"{self.folder.uri} must hold every row that was written, but:\n{told}\n"
+                "put it back from a copy; nothing is decided without it"
+            )
+
+    @cached_property
+    def _saved(self) -> Salvaged:
+        return salvage(self.folder, self.spec, for_history=True)
 
 
 def open_tables(where: str | Path) -> StudyTables:

@@ -5,21 +5,20 @@ fails are the table's files looked at one by one; a damaged one is hidden, and t
 through the same table store as always.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from hscl.errors import HsclError
+from hscl.errors import HsclError, InputError
 from tune.states import Origin, TrialState
 from tune.study.spec import StudySpec
-from tune.tables.fold import fold
+from tune.tables.fold import fold, report_columns
 from tune.tables.history import History
-from tune.tables.schemas import SCHEMAS, check_version
+from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder
-from tune.tables.store import Part, TableStore
+from tune.tables.store import TableStore
 
 __all__ = ["LOST", "UNKNOWN", "Damage", "Salvaged", "salvage"]
 
@@ -70,11 +69,13 @@ class Salvaged:
             other tables know has a row too, with `UNKNOWN` settings.
         history: What they say has happened.
         damages: What is missing from them.
+        counted: Whether rows were counted as they were written, so that a lost end is noticed.
     """
 
     tables: Mapping[str, pa.Table]
     history: History
     damages: tuple[Damage, ...]
+    counted: bool
 
 
 @dataclass(frozen=True)
@@ -96,34 +97,54 @@ class _Hiding(Folder):
         }
 
 
-def salvage(folder: Folder, spec: StudySpec) -> Salvaged:
+def salvage(folder: Folder, spec: StudySpec, *, for_history: bool = False) -> Salvaged:
     """Read all tables of a study; nothing is written.
 
     Args:
         folder: The study's folder.
         spec: The study.
+        for_history: Leave predictions and the columns of reports unread that no history needs.
 
     Returns:
         The tables, and what could not be read of them.
+
+    Raises:
+        InputError: What can be read contradicts itself.
     """
     tables: dict[str, pa.Table] = {}
     damages: list[Damage] = []
-    for table in SCHEMAS:
+    counted = TableStore(folder).counted_rows()  # before reading: a driver may append meanwhile
+    for table, columns in _columns(spec, for_history=for_history).items():
         try:
-            tables[table] = TableStore(folder).read(table)
+            tables[table] = TableStore(folder).read(table, columns=columns)
         except HsclError:
             found = _damaged(folder, table)
             damages += found
             hidden = frozenset(folder.full(damage.file) for damage in found)
             seen = _Hiding(folder.filesystem, folder.path, folder.uri, folder.local, hidden)
-            tables[table] = TableStore(seen).read(table)
-        damages += _gaps(folder, table)
+            tables[table] = TableStore(seen).read(table, columns=columns)
+    damages += _gaps(folder)
+    damages += _replaced(tables, counted, {damage.table for damage in damages})
     tables["configs"] = _with_placeholders(tables)
-    history = fold(spec, tables)
+    try:
+        history = fold(spec, tables)
+    except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+        raise InputError(
+            f"{folder.uri}/tables must hold rows that belong together, but can't be put together "
+            f"({type(error).__name__}: {error}); put the files back from a copy"
+        ) from error
     damages += _without_metric(history)
-    damages += _without_labels(tables["predictions"])
-    damages += _two_labels(tables["predictions"])
-    return Salvaged(tables, history, tuple(damages))
+    if not for_history:
+        damages += _without_labels(tables["predictions"])
+        damages += _two_labels(tables["predictions"])
+    return Salvaged(tables, history, tuple(damages), bool(counted))
+
+
+def _columns(spec: StudySpec, *, for_history: bool) -> dict[str, list[str] | None]:
+    """Every table that is read, and of which columns; None: all of them."""
+    if not for_history:
+        return dict.fromkeys(SCHEMAS)
+    return {"configs": None, "trials": None, "reports": report_columns(spec), "plan": None}
 
 
 def _with_placeholders(tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -151,34 +172,37 @@ def _with_placeholders(tables: Mapping[str, pa.Table]) -> pa.Table:
 
 def _damaged(folder: Folder, table: str) -> list[Damage]:
     """The table's files that cannot be read, each with its reason."""
-    found = []
-    for name in sorted(folder.files(f"tables/{table}")):
-        file = f"tables/{table}/{name}"
-        if name.startswith(".") or not name.endswith(".parquet"):
-            continue
+    store, found = TableStore(folder), []
+    for part in store.parts(table):
+        file = f"tables/{table}/{part.name}"
         try:
-            with folder.open(file) as stream:
-                part = pq.ParquetFile(stream)
-                check_version(part.schema_arrow, table, file)
-                part.read()
+            store.read_part(table, part)
         except HsclError as error:
-            found.append(Damage(table, file, str(error).removeprefix(file).strip()))
-        except (pa.ArrowException, OSError) as error:
-            reason = (str(error).splitlines() or ["no reason given"])[0]
-            found.append(Damage(table, file, f"is no whole Parquet file ({reason})"))
+            _, _, reason = str(error).partition(part.name)
+            found.append(Damage(table, file, reason.strip()))
+        except FileNotFoundError:  # merged by a driver since it was listed
+            continue
     return found
 
 
-def _gaps(folder: Folder, table: str) -> list[Damage]:
-    """Appends that no file holds: files are numbered without a gap, so one was taken away."""
-    parts = [part for name in folder.files(f"tables/{table}") if (part := Part.named(name))]
-    found, next_number = [], 0
-    for part in sorted(parts):
-        if part.first > next_number:
-            gone = Part(next_number, part.first - 1)
-            found.append(Damage(table, f"tables/{table}/{gone.name}", "is missing"))
-        next_number = max(next_number, part.last + 1)
-    return found
+def _gaps(folder: Folder) -> list[Damage]:
+    """Appends that no file holds, of every table."""
+    return [
+        Damage(table, f"tables/{table}/{hole.part.name}", f"is missing{hole.rows_text}")
+        for table, holes in TableStore(folder).holes().items()
+        for hole in holes
+    ]
+
+
+def _replaced(
+    tables: Mapping[str, pa.Table], counted: Mapping[str, int], damaged: Collection[str]
+) -> list[Damage]:
+    """Tables whose files are all there and sound, but hold fewer rows than were written."""
+    return [
+        Damage(table, f"tables/{table}", f"has {len(rows)} of its {counted[table]} rows")
+        for table, rows in tables.items()
+        if table not in damaged and len(rows) < counted.get(table, 0)
+    ]
 
 
 def _without_metric(history: History) -> list[Damage]:

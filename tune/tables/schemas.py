@@ -5,11 +5,14 @@ A column may be added in a later version; none changes its meaning or goes.
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hscl.errors import InputError
+from tune.states import Origin, Phase, TrialState
 
 __all__ = [
     "KEYS",
@@ -17,6 +20,7 @@ __all__ = [
     "METRICS",
     "SCHEMAS",
     "SCHEMA_VERSION",
+    "check_columns",
     "check_version",
     "to_arrow",
     "unify",
@@ -118,6 +122,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 """What makes a row one of its kind; readers keep the first row of each key."""
 
 
+_WORDS: dict[str, type[StrEnum]] = {"origin": Origin, "phase": Phase, "state": TrialState}
+
+
 def to_arrow(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as an Arrow table of the table's schema.
 
@@ -190,6 +197,46 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     return pa.float64() if {one, other} <= numbers else pa.string()
 
 
+def check_columns(
+    piece: pa.Table, table: str, where: str, columns: Sequence[str] | None = None
+) -> None:
+    """Refuse a part that is not what any version writes; none of it can be trusted then.
+
+    Args:
+        piece: The part's rows.
+        table: The table that it belongs to.
+        where: The file, for the message.
+        columns: Those that were read; all of them if not given.
+
+    Raises:
+        InputError: A required column is missing or has nulls, a column has another type, or a word
+            is none that tables use.
+    """
+    for field in SCHEMAS[table]:
+        if columns is not None and field.name not in columns:
+            continue
+        wrong = _wrong_with(piece, field)
+        if wrong:
+            raise InputError(f"{where} must be a part as hscl writes it, but is damaged: {wrong}")
+
+
+def _wrong_with(piece: pa.Table, field: pa.Field) -> str:
+    """What is wrong with a column; empty: nothing."""
+    count = piece.schema.names.count(field.name)
+    if count != 1:
+        return f"it has {count} columns {field.name}" if count or not field.nullable else ""
+    column = piece[field.name]
+    if column.type != field.type:
+        return f"its column {field.name} is {column.type}, not {field.type}"
+    if column.null_count and not field.nullable:
+        return f"its column {field.name} has {column.null_count} values missing"
+    if field.name in _WORDS:
+        words = set(pc.unique(column).to_pylist()) - {None, *_WORDS[field.name]}
+        if words:
+            return f"its column {field.name} says {min(words)!r}"
+    return ""
+
+
 def check_version(schema: pa.Schema, table: str, where: str) -> None:
     """Refuse a file that is no part of this table, or of a later version.
 
@@ -202,12 +249,16 @@ def check_version(schema: pa.Schema, table: str, where: str) -> None:
         InputError: If the file is foreign or newer than this program.
     """
     raw = (schema.metadata or {}).get(_METADATA_KEY)
-    stamp = json.loads(raw) if raw else {}
-    if stamp.get("table") != table:
+    try:
+        stamp = json.loads(raw or b"{}")
+        known = (str(stamp["table"]), int(stamp["schema_version"]))
+    except (ValueError, KeyError, TypeError):
+        known = ("", 0)
+    if known[0] != table:
         raise InputError(f"{where} must be a part of the table {table!r}, but is a foreign file")
-    if stamp["schema_version"] > SCHEMA_VERSION:
+    if known[1] > SCHEMA_VERSION:
         message = (
             f"{where} must have schema version {SCHEMA_VERSION} or less, but has "
-            f"{stamp['schema_version']}; it was written by a newer hscl, so use that"
+            f"{known[1]}; it was written by a newer hscl, so use that"
         )
         raise InputError(message)

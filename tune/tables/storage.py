@@ -5,6 +5,7 @@ synced, and renamed; the folder is synced too. On object storage an object becom
 when its stream is closed, so that a plain write is atomic and nothing is renamed.
 """
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,10 +51,16 @@ class Folder:
         """The name as the file system wants it."""
         return str(PurePosixPath(self.path) / name)
 
-    def write(self, name: str, data: bytes | pa.Buffer) -> None:
+    def write(self, name: str, data: bytes | pa.Buffer, *, synced: bool = True) -> None:
         """Put a whole file in place, replacing one of the same name.
 
         An OSError of the disk or the storage passes through; no half file is left behind.
+
+        Args:
+            name: The file's.
+            data: All of it.
+            synced: Once this returns, it is there after a power cut too; not synced it costs
+                next to nothing, and after a power cut it may be the one before or damaged.
         """
         if self.local is None:
             with self.filesystem.open_output_stream(self.full(name)) as stream:
@@ -61,7 +68,12 @@ class Folder:
             return
         path = self.local / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, memoryview(data))
+        if synced:
+            write_whole(path, memoryview(data))
+            return
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part.write_bytes(data)
+        part.replace(path)
 
     def copy_to(self, name: str, target: Path) -> None:
         """Bring a file to this machine's disk, whole or not at all.

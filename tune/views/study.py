@@ -145,10 +145,12 @@ class Study(StudyTables):
                 yield asked.row_text
 
     def status(self) -> dict[str, Any]:
-        """The same as plain values, once it is over with the answer as `use`."""
+        """The same as plain values, what is missing from the tables, and the answer as `use`."""
         told = self.read_status()
         use = self.answer() if told.summary.state == "done" else None
-        return told.to_dict() | {"use": None if use is None else use.to_dict()}
+        damages = [str(damage) for damage in self.damages]
+        more = {"use": None if use is None else use.to_dict(), "damages": damages}
+        return told.to_dict() | more
 
 
 def open_study(where: str | Path) -> Study:
