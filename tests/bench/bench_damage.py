@@ -110,6 +110,7 @@ def ask(name: str, study: Path) -> Said:
     said = out.buffer.getvalue().decode()
     said += "".join(file.read_text() for file in scratch.glob("*.toml"))
     said = re.sub(r"20\d\d-\d\d-\d\d[ T]\d\d:\d\d\S*", "NOW", said)
+    said = re.sub(r"last event .* ago", "last event NOW", said)
     shutil.rmtree(scratch)
     return Said(code, said.replace(str(study), "STUDY"), err.getvalue(), _seconds(began))
 

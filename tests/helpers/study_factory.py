@@ -162,7 +162,6 @@ class _Writer:
         store = TableStore(self.folder)
         for table, rows in self.store.tables.items():
             store.append(table, rows)
-        store.commit()
         return self.folder
 
     def _run(self) -> None:

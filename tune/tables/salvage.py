@@ -18,7 +18,7 @@ from tune.tables.fold import fold, report_columns
 from tune.tables.history import History
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder
-from tune.tables.store import TableStore
+from tune.tables.store import NOT_WHOLE, PUT_BACK, TableStore
 
 __all__ = ["LOST", "UNKNOWN", "Damage", "Salvaged", "salvage"]
 
@@ -178,8 +178,11 @@ def _damaged(folder: Folder, table: str) -> list[Damage]:
         try:
             store.read_part(table, part)
         except HsclError as error:
-            _, _, reason = str(error).partition(part.name)
-            found.append(Damage(table, file, reason.strip()))
+            reason = str(error).partition(part.name)[2].strip()
+            if reason.startswith(NOT_WHOLE):
+                why = reason.removeprefix(NOT_WHOLE).removesuffix(PUT_BACK)
+                reason = f"is no whole Parquet file ({why})"
+            found.append(Damage(table, file, reason))
         except FileNotFoundError:  # merged by a driver since it was listed
             continue
     return found

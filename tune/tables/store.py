@@ -25,9 +25,11 @@ from hscl.files import is_unfinished
 from tune.tables.schemas import KEYS, SCHEMAS, check_columns, check_version, to_arrow, unify
 from tune.tables.storage import Folder, open_folder
 
-__all__ = ["COUNTS_FILE", "Hole", "Part", "TableStore"]
+__all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "Hole", "Part", "TableStore"]
 
 _T = TypeVar("_T")
+NOT_WHOLE = "must be a whole Parquet file, but: "
+PUT_BACK = "; put it back from a copy"
 COUNTS_FILE = "counts.json"
 """In the folder of the tables: how many appends and rows each has."""
 
@@ -379,9 +381,7 @@ class TableStore:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if isinstance(error, OSError) and (error.errno or self._folder.local is None):
                 raise RunError(f"{where} must be readable, but: {reason}") from error
-            raise InputError(
-                f"{where} must be a whole Parquet file, but: {reason}; put it back from a copy"
-            ) from error
+            raise InputError(f"{where} {NOT_WHOLE}{reason}{PUT_BACK}") from error
 
     def _read_parts(
         self, table: str, parts: Sequence[Part], columns: Sequence[str] | None
