@@ -55,6 +55,11 @@ COMMANDS: dict[str, list[str]] = {
 }
 """What is asked; "go on" is what `hscl search` does with the tables before it starts Ray."""
 
+_UNCOUNTED = (
+    "- The tables were written by a version that kept no count of their rows: a file that is gone "
+    "from the end of one would not be missed.\n"
+)
+
 Damage = Callable[[Path], None]
 
 
@@ -125,7 +130,7 @@ def judge(said: Said, sound: Said) -> str:
         return "" if f"\n{said.err}".count("\nhscl: error: ") == 1 else "no message"
     if said.code != 0:
         return "" if said.code == sound.code and said.err == sound.err else f"exit {said.code}"
-    if "hscl: warning: " in said.err or said.out == sound.out:
+    if "hscl: warning: " in said.err or said.out.replace(_UNCOUNTED, "") == sound.out:
         return ""
     return "silent difference"
 

@@ -42,9 +42,9 @@ def status(study: str, *, as_json: bool) -> None:
         print_rich(render_list(found), None, width=_WIDEST)
         return
     opened = open_study(study)
-    warn_of_damage(opened.damages)
     if as_json:
         click.echo(json.dumps(opened.status(), indent=2))
+        warn_of_damage(opened.damages)
         return
     told = opened.read_status()
     if told.summary.state == "done" and (use := opened.answer()) is not None:
@@ -52,6 +52,7 @@ def status(study: str, *, as_json: bool) -> None:
 
         click.echo("\n".join([*use_lines(use), ""]))
     Console(highlight=False).print(render_status(told))
+    warn_of_damage(opened.damages)
 
 
 @click.command()

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from tune.evidence.search.use import Use
     from tune.study.space import Value
     from tune.tables.records import ConfigRecord
+    from tune.tables.salvage import Damage
 
 __all__ = ["Study", "open_study"]
 
 
 class Study(StudyTables):
     """What a study's folder holds, and what may be said about it."""
+
+    _read: "Evidence | None" = None
 
     @property
     def predictions(self) -> "pa.Table":
@@ -82,10 +85,16 @@ class Study(StudyTables):
         """What may be said about its configurations now; None where nothing can be compared."""
         return self._evidence().comparison
 
+    @property
+    def damages(self) -> "tuple[Damage, ...]":
+        """What is missing from the tables; from all of them once the answer was asked for."""
+        return super().damages if self._read is None else self._read.damages
+
     def _evidence(self) -> "Evidence":
         from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
 
-        return gather(self.folder)
+        self._read = gather(self.folder)
+        return self._read
 
     def _best(self) -> "ConfigRecord":
         evidence = self._evidence()
