@@ -4,7 +4,7 @@
     metrics.json        what was trained on what, and every seed's reports
     README.md           the model card
     seed-<n>/           model.safetensors, encoder/ (tokenizer and shape of the text encoder, and
-                        its weights where it was not trained), scaler.json
+                        its weights where it was not trained), scaler.json, digests.json
     evaluations.jsonl   who opened a test set with these models, when, and what came out
 
 The folder is complete in itself: no path of the machine that trained it is needed.
@@ -33,6 +33,7 @@ from hscl.model.text_encoder import (
     quiet_transformers,
 )
 from hscl.seeding import torch_stream
+from hscl.trained.intact import check_digests, check_weights, write_digests
 from hscl.trained.record import ModelRecord, SeedRun
 from hscl.training.checkpoints import read_record, read_tensors, write_checkpoint
 from hscl.training.execution import resolve_device
@@ -91,6 +92,7 @@ def write_seed(folder: Path, training: Training) -> SeedRun:
         write_checkpoint(part / _WEIGHTS, best.weights, about)
         write_whole(part / _SCALER, json.dumps(scalers))
         _write_encoder(training, part / _ENCODER)
+        write_digests(part)
     return SeedRun(
         seed=training.seed,
         epoch=best.epoch,
@@ -120,6 +122,7 @@ def load_seed(
         InputError: Files are missing, damaged, or do not belong together.
     """
     place = seed_folder(folder, seed)
+    check_digests(place)
     encoder_files = str((place / _ENCODER).resolve())
     # As it was trained, whatever "auto" means on this machine; an unknown seed is refused below.
     trained = {run.seed: run.precision for run in record.runs}.get(seed, "fp32")
@@ -142,6 +145,7 @@ def load_seed(
         network.load_state_dict(read_tensors(place / _WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{place} is damaged ({error}); train this seed again") from None
+    check_weights(network, place)
     network = network.to(resolve_device(own.run.device)).eval()
     return SeedModel(seed, own, network, scalers, record.label_range)
 

@@ -102,6 +102,7 @@ def test_writing_a_seed_again_replaces_it_whole(
     assert {p.name for p in (tmp_path / "seed-5").iterdir()} == {
         "model.safetensors",
         "scaler.json",
+        "digests.json",
         "encoder",
     }
 
