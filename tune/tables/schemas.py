@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,8 @@ __all__ = [
     "SCHEMA_VERSION",
     "check_columns",
     "check_version",
+    "conformed",
+    "first_of_each",
     "to_arrow",
     "unify",
 ]
@@ -262,3 +265,31 @@ def check_version(schema: pa.Schema, table: str, where: str) -> None:
             f"{known[1]}; it was written by a newer hscl, so use that"
         )
         raise InputError(message)
+
+
+def conformed(piece: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The piece with exactly these columns; missing ones null."""
+    if piece.schema.equals(schema):
+        return piece
+    columns = [
+        piece[field.name].cast(field.type)
+        if field.name in piece.column_names
+        else pa.nulls(len(piece), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def first_of_each(data: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The first row of each key, in order; the table itself where no key comes twice."""
+    if not len(data):
+        return data
+    codes = np.zeros(len(data), dtype=np.int64)
+    for key in keys:
+        column = data[key].combine_chunks().dictionary_encode()
+        codes = codes * len(column.dictionary) + column.indices.to_numpy()
+    ordered = np.sort(codes)
+    if bool(np.all(ordered[1:] != ordered[:-1])):
+        return data
+    _, first = np.unique(codes, return_index=True)
+    return data.take(pa.array(np.sort(first)))

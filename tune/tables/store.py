@@ -16,13 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hscl.errors import HsclError, InputError, RunError
 from hscl.files import is_unfinished
-from tune.tables.schemas import KEYS, SCHEMAS, check_columns, check_version, to_arrow, unify
+from tune.tables.schemas import (
+    KEYS,
+    SCHEMAS,
+    check_columns,
+    check_version,
+    conformed,
+    first_of_each,
+    to_arrow,
+    unify,
+)
 from tune.tables.storage import Folder, open_folder
 
 __all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "Hole", "Part", "TableStore"]
@@ -239,7 +247,7 @@ class TableStore:
                     raise RunError(message) from error
             else:
                 break
-        return _first_of_each(data, KEYS[table])
+        return first_of_each(data, KEYS[table])
 
     def parts(self, table: str) -> list[Part]:
         """The files that hold the table's rows, in order.
@@ -409,7 +417,7 @@ class TableStore:
         if wanted is not None:
             fields = [field for field in schema if field.name in wanted]
             schema = pa.schema(fields, metadata=schema.metadata)
-        return pa.concat_tables(_as_schema(piece, schema) for piece in pieces)
+        return pa.concat_tables(conformed(piece, schema) for piece in pieces)
 
 
 def _missing(parts: Sequence[Part], appends: int) -> list[Part]:
@@ -457,31 +465,3 @@ def _newest(parts: list[Part]) -> list[Part]:
         size += part.size
         appends += part.appends
     return kept
-
-
-def _as_schema(piece: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The piece with exactly these columns; missing ones null."""
-    if piece.schema.equals(schema):
-        return piece
-    columns = [
-        piece[field.name].cast(field.type)
-        if field.name in piece.column_names
-        else pa.nulls(len(piece), field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _first_of_each(data: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """The first row of each key, in order; the table itself where no key comes twice."""
-    if not len(data):
-        return data
-    codes = np.zeros(len(data), dtype=np.int64)
-    for key in keys:
-        column = data[key].combine_chunks().dictionary_encode()
-        codes = codes * len(column.dictionary) + column.indices.to_numpy()
-    ordered = np.sort(codes)
-    if bool(np.all(ordered[1:] != ordered[:-1])):
-        return data
-    _, first = np.unique(codes, return_index=True)
-    return data.take(pa.array(np.sort(first)))
