@@ -54,7 +54,16 @@ def test_the_ablation_tables_have_all_their_rows() -> None:
             "similarity only",
         ],
         "ablation-labels": ["default", "classes only", "no labels"],
-        "baselines": ["default", "text-only", "T", "released"],
+        "baselines": [
+            "default",
+            "text-only",
+            "T",
+            "released",
+            "LF-DNN",
+            "MulT",
+            "MISA",
+            "Self-MM",
+        ],
     }
 
 
@@ -76,6 +85,14 @@ def test_baselines_are_the_published_settings() -> None:
     assert points["text-only"] == PRESETS["text-only"]
     assert points["released"] == PRESETS["released"]
     assert points["default"] == PRESETS["mosi"]
+    for name, kind in (
+        ("LF-DNN", "lf-dnn"),
+        ("MulT", "mult"),
+        ("MISA", "misa"),
+        ("Self-MM", "self-mm"),
+    ):
+        assert points[name] == PRESETS[f"mosi-{kind}"]
+        assert points[name].model.kind == kind
 
 
 def test_the_grid_stays_on_valid() -> None:
@@ -88,3 +105,12 @@ def test_the_search_is_over_what_the_method_adds() -> None:
     spec = spec_of("search")
     assert {"loss.temperature", "loss.alpha", "loss.omega1", "loss.omega2"} <= set(spec.space)
     assert spec.searched.inside(spec.base) is not None
+    default, published = spec.start_points
+    assert published.name == "published"
+    assert published.config == PRESETS["mosi"]
+    assert spec.searched.inside(published.config) is not None
+    assert default.config.values().items() - published.config.values().items() == {
+        ("train.batch_size", 32),
+        ("train.optimizer", "adamw"),
+        ("train.schedule", "linear"),
+    }
