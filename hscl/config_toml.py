@@ -1,6 +1,5 @@
 """Configurations in files: TOML (also JSON and YAML) in, TOML out."""
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 import tomli_w
 
 from hscl.config import Config, dotted_values, preset
+from hscl.documents import read_document
 from hscl.errors import InputError, did_you_mean
 
-__all__ = ["dump_config", "load_config", "parse_config", "read_document", "read_settings"]
+__all__ = ["dump_config", "load_config", "parse_config", "read_settings"]
 
+_MOST_KEYS = 1000
 _NOT_CONFIGURATION = ("evidence", "preset")
 
 
@@ -81,6 +82,8 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
             flat |= dotted_values(value, f"{key}.")
         else:
             flat[key] = value
+    if len(tree) + len(flat) > _MOST_KEYS:
+        raise InputError(f"{source}: a configuration must have at most {_MOST_KEYS} keys")
     try:
         config = preset(name if isinstance(name, str) else repr(name)).with_settings(flat)
     except InputError as error:
@@ -129,37 +132,3 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             settings[key] = value
     return settings
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """The tree in a TOML, JSON or YAML file, by the file's suffix.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its top-level mapping.
-
-    Raises:
-        InputError: The file is missing or unreadable, or its top level is no mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} must be a readable text file, but: {reason}") from error
-    kind = path.suffix.lower()
-    try:
-        if kind == ".json":
-            tree = json.loads(text)
-        elif kind in {".yaml", ".yml"}:
-            import yaml  # noqa: PLC0415 - only for those who use it; transformers brings it
-
-            tree = yaml.safe_load(text)
-        else:
-            tree = tomllib.loads(text)
-    except Exception as error:  # each parser has its own
-        raise InputError(f"{path} must be {kind[1:] or 'toml'}, but: {error}") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} must hold tables of keys, but holds a {type(tree).__name__}")
-    return tree

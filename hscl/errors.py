@@ -52,3 +52,17 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     return "valid are: " + ", ".join(names)
+
+
+def visible(text: str) -> str:
+    r"""Text from a stranger's file for a terminal: what would steer it is written out.
+
+    Args:
+        text: Such as a name or a message, on one line or more.
+
+    Returns:
+        The same with every control character but a line's end as its escape, `\x1b`.
+    """
+    return "".join(
+        letter if letter == "\n" or letter.isprintable() else repr(letter)[1:-1] for letter in text
+    )

@@ -4,9 +4,13 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from hscl.errors import RunError
 
 __all__ = [
     "cache_folder",
@@ -14,11 +18,14 @@ __all__ = [
     "lock",
     "one_at_a_time",
     "remove_unfinished",
+    "scratch_folder",
     "whole_or_nothing",
     "write_whole",
 ]
 
 _UNFINISHED = ".part"
+_SCRATCH = "hscl_"
+_YOUNG_S = 60.0
 _HELD = {errno.EWOULDBLOCK, errno.EACCES}
 
 
@@ -125,6 +132,66 @@ def one_at_a_time(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield lock(descriptor, wait=wait)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def scratch_folder(*, most: int | None = None, place: str | None = None) -> Iterator[Path]:
+    """A temporary folder of this process that nobody else can read; it goes with the block.
+
+    What killed processes of this user left there goes too: a folder is locked while its process
+    lives.
+
+    Args:
+        most: Bytes that its path may have; a short place is taken where the usual one is too long.
+        place: The folder to make it in, and no other; None: the usual one (TMPDIR).
+
+    Yields:
+        The folder.
+
+    Raises:
+        RunError: There is no place where one can be made.
+    """
+    made, reason = None, ""
+    # mkdtemp lets nobody else in, wherever that is.
+    for base in [place] if place else [tempfile.gettempdir(), "/tmp", "/var/tmp"]:  # noqa: S108
+        if most is not None and len(os.fsencode(base)) + len(f"/{_SCRATCH}12345678") > most:
+            reason = reason or f"the path {base} is too long for what goes into it"
+            continue
+        try:
+            made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=base))
+            break
+        except OSError as error:
+            reason = reason or str(error)
+    if made is None:
+        variable = "RAY_TMPDIR" if place else "TMPDIR"
+        raise RunError(
+            f"a temporary folder must be made, but: {reason}; set {variable} to a folder "
+            "that can be written and has a short name, such as /tmp"
+        )
+    descriptor = os.open(made, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that knows no locks is not swept either
+            lock(descriptor, wait=False)
+            _sweep(made)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _sweep(ours: Path) -> None:
+    """Remove this user's other scratch folders that no process has locked."""
+    for folder in ours.parent.glob(f"{_SCRATCH}????????"):
+        with suppress(OSError):  # it may have gone meanwhile
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                state = os.fstat(descriptor)
+                # One that was made a moment ago may not be locked yet.
+                old = time.time() - state.st_mtime > _YOUNG_S
+                if state.st_uid == os.getuid() and old and lock(descriptor, wait=False):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,6 @@
 """Errors name what is near."""
 
-from hscl.errors import HsclError, InputError, RunError, did_you_mean
+from hscl.errors import HsclError, InputError, RunError, did_you_mean, visible
 
 
 def test_a_near_name_is_offered_and_else_all_are_listed() -> None:
@@ -10,3 +10,7 @@ def test_a_near_name_is_offered_and_else_all_are_listed() -> None:
 
 def test_exit_codes_are_those_of_the_contract() -> None:
     assert (HsclError.exit_code, InputError.exit_code, RunError.exit_code) == (1, 2, 1)
+
+
+def test_what_would_steer_a_terminal_is_written_out() -> None:
+    assert visible("a\x1b[31m\r\x07b\u202e\nc é–−") == "a\\x1b[31m\\r\\x07b\\u202e\nc é–−"

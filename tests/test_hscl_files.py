@@ -3,8 +3,10 @@
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from hscl.errors import RunError
 from hscl.files import (
     cache_folder,
     is_unfinished,
     one_at_a_time,
     remove_unfinished,
+    scratch_folder,
     whole_or_nothing,
     write_whole,
 )
@@ -226,4 +230,38 @@ def test_the_cache_is_where_the_environment_says_else_in_the_home(
 
 def test_a_path_without_a_name_is_refused_as_the_folder_that_it_is() -> None:
     with pytest.raises(IsADirectoryError), whole_or_nothing(Path()):
+        pass
+
+
+def test_a_scratch_folder_is_private_and_goes_and_so_do_those_that_killed_processes_left(
+    tmp_path: Path,
+) -> None:
+    left, young, used = (
+        tmp_path / f"hscl_{name}" for name in ("aaaaaaaa", "bbbbbbbb", "cccccccc")
+    )
+    for folder in (left, young, used):
+        folder.mkdir()
+        (folder / "content").touch()
+    for folder in (left, used):
+        os.utime(folder, (0, 0))
+    with one_at_a_time(used), scratch_folder(place=str(tmp_path)) as ours:
+        assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+        assert {path.name for path in tmp_path.iterdir()} == {ours.name, young.name, used.name}
+    assert not ours.exists()
+
+
+def test_a_temporary_folder_of_a_long_name_gives_way_to_a_short_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with scratch_folder() as ours:
+        assert ours.parent == long
+    with scratch_folder(most=40) as ours:
+        assert len(str(ours)) <= 40
+    with (
+        pytest.raises(RunError, match="is too long for what goes into it; set RAY_TMPDIR"),
+        scratch_folder(most=40, place=str(long)),
+    ):
         pass

@@ -1,8 +1,13 @@
 """The words that tables use for what a trial, a phase, a point or a verdict is."""
 
 from enum import StrEnum
+from typing import Final
 
-__all__ = ["Kind", "Origin", "Phase", "TrialState", "Verdict"]
+__all__ = ["NODE_BROKE", "Kind", "Origin", "Phase", "TrialState", "Verdict"]
+
+
+NODE_BROKE: Final = "node broke"
+"""Why a trial was started again: its worker did not come up, on a node on which none ever did."""
 
 
 class TrialState(StrEnum):

@@ -84,7 +84,7 @@ def check(file: str, *, as_json: bool) -> None:
 
         from hscl.data.check.tables import print_report
 
-        print_report(report, Console())
+        print_report(report, Console(markup=False, emoji=False))
     _refuse(file, report.problems)
 
 

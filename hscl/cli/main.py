@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 
-from hscl.errors import HsclError, InputError, RunError, did_you_mean
+from hscl.errors import HsclError, InputError, RunError, did_you_mean, visible
 from hscl.uris import refuse_credentials
 
 __all__ = ["Group", "main", "run_command"]
@@ -93,7 +93,8 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
             refuse_credentials(argument)
         left = command.main(args=list(given), prog_name=name, standalone_mode=False)
     except HsclError as error:
-        click.echo(f"hscl: error: {error}{_way_round(error, command, name, given)}", err=True)
+        said = f"{error}{_way_round(error, command, name, given)}"
+        click.echo(f"hscl: error: {visible(said)}", err=True)
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
         error.show()
@@ -106,7 +107,9 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         sys.stdout = None
         raise SystemExit(0) from None
     except OSError as error:  # a disk that is full or gone, anywhere
-        click.echo(f"hscl: error: {error}; what was written before is kept", err=True)
+        click.echo(
+            f"hscl: error: {visible(str(error))}; what was written before is kept", err=True
+        )
         raise SystemExit(RunError.exit_code) from None
     # Outside of standalone mode click returns the code of `ctx.exit`, or the command's result.
     raise SystemExit(left if isinstance(left, int) else 0)

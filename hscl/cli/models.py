@@ -193,7 +193,8 @@ def _configuration(name: str) -> "tuple[Config, _Study]":
         InputError: There is neither such a file nor such a preset, or it holds what is wrong.
     """  # noqa: DOC502 - raised by the readers
     from hscl.config import PRESETS, preset
-    from hscl.config_toml import load_config, read_document
+    from hscl.config_toml import load_config
+    from hscl.documents import read_document
 
     if name in PRESETS and not Path(name).exists():
         return preset(name), _Study([], "mae")

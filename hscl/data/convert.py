@@ -226,7 +226,7 @@ def _write(target: Path, joined: Joined, options: ReadOptions) -> ConversionRepo
     refuse_binary(joined.sources)
     label_range, remarks = told_label_range(joined.sources, options.label_range)
     total = sum(len(source) for source in joined.sources)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     hidden = total < _SHOW_PROGRESS_FROM or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:
         first = Cleaning()

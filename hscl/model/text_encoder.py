@@ -9,33 +9,31 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from hscl.config import TextConfig
 from hscl.data.ragged import Ragged
-from hscl.encoders import ResolvedEncoder, resolve_encoder
+from hscl.encoders import ResolvedEncoder, check_shape, resolve_encoder
 from hscl.errors import InputError
 from hscl.model.length_groups import in_length_groups, rows_at_a_time
 from hscl.model.packing import Packing, encode_packed, prepare_for_packing
 
 __all__ = [
     "TextEncoder",
+    "check_vocabulary",
     "load_text_encoder",
     "load_tokenizer",
     "quiet_transformers",
     "text_width",
     "tokenize",
 ]
-
-# What transformers, safetensors and the file system raise for a folder that is not a whole model.
-_LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError)
 
 
 class TextEncoder(nn.Module):
@@ -111,12 +109,15 @@ def load_text_encoder(config: TextConfig, *, pretrained: bool = True) -> TextEnc
             model, report = transformers.AutoModel.from_pretrained(
                 found.location,
                 local_files_only=_offline(),
+                trust_remote_code=False,
                 output_loading_info=True,
                 dtype=torch.float32,
             )
             lacking = sorted(k for k in report["missing_keys"] if not k.startswith("pooler."))
         else:
-            model = transformers.AutoModel.from_config(settings)  # type: ignore[no-untyped-call]
+            model = transformers.AutoModel.from_config(  # type: ignore[no-untyped-call]
+                settings, trust_remote_code=False
+            )
             lacking = []
     if lacking:
         raise InputError(
@@ -143,6 +144,25 @@ def text_width(config: TextConfig) -> int:
     """  # noqa: DOC502 - raised by the resolver
     width: int = _load_settings(resolve_encoder(config.encoder)).hidden_size
     return width
+
+
+def check_vocabulary(config: TextConfig) -> None:
+    """Refuse a tokenizer whose ids are beyond its encoder's vocabulary.
+
+    Args:
+        config: Which encoder.
+
+    Raises:
+        InputError: They are, or one of the two can't be read.
+    """
+    found = resolve_encoder(config.encoder)
+    vocabulary = getattr(_load_settings(found), "vocab_size", None)
+    ids = load_tokenizer(config.encoder).get_vocab().values()
+    if vocabulary is not None and ids and not 0 <= min(ids) <= max(ids) < vocabulary:
+        raise InputError(
+            f"the tokenizer of {found.name!r} must give ids below {vocabulary}, its encoder's "
+            f"vocabulary, but gives {max(ids)}; save both again"
+        )
 
 
 def load_tokenizer(name: str) -> Any:
@@ -199,8 +219,10 @@ def _offline() -> bool:
 
 def _load_settings(found: ResolvedEncoder) -> Any:
     with _loading(found):
+        if found.digest is not None:
+            check_shape(Path(found.location))
         settings = transformers.AutoConfig.from_pretrained(
-            found.location, local_files_only=_offline()
+            found.location, local_files_only=_offline(), trust_remote_code=False
         )
     if not isinstance(getattr(settings, "hidden_size", None), int):
         raise InputError(
@@ -214,7 +236,7 @@ def _load_settings(found: ResolvedEncoder) -> Any:
 def _tokenizer(found: ResolvedEncoder) -> Any:
     with _loading(found):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            found.location, local_files_only=_offline()
+            found.location, local_files_only=_offline(), trust_remote_code=False
         )
         # Without a vocabulary's file transformers makes an empty one, and every word is unknown.
         if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -247,7 +269,11 @@ def _loading(found: ResolvedEncoder) -> Iterator[None]:
     try:
         with quiet_transformers():
             yield
-    except _LOADING_ERRORS as error:
+    except InputError:
+        raise
+    except BaseException as error:  # of transformers, safetensors, and Rust's panics
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if found.digest is None:
             raise InputError(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hscl.config import Config
+from hscl.documents import parse_json, read_text
 from hscl.encoders import FILE
 from hscl.errors import InputError
 from hscl.files import whole_or_nothing, write_whole
@@ -28,6 +29,7 @@ from hscl.model.batch import Widths
 from hscl.model.contract import SentimentModel
 from hscl.model.text_encoder import (
     TextEncoder,
+    check_vocabulary,
     load_text_encoder,
     load_tokenizer,
     quiet_transformers,
@@ -46,6 +48,8 @@ EVALUATIONS = "evaluations.jsonl"
 _WEIGHTS = "model.safetensors"
 _SCALER = "scaler.json"
 _ENCODER = "encoder"
+_WIDEST = 100_000
+_MOST_SCALER = 32 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -133,21 +137,54 @@ def load_seed(
     if about.get("config_id") != record.config_id or about.get("seed") != seed:
         raise InputError(f"{place / _WEIGHTS} must be seed {seed} of {folder}, but is {about}")
     try:
-        fitted = json.loads((place / _SCALER).read_text(encoding="utf-8"))
-        scalers = {
-            name: Scaler(np.array(mean, np.float32), np.array(scale, np.float32), *bound)
-            for name, (mean, scale, *bound) in fitted.items()
-        }
+        widths = _checked_widths(record)
+        scalers = _read_scalers(place / _SCALER, widths)
+        if own.model.text.encoder != FILE:
+            check_vocabulary(own.model.text)
         with torch_stream(seed, "unused"):  # what is drawn here is overwritten
             text = own.model.text
             encoder = load_text_encoder(text, pretrained=False) if text.finetune else None
-            network = build_model(own, Widths(**record.widths), encoder)  # type: ignore[arg-type]
+            network = build_model(own, widths, encoder)
         network.load_state_dict(read_tensors(place / _WEIGHTS))
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise InputError(f"{place} is damaged ({error}); train this seed again") from None
     check_weights(network, place)
     network = network.to(resolve_device(own.run.device)).eval()
     return SeedModel(seed, own, network, scalers, record.label_range)
+
+
+def _checked_widths(record: ModelRecord) -> Widths:
+    """The record's widths, which come from a file.
+
+    Raises:
+        ValueError: They are none.
+    """
+    for name, width in record.widths.items():
+        if width is not None and not (type(width) is int and 1 <= width <= _WIDEST):
+            message = f"the width of {name} must be from 1 to {_WIDEST:,}, but is {width!r:.60}"
+            raise ValueError(message)
+    return Widths(**record.widths)  # type: ignore[arg-type]
+
+
+def _read_scalers(path: Path, widths: Widths) -> dict[str, Scaler]:
+    """The fitted standardisation of each modality.
+
+    Raises:
+        ValueError: A number that is none, or not one for each feature.
+    """
+    scalers = {}
+    for name, (mean, scale, *bound) in parse_json(read_text(path, most=_MOST_SCALER)).items():
+        scaler = Scaler(np.array(mean, np.float32), np.array(scale, np.float32), *bound)
+        width = getattr(widths, name)
+        fits = scaler.mean.shape == scaler.scale.shape == (width,)
+        if not fits or not np.isfinite(scaler.mean).all() or not (scaler.scale > 0).all():
+            message = f"{path.name} must hold means and scales above 0 of {width} {name} features"
+            raise ValueError(message)
+        if not scaler.bound > 0:
+            message = f"{path.name} must bound {name} above 0, but has {scaler.bound!r:.60}"
+            raise ValueError(message)
+        scalers[name] = scaler
+    return scalers
 
 
 def _write_encoder(training: Training, target: Path) -> None:

@@ -25,7 +25,7 @@ class TrainingProgress:
 
     def __init__(self, final: FinalTraining, console: Console | None = None) -> None:
         self._final = final
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._best = math.nan
         self._live = self._console.is_terminal
         self._bars = rich_progress.Progress(

@@ -12,6 +12,7 @@ import numpy as np
 from hscl.config import Config
 from hscl.config_toml import dump_config, load_config
 from hscl.data.schema import LABEL_RANGE
+from hscl.documents import parse_json, read_text
 from hscl.errors import InputError
 from hscl.files import write_whole
 
@@ -29,6 +30,7 @@ CONFIG = "config.toml"
 METRICS_FILE = "metrics.json"
 CARD = "README.md"
 _LAYOUT = 1
+_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,13 @@ def read_folder(folder: Path) -> tuple[Config, ModelRecord]:
         InputError: It is no such folder, is damaged, or is of another layout.
     """
     path = folder / METRICS_FILE
+    if not path.exists():
+        raise InputError(
+            f"{folder} must be a folder with trained models, but has no {METRICS_FILE}; make one "
+            "with: hscl train CONFIG --data FILE --out FOLDER"
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, most=_MOST_BYTES))
         layout = content.pop("layout")
         if layout != _LAYOUT:
             raise InputError(
@@ -152,13 +159,11 @@ def read_folder(folder: Path) -> tuple[Config, ModelRecord]:
         content.pop("summary")
         runs = [SeedRun(**{**r, "valid": _numbers(r["valid"])}) for r in content.pop("runs")]
         record = ModelRecord(**content, runs=runs)
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} must be a folder with trained models, but has no {METRICS_FILE}; make one "
-            "with: hscl train CONFIG --data FILE --out FOLDER"
-        ) from None
+        sound = 0 < record.label_range < math.inf and isinstance(record.widths, dict)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); train again into another folder") from None
+    if not sound:
+        raise InputError(f"{path} must have a label_range above 0 and widths, but has others")
     return load_config(folder / CONFIG), record
 
 

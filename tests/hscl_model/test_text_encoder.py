@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,13 @@ from transformers.utils import logging as transformers_logging
 
 from hscl.config import TextConfig
 from hscl.errors import InputError
-from hscl.model.text_encoder import load_text_encoder, load_tokenizer, text_width, tokenize
+from hscl.model.text_encoder import (
+    check_vocabulary,
+    load_text_encoder,
+    load_tokenizer,
+    text_width,
+    tokenize,
+)
 
 
 @pytest.fixture
@@ -143,6 +150,49 @@ def test_a_configuration_that_is_no_model_is_refused(copy: Path) -> None:
     (copy / "config.json").write_text("not JSON")
     with pytest.raises(InputError, match="must be a folder that transformers can load"):
         text_width(_text(copy))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers must be from 0 to 512"),
+        ({"hidden_size": "16"}, "hidden_size must be from 0 to 32,768, but is '16'"),
+        ({"vocab_size": -3}, "vocab_size must be from 0"),
+        ({"num_hidden_layers": 500, "hidden_size": 30_000}, "weights, more than 2e"),
+    ],
+)
+def test_a_shape_that_would_take_all_memory_is_refused_before_it_is_built(
+    copy: Path, changes: dict[str, Any], reason: str
+) -> None:
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(settings | changes))
+    for pretrained in (True, False):
+        with pytest.raises(InputError, match=reason):
+            load_text_encoder(_text(copy), pretrained=pretrained)
+
+
+def test_code_that_comes_with_a_folder_never_runs_and_nobody_is_asked(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = copy / "ran"
+    settings = json.loads((copy / "config.json").read_text())
+    own = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model", "AutoTokenizer": "evil.Words"}
+    settings |= {"auto_map": own, "model_type": "evil"}
+    (copy / "config.json").write_text(json.dumps(settings))
+    (copy / "evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", pytest.fail)
+    for load in (load_text_encoder, text_width):
+        with pytest.raises(InputError, match="must be a folder that transformers can load"):
+            load(_text(copy))
+    assert not ran.exists()
+
+
+def test_a_tokenizer_beyond_its_encoders_vocabulary_is_refused(copy: Path) -> None:
+    check_vocabulary(_text(copy))
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(settings | {"vocab_size": 4}))
+    with pytest.raises(InputError, match="must give ids below 4"):
+        check_vocabulary(_text(copy))
 
 
 def test_an_encoder_without_a_hidden_size_is_refused(copy: Path) -> None:

@@ -444,6 +444,79 @@ def test_warm_workers_run_many_trials_each(undisturbed: Path) -> None:
     assert len(pids) == 1
 
 
+RAY_ENDS = """
+import sys
+from synthetic import Data, Synthetic, study
+from hscl.errors import RunError
+from tune.engine.driver import SearchOptions, run_search
+options = SearchOptions(out=sys.argv[1], checkpoint_s=0.0)
+try:
+    outcome = run_search(study(), Data(), options, workload=Synthetic(epoch_s=0.3))
+except RunError as error:
+    sys.exit(f"one message: {error}")
+sys.exit(130 if outcome.interrupted else 0)
+"""
+
+
+def disturbed(out: Path, disturb: Any) -> tuple[int, str, float]:
+    """Exit code, standard error and seconds to the end after something was done to its driver."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", RAY_ENDS, str(out)],
+        env=os.environ | {"PYTHONPATH": f"{HELPERS}:{ROOT}"},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    reports = out / "tables" / "reports"
+    while driver.poll() is None and len(list(reports.glob("*.parquet"))) < 2:
+        time.sleep(0.1)
+    began = time.monotonic()
+    disturb(driver.pid)
+    _, said = driver.communicate(timeout=120)
+    return driver.returncode, said, time.monotonic() - began
+
+
+def test_a_signal_to_the_whole_process_group_stops_in_order_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "study"
+    groups: list[int] = []
+
+    def end(pid: int) -> None:
+        groups.append(pid)
+        os.killpg(pid, signal.SIGTERM)
+
+    assert disturbed(out, end)[:2] == (130, "")
+    halfway = open_study(out)
+    check(halfway, over=False)
+    (open_trial,) = halfway.history.open.values()
+    assert (out / "checkpoints" / open_trial.trial_id / "state.safetensors").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(groups[0], 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_a_ray_that_dies_ends_the_run_in_one_message_within_seconds(
+    tmp_path: Path, name: str
+) -> None:
+    import psutil
+
+    def kill(pid: int) -> None:
+        (child,) = (p for p in psutil.Process(pid).children(recursive=True) if p.name() == name)
+        child.kill()
+
+    code, said, seconds = disturbed(tmp_path / "study", kill)
+    assert code == 1
+    assert said.startswith("one message: ")
+    assert f"its process {name} was ended by signal 9" in said
+    assert said.count("\n") == 1
+    assert seconds < 20
+    run(study(), tmp_path / "study")
+    check(open_study(tmp_path / "study"))
+
+
 SLOW_UNWINDING = """
 import os, sys
 os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "1"

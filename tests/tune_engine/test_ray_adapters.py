@@ -9,6 +9,7 @@ from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
     NodeDiedError,
+    OutOfMemoryError,
     RayActorError,
     RayTaskError,
 )
@@ -31,7 +32,10 @@ class Trial:
     def __init__(self, name: str) -> None:
         self.trial_id = name
         self.status = "RUNNING"
-        self.pickled_error_file: str | None = None
+        self.placement_group_factory = None
+
+    def handle_error(self, error: Any = None) -> None:
+        """Tune writes it into a file."""
 
 
 def task_error(cause: Exception) -> RayTaskError:
@@ -58,6 +62,7 @@ def task_error(cause: Exception) -> RayTaskError:
             "worker",
         ),
         (ActorDiedError(), "worker"),
+        (OutOfMemoryError("Task was killed: the node ran low on memory."), "memory"),  # type: ignore[no-untyped-call]
         (None, "worker"),
     ],
 )

@@ -12,32 +12,9 @@ from hscl.errors import InputError
 from tune.engine.ray_session import RaySession, check_machine, fit_here, ray_session
 from tune.study.sections import ResourcesSection
 
-NO_START = """
-from hscl.errors import RunError
-from tune.engine.ray_session import ray_session
-from tune.study.sections import ResourcesSection
-try:
-    with ray_session(None, ResourcesSection()):
-        pass
-except RunError as error:
-    print(error)
-"""
 
-
-def test_where_ray_does_not_start_one_message_says_so(tmp_path: Path) -> None:
-    nowhere = tmp_path / "file"  # no folder can be made there
-    nowhere.write_text("")
-    done = subprocess.run(
-        [sys.executable, "-c", NO_START],
-        env=os.environ | {"RAY_TMPDIR": str(nowhere / "below")},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=200,
-    )
-    assert done.stdout.startswith("Ray must start on this machine")
-    assert "run the same command again" in done.stdout
+def session_of(**resources: float) -> RaySession:
+    return RaySession(ResourcesSection.model_validate(resources), Path())
 
 
 def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
@@ -83,9 +60,9 @@ def test_a_worker_is_as_nice_as_its_driver_and_lets_go_of_a_cpu_while_it_waits()
 
 @pytest.mark.usefixtures("shared_ray")
 def test_a_trial_that_fits_on_no_node_is_refused() -> None:
-    RaySession(ResourcesSection(cpus=1)).check_fit()
+    session_of(cpus=1).check_fit()
     with pytest.raises(InputError, match=r"takes 1e\+03 CPUs of the \d+ CPUs, .* GiB that Ray"):
-        RaySession(ResourcesSection(cpus=1000)).check_fit()
+        session_of(cpus=1000).check_fit()
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -93,16 +70,17 @@ def test_without_a_number_as_many_run_as_fit() -> None:
     import ray
 
     cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
-    assert RaySession(ResourcesSection(cpus=0.5, gpus=0.0)).slots() == 2 * cpus
-    assert RaySession(ResourcesSection(cpus=1e6, gpus=0.0)).slots() == 1
+    assert session_of(cpus=0.5, gpus=0.0).slots() == 2 * cpus
+    assert session_of(cpus=1e6, gpus=0.0).slots() == 1
 
 
 GPUS_COUNTED = """
 import ray
+from pathlib import Path
 from tune.engine.ray_session import RaySession
 from tune.study.sections import ResourcesSection
 ray.init(address="local", num_cpus=32, num_gpus=4, include_dashboard=False, log_to_driver=False)
-session = RaySession(ResourcesSection())
+session = RaySession(ResourcesSection(), Path())
 print(session.slots(), session.per_trial)
 ray.shutdown()
 """

@@ -34,3 +34,17 @@ def test_csv_holds_lists_as_json_and_nothing_for_what_is_missing() -> None:
     assert float(rows[0]["value"]) == ROWS[0]["value"]
     assert json.loads(rows[0]["seeds"]) == [1, 2]
     assert (rows[1]["value"], rows[1]["seeds"], rows[1]["count"]) == ("", "", "4")
+
+
+def test_what_a_spreadsheet_would_run_is_text_in_csv_and_numbers_and_ids_stay() -> None:
+    rows = [
+        {"name": "=1+1", "note": "@x", "error": "-", "utterance": "-v_1", "value": -0.5},
+        {"name": "plain", "note": None, "error": "+", "utterance": "=v", "value": 1.0},
+    ]
+    text = as_bytes(pa.Table.from_pylist(rows), "csv").decode()
+    read = list(csv.DictReader(io.StringIO(text)))
+    assert [row["name"] for row in read] == ["'=1+1", "plain"]
+    assert [row["note"] for row in read] == ["'@x", ""]
+    assert [row["error"] for row in read] == ["'-", "'+"]
+    assert [row["utterance"] for row in read] == ["-v_1", "=v"]
+    assert [row["value"] for row in read] == ["-0.5", "1.0"]

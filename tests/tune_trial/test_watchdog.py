@@ -26,6 +26,22 @@ def test_a_hanging_process_ends_with_its_stack_in_the_log(tmp_path: Path) -> Non
     assert "in sleeps_forever" in text
 
 
+HOLDING = """
+import ctypes, sys
+from tune.trial.watchdog import Watchdog
+with open(sys.argv[1], "w") as log, Watchdog(0.3, log):
+    ctypes.PyDLL(None).sleep(60)  # as C code that does not let the interpreter go
+"""
+
+
+def test_c_code_that_holds_the_interpreter_is_ended_too(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    done = subprocess.run([sys.executable, "-c", HOLDING, str(log)], check=False, timeout=30)
+    assert done.returncode == 1
+    assert "Timeout" in log.read_text()
+    assert 'File "<string>", line 5' in log.read_text()
+
+
 def test_who_is_fed_or_rests_lives_on(tmp_path: Path) -> None:
     with (tmp_path / "log.txt").open("w") as log, Watchdog(0.4, log) as watchdog:
         for _ in range(6):

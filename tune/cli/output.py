@@ -5,7 +5,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 import click
 
@@ -29,6 +29,8 @@ _P = ParamSpec("_P")
 STDOUT = Path("-")
 """As `--out` it is standard output, as everywhere."""
 
+_PLAIN: Final[dict[str, Any]] = {"highlight": False, "markup": False, "emoji": False}
+"""Names such as `[/b]` are printed as they are."""
 _PIPE_WIDTH = 140  # columns where the output is no terminal
 
 
@@ -85,9 +87,9 @@ def print_rich(shown: "RenderableType", out: Path | None, *, width: int = _PIPE_
 
     if out in {None, STDOUT}:
         columns = None if sys.stdout.isatty() else width
-        Console(width=columns, highlight=False, soft_wrap=False).print(shown)
+        Console(width=columns, **_PLAIN).print(shown)
         return
-    console = Console(width=width, highlight=False, file=io.StringIO(), record=True)
+    console = Console(width=width, file=io.StringIO(), record=True, **_PLAIN)
     console.print(shown)
     write_output(console.export_text().encode(), out)
 

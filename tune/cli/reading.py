@@ -51,7 +51,7 @@ def status(study: str, *, as_json: bool) -> None:
         from tune.evidence.search.use import use_lines
 
         click.echo("\n".join([*use_lines(use), ""]))
-    Console(highlight=False).print(render_status(told))
+    Console(highlight=False, markup=False, emoji=False).print(render_status(told))
     warn_of_damage(opened.damages)
 
 

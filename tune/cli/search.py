@@ -184,7 +184,7 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
 
         return [] if request.another_look else detection_lines(spec, data.test_lengths(spec))
 
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, markup=False, emoji=False)
     progress = SearchProgress(console, opening=opening)
     outcome = run_search(spec, data, request, views=(TensorBoard(), progress))
     opened = open_study(request.out)

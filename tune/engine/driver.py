@@ -2,7 +2,7 @@
 
 import os
 import secrets
-import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from tune.engine.engine import Engine
 from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
 from tune.engine.ray_session import RaySession, check_machine, ray_session
+from tune.engine.ray_start import stopping_on_signals
 from tune.engine.recorder import Recorder
 from tune.engine.requested import Requests
 from tune.planner.decisions import plan_row
@@ -40,6 +41,8 @@ __all__ = ["SearchOptions", "SearchOutcome", "View", "run_search"]
 _CHECKPOINT_S = 5.0
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets it for the driver of a job that was submitted."""
+_LOOK_S = 0.5  # between two looks at whether Ray lives
+_LET_GO_S = 2.0  # for what runs on Ray's thread to come to an end
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,14 @@ def run_search(
     if request.address is None:
         check_machine(spec.resources)
     data.check(spec)
-    with ExitStack() as stack:
+    engine: Engine | None = None
+
+    def stop() -> None:  # in a signal handler: everything else follows in the next tick
+        if engine is None:
+            raise KeyboardInterrupt  # nothing runs yet
+        engine.stopping = True
+
+    with stopping_on_signals(stop), ExitStack() as stack:
         lock = stack.enter_context(StudyLock(folder, go_on=_going_on(request, data)))
         check_folder(folder, spec)
         store = TableStore(folder, guard=lock.check)
@@ -258,12 +268,8 @@ class _Run:
             EngineSearcher,
         )
         from tune.engine.ray_worker import trainable  # noqa: PLC0415
-        from tune.engine.signals import stopping_on_signals  # noqa: PLC0415
 
         scheduler = EngineScheduler(self.engine)
-
-        def stop() -> None:  # in a signal handler: everything else follows in the next tick
-            self.engine.stopping = True
 
         def tick() -> None:
             if self.engine.stopping and not self._announced:
@@ -275,34 +281,62 @@ class _Run:
             for view in views:
                 view.tick()
 
-        with tempfile.TemporaryDirectory(prefix="hscl-tune-") as scratch:
-            tuner = ray_tune.Tuner(
-                ray_tune.with_resources(trainable(self._workload), self._session.per_trial),
-                tune_config=ray_tune.TuneConfig(
-                    search_alg=EngineSearcher(self.engine, self._tune_config),
-                    scheduler=scheduler,
-                    num_samples=-1,
-                    reuse_actors=True,
-                ),
-                run_config=ray_tune.RunConfig(
-                    storage_path=scratch,
-                    verbose=0,
-                    callbacks=[EngineCallback(self.engine, scheduler, tick)],
-                ),
-            )
-            try:
-                with stopping_on_signals(stop):
-                    tuner.fit()
-            except Exception as error:
-                cause = self.engine.failure or error
-                if isinstance(cause, InputError | RunError):
-                    raise cause from None
-                if isinstance(cause, RayError | TuneError):
-                    raise _ended_early(str(cause)) from cause
-                raise
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(trainable(self._workload), self._session.per_trial),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=EngineSearcher(self.engine, self._tune_config),
+                scheduler=scheduler,
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=ray_tune.RunConfig(
+                storage_path=str(self._session.scratch),
+                verbose=0,
+                callbacks=[EngineCallback(self.engine, scheduler, tick)],
+            ),
+        )
+        error = self._watched(tuner.fit)
+        if error is not None:
+            cause = self.engine.failure or error
+            if isinstance(cause, InputError | RunError):
+                raise cause from None
+            if isinstance(cause, RayError | TuneError):
+                raise _ended_early(str(cause)) from cause
+            raise cause
         self._recorder.flush()
         if not self.engine.over:
             raise _ended_early("it ended without an error")
+
+    def _watched(self, fit: Callable[[], object]) -> BaseException | None:
+        """Run `fit` and say what ended it.
+
+        It gets a thread of its own: one that asks a Ray that is dead waits for ever.
+        """
+        raised: list[BaseException] = []
+        dead: str | None = None
+
+        def work() -> None:
+            try:
+                fit()
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it
+                raised.append(error)
+
+        thread = threading.Thread(target=work, name="tune", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_LOOK_S)
+                if dead := self._session.why_dead():
+                    self.engine.fail(_ended_early(dead))
+                    break
+        except BaseException as error:  # Ctrl-C again
+            self.engine.fail(error)
+            raise
+        finally:
+            thread.join(_LET_GO_S)
+        if dead and self.engine.quiet(_LET_GO_S):
+            self._recorder.flush()
+        return raised[0] if raised else self.engine.failure
 
     def _tune_config(self, run: Run) -> dict[str, Any]:
         order = self._order(run)

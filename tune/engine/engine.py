@@ -6,6 +6,7 @@ is written down before it has any effect. Who asks is all the same: the adapters
 (`tune.engine.ray_adapters`), or a pretend worker over tables in memory (`tune.simulate.study`).
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from hscl.errors import RunError
-from tune.engine.recorder import Recorder
+from tune.engine.recorder import Recorder, is_setback
 from tune.planner.asha import should_stop
 from tune.planner.decisions import plan_row
 from tune.planner.phases import Close, Decide, Judge, Propose, Run, next_step
@@ -22,7 +23,7 @@ from tune.planner.proposals import propose
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
 from tune.tables.records import Ending
-from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
+from tune.trial.messages import Breakdown, Message, MessageKind
 
 __all__ = ["Engine", "Live", "LookJudge"]
 
@@ -69,6 +70,7 @@ class Engine:
         stopping: A person asked to stop: nothing new is started.
         failure: What ended the run early; nothing is written after it.
         ended: Why the study is over, once it is.
+        busy: Held by whoever is asking it something, as Ray's side does on a thread of its own.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Engine:
         self.stopping = False
         self.failure: BaseException | None = None
         self.ended: Ending | None = None
+        self.busy = threading.RLock()
         self._slots = slots
         self._judge = judge
         self._metric = f"valid_{self.spec.study.metric}"
@@ -178,8 +181,7 @@ class Engine:
             )
             return
         reason = str(breakdown)
-        counts = breakdown.kind != NODE_LOST
-        if counts and self.recorder.setbacks[one.trial_id] >= self.spec.study.retries:
+        if is_setback(reason) and self.recorder.setbacks[one.trial_id] >= self.spec.study.retries:
             self._end(tune_id, TrialState.FAILED, reason)
             return
         self._reasons[one.trial_id] = reason
@@ -189,9 +191,22 @@ class Engine:
         """End the run with this error; the first one counts."""
         self.failure = self.failure or error
 
-    def _timed_out(self, one: Live) -> bool:
+    def quiet(self, patience_s: float) -> bool:
+        """After a failure: wait until nothing is under way here, and say whether it is so."""
+        return self.busy.acquire(timeout=patience_s)
+
+    def overdue(self, grace_s: float) -> list[str]:
+        """Trials that have been silent for longer than an epoch may take, and so long after.
+
+        Args:
+            grace_s: Seconds past the limit.
+        """
+        return [tune_id for tune_id, one in self.live.items() if self._timed_out(one, grace_s)]
+
+    def _timed_out(self, one: Live, grace_s: float = 0.0) -> bool:
         # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
-        return one.running and time.monotonic() - one.seen >= self.spec.study.epoch_timeout_s
+        limit = self.spec.study.epoch_timeout_s + grace_s
+        return one.running and time.monotonic() - one.seen >= limit
 
     def _judged(self) -> list[dict[str, Any]]:
         """The row that ends confirm early, where it does."""

@@ -6,40 +6,51 @@ which Tune lets pass. Argument names are Tune's: it calls by keyword.
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import ray.cloudpickle
+import ray
 import ray.tune as ray_tune
-from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+)
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.engine.engine import Engine
+from tune.engine.nodes import Nodes
 from tune.planner.phases import Run
 from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, Message, TrialBrokeError
 
 __all__ = ["EngineCallback", "EngineScheduler", "EngineSearcher"]
 
+_GRACE_S = 10.0
+"""Seconds past `study.epoch_timeout_s` that a worker's own watchdog has to end it."""
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _D = TypeVar("_D")
 
 
 def _safely(otherwise: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | _D]]:
-    """What a method raises becomes the engine's failure, and this answer is given instead."""
+    """What a method raises becomes the engine's failure; this answer is given then and after."""
 
     def wrap(method: Callable[_P, _R]) -> Callable[_P, _R | _D]:
         @functools.wraps(method)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | _D:
-            adapter: Any = args[0]
-            try:
-                return method(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - on_step_end raises it
-                adapter.engine.fail(error)
-                return otherwise
+            engine: Engine = args[0].engine  # type: ignore[attr-defined]
+            with engine.busy:
+                if engine.failure is not None:
+                    return otherwise
+                try:
+                    return method(*args, **kwargs)
+                except Exception as error:  # noqa: BLE001 - on_step_end raises it
+                    engine.fail(error)
+                    return otherwise
 
         return guarded
 
@@ -95,6 +106,9 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self.engine = engine
         self.trials: dict[str, Trial] = {}
+        self._nodes = Nodes()
+        self._errors: dict[str, BaseException | None] = {}
+        self._killed: set[str] = set()
         self._controller: Any = None
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
@@ -103,6 +117,16 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
         self._controller = tune_controller
         # Tune writes every trial's state into a file for its own restoring, which is not used.
         trial.get_json_state = _no_state  # type: ignore[method-assign]
+        # Tune keeps an error in a file, and some kinds nowhere: memory that ran out in a start.
+        handle = trial.handle_error
+
+        def remember(exc: Any = None) -> None:
+            self._errors[trial.trial_id] = exc
+            handle(exc)
+
+        trial.handle_error = remember  # type: ignore[method-assign]
+        if trial.placement_group_factory is not None:
+            trial.placement_group_factory = self._nodes.elsewhere(trial.placement_group_factory)
 
     @_safely(None)
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -130,13 +154,19 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
             text = f"{heard.host} runs another version of hscl"
             self.engine.on_breakdown(trial.trial_id, Breakdown("differs", text))
             return TrialScheduler.STOP
+        if heard is not None:
+            self._nodes.works(heard.host)
         goes_on = self.engine.on_message(trial.trial_id, heard)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     @_safely(None)
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Say what broke."""
-        self.engine.on_breakdown(trial.trial_id, _breakdown(_error_of(trial)))
+        error = self._errors.pop(trial.trial_id, None)
+        breakdown, one = _breakdown(error), self.engine.live.get(trial.trial_id)
+        if breakdown.kind == "worker" and one is not None and not one.running:
+            breakdown = self._nodes.broke(error) or breakdown
+        self.engine.on_breakdown(trial.trial_id, breakdown)
 
     @_safely(None)
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
@@ -150,6 +180,19 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
             trial = self.trials.get(tune_id)
             if trial is not None and not one.running and trial.status == Trial.PENDING:
                 self._controller.stop_trial(trial)
+
+    @_safely(None)
+    def end_hung(self) -> None:
+        """Kill workers that are silent although their own watchdog should have ended them.
+
+        A process that was stopped has none, and hears nothing that is asked politely.
+        """
+        for tune_id in self.engine.overdue(_GRACE_S):
+            trial = self.trials.get(tune_id)
+            actor = None if trial is None else trial.temporary_state.ray_actor
+            if actor is not None and tune_id not in self._killed:
+                self._killed.add(tune_id)
+                ray.kill(actor)
 
     @_safely(None)
     def find_lost(self) -> None:
@@ -196,6 +239,7 @@ class EngineCallback(_InDriverOnly, ray_tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Find lost trials, tick, and raise what has gone wrong anywhere."""
         if self.engine.failure is None:
+            self._scheduler.end_hung()
             self._scheduler.find_lost()
             self._safe_tick()
         if self.engine.failure is not None:
@@ -210,15 +254,6 @@ def _no_state() -> tuple[str, str]:
     return "{}", "{}"
 
 
-def _error_of(trial: Trial) -> BaseException | None:
-    """The exception that Tune has just put into a file; a trial keeps it nowhere else."""
-    path = trial.pickled_error_file
-    if path is None or not Path(path).exists():
-        return None
-    error = ray.cloudpickle.loads(Path(path).read_bytes())  # this process wrote it
-    return error if isinstance(error, BaseException) else None
-
-
 def _breakdown(error: BaseException | None) -> Breakdown:
     """What Tune says about a broken trial, as one of our kinds."""
     if isinstance(error, RayTaskError):
@@ -229,7 +264,9 @@ def _breakdown(error: BaseException | None) -> Breakdown:
             return cause.breakdown
     # Ray's own fields (class, ids, ports) begin with a tab.
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
-    text = " ".join(" ".join(lines).split())[:400]
+    text = " ".join(" ".join(lines).split())[:400] if error is not None else "no reason given"
+    if isinstance(error, OutOfMemoryError):
+        return Breakdown("memory", text)
     if isinstance(error, ActorUnavailableError | NodeDiedError):
         return Breakdown(NODE_LOST, text)
     if isinstance(error, RayActorError):

@@ -1,15 +1,18 @@
 """Ray for one study: started here or joined, quiet, private, and sized."""
 
 import logging
+import math
 import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hscl.errors import InputError, RunError
+from hscl.errors import InputError
+from hscl.files import scratch_folder
+from tune.engine.ray_start import Pulse, joined_ray, own_ray
 from tune.study.sections import ResourcesSection
 from tune.study.size import GIB, gpus_of_trial, trials_that_fit
 
@@ -37,6 +40,7 @@ _DRIVER = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_WARN_THRESHOLD_S": "3600",
+    "RAY_enable_metrics_collection": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
 }
 _SECRET = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)  # Ray keeps the first it sees
@@ -50,11 +54,16 @@ class RaySession:
 
     Attributes:
         per_trial: What Tune reserves for a trial.
+        scratch: A temporary folder, which goes with the session.
+        why_dead: What of Ray has ended, and how; None while it lives.
     """
 
-    def __init__(self, resources: ResourcesSection) -> None:
+    def __init__(self, resources: ResourcesSection, scratch: Path) -> None:
         import ray  # noqa: PLC0415
+        from ray._private.worker import global_worker  # noqa: PLC0415
 
+        self.scratch = scratch
+        self.why_dead = Pulse(global_worker.node).why_dead
         self._ray = ray
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = gpus_of_trial(resources, there.get("GPU", 0.0))
@@ -124,7 +133,7 @@ def check_machine(resources: ResourcesSection) -> None:
     Raises:
         InputError: Naming the key.
     """
-    cpus = len(os.sched_getaffinity(0))
+    cpus = _cpus_here()
     if resources.cpus > cpus:
         raise InputError(
             f"resources.cpus must be at most the {cpus} of this machine, but is "
@@ -150,9 +159,17 @@ def check_machine(resources: ResourcesSection) -> None:
 
 def fit_here(resources: ResourcesSection) -> int:
     """How many trials a Ray on this machine alone would run at once, 1 at least."""
-    cpus = float(len(os.sched_getaffinity(0)))
-    node = {"CPU": cpus, "GPU": float(_gpus_here()), "memory": _memory_here()}
+    node = {"CPU": float(_cpus_here()), "GPU": float(_gpus_here()), "memory": _memory_here()}
     return max(1, trials_that_fit(resources, node))
+
+
+def _cpus_here() -> int:
+    """CPUs that this process may use: those it is bound to, within its container's share."""
+    cpus = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cpus = min(cpus, max(1, math.floor(int(quota) / int(period))))
+    return cpus
 
 
 def _gpus_here() -> int:
@@ -183,7 +200,7 @@ def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[Ra
     Raises:
         InputError: The address is one that a driver can't join, or nobody answers there.
         RunError: Ray does not start here.
-    """  # noqa: DOC502 - RunError from _start
+    """  # noqa: DOC502 - RunError from own_ray
     if address is not None and "://" in address:
         raise InputError(
             f"--address must be auto or HOST:PORT of a cluster to join as its driver, but is "
@@ -204,44 +221,23 @@ def ray_session(address: str | None, resources: ResourcesSection) -> Iterator[Ra
         logging.getLogger(name).setLevel(logging.CRITICAL)
     started = not ray.is_initialized()
     try:
-        if started:
-            _start(address)
-        session = RaySession(resources)
-        if started and address is None:
-            session.check_fit()
-        yield session
+        with ExitStack() as stack:
+            if not started:
+                scratch = stack.enter_context(scratch_folder())
+            elif address is None:
+                scratch = stack.enter_context(own_ray(_cpus_here()))
+            else:
+                scratch = stack.enter_context(joined_ray(address, dict(_WORKERS)))
+            session = RaySession(resources, scratch)
+            if started and address is None:
+                session.check_fit()
+            yield session
     finally:
-        if started:
-            ray.shutdown()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _start(address: str | None) -> None:
-    import ray  # noqa: PLC0415
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address is None:
-        try:
-            ray.init(address="local", include_dashboard=False, **quiet)
-        except Exception as error:  # Ray raises no kind of its own where its processes are late
-            reason = " ".join(str(error).split())[:300]
-            raise RunError(
-                f"Ray must start on this machine within its half a minute, but: {reason}; nothing "
-                "is lost: run the same command again once the machine is less busy"
-            ) from error
-        return
-    try:
-        ray.init(address=address, runtime_env={"env_vars": dict(_WORKERS)}, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"--address must be that of a running Ray cluster, but {address!r} does not work: "
-            f"{reason}; look with `hscl cluster doctor --address {address}`"
-        ) from error
 
 
 def _token(address: str | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from tune.states import Kind, TrialState
+from tune.states import NODE_BROKE, Kind, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.fold import Readable, fold, read_tables
 from tune.tables.schemas import SCHEMAS
@@ -174,4 +174,4 @@ class Recorder:
 
 def is_setback(reason: str | None) -> bool:
     """Whether the reason of a retry counts against `study.retries`."""
-    return reason is not None and not reason.startswith(NODE_LOST)
+    return reason is not None and not reason.startswith((NODE_LOST, NODE_BROKE))

@@ -1,7 +1,6 @@
 """Mistakes in a study that show without data or machine: each named by its key."""
 
 from collections.abc import Callable
-from itertools import combinations
 
 import numpy as np
 
@@ -52,14 +51,18 @@ def _points(spec: StudySpec) -> list[str]:
         if key.startswith("run.")
     ]
     starts = spec.start_points
-    for one, other in combinations(starts, 2):
-        if one.config.values() == other.config.values():
-            what = "the default" if one is starts[0] else repr(one.name)
+    configs: dict[str, str] = {}
+    names: set[str] = set()
+    for number, start in enumerate(starts):
+        what = "the default" if number == 0 else repr(start.name)
+        same = configs.setdefault(repr(sorted(start.config.values().items())), what)
+        if same is not what:
             mistakes.append(
-                f"[[known]] ({other.name}): is the same configuration as {what}; remove it"
+                f"[[known]] ({start.name}): is the same configuration as {same}; remove it"
             )
-        if one.name == other.name:
-            mistakes.append(f"[[known]] ({other.name}): names must differ; 'default' is taken too")
+        if start.name in names:
+            mistakes.append(f"[[known]] ({start.name}): names must differ; 'default' is taken too")
+        names.add(start.name)
     return mistakes
 
 

@@ -187,11 +187,11 @@ class StudySpec(Section):
         """All configurations of a `list` or `grid`, in order: each runs on every confirm seed."""
         if self.sampler.kind != "grid":
             return self.start_points
-        known = [start.config.values() for start in self.start_points]
+        known = {repr(start.config.values()) for start in self.start_points}
         points = list(self.start_points)
         for point in self.searched.grid():
             config = self.searched.to_config(point)
-            if config.values() not in known:
+            if repr(config.values()) not in known:
                 name = ", ".join(f"{key} = {value}" for key, value in point.items())
                 points.append(StartPoint(name, Origin.SAMPLER, config))
         return tuple(points)

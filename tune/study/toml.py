@@ -8,7 +8,8 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from hscl.config import PRESETS, Config, dotted_values, preset
-from hscl.config_toml import load_config, read_document
+from hscl.config_toml import load_config
+from hscl.documents import read_document
 from hscl.errors import InputError, did_you_mean
 from tune.study.allocation import with_counts
 from tune.study.checks import find_mistakes
@@ -56,6 +57,7 @@ _NO_RACE = (
     "[race] must not stand in a study since version 0.2, which has [refine] in its place (full "
     "trainings of what a model proposes); remove it, or write [refine] with trials = N"
 )
+_MOST_KNOWN = 1000
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -253,6 +255,11 @@ class _Reader:
     ) -> list[KnownPoint]:
         if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
             self.mistakes.append("[[known]] must be an array of tables")
+            return []
+        if len(points) > _MOST_KNOWN:
+            self.mistakes.append(
+                f"[[known]] must be at most {_MOST_KNOWN:,} points, but there are {len(points):,}"
+            )
             return []
         if base is None:
             return []

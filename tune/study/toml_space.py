@@ -12,6 +12,8 @@ from tune.study.space import Distribution, Space
 
 __all__ = ["read_rules", "read_space"]
 
+_MOST_KEYS = 200
+_MOST_OPTIONS = 1000
 _FORMS = ("uniform", "log_uniform", "int", "choice")
 _LARGEST = 2**53
 """Whole numbers up to here are exact as floats, which is how a sampler sees them."""
@@ -30,21 +32,17 @@ def read_space(
     Returns:
         The distributions that can be read.
     """
-    space = {}
-    for name, form in _forms(table).items():
+    space: dict[str, Distribution] = {}
+    forms = _forms(table)
+    if too_much := _too_much(forms):
+        mistakes += too_much
+        return space
+    for name, form in forms.items():
         try:
             space[name] = _distribution(name, form, base)
         except InputError as error:
             mistakes += [f"space.{name!r} {line}" for line in str(error).splitlines()]
-    for name, distribution in space.items():
-        for parent, value in distribution.when:
-            if parent not in space:
-                problem = f"is no searched parameter; {did_you_mean(parent, set(space) - {name})}"
-            elif not space[parent].contains(value):
-                problem = f"never has the value {value!r}"
-            else:
-                continue
-            mistakes.append(f"space.{name!r} when: {parent!r} {problem}")
+    mistakes += _bad_conditions(space)
     if not mistakes:
         try:
             Space(base, space)
@@ -53,6 +51,36 @@ def read_space(
         else:
             mistakes += _idle(base, space)
     return space
+
+
+def _bad_conditions(space: Mapping[str, Distribution]) -> list[str]:
+    problems = []
+    for name, distribution in space.items():
+        for parent, value in distribution.when:
+            if parent not in space:
+                problem = f"is no searched parameter; {did_you_mean(parent, set(space) - {name})}"
+            elif not space[parent].contains(value):
+                problem = f"never has the value {value!r}"
+            else:
+                continue
+            problems.append(f"space.{name!r} when: {parent!r} {problem}")
+    return problems
+
+
+def _too_much(forms: Mapping[str, Any]) -> list[str]:
+    """What would take minutes to check."""
+    if len(forms) > _MOST_KEYS:
+        return [f"[space] must have at most {_MOST_KEYS} keys, but has {len(forms):,}"]
+    lists = {
+        name: len(values)
+        for name, form in forms.items()
+        for values in (form.values() if isinstance(form, Mapping) else ())
+        if isinstance(values, list) and len(values) > _MOST_OPTIONS
+    }
+    return [
+        f"space.{name!r} must offer at most {_MOST_OPTIONS:,} values, but offers {count:,}"
+        for name, count in lists.items()
+    ]
 
 
 def read_rules(table: Mapping[str, Any], base: Config, mistakes: list[str]) -> list[str]:

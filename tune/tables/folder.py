@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from hscl.documents import checked_tree
 from hscl.errors import HsclError, InputError
 from hscl.files import is_unfinished
 from tune.states import Kind
@@ -73,6 +74,7 @@ def _read(folder: Folder) -> StudyFile | None:
     try:
         text = folder.read(STUDY_FILE).decode()
         tree = tomllib.loads(text)
+        checked_tree(tree)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune.states import Kind, Origin, Phase, TrialState
+from tune.states import NODE_BROKE, Kind, Origin, Phase, TrialState
 from tune.study.allocation import rungs_of
 from tune.study.size import size_of
 from tune.study.spec import StudySpec
@@ -73,6 +73,8 @@ class History:
         self.failures = FailureStreak()
         self.gave_up: str | None = None
         self.stopped_by_hand: set[str] = set()
+        self.broken_starts: Counter[str] = Counter()
+        self.broken_why: dict[str, str] = {}
         self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
         self._by_kind: dict[str, list[dict[str, Any]]] = {}
         self._cells: dict[tuple[str, int], TrialRecord] = {}
@@ -112,6 +114,11 @@ class History:
         trial, state = self.begin_trial(row), TrialState(row["state"])
         trial.attempt = row.get("attempt") or trial.attempt
         if state is TrialState.STARTED:
+            broke, _, said = (row.get("error") or "").partition(": ")
+            if broke == NODE_BROKE:
+                node, _, reason = said.partition(": ")
+                self.broken_starts[node] += 1
+                self.broken_why[node] = reason
             if trial.ended:
                 self._reopen(trial)
             return

@@ -111,12 +111,17 @@ def open_tables(where: str | Path) -> StudyTables:
     return StudyTables(folder, read_study_file(folder).spec)
 
 
+_FREE_TEXT = {"name", "note", "error"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def as_bytes(rows: pa.Table, form: str) -> bytes:
     """A table's rows as a file.
 
     Args:
         rows: Any table.
-        form: "csv" (lists as JSON), "json" (an object a line) or "parquet".
+        form: "csv" (lists as JSON; names, notes and errors that a spreadsheet would take for a
+            formula begin with an apostrophe), "json" (an object a line) or "parquet".
     """
     if form == "parquet":
         sink = pa.BufferOutputStream()
@@ -126,6 +131,8 @@ def as_bytes(rows: pa.Table, form: str) -> bytes:
     if form == "json":
         text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
         return str(text).encode()
+    for name in _FREE_TEXT.intersection(frame.columns):
+        frame[name] = [f"'{t}" if str(t).startswith(_FORMULA) else t for t in frame[name]]
     for field in rows.schema:
         if pa.types.is_list(field.type):  # as JSON, which a reader of the cell can take apart
             lists = rows[field.name].to_pylist()

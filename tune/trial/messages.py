@@ -104,7 +104,9 @@ MESSAGE: Final = "hscl"
 
 NODE_LOST: Final = "node lost"
 
-BreakdownKind = Literal["node lost", "worker", "timeout", "memory", "device", "system", "differs"]
+BreakdownKind = Literal[
+    "node lost", "node broke", "worker", "timeout", "memory", "device", "system", "differs"
+]
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ class Breakdown:
     """A trial broke in a way that another attempt may get past.
 
     Attributes:
-        kind: "node lost" is nobody's fault and never counts; "differs" is a worker with other code
-            or data than the driver's, which ends the run; the others use up retries.
+        kind: "node lost" and "node broke" are no trial's fault and never count; "differs" is a
+            worker with other code or data than the driver's, which ends the run; the others use
+            up retries.
         text: What happened, one line.
     """
 

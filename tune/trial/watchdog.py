@@ -13,13 +13,15 @@ from typing import Self, TextIO
 __all__ = ["HUNG_EXIT_CODE", "Watchdog"]
 
 HUNG_EXIT_CODE = 70
+_SPARE_S = 2.0
 
 
 class Watchdog:
     """While it is open, the process ends if it is not fed for too long.
 
-    Where every thread stood is written into the log first. The driver sees a worker that died,
-    and knows from its own clock that this was a timeout.
+    Where every thread stood is written into the log first. Only one may be
+    open at a time. The driver sees a worker that died, and knows from its own clock that this was
+    a timeout.
 
     Args:
         limit_s: Seconds between two meals.
@@ -37,11 +39,14 @@ class Watchdog:
         """Begin to count anew."""
         # Nobody is woken: the thread finds the later deadline when the one it waits for comes.
         self._deadline = time.monotonic() + self._limit_s
+        # Where C code holds the interpreter, no thread of Python's runs; this one is C's.
+        faulthandler.dump_traceback_later(self._limit_s + _SPARE_S, exit=True, file=self._log)
 
     @contextmanager
     def resting(self) -> Iterator[None]:
         """Nothing is counted inside the block: the process waits for somebody else."""
         self._deadline = math.inf
+        faulthandler.cancel_dump_traceback_later()
         try:
             yield
         finally:
@@ -59,6 +64,7 @@ class Watchdog:
         trace: TracebackType | None,
     ) -> None:
         self._closed.set()
+        faulthandler.cancel_dump_traceback_later()
         self._thread.join()
 
     def _watch(self) -> None:

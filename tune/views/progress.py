@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hscl.errors import visible
 from hscl.metrics import DIGITS, METRIC
 from tune.display import count, duration_text
 from tune.engine.driver import View
@@ -68,7 +69,7 @@ class SearchProgress(View):
     def begin(self, engine: Engine, folder: Folder) -> None:
         """Start drawing."""
         self._engine = engine
-        self._console.print(f"{engine.spec.study.name} -> {folder.uri}", highlight=False)
+        self._console.print(f"{engine.spec.study.name} -> {visible(folder.uri)}", highlight=False)
         for line in self._opening():
             self._console.print(line, highlight=False, soft_wrap=True)
         if self._console.is_terminal:
@@ -200,7 +201,9 @@ def age_text(seconds: float) -> str:
 
 def status_text(status: StudyStatus, width: int) -> str:
     """What `render_status` shows as plain text, in so many columns."""
-    console = Console(file=io.StringIO(), width=width, highlight=False, record=True)
+    console = Console(
+        file=io.StringIO(), width=width, highlight=False, record=True, markup=False, emoji=False
+    )
     console.print(render_status(status))
     return console.export_text().strip()
 
@@ -242,6 +245,7 @@ def _lines(summary: Summary) -> list[str]:
     if summary.eta_s is not None:
         speed += f", about {duration_text(summary.eta_s)} left"
     lines.append(speed)
+    lines += map(visible, summary.broken_nodes)
     if summary.last_error:
-        lines.append(f"last failure: {summary.last_error[:160]}")
+        lines.append(f"last failure: {visible(summary.last_error[:160])}")
     return lines

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from hscl.metrics import DIGITS
+from tune.display import count
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
 from tune.tables.lock import STOPPED, Holder
@@ -102,6 +103,7 @@ class Summary:
         default: The default on the same trials.
         winner: Once it is chosen.
         last_error: Of the trial that failed last.
+        broken_nodes: Such as "10.77.0.2 broke 7 starts: ImportError: …", for each such node.
         epochs_per_minute: As measured lately.
         eta_s: Seconds until the study is over, if all goes on like this.
     """
@@ -123,11 +125,12 @@ class Summary:
     last_error: str | None
     epochs_per_minute: float | None
     eta_s: float | None
+    broken_nodes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         told = asdict(self)
-        return told | {"running": list(told["running"])}
+        return told | {name: list(told[name]) for name in ("running", "broken_nodes")}
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,10 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         last_error=failed[-1].error if failed else None,
         epochs_per_minute=epochs_per_minute,
         eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
+        broken_nodes=tuple(
+            f"{node} broke {count(starts, 'start')}: {history.broken_why[node]}"
+            for node, starts in history.broken_starts.items()
+        ),
     )
 
 

@@ -32,6 +32,8 @@ _MODULES = [
 ]
 _BUILTINS = ("__builtin__", "builtins")  # Python 2 and 3
 NDARRAY = "numpy.ndarray"
+_MOST_PARTS = 16
+_LAST_LETTER = 0x10FFFF
 
 
 class RefusedError(Exception):
@@ -58,8 +60,12 @@ class GlobalName:
     name: str
 
 
-def key_of(key: Any) -> object:
+def key_of(key: Any, *, deep: int = 3) -> object:
     """A key of a dictionary or member of a set; Python 2's strings become text.
+
+    Args:
+        key: As it stands in the file.
+        deep: How deep tuples may be nested in it.
 
     Raises:
         TypeError: If it is neither text, a number, None, nor a tuple of such.
@@ -67,14 +73,20 @@ def key_of(key: Any) -> object:
     if isinstance(key, bytes):
         return key.decode("latin-1")
     if isinstance(key, tuple):
-        return tuple(key_of(part) for part in key)
+        if len(key) > _MOST_PARTS or not deep:
+            raise TypeError(f"a key must be a tuple of at most {_MOST_PARTS} texts and numbers")
+        return tuple(key_of(part, deep=deep - 1) for part in key)
     if key is None or isinstance(key, str | int | float | np.generic):
         return key
     raise TypeError(f"a key must be text, a number or a tuple, not {type(key).__name__}")
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} stands in the place of a text")
+    return value
 
 
 def _dtype(name: Any, *_: Any) -> Unbuilt:
@@ -95,8 +107,8 @@ def _dtype(name: Any, *_: Any) -> Unbuilt:
 def _array(dtype: Any, shape: Any, order: str, data: Any) -> npt.NDArray[Any]:
     if not isinstance(dtype, np.dtype):
         raise TypeError("an array's type is missing")
-    if not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise ValueError(f"no shape of an array: {shape}")
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError("no shape of an array: it must be a tuple of numbers")
     count = prod(shape)
     if dtype.kind == "O":
         if not isinstance(data, list) or len(data) != count:
@@ -112,7 +124,12 @@ def _array(dtype: Any, shape: Any, order: str, data: Any) -> npt.NDArray[Any]:
         raise ValueError(f"an array of {shape} and {dtype} does not fit its bytes")
     if not count:
         return np.empty(shape, dtype)
-    return np.frombuffer(data, dtype).reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
+    items = np.frombuffer(data, dtype)
+    if dtype.kind == "U":
+        letters = items.view(np.dtype("u4").newbyteorder(dtype.byteorder))
+        if letters.size and letters.max() > _LAST_LETTER:
+            raise ValueError("an array of texts holds what is no letter")
+    return items.reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
 
 
 def _reconstruct(kind: Any, *_: Any) -> Unbuilt:
@@ -127,8 +144,8 @@ def _reconstruct(kind: Any, *_: Any) -> Unbuilt:
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> npt.NDArray[Any]:
-    if order not in {"C", "F"}:
-        raise ValueError(f"no order of an array: {order!r}")
+    if not isinstance(order, str) or order not in {"C", "F"}:
+        raise ValueError("an array's order must be C or F")
     return _array(dtype, shape, order, data)
 
 
@@ -143,8 +160,8 @@ def _set(items: Any = ()) -> set[object]:
 # How Python 3 writes bytes into protocols that know none.
 def _encode(text: str, encoding: Any = "latin1") -> bytes:
     if _text(encoding) not in {"latin1", "latin-1"}:
-        raise RefusedError(f"the encoding {encoding!r}")
-    return text.encode("latin-1")
+        raise RefusedError(f"the encoding {_text(encoding)!r}")
+    return _text(text).encode("latin-1")
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hscl.data.ids import printable
 from hscl.data.readers.pickled_arrays import (
     FUNCTIONS,
@@ -33,6 +35,11 @@ from hscl.errors import InputError
 
 __all__ = ["read_pickle"]
 
+_MOST_DEEP = 32
+_MOST_CONTAINERS = 5_000_000
+_MOST_ITEMS = 100_000_000
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+_WALKED = (*_CONTAINERS, np.ndarray)
 _VIEW_BYTES = 1 << 12  # byte strings from this size on are views of the file
 _CODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
@@ -56,7 +63,8 @@ def read_pickle(path: Path) -> object:
         reason = "it is empty" if isinstance(error, ValueError) else error.strerror
         raise InputError(f"{path} can't be read: {reason}.") from None
     try:
-        return _Machine(mapping).run()
+        content = _Machine(mapping).run()
+        _check_extent(content)
     except RefusedError as error:
         _check_line_ends(path, mapping)
         raise InputError(
@@ -66,13 +74,45 @@ def read_pickle(path: Path) -> object:
         ) from None
     except (
         ValueError, TypeError, LookupError, OverflowError, AttributeError,
-        MemoryError, EOFError, struct.error,
+        MemoryError, EOFError, RecursionError, struct.error,
     ) as error:  # fmt: skip
         _check_line_ends(path, mapping)
         raise InputError(
             f"{path} must be a whole pickle; it is damaged at byte {mapping.tell()} of "
             f"{len(mapping)} ({printable(str(error))}). Get the file again."
         ) from None
+    return content
+
+
+def _check_extent(content: object) -> None:
+    """Return if whoever walks through all of it comes to an end.
+
+    A file of a few bytes can hold a list that holds itself, or one of two references to one of two
+    references and so on. What is referred to twice counts twice.
+
+    Raises:
+        ValueError: It is too deep, or too much.
+    """
+    waiting: list[tuple[Any, int]] = [(content, 0)]
+    containers = items = 0
+    while waiting:
+        value, depth = waiting.pop()
+        containers += 1
+        items += len(value) if isinstance(value, _CONTAINERS) else 0
+        if depth > _MOST_DEEP or containers > _MOST_CONTAINERS or items > _MOST_ITEMS:
+            message = (
+                f"its lists must be at most {_MOST_DEEP} deep, and hold at most "
+                f"{_MOST_CONTAINERS:,} lists and {_MOST_ITEMS:,} items"
+            )
+            raise ValueError(message)
+        inner: Any = ()
+        if isinstance(value, dict):
+            inner = value.values()
+        elif isinstance(value, np.ndarray):
+            inner = value.flat if value.dtype.kind == "O" else ()
+        elif isinstance(value, _CONTAINERS):
+            inner = value
+        waiting += [(one, depth + 1) for one in inner if isinstance(one, _WALKED)]
 
 
 # What a text mode of FTP, of git or of an editor does to a pickle shows in its first bytes: every
@@ -134,7 +174,7 @@ class _Machine:
             elif opcode.arg is not None:
                 argument = opcode.arg.reader(self.file)  # type: ignore[arg-type]
             if code in _VALUES:
-                self.stack.append(_VALUES[code](argument))
+                self.stack.append(_whole(_VALUES[code](argument)))
             elif (handler := _INSTRUCTIONS.get(code)) is not None:
                 handler(self, argument)
             else:
@@ -237,6 +277,13 @@ def _unicode(data: bytes | memoryview) -> str:
 
 
 def _same(value: Any) -> Any:
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """The value; a text must not hold half of a surrogate pair, which nothing can write down."""
+    if isinstance(value, str) and not value.isascii():
+        value.encode()
     return value
 
 
