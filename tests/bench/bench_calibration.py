@@ -6,6 +6,7 @@ Every figure is a share over that many studies, with its binomial standard error
     power     a true gap on this test set: found by t and by sign flip, beside the exact power
     looks     sequential confirms: claims, coverage where they end, power, trainings saved
     studies   whole null studies through the planner: screen, refine, confirm
+    broken    worlds in which claims may be false: collapses, speakers, failures, lengths, families
     nothing   a hyperparameter that does nothing, and those that do something, called mattering
 
 A whole study takes 0.05 to 1 s of CPU. With --rows their answers are kept, one line a study, and
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from broken_worlds import broken_cells, run_broken_cell
 from calibration import confirm_cells, null_cells, run_cell, run_confirm_cell, run_power_cell
 from study_calibration import (
     null_study_claim,
@@ -35,7 +37,7 @@ from world import flat_surface
 
 from tune.simulate.runs import Proportion, RandomEffects
 
-PARTS = ("null", "power", "looks", "studies", "nothing")
+PARTS = ("null", "power", "looks", "broken", "studies", "nothing")
 
 
 def null(studies: int, rng: np.random.Generator) -> None:
@@ -83,6 +85,21 @@ def looks(studies: int, rng: np.random.Generator) -> None:
             f"{cell.name:<28}{cell.seeds:>5}{cell.gap:>8g}  {''.join(columns)}"
             f"{found.out_of_reach.value:<13.3f}{found.lost.value:<7.3f}{saved:.0%}",
             flush=True,
+        )
+
+
+def broken(studies: int, rng: np.random.Generator) -> None:
+    """False claims where something is wrong with runs, videos or the choice; then clean worlds.
+
+    Every cell has a generator of its own, so that another judgement sees the same draws.
+    """
+    print(
+        f"{'world':<34}{'runs':>4}  {'false as worded':<16}{'of all runs':<16}{'claims':<8}"
+        f"{'equal':<8}{'silent':<8}{'holds':<8}here"
+    )
+    for number, cell in enumerate(broken_cells()):
+        print(
+            run_broken_cell(cell, studies, np.random.default_rng([19, number])).line(), flush=True
         )
 
 
@@ -187,7 +204,7 @@ def main() -> None:
         chosen.rows.mkdir(parents=True, exist_ok=True)
     whole = Whole(chosen.whole, chosen.rows, chosen.jobs)
     for part in chosen.parts.split(","):
-        paired = part in {"null", "power", "looks"}
+        paired = part in {"null", "power", "looks", "broken"}
         began = time.perf_counter()
         print(
             f"== {part}, {chosen.studies if paired else chosen.whole} studies a cell", flush=True

@@ -52,12 +52,16 @@ def _compared(kind: str = "random", keep: int = 1, world: int = 1) -> StudyCompa
     return _compare(spec, run_study(spec, World(world))[1])
 
 
-def test_a_search_has_one_primary_pair_and_the_others_corrected() -> None:
+def test_a_search_has_one_primary_pair_and_all_are_corrected_together() -> None:
     found = _compared(keep=3)
     assert found.primary is not None
     assert (found.primary.first, found.primary.second) == (found.winner, found.reference)
     assert found.primary.role is Role.PRIMARY
-    assert found.primary.judgement.p_holm is None
+    p, m = found.primary.p_value, len(found.others) + 1
+    assert found.joint
+    assert found.primary.judgement.p_holm is not None
+    assert p is not None
+    assert p <= found.primary.judgement.p_holm <= min(1.0, m * p)
     assert found.primary.bootstrap is not None
     assert len(found.configs) == 4
     assert len(found.others) == 4 * 3 // 2 - 1
@@ -65,6 +69,27 @@ def test_a_search_has_one_primary_pair_and_the_others_corrected() -> None:
         pair.role is Role.SECONDARY and pair.judgement.p_holm is not None for pair in found.others
     )
     assert all(pair.first != found.reference for pair in found.others)
+
+
+def test_a_study_that_claims_the_winner_alone_gives_no_other_verdict() -> None:
+    spec = _spec("random", keep=3, claims="winner")
+    found = _compare(spec, run_study(spec, World(1))[1])
+    assert found.primary is not None
+    assert found.primary.judgement.p_holm is None
+    assert not found.joint
+    assert {pair.verdict for pair in found.others} == {None}
+    assert all("winner" in pair.judgement.reason for pair in found.others)
+
+
+def test_a_study_from_before_these_rules_keeps_its_own() -> None:
+    spec = _spec("random", keep=3)
+    tables = run_study(spec, World(1))[1]
+    old = spec.model_copy(update={"confirm": spec.confirm.model_copy(update={"claims": None})})
+    found = _compare(old, tables)
+    assert found.primary is not None
+    assert found.primary.judgement.p_holm is None
+    assert found.primary.judgement.collapse_bound is None
+    assert all(pair.judgement.p_holm is not None for pair in found.others)
 
 
 def test_other_metrics_of_the_primary_pair_have_intervals_and_no_verdict() -> None:

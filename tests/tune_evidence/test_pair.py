@@ -2,13 +2,21 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from hscl.metrics import METRICS, evaluate
-from tune.evidence.pair import Judgement, PairComparison, Role, Rules, compare_pair
+from tune.evidence.pair import (
+    Judgement,
+    PairComparison,
+    Role,
+    Rules,
+    _flip_equivalence,
+    compare_pair,
+)
 from tune.evidence.pairing import Runs
 from tune.states import TrialState
 from tune.stats.intervals import crossed_variance
@@ -168,3 +176,36 @@ def test_json_holds_plain_values_only() -> None:
     assert (text["verdict"], text["below_margin"], text["reason"]) == (None, False, "one seed")
     assert {text["outlook"], text["p_holm"], text["sign_flip_p_holm"]} == {None}
     assert "judgement" not in text
+
+
+def test_collapsed_runs_are_named_by_their_seeds_and_their_values_count() -> None:
+    runs = make_runs(gap=0.0)
+    predictions = runs.predictions.copy()
+    predictions[0, 2] = 0.0  # constant
+    predictions[1, 4] = runs.labels + 3.0 * (predictions[1, 4] - runs.labels)  # far worse
+    pair = compare_pair(replace(runs, predictions=predictions), ("aa", "bb"), "mae", RULES)
+    assert pair.fallen == ((102,), (104,))
+    assert pair.spoiled == (1, 1)
+    assert pair.runs == (8, 8)
+    assert len(pair.seeds) == 8
+    assert pair.far_from_normal
+    assert pair.worst[0] == pytest.approx(np.abs(runs.labels).mean())
+    assert pair.flip_equivalence_p is not None
+
+
+def test_runs_like_each_other_are_neither_collapsed_nor_far_from_normal() -> None:
+    pair = compare_pair(make_runs(), ("aa", "bb"), "mae", RULES)
+    assert pair.fallen == ((), ())
+    assert not pair.far_from_normal
+    assert pair.flip_equivalence_p is None
+
+
+def test_equivalence_by_sign_flips_is_the_share_of_patterns_as_far_from_the_margin() -> None:
+    d = np.array([0.01, -0.03, 0.02, 0.005, -0.01, 0.3])
+    margin = 0.1
+    signs = np.array(list(product((-1.0, 1.0), repeat=6)))
+    below = np.mean(signs @ (d - margin) <= (d - margin).sum() + 1e-12)
+    above = np.mean(signs @ (d + margin) >= (d + margin).sum() - 1e-12)
+    expected = max(below, above)
+    assert _flip_equivalence(d, margin, None) == pytest.approx(expected)
+    assert _flip_equivalence(d + 1.0, margin, None) == 1.0

@@ -168,3 +168,64 @@ def test_pairs_without_numbers_stay_without_a_verdict_beside_the_others() -> Non
     assert [p.verdict for p in judged] == [None, Verdict.BETTER]
     assert judged[0].p_holm is None
     assert np.isfinite(judged[1].p_holm or np.nan)
+
+
+def _spoiled(pair: PairEstimate, first: tuple[int, ...], second: tuple[int, ...]) -> PairEstimate:
+    return replace(pair, fallen=(first, second), runs=(10, 10), worst=(1.4, 1.4))
+
+
+@pytest.mark.parametrize("estimate", [-0.05, 0.0])
+def test_the_side_with_more_collapsed_runs_can_neither_win_nor_count_as_equal(
+    estimate: float,
+) -> None:
+    judged = judge(_spoiled(make_pair(estimate, 0.004), (3,), ()), RULES)
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "1 against 0 runs of 10 gave no result, collapsed or had bad luck" in judged.reason
+    other = judge(_spoiled(make_pair(0.05, 0.004), (3,), ()), RULES)
+    assert other.verdict is Verdict.WORSE  # it may lose
+
+
+def test_collapsed_runs_count_beside_failed_ones() -> None:
+    failed = replace(make_pair(-0.05), failures=(0, 1))
+    assert judge(_spoiled(failed, (3,), ()), RULES).verdict is Verdict.BETTER
+    assert judge(_spoiled(failed, (3, 4), ()), RULES).verdict is Verdict.UNDECIDED
+
+
+def test_where_no_run_collapsed_a_verdict_says_which_rate_it_leaves_open() -> None:
+    for estimate, verdict in ((-0.05, Verdict.BETTER), (0.0, Verdict.EQUIVALENT)):
+        judged = judge(_spoiled(make_pair(estimate, 0.004), (), ()), RULES)
+        assert judged.verdict is verdict
+        assert judged.collapse_bound == pytest.approx(0.2589, abs=1e-4)
+    assert judge(_spoiled(make_pair(-0.01), (), ()), RULES).collapse_bound is None  # undecided
+    # The winner's runs count, not the loser's.
+    assert judge(_spoiled(make_pair(-0.05), (), (3,)), RULES).collapse_bound is not None
+    assert judge(_spoiled(make_pair(-0.05), (3,), (4,)), RULES).collapse_bound is None
+
+
+def test_where_seeds_are_far_from_normal_sign_flips_must_agree() -> None:
+    pair = replace(make_pair(-0.05), far_from_normal=True, sign_flip_p=0.06)
+    judged = judge(pair, RULES)
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "sign flips do not agree (p = 0.060)" in judged.reason
+    assert judge(replace(pair, sign_flip_p=0.01), RULES).verdict is Verdict.BETTER
+    equal = replace(make_pair(0.0, 0.004), far_from_normal=True, flip_equivalence_p=0.06)
+    assert judge(equal, RULES).verdict is Verdict.UNDECIDED
+    assert judge(replace(equal, flip_equivalence_p=0.04), RULES).verdict is Verdict.EQUIVALENT
+
+
+def test_a_win_that_rests_on_runs_that_were_lost_is_none() -> None:
+    """Two lost runs of the winner, as bad as its worst one, move the mean by a sixth of 0.12."""
+    pair = replace(make_pair(-0.025), failures=(2, 2), runs=(10, 10), worst=(0.82, 0.82))
+    judged = judge(pair, RULES)
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "as bad as its worst finished run" in judged.reason
+    mild = replace(pair, worst=(0.705, 0.82))
+    assert judge(mild, RULES).verdict is Verdict.BETTER
+
+
+def test_a_study_from_before_these_rules_is_judged_by_its_own() -> None:
+    old = replace(RULES, of_old=True)
+    pair = replace(_spoiled(make_pair(-0.05), (3,), ()), far_from_normal=True, sign_flip_p=0.5)
+    judged = judge(pair, old)
+    assert judged.verdict is Verdict.BETTER
+    assert judged.collapse_bound is None

@@ -16,6 +16,7 @@ from tune.stats.intervals import (
     t_interval,
     two_level_bootstrap,
     video_cells,
+    videos_interval,
 )
 
 
@@ -87,10 +88,39 @@ def test_video_cells_is_the_ratio_mean_linearised_term_by_term() -> None:
 @given(st.integers(0, 10_000), st.integers(2, 9))
 def test_mean_squares_are_those_of_a_literal_analysis_of_variance(seed: int, n: int) -> None:
     d, videos = _differences(seed, n)
-    crossed = crossed_variance(d, videos)
+    crossed = crossed_variance(d, videos, by_weight=False)
     expected = _literal_mean_squares(video_cells(d, videos))
     mine = (crossed.ms_seed, crossed.ms_video, crossed.ms_error)
     assert mine == pytest.approx(expected, rel=1e-9)
+
+
+def test_equally_long_videos_are_analysed_the_same_by_weight_or_not() -> None:
+    d, videos = np.random.default_rng(1).normal(size=(5, 24)), np.repeat(np.arange(6), 4)
+    one, other = (crossed_variance(d, videos, by_weight=some) for some in (True, False))
+    assert one.ms_video == pytest.approx(other.ms_video)
+    assert one.ms_error == pytest.approx(other.ms_error)
+
+
+def test_by_weight_the_expected_mean_square_of_uneven_videos_is_the_variance_of_the_mean() -> None:
+    """By the quadratic form's trace: with equal variances of the videos' means it is exact."""
+    sizes = np.array([40, 3, 9, 1, 17])
+    videos, weights = np.repeat(np.arange(5), sizes), sizes / sizes.sum()
+    true = (weights**2).sum()  # of the mean, if each video's mean has variance 1
+    for by_weight, holds in ((True, True), (False, False)):
+        total = 0.0
+        for one in np.eye(5):  # E[x'Mx] of independent x is the sum over unit vectors
+            found = crossed_variance(np.stack([one[videos]] * 2), videos, by_weight=by_weight)
+            total += found.ms_video / (found.seeds * found.videos)
+        assert (abs(total - true) < 1e-9) == holds
+
+
+def test_the_interval_over_videos_alone_is_the_two_rows_crossed_one_without_seeds() -> None:
+    rng = np.random.default_rng(2)
+    values, videos = rng.normal(size=60), np.repeat(np.arange(10), 6)
+    found = videos_interval(values, videos)
+    means = values.reshape(10, 6).mean(axis=1)
+    low, high = stats.t.interval(0.95, 9, means.mean(), means.std(ddof=1) / math.sqrt(10))
+    assert (found.low, found.high) == pytest.approx((low, high))
 
 
 def test_standard_error_and_degrees_of_freedom_follow_the_equations() -> None:

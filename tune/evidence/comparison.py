@@ -7,24 +7,44 @@ chosen by it.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hscl.metrics import METRIC, METRICS
 from tune.evidence.confirm_state import ConfirmState, read_state
-from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules, compare_pair
+from tune.evidence.pair import (
+    Judgement,
+    PairComparison,
+    PairEstimate,
+    Role,
+    Rules,
+    compare_pair,
+)
 from tune.evidence.pairing import Runs, pair_runs
 from tune.evidence.verdicts import judge, judge_together
-from tune.states import Phase, TrialState
+from tune.states import Phase, TrialState, Verdict
+from tune.stats.collapses import fallen_runs
+from tune.stats.intervals import Interval, videos_interval
+from tune.stats.power import FEWEST_VIDEOS
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 
-__all__ = ["ConfigSummary", "StudyComparison", "compare_study", "judge_finalists"]
+FloatArray = npt.NDArray[np.float64]
+
+__all__ = [
+    "ConfigSummary",
+    "StudyComparison",
+    "compare_study",
+    "ensemble_of",
+    "judge_finalists",
+    "risk_of",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,11 @@ class ConfigSummary:
         scores: The metric for each of the comparison's seeds; None where a run has none.
         mean: Over the scores that exist.
         sd: Over the scores that exist.
+        fallen: Seeds whose runs collapsed or had bad luck (`tune.stats.collapses`).
+        risk: Share of the runs with a score that are worse than the default's mean by more than
+            the margin; None without either.
+        ensemble: The metric of the mean of all runs' predictions, and its interval over videos;
+            None below two runs or with too few videos.
     """
 
     config_id: str
@@ -52,6 +77,9 @@ class ConfigSummary:
     scores: tuple[float | None, ...]
     mean: float | None
     sd: float | None
+    fallen: tuple[int, ...] = ()
+    risk: float | None = None
+    ensemble: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,8 @@ class StudyComparison:
         closed: All runs on the seeds compared on have ended.
         seeds: The seeds compared on.
         videos: K of the split.
+        unit: What these are: "video", or "speaker" where the data name them.
+        joint: The primary pair and all others share the 5 % of false claims.
         reference: Configuration 0.
         winner: The winner; None where there is none (yet).
         configs: The configurations compared.
@@ -98,6 +128,8 @@ class StudyComparison:
     others: tuple[PairComparison, ...]
     other_metrics: tuple[PairComparison, ...]
     notes: tuple[str, ...]
+    unit: str = "video"
+    joint: bool = False
 
     @property
     def names(self) -> dict[str, str]:
@@ -175,11 +207,19 @@ def compare_study(
         videos=runs.video_count,
         reference=state.reference,
         winner=state.winner,
-        configs=tuple(_summary(config, state, runs, metric) for config in state.members),
+        configs=_summaries(state, runs, metric, rules.margin),
         primary=primary,
         others=secondary,
         other_metrics=tuple(metrics),
-        notes=(*state.notes, *_about_videos(runs), *problems, *runs.problems),
+        notes=(
+            *state.notes,
+            *_about_videos(runs),
+            *_by_todays_rules(spec, state, runs, primary),
+            *problems,
+            *runs.problems,
+        ),
+        unit=runs.unit,
+        joint=_is_joint(state, secondary),
     )
 
 
@@ -201,16 +241,52 @@ def judge_finalists(
 def _judge_all(
     spec: StudySpec, state: ConfirmState, runs: Runs, rng: np.random.Generator | None
 ) -> tuple[PairComparison | None, tuple[PairComparison, ...]]:
-    """The primary pair by itself, all others together."""
+    """All pairs together, or the primary one by itself where that was declared beforehand."""
     rules, metric = state.rules(spec.confirm.margin), spec.study.metric
     main, others = _pairs(state)
-    primary = None
-    if main is not None:
-        primary = _judged(compare_pair(runs, main, metric, rules, rng=rng), rules)
     role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
-    secondary = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
-    together = zip(secondary, judge_together(secondary, rules), strict=True)
-    return primary, tuple(PairComparison.of(pair, judgement) for pair, judgement in together)
+    first = [] if main is None else [compare_pair(runs, main, metric, rules, rng=rng)]
+    rest = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
+    if first and _is_joint(state, rest):
+        judged = judge_together([*first, *rest], rules)
+    else:
+        judged = [judge(pair, rules) for pair in first]
+        if first and state.claims == "winner":
+            judged += [Judgement(reason=_NOT_CLAIMED)] * len(rest)
+        else:
+            judged += judge_together(rest, rules)
+    told = [PairComparison.of(*both) for both in zip([*first, *rest], judged, strict=True)]
+    return (told[0], tuple(told[1:])) if first else (None, tuple(told))
+
+
+_NOT_CLAIMED = (
+    'the study declared (confirm.claims = "winner") that it claims something of the winner '
+    "against the default alone"
+)
+
+
+def _is_joint(state: ConfirmState, others: Sequence[object]) -> bool:
+    """Whether the primary pair shares the false claims allowed with others."""
+    return state.primary is not None and state.claims == "all" and bool(others)
+
+
+def _by_todays_rules(
+    spec: StudySpec, state: ConfirmState, runs: Runs, primary: PairComparison | None
+) -> list[str]:
+    """What the rules since 0.3 would say of a study that keeps its own, where it is another."""
+    if state.claims is not None or primary is None or primary.verdict is None:
+        return []
+    today = _judge_all(spec, replace(state, claims="all"), runs, None)[0]
+    if today is None or today.verdict is primary.verdict:
+        return []
+    return [
+        (
+            "This study began before version 0.3 and is judged as it declared then. By the rules "
+            "since then (collapsed runs count beside failures, uneven videos, one rate of false "
+            f"claims for all finalists) the verdict on winner against default would be "
+            f"{today.verdict or Verdict.UNDECIDED}: {today.judgement.reason}."
+        )
+    ]
 
 
 def _judged(pair: PairEstimate, rules: Rules) -> PairComparison:
@@ -232,12 +308,65 @@ def _pairs(
     return main, [(b, a) if a == reference else (a, b) for a, b in rest]
 
 
-def _summary(config_id: str, state: ConfirmState, runs: Runs, metric: str) -> ConfigSummary:
-    row = runs.index(config_id)
-    scores = run_scores(pseudo_values(metric, runs.labels, runs.predictions[row]))
+def _summaries(
+    state: ConfirmState, runs: Runs, metric: str, margin: float
+) -> tuple[ConfigSummary, ...]:
+    found = [_summary(config, state, runs, metric, margin) for config in state.members]
+    default = next((one.mean for one in found if one.config_id == state.reference), None)
+    lower_wins = METRIC[metric].lower_wins
+    return tuple(
+        replace(one, risk=risk_of(one.scores, default, margin, lower_wins=lower_wins))
+        for one in found
+    )
+
+
+def risk_of(
+    scores: Sequence[float | None], default: float | None, margin: float, *, lower_wins: bool
+) -> float | None:
+    """Share of runs that are worse than the default's mean by more than the margin.
+
+    Args:
+        scores: The metric of each run; None where a run has none.
+        default: The default's mean; None where it has none.
+        margin: What counts as no difference.
+        lower_wins: True where smaller values of the metric are wanted.
+    """
+    known = np.array([score for score in scores if score is not None])
+    if default is None or not known.size:
+        return None
+    behind = known - default if lower_wins else default - known
+    return float((behind > margin).mean())
+
+
+def ensemble_of(
+    metric: str, labels: FloatArray, predictions: FloatArray, videos: npt.NDArray[np.int64]
+) -> Interval | None:
+    """The metric of the mean of several runs' predictions, with its interval over videos.
+
+    Args:
+        metric: Of `hscl.metrics.METRICS`.
+        labels: (U,) true labels.
+        predictions: (n, U) of whole runs.
+        videos: (U,) number of each utterance's video.
+
+    Returns:
+        None below two runs, with too few videos, or where the metric does not exist.
+    """
+    if len(predictions) < 2 or np.unique(videos).size < FEWEST_VIDEOS:
+        return None
+    values = pseudo_values(metric, labels, predictions.mean(axis=0))[0]
+    return videos_interval(values, videos) if np.isfinite(values).all() else None
+
+
+def _summary(
+    config_id: str, state: ConfirmState, runs: Runs, metric: str, margin: float
+) -> ConfigSummary:
+    predictions = runs.predictions[runs.index(config_id)]
+    scores = run_scores(pseudo_values(metric, runs.labels, predictions))
     known = scores[np.isfinite(scores)]
+    fallen = fallen_runs(scores, predictions, margin, lower_wins=METRIC[metric].lower_wins)
     ended = {TrialState.DONE, TrialState.FAILED, TrialState.PRUNED}
-    states = runs.states[row]
+    states = runs.states[runs.index(config_id)]
     planned = len(states) - (states.count(None) if config_id in state.dropped else 0)
     return ConfigSummary(
         config_id=config_id,
@@ -249,11 +378,22 @@ def _summary(config_id: str, state: ConfirmState, runs: Runs, metric: str) -> Co
         scores=tuple(float(s) if np.isfinite(s) else None for s in scores),
         mean=float(known.mean()) if known.size else None,
         sd=float(known.std(ddof=1)) if known.size > 1 else None,
+        fallen=tuple(s for s, fell in zip(runs.seeds, fallen, strict=True) if fell),
+        ensemble=ensemble_of(
+            metric, runs.labels, predictions[runs.finished(config_id)], runs.videos
+        ),
     )
 
 
 def _about_videos(runs: Runs) -> list[str]:
-    if runs.videos_named or not runs.utterances:
+    """What the unit of the intervals is, and what would make them too short."""
+    if not runs.utterances:
         return []
+    if runs.unit == "speaker":
+        of = f"({runs.video_count} in the {runs.split} set)"
+        return [f"The unit is the speaker {of}: claims are for speakers like these."]
+    if runs.videos_named:
+        unknown = "The data name no speakers: where one speaks in several videos, intervals"
+        return [f"{unknown} for new videos are too short."]
     unnamed = f"The {runs.split} set's ids name no videos, so each utterance is its own video"
     return [f"{unnamed}: if some share a recording, intervals for new videos are too short."]

@@ -36,6 +36,8 @@ class ConfirmState:
             never to be.
         labels: What output calls each configuration.
         numbers: Each configuration's place in the order of proposal.
+        claims: As the study declared: every pair ("all"), the winner's alone ("winner"), or what
+            studies begun before 0.3 did (None).
     """
 
     phase: Phase | None
@@ -54,6 +56,7 @@ class ConfirmState:
     dropped: frozenset[str]
     labels: Mapping[str, str]
     numbers: Mapping[str, int]
+    claims: str | None
 
     def rules(self, margin: float) -> Rules:
         """What pairs are judged by now.
@@ -61,7 +64,7 @@ class ConfirmState:
         Args:
             margin: The largest difference that counts as none.
         """
-        return Rules(margin, self.level, self.withheld)
+        return Rules(margin, self.level, self.withheld, of_old=self.claims is None)
 
 
 def read_state(history: History) -> ConfirmState:
@@ -102,6 +105,7 @@ def read_state(history: History) -> ConfirmState:
             one.config_id: config_label(one.number, one.name) for one in history.configs.values()
         },
         numbers={one.config_id: one.number for one in history.configs.values()},
+        claims=spec.confirm.claims,
     )
 
 
@@ -146,7 +150,13 @@ def _withheld(history: History, phase: Phase | None, looks: int, progress: str) 
 
 def _notes(history: History, phase: Phase | None, progress: str, complete: int) -> list[str]:
     spec = history.spec
-    notes = ["All claims hold for this training and valid split; neither was drawn anew."]
+    notes = [
+        "All claims hold for this training and valid split; neither was drawn anew.",
+        (
+            "They are for videos like the test set's: what valid and test share (styles, "
+            "speakers, labellers) is not new, and a winner may owe its lead to it."
+        ),
+    ]
     if phase is None:
         notes.append(
             "The search has one seed for all: no differences between runs to analyse yet."

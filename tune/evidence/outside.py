@@ -7,8 +7,8 @@ videos, and the interval is as wide as that makes it.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,20 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from hscl.errors import InputError, did_you_mean
-from hscl.metrics import METRICS
-from tune.evidence.comparison import ConfigSummary, StudyComparison
-from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules, compare_pair
+from hscl.metrics import METRIC, METRICS
+from tune.evidence.comparison import ConfigSummary, StudyComparison, ensemble_of, risk_of
+from tune.evidence.pair import (
+    PairComparison,
+    PairEstimate,
+    Role,
+    Rules,
+    compare_pair,
+    worst_of,
+)
 from tune.evidence.pairing import Runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import TrialState
+from tune.stats.collapses import fallen_runs
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.stats.unpaired import crossed_difference, welch_interval
@@ -67,6 +75,7 @@ class _Results:
     utterances: tuple[str, ...]
     videos: npt.NDArray[np.int64]
     labels: FloatArray
+    unit: str = "video"
 
 
 def compare_outside(
@@ -107,9 +116,9 @@ def compare_outside(
     alone = len(rivals) == 1
     role = Role.PRIMARY if alone else Role.REFERENCE
     pairs = [(rival, by_name[reference]) for rival in rivals]
-    found = [_estimate(results, pair, metric, role, rng) for pair in pairs]
+    found = [_estimate(results, pair, metric, rules, role=role, rng=rng) for pair in pairs]
     others = [
-        _estimate(results, pair, other, Role.METRIC, rng)
+        _estimate(results, pair, other, rules, role=Role.METRIC, rng=rng)
         for pair in pairs
         for other in METRICS
         if other != metric
@@ -130,11 +139,12 @@ def compare_outside(
         videos=int(results.videos.max()) + 1,
         reference=reference,
         winner=None,
-        configs=tuple(_summary(k, m, results, metric) for k, m in enumerate(results.models)),
+        configs=tuple(_summaries(results, reference, metric, margin)),
         primary=judged[0] if alone else None,
         others=() if alone else tuple(judged),
         other_metrics=tuple(PairComparison.of(pair, judge(pair, rules)) for pair in others),
         notes=tuple(_notes(results, pairs)),
+        unit=results.unit,
     )
 
 
@@ -148,11 +158,12 @@ def _estimate(
     results: _Results,
     pair: tuple[_Model, _Model],
     metric: str,
+    rules: Rules,
+    *,
     role: Role,
     rng: np.random.Generator,
 ) -> PairEstimate:
     first, second = pair
-    rules = Rules(0.0)  # the level alone; margins belong to the judgement
     if _paired(first, second):
         names = (first.name, second.name)
         return compare_pair(_runs(results, pair), names, metric, rules, role=role, rng=rng)
@@ -168,6 +179,8 @@ def _estimate(
     if fewer >= 2 and videos >= FEWEST_VIDEOS:
         wide = crossed_difference(values[0], values[1], results.videos, level)
     failures = [int((~m.finite).sum()) for m in pair]
+    lower_wins = METRIC[metric].lower_wins
+    fallen = [_fallen(model, results, metric, rules.margin) for model in pair]
     return PairEstimate(
         first=first.name,
         second=second.name,
@@ -190,7 +203,22 @@ def _estimate(
         new_videos=wide,
         new_videos_narrow=wide.at(1.0 - 2.0 * rules.alpha) if wide else None,
         p_value=wide.p_value() if wide else None,
+        fallen=(fallen[0], fallen[1]),
+        runs=(len(scores[0]), len(scores[1])),
+        worst=(
+            worst_of(scores[0], lower_wins=lower_wins),
+            worst_of(scores[1], lower_wins=lower_wins),
+        ),
+        unit=results.unit,
     )
+
+
+def _fallen(model: _Model, results: _Results, metric: str, margin: float) -> tuple[int, ...]:
+    """Numbers of a model's runs that collapsed or had bad luck, in the order of its seeds."""
+    scores = run_scores(pseudo_values(metric, results.labels, model.predictions))
+    lower_wins = METRIC[metric].lower_wins
+    fell = fallen_runs(scores, model.predictions, margin, lower_wins=lower_wins)
+    return tuple(int(number) for number in np.flatnonzero(fell))
 
 
 def _runs(results: _Results, pair: tuple[_Model, _Model]) -> Runs:
@@ -213,7 +241,24 @@ def _runs(results: _Results, pair: tuple[_Model, _Model]) -> Runs:
         labels=results.labels,
         predictions=predictions,
         states=tuple(tuple(told) for told in states),
+        unit=results.unit,
     )
+
+
+def _summaries(
+    results: _Results, reference: str, metric: str, margin: float
+) -> Iterator[ConfigSummary]:
+    found = [_summary(k, m, results, metric) for k, m in enumerate(results.models)]
+    default = next(one.mean for one in found if one.config_id == reference)
+    lower_wins = METRIC[metric].lower_wins
+    for one, model in zip(found, results.models, strict=True):
+        have = model.predictions[model.finite]
+        yield replace(
+            one,
+            fallen=_fallen(model, results, metric, margin),
+            risk=risk_of(one.scores, default, margin, lower_wins=lower_wins),
+            ensemble=ensemble_of(metric, results.labels, have, results.videos),
+        )
 
 
 def _summary(number: int, model: _Model, results: _Results, metric: str) -> ConfigSummary:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hscl.metrics import METRIC
 from tune.evidence.pairing import Runs
 from tune.states import Verdict
+from tune.stats.collapses import fallen_runs, far_from_others
 from tune.stats.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
 from tune.stats.power import FEWEST_VIDEOS, Spread
 from tune.stats.pseudo_values import pseudo_values, run_scores
@@ -23,6 +24,7 @@ __all__ = [
     "Role",
     "Rules",
     "compare_pair",
+    "worst_of",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,11 +51,14 @@ class Rules:
         margin: The largest difference that still counts as none, in the metric's units.
         alpha: The level of this look: a difference is claimed where p is below it.
         withheld: Why no verdict may be given at all; empty where one may.
+        of_old: The study began before version 0.3, which brought rules on collapsed runs, on
+            differences far from normal, on uneven videos and on families: it keeps its own.
     """
 
     margin: float
     alpha: float = 0.05
     withheld: str = ""
+    of_old: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,14 @@ class PairEstimate:
         p_value: Of `new_videos`.
         spread: Variance components of one seed on one video.
         ahead: Share of seeds on which A wins, ties counting half.
+        fallen: Seeds of A's and of B's runs that collapsed or had bad luck
+            (`tune.stats.collapses`); their values count like any.
+        runs: How many runs of A and B have a value.
+        worst: The worst of these values.
+        far_from_normal: Some seed's difference lies far from the others'.
+        flip_equivalence_p: P value of a difference of the margin or more by sign flips; only
+            where `far_from_normal`.
+        unit: What `videos` counts: "video", or "speaker" where the data name them.
     """
 
     first: str
@@ -127,6 +140,12 @@ class PairEstimate:
     p_value: float | None = None
     spread: Spread | None = None
     ahead: Interval | None = None
+    fallen: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    runs: tuple[int, int] = (0, 0)
+    worst: tuple[float, float] = (float("nan"), float("nan"))
+    far_from_normal: bool = False
+    flip_equivalence_p: float | None = None
+    unit: str = "video"
 
     @property
     def lower_wins(self) -> bool:
@@ -137,6 +156,11 @@ class PairEstimate:
     def lost(self) -> tuple[int, int]:
         """Runs of either side that gave no result: failed, or without a value."""
         return self.failures[0] + self.missing[0], self.failures[1] + self.missing[1]
+
+    @property
+    def spoiled(self) -> tuple[int, int]:
+        """Runs of either side that gave no result, collapsed, or had bad luck."""
+        return self.lost[0] + len(self.fallen[0]), self.lost[1] + len(self.fallen[1])
 
 
 @dataclass(frozen=True)
@@ -150,6 +174,8 @@ class Judgement:
         outlook: What would decide it, where the verdict is undecided.
         sign_flip_p_holm: The estimate's `sign_flip_p`, corrected; secondary pairs only.
         p_holm: The estimate's `p_value`, corrected; secondary pairs only.
+        collapse_bound: Where the verdict is about runs that do not collapse, as none was seen to:
+            the rate of collapses that can't be excluded; else None.
     """
 
     verdict: Verdict | None = None
@@ -158,6 +184,7 @@ class Judgement:
     outlook: Outlook | None = None
     sign_flip_p_holm: float | None = None
     p_holm: float | None = None
+    collapse_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,16 +255,25 @@ def compare_pair(
     differences = scores[0] - scores[1]
     n, level = int(both.sum()), 1.0 - rules.alpha
     several = n >= 2
-    flips = several and (n <= EXACT_PAIRS or rng is not None)
-    sign_flip = sign_flip_p(differences, rng) if flips else None
+    far = bool(far_from_others(differences, rules.margin).any())
+    # The same draws whoever asks: a verdict may rest on them.
+    flipper = np.random.default_rng(n) if far and rng is None else rng
+    flips = several and (n <= EXACT_PAIRS or flipper is not None)
+    sign_flip = sign_flip_p(differences, flipper) if flips else None
     crossed = wide = bootstrap = None
     if several and runs.video_count >= FEWEST_VIDEOS:
         table = values[0][both] - values[1][both]
-        crossed = crossed_variance(table, runs.videos)
+        crossed = crossed_variance(table, runs.videos, by_weight=not rules.of_old)
         wide = crossed.interval(level)
         if rng is not None and role in {Role.PRIMARY, Role.REFERENCE}:
             bootstrap = two_level_bootstrap(table, runs.videos, rng, level=level)
     lower_wins = METRIC[metric].lower_wins
+    fallen = [
+        fallen_runs(
+            score, runs.predictions[runs.index(config)], rules.margin, lower_wins=lower_wins
+        )
+        for config, score in zip(pair, every, strict=True)
+    ]
     return PairEstimate(
         first=pair[0],
         second=pair[1],
@@ -261,7 +297,37 @@ def compare_pair(
         p_value=wide.p_value() if wide else None,
         spread=Spread.of(crossed) if crossed else None,
         ahead=probability_of_improvement(differences, lower_wins=lower_wins) if several else None,
+        fallen=(_seeds(runs, fallen[0]), _seeds(runs, fallen[1])),
+        runs=(int(have[0].sum()), int(have[1].sum())),
+        worst=(
+            worst_of(every[0], lower_wins=lower_wins),
+            worst_of(every[1], lower_wins=lower_wins),
+        ),
+        far_from_normal=far,
+        flip_equivalence_p=_flip_equivalence(differences, rules.margin, flipper) if far else None,
+        unit=runs.unit,
     )
+
+
+def _flip_equivalence(
+    differences: FloatArray, margin: float, rng: np.random.Generator | None
+) -> float:
+    """The larger p value of two one-sided sign-flip tests against ± margin."""
+    if abs(float(differences.mean())) >= margin:
+        return 1.0
+    return max(sign_flip_p(differences - side, rng) / 2.0 for side in (margin, -margin))
+
+
+def worst_of(scores: FloatArray, *, lower_wins: bool) -> float:
+    """The worst of the scores that exist; NaN where none does."""
+    known = scores[np.isfinite(scores)]
+    if not known.size:
+        return float("nan")
+    return float(known.max() if lower_wins else known.min())
+
+
+def _seeds(runs: Runs, which: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(seed for seed, chosen in zip(runs.seeds, which, strict=True) if chosen)
 
 
 def _missing(runs: Runs, config_id: str, have: npt.NDArray[np.bool_]) -> int:

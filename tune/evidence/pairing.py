@@ -31,11 +31,13 @@ class Runs:
         config_ids: (C,) the configurations.
         seeds: (S,) the seeds, the same for all.
         utterances: (U,) "video/utterance".
-        videos: (U,) number of each utterance's video, 0 … K − 1.
+        videos: (U,) number of each utterance's video, 0 … K − 1; of its speaker where the data
+            name them: what is drawn anew with another test set.
         labels: (U,) true labels.
         predictions: (C, S, U); NaN for the whole of a run that has none.
         states: (C, S) each run's last state; None where it never began.
         videos_named: False where the ids name no videos: each utterance is then its own.
+        unit: What `videos` numbers: "video" or "speaker".
         problems: What was found wrong in the tables, in words.
     """
 
@@ -48,6 +50,7 @@ class Runs:
     predictions: FloatArray
     states: tuple[tuple[TrialState | None, ...], ...]
     videos_named: bool = True
+    unit: str = "video"
     problems: tuple[str, ...] = ()
 
     @property

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from hscl.metrics import DIGITS, METRIC
-from tune.display import number, signed
+from tune.display import listing, number, signed
+from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
@@ -13,6 +14,8 @@ from tune.tables.records import DEFAULT_NAME
 
 __all__ = [
     "called",
+    "collapse_texts",
+    "config_lines",
     "deciding_text",
     "interval_text",
     "outlook_lines",
@@ -24,6 +27,7 @@ __all__ = [
     "verdict_text",
 ]
 
+_NAMED = 5  # seeds in a sentence
 _MOST_SEEDS = 200  # more seeds than these nobody trains
 
 
@@ -94,16 +98,39 @@ def verdict_text(
     }[judgement.verdict]
     if judgement.below_margin:
         claim += f", by less than the margin of {rules.margin:g}"
+    if judgement.collapse_bound is not None and not any(pair.fallen):
+        claim += ", among runs that do not collapse"
     told = [f"{claim}: {means}"]
     if not brief and pair.new_videos:
         here = pair.this_test_set
         told.append(
-            f"difference for videos like these {interval_text(pair.new_videos)}"
+            f"difference for {pair.unit}s like these {interval_text(pair.new_videos)}"
             + ("" if here is None else f", on this {pair.split} set {interval_text(here)}")
         )
+    told += collapse_texts(pair, names)
     if not brief and judgement.verdict is Verdict.UNDECIDED:
         told.append(judgement.reason)
     return "; ".join(told) + "."
+
+
+def collapse_texts(pair: PairComparison, names: Mapping[str, str]) -> list[str]:
+    """How many runs collapsed or had bad luck, and which rate a claim leaves open."""
+    told = [
+        f"{len(seeds)} of {runs} runs of {called(names, config)} collapsed or had bad luck "
+        f"({listing([f'seed {seed}' for seed in seeds[:_NAMED]])}"
+        + (f" and {len(seeds) - _NAMED} more)" if len(seeds) > _NAMED else ")")
+        for config, seeds, runs in zip(
+            (pair.first, pair.second), pair.fallen, pair.runs, strict=True
+        )
+        if seeds
+    ]
+    bound = pair.judgement.collapse_bound
+    if bound is None:
+        return told
+    rate = f"a rate up to {100.0 * bound:.0f} % can't be excluded"
+    if told:
+        return [*told, f"none of the other's, where {rate}"]
+    return [f"0 of {min(pair.runs)} seeds collapsed on either side; {rate}"]
 
 
 def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:
@@ -131,7 +158,7 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
         )
     if pair.new_videos is not None:
         lines.append(
-            f"On videos like these: {interval_text(pair.new_videos)}, {p_text(pair.p_value)}"
+            f"On {pair.unit}s like these: {interval_text(pair.new_videos)}, {p_text(pair.p_value)}"
             + (f", {p_text(told.p_holm)} by Holm" if told.p_holm is not None else "")
         )
     here, new = pair.this_test_set, pair.new_videos
@@ -145,12 +172,37 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
         lines.append(f"Two-level bootstrap, decides nothing: {interval_text(pair.bootstrap)}")
     if any(pair.failures) or any(pair.missing):
         lines.append(_failures(pair, names))
+    lines += [f"{text[0].upper()}{text[1:]}." for text in collapse_texts(pair, names)]
     verdict = verdict_label(pair)
     if told.below_margin:
         verdict += f", by less than the margin of {rules.margin:g}"
     lines.append(f"Verdict: {verdict}; {told.reason}")
     if told.outlook is not None:
         lines += outlook_lines(told.outlook, pair, rules)
+    return lines
+
+
+def config_lines(comparison: StudyComparison) -> list[str]:
+    """What people deploy: one seed, with its risk, or the mean of all seeds' predictions."""
+    default = comparison.names.get(comparison.reference or "", "the default")
+    lines = []
+    for one in comparison.configs:
+        told = []
+        runs = sum(score is not None for score in one.scores)
+        if one.risk is not None and runs > 1:
+            told.append(
+                f"{round(one.risk * runs)} of {runs} single runs are worse than {default}'s mean "
+                f"by more than {comparison.margin:g}"
+            )
+        if one.ensemble is not None:
+            low, high = (number(end, DIGITS) for end in (one.ensemble.low, one.ensemble.high))
+            told.append(
+                f"the mean of all runs' predictions has {comparison.split} "
+                f"{METRIC[comparison.metric].name} {number(one.ensemble.estimate, DIGITS)} "
+                f"(95 % interval over {comparison.unit}s {low} to {high})"
+            )
+        if told:
+            lines.append(f"{one.label}: {'; '.join(told)}.")
     return lines
 
 

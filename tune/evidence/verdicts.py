@@ -7,12 +7,11 @@ import numpy as np
 
 from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
-from tune.stats.intervals import Interval
+from tune.stats.collapses import collapse_rate_bound
 from tune.stats.looks import seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
-    Spread,
     detectable_difference,
     power_for_new_videos,
     videos_that_decide,
@@ -31,8 +30,7 @@ def judge(pair: PairEstimate, rules: Rules) -> Judgement:
         pair: As `tune.evidence.pair.compare_pair` gives it.
         rules: What was fixed beforehand.
     """
-    equal = _equivalence(pair.new_videos, rules.margin)
-    return _judge(pair, rules, _number(pair.p_value), equal, Judgement())
+    return _judge(pair, rules, _claim_p(pair, rules), _equal_p(pair, rules), Judgement())
 
 
 def judge_together(pairs: Sequence[PairEstimate], rules: Rules) -> list[Judgement]:
@@ -49,49 +47,112 @@ def judge_together(pairs: Sequence[PairEstimate], rules: Rules) -> list[Judgemen
         A judgement on each pair, in their order.
     """
     flips = holm([_number(pair.sign_flip_p) for pair in pairs])
-    crossed = holm([_number(pair.p_value) for pair in pairs])
-    equal = holm([_equivalence(pair.new_videos, rules.margin) for pair in pairs])
+    crossed = holm([_claim_p(pair, rules) for pair in pairs])
+    equal = holm([_equal_p(pair, rules) for pair in pairs])
     return [
         _judge(pair, rules, p, q, Judgement(sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p)))
         for pair, flip, p, q in zip(pairs, flips, crossed, equal, strict=True)
     ]
 
 
+def _claim_p(pair: PairEstimate, rules: Rules) -> float:
+    """P value of no difference; where the seeds are far from normal, sign flips must agree."""
+    p = _number(pair.p_value)
+    if rules.of_old or not pair.far_from_normal or pair.sign_flip_p is None:
+        return p
+    return max(p, pair.sign_flip_p)
+
+
+def _equal_p(pair: PairEstimate, rules: Rules) -> float:
+    """P value of a difference of the margin or more, likewise."""
+    if pair.new_videos is None:
+        return float("nan")
+    p = equivalence_p(pair.new_videos, rules.margin)
+    if rules.of_old or pair.flip_equivalence_p is None:
+        return p
+    return max(p, pair.flip_equivalence_p)
+
+
 def _judge(
     pair: PairEstimate, rules: Rules, p: float, equivalence: float, corrected: Judgement
 ) -> Judgement:
-    """The verdict by these p values, if one may be given, after the rule on failures."""
+    """The verdict by these p values, if one may be given, after the rule on spoiled runs."""
     withheld = _why_none(pair, rules)
     if withheld or pair.new_videos is None:
         return replace(corrected, reason=withheld)
     verdict, small = find_verdict(
         pair.new_videos.estimate, p, equivalence, lower_wins=pair.lower_wins, alpha=rules.alpha
     )
-    lost = pair.lost
-    first_may_win, second_may_win = lost[0] <= lost[1], lost[1] <= lost[0]
-    allowed = {
-        Verdict.BETTER: first_may_win,
-        Verdict.WORSE: second_may_win,
-        Verdict.EQUIVALENT: first_may_win and second_may_win,
-        Verdict.UNDECIDED: True,
-    }[verdict]
-    if not allowed:
-        reason = (
-            "the seeds on which both finished would decide it, but "
-            f"{lost[0]} against {lost[1]} runs of {pair.planned} gave no result, and the side "
-            "that fails more often can neither win nor count as equal"
+    forbidden = _why_forbidden(pair, rules, verdict)
+    if forbidden:
+        return replace(corrected, verdict=Verdict.UNDECIDED, reason=forbidden)
+    if verdict is Verdict.UNDECIDED:
+        return replace(
+            corrected,
+            verdict=verdict,
+            reason=_why_undecided(pair, corrected.p_holm, rules),
+            outlook=_outlook(pair, rules) if rules.margin != 0.0 else None,
         )
-        return replace(corrected, verdict=Verdict.UNDECIDED, reason=reason)
-    outlook = None
-    if verdict is Verdict.UNDECIDED and pair.spread is not None and rules.margin != 0.0:
-        outlook = _outlook(pair.spread, len(pair.seeds), pair.videos, rules)
     return replace(
         corrected,
         verdict=verdict,
-        below_margin=small and verdict in {Verdict.BETTER, Verdict.WORSE},
+        below_margin=small and verdict is not Verdict.EQUIVALENT,
         reason=_why(corrected.p_holm, rules, verdict),
-        outlook=outlook,
+        collapse_bound=None if rules.of_old else _collapse_bound(pair, verdict),
     )
+
+
+def _why_forbidden(pair: PairEstimate, rules: Rules, verdict: Verdict) -> str:
+    """Why spoiled runs forbid this verdict; empty where they do not."""
+    bad = pair.lost if rules.of_old else pair.spoiled
+    sides = _winners(verdict)
+    if any(bad[side] > bad[1 - side] for side in sides):
+        what = "gave no result" + ", collapsed or had bad luck" * (bad != pair.lost)
+        verb = "fails more often" if bad == pair.lost else "has more of them"
+        return (
+            "the seeds on which both finished would decide it, but "
+            f"{bad[0]} against {bad[1]} runs of {pair.planned} {what}, and the side "
+            f"that {verb} can neither win nor count as equal"
+        )
+    if not rules.of_old and any(_rests_on_losses(pair, rules, verdict, side) for side in sides):
+        return (
+            f"the seeds on which both finished would decide it, but {pair.lost[0]} and "
+            f"{pair.lost[1]} runs of {pair.planned} gave no result, and were those of the side "
+            "that it favours as bad as its worst finished run, they would not"
+        )
+    return ""
+
+
+def _winners(verdict: Verdict) -> tuple[int, ...]:
+    """The sides that a verdict speaks well of: 0 is A."""
+    return {
+        Verdict.BETTER: (0,),
+        Verdict.WORSE: (1,),
+        Verdict.EQUIVALENT: (0, 1),
+        Verdict.UNDECIDED: (),
+    }[verdict]
+
+
+def _rests_on_losses(pair: PairEstimate, rules: Rules, verdict: Verdict, side: int) -> bool:
+    """Whether a verdict falls if one side's lost runs were as bad as its worst finished one.
+
+    Runs may be lost because they were bad. The mean difference moves by so much; its error stays.
+    """
+    lost, interval = pair.lost[side], pair.new_videos
+    if not lost or interval is None:
+        return False
+    fall = pair.worst[side] - pair.means[side]
+    move = (fall if side == 0 else -fall) * lost / (lost + len(pair.seeds))
+    moved = replace(interval, estimate=interval.estimate + move)
+    if verdict is Verdict.EQUIVALENT:
+        return equivalence_p(moved, rules.margin) >= rules.alpha
+    return moved.p_value() >= rules.alpha or moved.estimate * interval.estimate <= 0.0
+
+
+def _collapse_bound(pair: PairEstimate, verdict: Verdict) -> float | None:
+    """The rate of collapses that can't be excluded of a side that the verdict speaks well of."""
+    sides = [side for side in _winners(verdict) if not pair.fallen[side] and pair.runs[side]]
+    return max((collapse_rate_bound(pair.runs[side]) for side in sides), default=None)
 
 
 def _why_none(pair: PairEstimate, rules: Rules) -> str:
@@ -108,8 +169,8 @@ def _why_none(pair: PairEstimate, rules: Rules) -> str:
         )
     if pair.videos < FEWEST_VIDEOS:
         return (
-            f"the {pair.split} set has {pair.videos} videos, and fewer than {FEWEST_VIDEOS} "
-            "say nothing about new videos"
+            f"the {pair.split} set has {pair.videos} {pair.unit}s, and fewer than "
+            f"{FEWEST_VIDEOS} say nothing about new {pair.unit}s"
         )
     return ""
 
@@ -118,24 +179,38 @@ def _why(p_holm: float | None, rules: Rules, verdict: Verdict) -> str:
     wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
     margin = f"± {rules.margin:g}"
     if p_holm is not None:
-        p = f"p = {p_holm:.3f} corrected for all pairs (Holm)"
         if verdict is Verdict.EQUIVALENT:
             return f"inside {margin} by two one-sided tests corrected for all pairs (Holm)"
-        if verdict is Verdict.UNDECIDED:
-            return f"{p}, and not shown to be inside {margin}; the interval is not corrected"
-        return f"{p}; the interval is not corrected"
+        return f"p = {p_holm:.3f} corrected for all pairs (Holm); the interval is not corrected"
     if verdict is Verdict.EQUIVALENT:
         return f"the {narrow} interval for new videos lies inside {margin}"
-    if verdict is Verdict.UNDECIDED:
-        return (
-            f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
-            f"{margin}"
-        )
     return f"the {wide} interval for new videos lies on one side of 0"
 
 
-def _outlook(spread: Spread, pairs: int, videos: int, rules: Rules) -> Outlook:
+def _why_undecided(pair: PairEstimate, p_holm: float | None, rules: Rules) -> str:
+    wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
+    margin, p = f"± {rules.margin:g}", _number(pair.p_value)
+    if p < rules.alpha and _claim_p(pair, rules) >= rules.alpha:
+        return (
+            f"the {wide} interval for new videos lies on one side of 0, but some seeds lie far "
+            f"from the others, and sign flips do not agree (p = {_claim_p(pair, rules):.3f})"
+        )
+    if p_holm is not None:
+        return (
+            f"p = {p_holm:.3f} corrected for all pairs (Holm), and not shown to be inside "
+            f"{margin}; the interval is not corrected"
+        )
+    return (
+        f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
+        f"{margin}"
+    )
+
+
+def _outlook(pair: PairEstimate, rules: Rules) -> Outlook | None:
     """What would find a true difference of one margin."""
+    spread, pairs, videos = pair.spread, len(pair.seeds), pair.videos
+    if spread is None:
+        return None
     enough_videos = videos_that_decide(rules.margin, spread, pairs, rules.alpha)
     with_pairs = pairs
     if enough_videos is None or enough_videos > _TOO_MANY_VIDEOS * videos:
@@ -148,10 +223,6 @@ def _outlook(spread: Spread, pairs: int, videos: int, rules: Rules) -> Outlook:
         videos=enough_videos,
         videos_pairs=with_pairs,
     )
-
-
-def _equivalence(interval: Interval | None, margin: float) -> float:
-    return float("nan") if interval is None else equivalence_p(interval, margin)
 
 
 def _number(value: float | None) -> float:

@@ -12,7 +12,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.trials import trials_table
-from tune.evidence.sentences import p_text, pair_lines, verdict_label
+from tune.evidence.sentences import config_lines, p_text, pair_lines, verdict_label
 from tune.evidence.variance import seed_weight_lines
 from tune.report.model import ReportSection, TextTable
 from tune.report.trials import sorted_by, trials_text
@@ -109,7 +109,7 @@ def _comparison(
     details: tuple[str, ...] = ()
     if compared.primary is not None:
         lines = pair_lines(compared.primary, _short_names(evidence), compared.rules)
-        details = ("The primary comparison in full", *lines)
+        details = ("The primary comparison in full", *lines, *config_lines(compared))
     drawn = [charts["forest"]] if "forest" in charts else []
     return ReportSection(
         "comparison",

@@ -17,6 +17,7 @@ from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.use import use_lines
 from tune.evidence.sentences import (
     called,
+    config_lines,
     deciding_text,
     p_text,
     pair_lines,
@@ -49,6 +50,7 @@ def render_study(compared: Compared) -> RenderableType:
     parts.append(Text(f"\n{comparison.study}: {compared.where}", style="bold"))
     if comparison.configs:
         parts.append(_configurations(comparison))
+        parts += [Text(line) for line in config_lines(comparison)]
     if primary is not None:
         lines = pair_lines(primary, comparison.names, rules)
         parts.append(Text("\n".join(["Primary comparison", *(f"  {line}" for line in lines)])))

@@ -14,7 +14,14 @@ import numpy.typing as npt
 from tune.evidence.pairing import Runs
 from tune.states import TrialState
 
-__all__ = ["Proportion", "RandomEffects", "draw_latent_runs", "draw_linear_runs", "video_layout"]
+__all__ = [
+    "Proportion",
+    "RandomEffects",
+    "draw_latent_runs",
+    "draw_linear_runs",
+    "uneven_layout",
+    "video_layout",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -68,6 +75,12 @@ class RandomEffects:
         shape: Of seed and video parts: normal, heavy tails (t with 3 degrees of freedom), or
             skewed (exponential).
         failure_rate: Proportion of runs that fail.
+        collapse: Of a's runs and of b's, the proportion that collapse.
+        collapse_size: What a collapsed run's error has more: about as far as a constant
+            prediction is from a trained model's on MOSI.
+        worst_fail: Proportion of a's runs that fail, its worst ones; as many of b's at random.
+        speakers: Whose videos they are, in turn; 0: each video has a speaker of its own.
+        speaker: Between speakers, the same for all seeds and all of a speaker's videos.
     """
 
     seed: float = 0.02
@@ -76,6 +89,16 @@ class RandomEffects:
     error: float = 0.3
     shape: Shape = "normal"
     failure_rate: float = 0.0
+    collapse: tuple[float, float] = (0.0, 0.0)
+    collapse_size: float = 0.7
+    worst_fail: float = 0.0
+    speakers: int = 0
+    speaker: float = 0.0
+
+    @property
+    def gap_of_collapses(self) -> float:
+        """What a's collapses add to its mean, less what b's add to b's."""
+        return (self.collapse[0] - self.collapse[1]) * self.collapse_size
 
 
 def video_layout(videos: int = MOSI_VIDEOS, utterances: int = MOSI_UTTERANCES) -> IntArray:
@@ -93,6 +116,28 @@ def video_layout(videos: int = MOSI_VIDEOS, utterances: int = MOSI_UTTERANCES) -
     beyond_one *= (utterances - videos) / beyond_one.sum()
     ends = np.rint(np.cumsum(beyond_one)).astype(np.int64)
     sizes = 1 + np.diff(ends, prepend=0)
+    return np.repeat(np.arange(videos), sizes)
+
+
+def uneven_layout(
+    rng: np.random.Generator,
+    sigma: float,
+    videos: int = MOSI_VIDEOS,
+    utterances: int = MOSI_UTTERANCES,
+) -> IntArray:
+    """Each utterance's video where lengths are lognormal: a few videos hold most of a test set.
+
+    Args:
+        rng: The source of the lengths.
+        sigma: Standard deviation of their logarithm.
+        videos: K ≥ 1.
+        utterances: About how many in all; no video has fewer than one.
+
+    Returns:
+        (U,) numbers 0 … K − 1 in order.
+    """
+    lengths = rng.lognormal(0.0, sigma, videos)
+    sizes = np.maximum(np.rint(lengths * (utterances / lengths.sum())), 1).astype(np.int64)
     return np.repeat(np.arange(videos), sizes)
 
 
@@ -115,14 +160,15 @@ def draw_linear_runs(
 ) -> tuple[Runs, float]:
     """Two configurations "a" and "b" whose MAE differs by a known amount.
 
-    The absolute error is exactly linear in its parts, so that both truths are known.
+    The absolute error is exactly linear in its parts, so that both truths are known. Where runs
+    collapse, those that do not differ by `gap` less `effects.gap_of_collapses`.
 
     Args:
         rng: The source of all draws.
         effects: Of the difference a − b.
         seeds: Pairs of runs.
         layout: From `video_layout`.
-        gap: True MAE of a minus that of b, over all seeds and videos.
+        gap: True MAE of a minus that of b, over all seeds and videos, collapsed ones included.
 
     Returns:
         The runs, and the true difference on these very utterances (over all seeds).
@@ -130,12 +176,18 @@ def draw_linear_runs(
     utterances, videos = layout.size, int(layout[-1]) + 1
     fixed = _draw(rng, effects.shape, effects.video, (videos,))[layout]
     fixed = fixed + rng.normal(0.0, effects.utterance, utterances)
+    if effects.speakers:
+        of_speaker = _draw(rng, effects.shape, effects.speaker, (effects.speakers,))
+        fixed = fixed + of_speaker[layout % effects.speakers]
     # Each side has half the variance of the difference in what is drawn anew for each run.
     halved = 0.5**0.5
     own = _draw(rng, effects.shape, effects.seed * halved, (2, seeds, 1))
     own = own + rng.normal(0.0, effects.error * halved, (2, seeds, utterances))
+    if any(effects.collapse):
+        falls = rng.random((2, seeds)) < np.array(effects.collapse)[:, None]
+        own = own + effects.collapse_size * falls[:, :, None]
     side = np.array([0.5, -0.5])[:, None, None]
-    error = _BASE_ERROR + side * (gap + fixed) + own
+    error = _BASE_ERROR + side * (gap - effects.gap_of_collapses + fixed) + own
     labels = draw_labels(rng, layout)
     sign = np.where(labels > 0.0, -1.0, 1.0)
     predictions = labels + sign * error
@@ -195,6 +247,11 @@ def _as_runs(
 ) -> Runs:
     seeds = predictions.shape[1]
     failed = rng.random((2, seeds)) < effects.failure_rate
+    if effects.worst_fail:
+        score = np.abs(predictions - labels).mean(axis=2)
+        lost = round(effects.worst_fail * seeds)
+        failed[0, np.argsort(score[0])[seeds - lost :]] = True
+        failed[1] |= rng.random(seeds) < effects.worst_fail
     predictions = np.where(failed[:, :, None], np.nan, predictions)
     states = tuple(
         tuple(TrialState.FAILED if lost else TrialState.DONE for lost in row) for row in failed

@@ -128,6 +128,13 @@ class ConfirmSection(Section):
     """The largest difference that counts as none, in units of the metric."""
     looks: Annotated[int, Field(ge=1, le=20)] = 1
     """How often so many seeds may be run: once by the study, then by `hscl confirm`."""
+    claims: Literal["all", "winner"] | None = "all"
+    """Every pair, all sharing the 5 % of false claims; or winner against default alone."""
+
+    @property
+    def is_of_old_rules(self) -> bool:
+        """Whether a version before 0.3 began this study, which keeps what it declared then."""
+        return self.claims is None
 
     @property
     def takes_place(self) -> bool:

@@ -98,7 +98,8 @@ def parse_spec(
         source: How messages call it.
         folder: Where a preset that is a relative path is looked for.
         name: The study's name if the sections give none.
-        frozen: They are those of a study that has begun: [race] of versions before 0.2 is read.
+        frozen: They are those of a study that has begun: [race] of versions before 0.2 is read,
+            and one that says nothing of `confirm.claims` is from before 0.3 and keeps its rules.
 
     Returns:
         The specification, every default filled in.
@@ -117,6 +118,10 @@ def parse_spec(
         reader.mistakes.append(_NO_RACE)
     elif spec is not None and race is not None:
         spec = spec.model_copy(update={"race": dict(race)})
+    confirm = tree.get("confirm", {})
+    if spec is not None and frozen and "claims" not in confirm:
+        of_old = spec.confirm.model_copy(update={"claims": None})
+        spec = spec.model_copy(update={"confirm": of_old})
     if spec is None or reader.mistakes:
         lines = "\n".join(dict.fromkeys(reader.mistakes)).splitlines()
         raise InputError("\n".join(f"{source}: {line}" for line in lines))
