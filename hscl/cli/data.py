@@ -21,6 +21,11 @@ def data() -> None:
 @click.option("--out", required=True, help="The data set file to write (.arrow).")
 @click.option("--text", metavar="CSV", help="Label file with the words: video_id, clip_id, text.")
 @click.option(
+    "--groups",
+    metavar="CSV",
+    help="Who speaks: video_id and speaker (clip_id too where one video has several).",
+)
+@click.option(
     "--lengths",
     type=click.Choice(["content", "recorded"]),
     default="content",
@@ -51,7 +56,7 @@ def convert(sources: tuple[str, ...], out: str, *, as_json: bool, **options: Any
     SOURCES are files, folders with train, valid and test files, or train=FILE valid=FILE
     test=FILE. Formats are told by their content: pickles of MulT, MMSA, MMIM, HSCL, MISA and
     MAG-BERT, and Parquet or Arrow files with the columns video, utterance, split, label, text,
-    audio, vision, text_vectors.
+    speaker, audio, vision, text_vectors.
     """
     from hscl.data.convert import convert as convert_files
 

@@ -70,12 +70,17 @@ class Cleaning:
                 source.splits,
                 source.labels,
                 source.words,
+                source.speakers or nothing,
                 *(getattr(source, name) or nothing for name in SEQUENCES),
                 strict=True,
             )
-            for key, split, label, words, *sequences in columns:
+            for key, split, label, words, speaker, *sequences in columns:
                 text = (words or "").strip() or None
-                for field, value in (("id", str(key)), ("text", text or "")):
+                for field, value in (
+                    ("id", str(key)),
+                    ("text", text or ""),
+                    ("speaker", speaker or ""),
+                ):
                     if not _is_unicode(value):
                         raise FieldError(source.name, field, f"must be text, is {value!r}", key)
                 self.missing["text"] += text is None
@@ -89,6 +94,7 @@ class Cleaning:
                         self._frames(source.name, modality, frames, key)
                         for modality, frames in zip(SEQUENCES, sequences, strict=True)
                     ),
+                    speaker=speaker,
                 )
 
     def _frames(

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hscl.data.cleaning import TOO_LARGE, Cleaning
+from hscl.data.groups import join_groups, read_groups
 from hscl.data.labels import refuse_binary, told_label_range
 from hscl.data.readers.columns import read_arrays
 from hscl.data.readers.formats import read_sources
@@ -63,6 +64,7 @@ class ConversionReport:
         padding: Side of the padding, by file and modality.
         full: Number of padded utterances without any padding, which may have been cut.
         beyond: Number of utterances with real frames beyond their recorded length.
+        speakers: Number of speakers (groups) that are named; 0 where none is.
         text_width: Numbers in one of the source's own text vectors; None where it has none.
         label_range: Labels lie between − and + this.
         replaced: Number of infinite or NaN values that became 0, by modality.
@@ -70,7 +72,8 @@ class ConversionReport:
         too_large_named: Some of them, by modality: utterance, feature and value.
         missing: Number of utterances without audio, vision, text.
         zeroed: Number of those whose frames were all zero.
-        filled: Number of utterances that got words, labels or splits from the label file.
+        filled: Number of utterances that got words, labels, splits or speakers from
+            the label file.
         without_words: Utterances that have no words.
         other_split: Utterances whose split differs from the label file's; their own stands.
         other_label: Likewise for the label.
@@ -106,6 +109,7 @@ class ConversionReport:
     respelled: list[str]
     unused: list[str]
     remarks: list[str]
+    speakers: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -121,6 +125,8 @@ class ConversionReport:
         if self.text_width:
             widths += f", text vectors {self.text_width} wide"
         lines = [f"{self.path}: {self.utterances} utterances ({sizes}); {widths}."]
+        if self.speakers:
+            lines.append(f"{self.speakers} speakers (groups) are named.")
         lines += [
             f"{f['name']} is {f['published_as']}." for f in self.files if "published_as" in f
         ]
@@ -166,6 +172,7 @@ def convert(
     out: str | Path,
     *,
     text: str | Path | None = None,
+    groups: str | Path | None = None,
     overwrite: bool = False,
     **reading: Unpack[Reading],
 ) -> ConversionReport:
@@ -175,6 +182,7 @@ def convert(
         sources: Files, folders, or `train=FILE` and so on; see `hscl.data.readers.formats`.
         out: The file to write.
         text: A label file (CSV) with the words, joined by video and clip.
+        groups: Who speaks (CSV): `video_id` and `speaker`, and `clip_id` where that differs.
         overwrite: Replace a file that is there.
         **reading: As in `hscl.data.readers.sources.ReadOptions`.
 
@@ -183,9 +191,13 @@ def convert(
     """
     target = free_target(Path(out), overwrite=overwrite)
     rows = None if text is None else read_labels(Path(text))
+    named = None if groups is None else read_groups(Path(groups))
     options = ReadOptions(**reading)
-    read = read_sources(sources, options)
-    return _write(target, _joined(read, rows, text), options)
+    joined = _joined(read_sources(sources, options), rows, text)
+    if named is not None:
+        spoken = join_groups(joined.sources, named, Path(str(groups)).name)
+        joined = replace(joined, sources=spoken)
+    return _write(target, joined, options)
 
 
 def from_arrays(
@@ -201,8 +213,9 @@ def from_arrays(
     Args:
         out: The file to write.
         columns: N values each, by name: `video` and `utterance` (or `id`, as VIDEO_CLIP), and any
-            of `split`, `label`, `text`, `audio`, `vision`, `text_vectors`. A value may be None.
-            The last three are N arrays (frames, width), or N vectors, which are single frames.
+            of `split`, `label`, `text`, `speaker`, `audio`, `vision`, `text_vectors`. A value may
+            be None. The last three are N arrays (frames, width), or N vectors, which are single
+            frames.
         text: A label file (CSV) that fills what is missing of words, labels and splits.
         label_range: Labels lie between − and + this, 3 or 1; None: told from the content.
         overwrite: Replace a file that is there.
@@ -241,6 +254,7 @@ def _write(target: Path, joined: Joined, options: ReadOptions) -> ConversionRepo
             report.vision_width,
             _metadata(report),
             text_width=report.text_width,
+            speakers=report.speakers > 0,
         )
         again = Cleaning().rows(joined.sources)
         write_utterances(target, progress.track(again, total, description="writing"), schema)
@@ -327,6 +341,7 @@ def _report(
         respelled=joined.respelled,
         unused=joined.unused,
         remarks=[],
+        speakers=len({s for source in sources for s in source.speakers or () if s is not None}),
     )
 
 
@@ -349,6 +364,7 @@ def _metadata(report: ConversionReport) -> dict[str, Any]:
         name: len(value) if name in _LISTS else value
         for name, value in report.to_dict().items()
         if name not in {"path", "digest", "audio_width", "vision_width", "utterances", "splits"}
+        and (name != "speakers" or value)  # a file without is what it was
     }
     return file_metadata(
         digest=report.digest,

@@ -66,6 +66,7 @@ class Dataset:
             metadata["vision_width"],
             {},
             text_width=metadata.get("text_width"),
+            speakers=bool(metadata.get("speakers")),
         )
         if not table.schema.equals(expected, check_metadata=False):
             raise InputError(
@@ -126,6 +127,11 @@ class Dataset:
         """Labels lie between − and + this: 3, or 1 (CH-SIMS)."""
         return float(self.metadata.get("label_range", LABEL_RANGE))
 
+    @property
+    def names_speakers(self) -> bool:
+        """Whether it says of some utterances who speaks."""
+        return "speaker" in self.table.column_names
+
     def split_sizes(self) -> dict[str, int]:
         """Number of utterances in train, valid and test; only splits that have some."""
         counts = Counter(self.table["split"].to_pylist())
@@ -156,14 +162,15 @@ class Dataset:
             part = pa.Table.from_batches([batch])
             columns = [part[name].to_pylist() for name in part.column_names[:5]]
             frames = [self.frames(name, part) for name in SEQUENCES]
-            for index, (video, utterance, split, label, text) in enumerate(
-                zip(*columns, strict=True)
+            speakers = part["speaker"].to_pylist() if self.names_speakers else [None] * len(part)
+            for index, (video, utterance, split, label, text, speaker) in enumerate(
+                zip(*columns, speakers, strict=True)
             ):
                 sequences = (
                     None if ragged is None or not ragged.lengths[index] else ragged.row(index)
                     for ragged in frames
                 )
-                yield Utterance(video, utterance, split, label, text, *sequences)
+                yield Utterance(video, utterance, split, label, text, *sequences, speaker=speaker)
 
 
 # The frames of an utterance may be missing, but no number in them.

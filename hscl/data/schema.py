@@ -5,7 +5,8 @@ One row is one utterance; `audio`, `vision` and `text_vectors` are ragged lists 
 fixed width, and the column is left out where the whole set lacks that modality.
 
 A file of layout 1 has neither `text_vectors` nor another label range than 3; only a file that has
-either is written as layout 2, so that earlier versions go on reading all others.
+either is written as layout 2, and one that names speakers as layout 3, so that earlier versions go
+on reading all others.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ __all__ = [
     "write_utterances",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 METADATA_KEY = b"hscl"
 LABEL_RANGE = 3.0
 """Labels lie between − and + this, unless a file's metadata say otherwise."""
@@ -65,6 +66,7 @@ class Utterance:
         audio: (L_a, d_a) float32, L_a ≥ 1, finite.
         vision: (L_v, d_v) float32, L_v ≥ 1, finite.
         text_vectors: (L_t, d_t) float32, likewise: the source's own, such as GloVe.
+        speaker: Who speaks, or another group whose utterances are alike.
     """
 
     video: str
@@ -75,6 +77,7 @@ class Utterance:
     audio: npt.NDArray[np.float32] | None = None
     vision: npt.NDArray[np.float32] | None = None
     text_vectors: npt.NDArray[np.float32] | None = None
+    speaker: str | None = None
 
 
 def arrow_schema(
@@ -83,6 +86,7 @@ def arrow_schema(
     metadata: Mapping[str, Any],
     *,
     text_width: int | None = None,
+    speakers: bool = False,
 ) -> pa.Schema:
     """The columns of a file whose frames have these widths (None: no such modality)."""
     widths = {"audio": audio_width, "vision": vision_width, "text_vectors": text_width}
@@ -98,6 +102,8 @@ def arrow_schema(
         for name, width in widths.items()
         if width is not None
     ]
+    if speakers:
+        fields.append(pa.field("speaker", pa.string()))
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
     return pa.schema(fields, metadata={METADATA_KEY: text.encode()})
 
@@ -113,7 +119,8 @@ def file_metadata(
         audio_width: Numbers in an audio frame; None: no audio.
         vision_width: Numbers in a vision frame; None: no vision.
         **more: What else is worth keeping, such as padding and replaced values; `text_width`
-            and `label_range`, where the file has text vectors or another range than 3.
+            and `label_range`, where the file has text vectors or another range than 3;
+            `speakers`, their number, where it names any.
     """
     try:
         version = importlib.metadata.version("hscl-search")
@@ -121,7 +128,7 @@ def file_metadata(
         version = "unknown"
     newer = more.get("text_width") or more.get("label_range", LABEL_RANGE) != LABEL_RANGE
     return {
-        "schema_version": 2 if newer else 1,
+        "schema_version": 3 if more.get("speakers") else 2 if newer else 1,
         "hscl_version": version,
         "digest": digest,
         "source": source,
@@ -155,6 +162,8 @@ def digest_of(utterances: Iterable[Utterance]) -> str:
         if row.text_vectors is not None:  # nothing where a set has none, as before there were any
             total.update(b"t%d,%d:" % row.text_vectors.shape)
             total.update(np.ascontiguousarray(row.text_vectors, dtype="<f4").data)
+        if row.speaker is not None:  # likewise
+            total.update(b"p%d:" % len(row.speaker.encode()) + row.speaker.encode())
     return total.hexdigest()
 
 

@@ -32,6 +32,7 @@ class Split:
             whole set has audio. Read-only.
         vision: Likewise.
         text_vectors: Likewise, (L, d_t): the source's own text vectors.
+        speakers: (N,) who speaks, None where that is not known; None if the set says it of none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Split:
     audio: Ragged | None
     vision: Ragged | None
     text_vectors: Ragged | None = None
+    speakers: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -118,4 +120,5 @@ def _split(
         audio=dataset.frames("audio", rows),
         vision=dataset.frames("vision", rows),
         text_vectors=dataset.frames("text_vectors", rows),
+        speakers=rows["speaker"].to_pylist() if dataset.names_speakers else None,
     )

@@ -10,6 +10,7 @@ import csv
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hscl.data.ids import Key, printable
 from hscl.data.readers.columns import SPLIT_NAMES
@@ -31,6 +32,7 @@ class LabelRow:
     text: str | None
     label: float | None
     split: str | None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Joined:
 
     Attributes:
         sources: With words, labels and splits where they had none and the file has some.
-        filled: Number of utterances that got words, labels, or splits.
+        filled: Number of utterances that got words, labels, splits or speakers.
         other_label: Utterances whose label differs from the file's; their own stands.
         other_split: Likewise for the split.
         unmatched_videos: Videos whose utterances could not be matched by start time.
@@ -57,7 +59,7 @@ class Joined:
 
 
 def read_labels(path: Path) -> list[LabelRow]:
-    """Read a label file: columns video_id, clip_id, text, and label and mode where it has them.
+    """Read a label file: columns video_id, clip_id, text; label, mode, speaker where there.
 
     All is read as text: ids may look like numbers, begin with "-", or have leading zeros, and
     "NA" may be a word.
@@ -111,8 +113,9 @@ def join_words(
     joined = Joined(unmatched_videos=unmatched)
     used: set[Key] = set()
     for source in sources:
-        keys, words = list(source.keys), list(source.words)
-        labels, splits = list(source.labels), list(source.splits)
+        keys = list(source.keys)
+        words, labels, splits = list(source.words), list(source.labels), list(source.splits)
+        speakers = list(source.speakers or [None] * len(source))
         for index, key in enumerate(source.keys):
             # A running number that equals a clip's number does so by accident.
             clip = key if source.order is None else clips.get((source.name, key))
@@ -124,21 +127,29 @@ def join_words(
                 joined.respelled.append(f"{key} (there {row.key})")
             else:
                 keys[index] = row.key
-            if words[index] is None and row.text is not None:
-                words[index] = row.text
-                joined.filled["words"] += 1
-            if labels[index] is None and row.label is not None:
-                labels[index] = row.label
-                joined.filled["labels"] += 1
-            if splits[index] is None and row.split is not None:
-                splits[index] = row.split
-                joined.filled["splits"] += 1
+            columns: list[tuple[list[Any], Any, str]] = [
+                (words, row.text, "words"),
+                (labels, row.label, "labels"),
+                (splits, row.split, "splits"),
+                (speakers, row.speaker, "speakers"),
+            ]
+            for own, known, what in columns:
+                if own[index] is None and known is not None:
+                    own[index] = known
+                    joined.filled[what] += 1
             if not _agree(labels[index], row.label):
                 joined.other_label.append(str(row.key))
             if row.split not in {None, splits[index]}:
                 joined.other_split.append(str(row.key))
         joined.sources.append(
-            replace(source, keys=keys, words=words, labels=labels, splits=splits)
+            replace(
+                source,
+                keys=keys,
+                words=words,
+                labels=labels,
+                splits=splits,
+                speakers=speakers if any(speakers) else None,
+            )
         )
     joined.unused.extend(_unused(sources, rows, used, name))
     return joined
@@ -201,7 +212,8 @@ def _row(path: str, line_number: int, line: dict[str, str]) -> LabelRow:
         if mode not in SPLIT_NAMES:
             raise FieldError(path, "mode", f"must be train, valid or test, is {mode!r}", place)
         split = SPLIT_NAMES[mode]
-    return LabelRow(key, line["text"].strip() or None, label, split)
+    speaker = line.get("speaker", "").strip() or None
+    return LabelRow(key, line["text"].strip() or None, label, split, speaker)
 
 
 def _clips_by_order(

@@ -49,6 +49,7 @@ class PreparedSplit:
         text: Token ids (int32), or frozen features (float32, width d_t).
         audio: Frames (float32, width d_a), or None where the data set has none.
         vision: Frames (float32, width d_v), or None where the data set has none.
+        speakers: (N,) who speaks, None where that is not known; None if the set says it of none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PreparedSplit:
     text: Ragged
     audio: Ragged | None
     vision: Ragged | None
+    speakers: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -252,6 +254,7 @@ def _with_text(split: Split, text: Ragged) -> PreparedSplit:
         text=text,
         audio=split.audio,
         vision=split.vision,
+        speakers=split.speakers,
     )
 
 

@@ -132,6 +132,7 @@ class _Split:
     labels: FloatArray
     base: FloatArray
     sign: FloatArray
+    speakers: list[str | None] | None = None
 
 
 class _Writer:

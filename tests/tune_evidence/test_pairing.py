@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from small_study import study
 
-from tune.evidence.pairing import pair_runs
+from tune.evidence.pairing import pair_runs, units_of
 from tune.states import TrialState
 from tune.tables.fold import fold
 from tune.tables.records import TrialRecord
@@ -165,3 +165,14 @@ def test_tables_in_several_chunks_read_alike(chunks: int) -> None:
     runs = pair_runs(_folded(trials), pa.concat_tables(parts), ["aa", "bb"], [3, 4, 5], "test")
     whole = pair_runs(_folded(trials), predictions, ["aa", "bb"], [3, 4, 5], "test")
     assert np.array_equal(runs.predictions, whole.predictions)
+
+
+def test_the_unit_is_the_speaker_where_any_is_known_and_else_the_video() -> None:
+    videos = np.array([0, 0, 1, 2, 3])
+    codes, unit = units_of(videos, ["Ann", "Bob", "Ann", None, None])
+    assert unit == "speaker"
+    assert codes[0] == codes[2] != codes[1]
+    assert len(set(codes.tolist())) == 4  # Ann, Bob, and two videos whose speaker is not known
+    same, unit = units_of(videos, [None] * 5)
+    assert unit == "video"
+    assert same.tolist() == videos.tolist()

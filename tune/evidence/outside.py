@@ -1,9 +1,9 @@
 """Predictions made anywhere, without a study: the same judgement on them.
 
-A table of `model, seed, utterance, video, prediction, label` is compared as a study's finalists
-are: every model against one of them, corrected by Holm where there are several. Runs are paired
-by seed where both models name their seeds alike; else they are two independent groups on the same
-videos, and the interval is as wide as that makes it.
+A table of `model, seed, utterance, video, prediction, label` (and `speaker`, where known) is
+compared as a study's finalists are: every model against one of them, corrected by Holm where
+there are several. Runs are paired by seed where both models name their seeds alike; else they are
+two independent groups on the same videos, and the interval is as wide as that makes it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from tune.evidence.pair import (
     compare_pair,
     worst_of,
 )
-from tune.evidence.pairing import Runs
+from tune.evidence.pairing import Runs, units_of
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import TrialState
 from tune.stats.collapses import fallen_runs
@@ -40,6 +40,7 @@ from tune.stats.unpaired import crossed_difference, welch_interval
 __all__ = ["NEEDED", "compare_outside"]
 
 NEEDED = ("model", "seed", "utterance", "video", "prediction", "label")
+_SPEAKER = "speaker"
 _SPLIT = "test"
 _SAME_LABEL = 1e-4  # float32's and float64's are one
 
@@ -84,7 +85,7 @@ def compare_outside(
     """Judge predictions that no study made.
 
     Args:
-        path: A CSV, Parquet or Arrow file with the columns of `NEEDED`.
+        path: A CSV, Parquet or Arrow file with the columns of `NEEDED`, and `speaker` where known.
         against: The model that all others are compared with; None: the first in the table.
         metric: What the verdict is on.
         margin: The largest difference that counts as none.
@@ -320,7 +321,7 @@ def _read(path: Path) -> dict[str, list[Any]]:
         elif head[:4] == b"\xff\xff\xff\xff":
             table = pa.ipc.open_stream(path.read_bytes()).read_all()
         else:
-            text = dict.fromkeys(NEEDED[:4], pa.string())
+            text = dict.fromkeys((*NEEDED[:4], _SPEAKER), pa.string())
             # Names are text: "NA" may be a video, "01" is another seed than "1".
             options = pa_csv.ConvertOptions(
                 column_types=text | dict.fromkeys(NEEDED[4:], pa.float64()),
@@ -342,19 +343,22 @@ def _read(path: Path) -> dict[str, list[Any]]:
             )
     if not len(table):
         raise InputError(f"{path} must hold predictions; it holds none.")
-    return {name: table[name].to_pylist() for name in NEEDED}
+    found = {name: table[name].to_pylist() for name in NEEDED}
+    known = _SPEAKER in table.column_names
+    return found | {_SPEAKER: table[_SPEAKER].to_pylist() if known else [None] * len(table)}
 
 
 def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
     runs: dict[str, dict[str, dict[str, float]]] = {}
     labels: dict[str, float] = {}
     videos: dict[str, str] = {}
+    speakers: dict[str, str | None] = {}
     for line, row in enumerate(zip(*columns.values(), strict=True), start=1):
         if any(value is None for value in (*row[:4], row[5])):
             raise InputError(f"{path}, row {line}: only a prediction may be missing.")
         model, seed, utterance, video = (str(value) for value in row[:4])
         item = f"{video}/{utterance}"
-        prediction, label = (_number(path, line, value) for value in row[4:])
+        prediction, label = (_number(path, line, value) for value in row[4:6])
         run = runs.setdefault(model, {}).setdefault(seed, {})
         if item in run:
             raise InputError(
@@ -368,6 +372,7 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
             )
         run[item] = prediction
         videos[item] = video
+        speakers[item] = None if row[6] in {None, ""} else str(row[6])
     items = list(labels)
     for model, by_seed in runs.items():
         for seed, run in by_seed.items():
@@ -377,7 +382,9 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
                     f"{path}: all runs must predict the same utterances, but model {model}, seed "
                     f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
                 )
-    numbers = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
+    coded = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
+    codes = np.array([coded[videos[item]] for item in items], dtype=np.int64)
+    units, unit = units_of(codes, [speakers[item] for item in items])
     return _Results(
         models=tuple(
             _Model(
@@ -388,8 +395,9 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
             for model, by_seed in runs.items()
         ),
         utterances=tuple(items),
-        videos=np.array([numbers[videos[item]] for item in items], dtype=np.int64),
+        videos=units,
         labels=np.array([labels[item] for item in items]),
+        unit=unit,
     )
 
 

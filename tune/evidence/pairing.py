@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tune.states import TrialState
 from tune.tables.records import TrialRecord, trial_id_of
 
-__all__ = ["Runs", "pair_runs"]
+__all__ = ["Runs", "pair_runs", "units_of"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -117,6 +117,7 @@ def pair_runs(
     whole = np.array([[by_name.get(name, empty) for name in row] for row in names])
     first = np.unique(items.codes, return_index=True)[1]
     codes, named = _video_codes(_text(rows["video"]).take(pa.array(first)).to_pylist())
+    codes, unit = units_of(codes, _speakers(rows, first))
     return Runs(
         split=split,
         config_ids=tuple(config_ids),
@@ -128,7 +129,36 @@ def pair_runs(
         states=states,
         videos_named=named,
         problems=tuple(problems),
+        unit=unit,
     )
+
+
+def _speakers(rows: pa.Table, first: IntArray) -> list[str | None]:
+    """Each utterance's speaker; None where that is not known, as in tables before 0.3."""
+    if "speaker" not in rows.column_names:
+        return [None] * first.size
+    names: list[str | None] = rows["speaker"].take(pa.array(first)).to_pylist()
+    return names
+
+
+def units_of(videos: IntArray, speakers: Sequence[str | None]) -> tuple[IntArray, str]:
+    """Number what is drawn anew: speakers where any is known, videos where none is.
+
+    Args:
+        videos: (U,) number of each utterance's video.
+        speakers: (U,) who speaks; where that is not known, the video is a unit of its own.
+
+    Returns:
+        (U,) numbers 0 … K − 1, and what they number: "speaker" or "video".
+    """
+    if not any(speakers):
+        return videos, "video"
+    names = [
+        f"video {video}" if speaker is None else f"speaker {speaker}"
+        for video, speaker in zip(videos, speakers, strict=True)
+    ]
+    codes = np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1]
+    return codes.astype(np.int64), "speaker"
 
 
 def _state(trials: Mapping[str, TrialRecord], name: str) -> TrialState | None:

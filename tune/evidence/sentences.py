@@ -184,8 +184,9 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
 
 def config_lines(comparison: StudyComparison) -> list[str]:
     """What people deploy: one seed, with its risk, or the mean of all seeds' predictions."""
-    default = comparison.names.get(comparison.reference or "", "the default")
-    lines = []
+    if comparison.reference is None:
+        return []
+    default, lines = called(comparison.names, comparison.reference), []
     for one in comparison.configs:
         told = []
         runs = sum(score is not None for score in one.scores)

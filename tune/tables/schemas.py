@@ -99,7 +99,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "video": pa.string(),
             "prediction": pa.float64(),
         },
-        {"label": pa.float64()},
+        {"label": pa.float64(), "speaker": pa.string()},
     ),
     # What was decided, and when.
     "plan": _schema(

@@ -36,6 +36,7 @@ def prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
     """A split's predictions as columns of the `predictions` table, `trial_id` left out."""
     count = len(split.utterances)
     labels = np.full(count, np.nan) if split.labels is None else np.asarray(split.labels, float)
+    speakers = split.speakers or [None] * count
     return pa.table(
         {
             "split": pa.array([name] * count, pa.string()),
@@ -43,6 +44,7 @@ def prediction_table(name: str, split: SplitLike, predictions: Any) -> pa.Table:
             "video": pa.array(split.videos, pa.string()),
             "label": pa.array(labels, from_pandas=True),  # NaN becomes null
             "prediction": np.asarray(predictions, float),
+            "speaker": pa.array(speakers, pa.string()),
         }
     )
 

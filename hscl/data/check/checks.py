@@ -48,6 +48,7 @@ class _Survey:
         self.splits: Counter[str] = Counter()
         self.labels: dict[str, Counter[int]] = defaultdict(Counter)
         self.videos: dict[str, set[str]] = defaultdict(set)
+        self.speakers: dict[str, set[str]] = defaultdict(set)
         self.ranges: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
         self.contents: dict[bytes, list[str]] = defaultdict(list)
         self.without_words: list[str] = []
@@ -69,6 +70,8 @@ class _Survey:
         self.names.add((row.video, row.utterance))
         self.splits[split] += 1
         self.videos[row.video].add(split)
+        if row.speaker is not None:
+            self.speakers[row.speaker].add(split)
         if row.label is not None:
             self.labels[split][int(np.rint(row.label * self.bins))] += 1
         words = len((row.text or "").split())
@@ -108,11 +111,13 @@ class _Survey:
             constant={name: self._constant(name) for name in _MODALITIES if self._has(name)},
             names_twice=self.names_twice,
             duplicates=[names for names in self.contents.values() if len(names) > 1],
-            crossing_videos={
-                video: sorted(splits - {NO_SPLIT})
-                for video, splits in self.videos.items()
-                if len(splits - {NO_SPLIT}) > 1
+            crossing_videos=_crossing(self.videos),
+            speakers={
+                name: sum(name in splits for splits in self.speakers.values())
+                for name in SPLITS
+                if self.speakers and self.splits[name]
             },
+            crossing_speakers=_crossing(self.speakers),
             without_words=self.without_words,
             too_large={
                 name: (count, self.too_large_named[name])
@@ -168,3 +173,9 @@ class _Survey:
             longest=max(lengths),
             zero_frames=self.zero_frames[modality, split],
         )
+
+
+def _crossing(groups: dict[str, set[str]]) -> dict[str, list[str]]:
+    """What is in several splits, and in which."""
+    known = {name: sorted(splits - {NO_SPLIT}) for name, splits in groups.items()}
+    return {name: splits for name, splits in known.items() if len(splits) > 1}

@@ -64,6 +64,8 @@ class CheckReport:
         names_twice: Utterances whose name another one has.
         duplicates: Groups of utterances with the same content under different names.
         crossing_videos: Videos with utterances in several splits.
+        speakers: How many there are in each split, where the set names any.
+        crossing_speakers: Speakers with utterances in several splits.
         without_words: Utterances without words.
         too_large: Number of values that are no measurement, and some of them, by modality.
         problems: What would spoil a study.
@@ -81,6 +83,8 @@ class CheckReport:
     crossing_videos: dict[str, list[str]]
     without_words: list[str]
     too_large: dict[str, tuple[int, list[str]]]
+    speakers: dict[str, int] = field(default_factory=dict)
+    crossing_speakers: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -13,6 +13,7 @@ _PUBLISHED_SIZES = {
     "CMU-MOSEI": (16326, 1871, 4659),
     "CMU-MOSEI (aligned export of the SDK)": (16265, 1869, 4643),
 }
+_FEWEST_SPEAKERS = 8  # as `tune.stats.power.FEWEST_VIDEOS`, which this package does not know
 _MODALITIES = ("audio", "vision")
 
 
@@ -40,6 +41,7 @@ def find_warnings(facts: CheckReport) -> list[str]:
     return [
         *_odd_splits(facts),
         *_odd_sizes(facts),
+        *_speakers(facts),
         *_gaps(facts),
         *_useless_features(facts),
         *_conversion(facts),
@@ -110,6 +112,21 @@ def _odd_splits(facts: CheckReport) -> Iterator[str]:
     for name, split in facts.splits.items():
         if split.labelled and max(split.labels.values()) == split.labelled:
             yield f"all labels of {name} are alike when rounded."
+
+
+def _speakers(facts: CheckReport) -> Iterator[str]:
+    if facts.crossing_speakers:
+        named = [f"{who} ({', '.join(s)})" for who, s in facts.crossing_speakers.items()]
+        yield (
+            f"{len(named)} speakers are in several splits: no claim is about new speakers; "
+            f"{_some(named)}."
+        )
+    test = facts.speakers.get("test")
+    if test is not None and test < _FEWEST_SPEAKERS:
+        yield (
+            f"test has {test} speakers, and fewer than {_FEWEST_SPEAKERS} say nothing about new "
+            "ones: a study gives no verdict."
+        )
 
 
 def _odd_sizes(facts: CheckReport) -> Iterator[str]:

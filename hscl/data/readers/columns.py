@@ -1,9 +1,9 @@
 """One's own data, one row an utterance: Parquet files, Arrow files, and plain Python sequences.
 
 The columns are those of the Arrow layout: `video`, `utterance` (or `id` for both, as VIDEO_CLIP),
-`split`, `label`, `text`, `audio`, `vision`, `text_vectors`; all but the names may be left out, and
-any value may be null. A row of the last three is a list of frames, each a list of numbers; a list
-of numbers alone is a single frame.
+`split`, `label`, `text`, `speaker`, `audio`, `vision`, `text_vectors`; all but the names may be
+left out, and any value may be null. A row of the last three is a list of frames, each a list of
+numbers; a list of numbers alone is a single frame.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from hscl.errors import InputError, did_you_mean
 
 __all__ = ["COLUMNS", "SPLIT_NAMES", "read_arrays", "read_arrow", "read_parquet"]
 
-COLUMNS = ("video", "utterance", "id", "split", "label", "text", *SEQUENCES)
+COLUMNS = ("video", "utterance", "id", "split", "label", "text", "speaker", *SEQUENCES)
 SPLIT_NAMES = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 _ROWS = 64  # of a Parquet file at a time; the file is mapped, or a whole column would be read
 
@@ -271,7 +271,17 @@ def _source(
         vision=frames.get("vision"),
         text_vectors=frames.get("text_vectors"),
         order=order,
+        speakers=_speakers(name, lists, keys),
     )
+
+
+def _speakers(name: str, lists: dict[str, list[Any]], keys: list[Key]) -> list[str | None] | None:
+    if "speaker" not in lists:
+        return None
+    return [
+        None if is_missing(value) else _name(name, "speaker", value, number)
+        for number, (value, _) in enumerate(zip(lists["speaker"], keys, strict=True), start=1)
+    ]
 
 
 def _sizes(fields: Mapping[str, Sized]) -> list[tuple[str, int]]:

@@ -156,6 +156,7 @@ class Source:
             or a running number). None where the ids hold the clip.
         notes: What the reader found out about lengths.
         path: The file; None for Python values.
+        speakers: (N,) who speaks, None where that is not known; None if the file says it of none.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Source:
     order: list[float] | None = None
     notes: Notes = field(default_factory=Notes)
     path: Path | None = None
+    speakers: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
