@@ -84,17 +84,20 @@ class Cleaning:
                     if not _is_unicode(value):
                         raise FieldError(source.name, field, f"must be text, is {value!r}", key)
                 self.missing["text"] += text is None
+                audio, vision, vectors = (
+                    self._frames(source.name, modality, frames, key)
+                    for modality, frames in zip(SEQUENCES, sequences, strict=True)
+                )
                 yield Utterance(
                     key.video,
                     key.utterance,
                     split,
                     label,
                     text,
-                    *(
-                        self._frames(source.name, modality, frames, key)
-                        for modality, frames in zip(SEQUENCES, sequences, strict=True)
-                    ),
-                    speaker=speaker,
+                    audio,
+                    vision,
+                    vectors,
+                    speaker,
                 )
 
     def _frames(

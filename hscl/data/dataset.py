@@ -166,11 +166,13 @@ class Dataset:
             for index, (video, utterance, split, label, text, speaker) in enumerate(
                 zip(*columns, speakers, strict=True)
             ):
-                sequences = (
+                audio, vision, vectors = (
                     None if ragged is None or not ragged.lengths[index] else ragged.row(index)
                     for ragged in frames
                 )
-                yield Utterance(video, utterance, split, label, text, *sequences, speaker=speaker)
+                yield Utterance(
+                    video, utterance, split, label, text, audio, vision, vectors, speaker
+                )
 
 
 # The frames of an utterance may be missing, but no number in them.

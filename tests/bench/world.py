@@ -226,6 +226,7 @@ def _columns(world: World, split: str) -> dict[str, pa.Array]:
         "utterance": pa.array([str(u) for u in range(labels.size)]),
         "video": pa.array([f"{split}{video:03d}" for video in layout]),
         "label": pa.array(labels),
+        "speaker": pa.nulls(labels.size, pa.string()),
     }
 
 

@@ -72,6 +72,7 @@ class Split:
     videos: list[str]
     utterances: list[str]
     labels: npt.NDArray[np.float64] | None
+    speakers: list[str | None] | None = None
 
 
 def split(name: str) -> Split:

@@ -135,7 +135,10 @@ class Recorder:
         """Buffer a trial's predictions, all splits at once; a second time they are left out."""
         if trial_id not in self.predicted:
             self.predicted.add(trial_id)
-            names = SCHEMAS["predictions"].names
+            # What may be null may be left out.
+            names = [
+                n for n in SCHEMAS["predictions"].names if n in {"trial_id", *table.column_names}
+            ]
             rows = table.append_column("trial_id", pa.array([trial_id] * len(table)))
             self._waiting["predictions"] += rows.select(names).to_pylist()
 

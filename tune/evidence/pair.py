@@ -12,7 +12,7 @@ from tune.evidence.pairing import Runs
 from tune.states import Verdict
 from tune.stats.collapses import fallen_runs, far_from_others
 from tune.stats.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
-from tune.stats.power import FEWEST_VIDEOS, Spread
+from tune.stats.power import FEWEST_VIDEOS, Range, Spread
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.stats.significance import EXACT_PAIRS, probability_of_improvement, sign_flip_p
 
@@ -72,6 +72,9 @@ class Outlook:
             None where no number does.
         videos: Fewest videos that find it in 80 %, with `videos_pairs` seeds; None where none.
         videos_pairs: The seeds that `videos` goes with: as many as there are, or twice.
+        pairs_range: Between which numbers `pairs` lies, as few seeds and videos as there were
+            leave the variances open: the 10 % and the 90 % end, None for no number.
+        videos_range: The same of `videos`.
     """
 
     power: float
@@ -79,6 +82,8 @@ class Outlook:
     pairs: int | None
     videos: int | None
     videos_pairs: int
+    pairs_range: Range = (None, None)
+    videos_range: Range = (None, None)
 
 
 @dataclass(frozen=True)

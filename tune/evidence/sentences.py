@@ -9,6 +9,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
+from tune.stats.power import Range
 from tune.stats.significance import EXACT_PAIRS
 from tune.tables.records import DEFAULT_NAME
 
@@ -231,16 +232,33 @@ def outlook_lines(outlook: Outlook, pair: PairEstimate, rules: Rules) -> list[st
 
 
 def deciding_text(outlook: Outlook) -> str:
-    """What would find a true difference of one margin: seeds, or only a larger test set."""
-    bigger = (
-        "more seeds and a far larger test set"
-        if outlook.videos is None
-        else f"about {outlook.videos} videos like these, with {outlook.videos_pairs} seeds"
-    )
+    """What would find a true difference of one margin: seeds, or only a larger test set.
+
+    Numbers are ranges: so few seeds and videos know the variances only so well.
+    """
     if outlook.power >= 0.8:
         return "nothing that can be planned: a difference of the margin would have been found"
-    if outlook.pairs is None:
+    videos = _range_text(outlook.videos_range)
+    bigger = (
+        "more seeds and a far larger test set"
+        if videos is None
+        else f"{videos} videos like these, with {outlook.videos_pairs} seeds"
+    )
+    low = outlook.pairs_range[0]
+    if low is None:
         return f"only a larger test set ({bigger}); no number of seeds does it on these videos"
-    if outlook.pairs > _MOST_SEEDS:
+    if low > _MOST_SEEDS:
         return f"more than {_MOST_SEEDS} seeds on these videos, or a larger test set ({bigger})"
-    return f"about {outlook.pairs} seeds, or {bigger}"
+    return f"{_range_text(outlook.pairs_range, _MOST_SEEDS)} seeds, or {bigger}"
+
+
+def _range_text(ends: Range, most: int | None = None) -> str | None:
+    """Such as "about 12 to 40", "from about 12 on, if any number of"; None for no number."""
+    low, high = ends
+    if low is None:
+        return None
+    if high is None:
+        return f"about {low} or more, if any number of"
+    if most is not None and high > most:
+        return f"about {low} to more than {most}"
+    return f"about {low}" if low == high else f"about {low} to {high}"

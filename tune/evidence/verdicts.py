@@ -8,12 +8,14 @@ import numpy as np
 from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
 from tune.stats.collapses import collapse_rate_bound
-from tune.stats.looks import seeds_that_decide
+from tune.stats.looks import FALSE_CLAIMS, seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
     detectable_difference,
+    pairs_range,
     power_for_new_videos,
+    videos_range,
     videos_that_decide,
 )
 from tune.stats.significance import equivalence_p, find_verdict, holm
@@ -222,6 +224,8 @@ def _outlook(pair: PairEstimate, rules: Rules) -> Outlook | None:
         pairs=seeds_that_decide(rules.margin, spread, videos),
         videos=enough_videos,
         videos_pairs=with_pairs,
+        pairs_range=pairs_range(rules.margin, spread, (pairs, videos), FALSE_CLAIMS),
+        videos_range=videos_range(rules.margin, spread, (pairs, videos), with_pairs, rules.alpha),
     )
 
 

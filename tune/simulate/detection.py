@@ -61,9 +61,8 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
     size = size_of(spec)
     planned = plan_looks(max(size.pairs, 1), size.looks, early=not spec.compares_all)
     looks = tuple(look for look in planned if look.pairs <= size.pairs)
-    # In a table Holm gives the first of its comparisons this level; one that alone differs has
-    # no better one.
-    shared = max(1, size.comparisons) if spec.compares_all else 1
+    # Holm gives the first of its comparisons this level; one that alone differs has no better one.
+    shared = _family(spec, size.comparisons)
     alpha = looks[-1].level / shared if looks else FALSE_CLAIMS
     videos = None if test_lengths is None else len(test_lengths)
     pairs = tuple(look.pairs for look in looks)
@@ -90,6 +89,14 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
     )
 
 
+def _family(spec: StudySpec, comparisons: int) -> int:
+    """How many comparisons share the 5 % of false claims."""
+    if spec.compares_all:
+        return max(1, comparisons)
+    # Of several finalists and the default, every pair.
+    return comparisons * (comparisons + 1) // 2 if spec.confirm.claims == "all" else 1
+
+
 def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
     """The same in words.
 
@@ -109,6 +116,7 @@ def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
     lines = [f"  evidence {found.pairs} pairs of seeds find, in four of five studies{each}:"]
     lines.append(f"           {_this_set(found)}")
     lines += [f"           {line}" for line in _new_videos(found)]
+    lines.append(f"           {_promise(spec, found.comparisons)}")
     if len(found.looks) > 1:
         looks = listing([str(pairs) for pairs in found.looks])
         lines.append(
@@ -129,6 +137,19 @@ def _this_set(found: Detection) -> str:
     return (
         f"on this {where} set a MAE difference of about {found.here:.3f}, if seeds vary as on MOSI"
     )
+
+
+def _promise(spec: StudySpec, comparisons: int) -> str:
+    """Which rate of false claims holds for the study."""
+    family = _family(spec, comparisons)
+    if family > 1:
+        return f"at most 5 % of such studies claim anything falsely, of {family} comparisons"
+    if comparisons > 1 and not spec.compares_all:
+        return (
+            "at most 5 % of such studies claim falsely: of the winner against the default, and "
+            "nothing is claimed of other pairs"
+        )
+    return "at most 5 % of such studies claim a difference falsely"
 
 
 def _new_videos(found: Detection) -> list[str]:
