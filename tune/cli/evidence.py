@@ -306,6 +306,26 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
     show_default=True,
     help="Simulated studies a cell, judged as real ones are.",
 )
+@click.option(
+    "--collapse",
+    type=click.FloatRange(0.0, 0.9),
+    default=0.0,
+    help="What if so many of one configuration's runs collapse, such as 0.05?",
+)
+@click.option(
+    "--speakers",
+    type=click.IntRange(0),
+    default=0,
+    help="What if the videos are so many speakers' (who differ by --speaker-sd)?",
+)
+@click.option("--speaker-sd", type=float, default=0.05, show_default=True, help="See --speakers.")
+@click.option("--speakers-named", is_flag=True, help="The data say who speaks.")
+@click.option(
+    "--uneven",
+    type=click.FloatRange(0.0, 3.0),
+    default=0.0,
+    help="What if lengths of videos are lognormal with this sigma?",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @reads_studies
 def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: Any) -> None:
@@ -317,19 +337,27 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     """  # noqa: DOC501 - this is what --help prints
     import numpy as np
 
-    from tune.simulate.sample_size import Simulation, sample_size_lines, sample_sizes
+    from tune.simulate.sample_size import (
+        Simulation,
+        Trouble,
+        sample_size_lines,
+        sample_sizes,
+        trouble_lines,
+    )
     from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
     if not 0.0 < gap <= _LARGEST:
         raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
     studies = options["studies"]
+    names = ("collapse", "speakers", "speaker_sd", "speakers_named", "uneven")
+    trouble = Trouble(**{name: options[name] for name in names})
     sizes = sample_sizes(
         gap,
         _spread(options),
         _numbers("--seeds", seeds, FEWEST_PAIRS),
         _numbers("--videos", videos, FEWEST_VIDEOS),
         looks=options["looks"],
-        simulation=Simulation(studies, np.random.default_rng(0)) if studies else None,
+        simulation=Simulation(studies, np.random.default_rng(0), trouble) if studies else None,
     )
     if as_json:
         click.echo(json.dumps(sizes.to_dict(), indent=2))
@@ -337,7 +365,7 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     from tune.report.terminal import render_sample_sizes
 
     print_rich(render_sample_sizes(sizes), None)
-    for line in sample_size_lines(sizes):
+    for line in (*sample_size_lines(sizes), *trouble_lines(trouble)):
         click.echo(line)
 
 

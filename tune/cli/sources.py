@@ -40,7 +40,7 @@ def read_study(
         return spec, where if out is None else out
     if Path(where).exists() or Path(where).suffix:
         begun = None if out is None else frozen_spec(open_folder(out))
-        old = begun is not None and begun.race is not None
+        old = begun is not None and (begun.race is not None or begun.confirm.is_of_old_rules)
         return load_spec(where, frozen=old, settings=settings), out
     tree = with_settings(ready_tree(where), settings)
     return parse_spec(tree, source=where, name=where), out

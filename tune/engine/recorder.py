@@ -135,11 +135,9 @@ class Recorder:
         """Buffer a trial's predictions, all splits at once; a second time they are left out."""
         if trial_id not in self.predicted:
             self.predicted.add(trial_id)
-            # What may be null may be left out.
-            names = [
-                n for n in SCHEMAS["predictions"].names if n in {"trial_id", *table.column_names}
-            ]
             rows = table.append_column("trial_id", pa.array([trial_id] * len(table)))
+            # What may be null may be left out.
+            names = [name for name in SCHEMAS["predictions"].names if name in rows.column_names]
             self._waiting["predictions"] += rows.select(names).to_pylist()
 
     def decided(self, kind: Kind) -> bool:

@@ -281,8 +281,8 @@ def _by_todays_rules(
         return []
     return [
         (
-            "This study began before version 0.3 and is judged as it declared then. By the rules "
-            "since then (collapsed runs count beside failures, uneven videos, one rate of false "
+            "This study began before today's rules and is judged by those it declared. By "
+            "today's (collapsed runs count beside failures, uneven videos, one rate of false "
             f"claims for all finalists) the verdict on winner against default would be "
             f"{today.verdict or Verdict.UNDECIDED}: {today.judgement.reason}."
         )

@@ -238,27 +238,27 @@ def deciding_text(outlook: Outlook) -> str:
     """
     if outlook.power >= 0.8:
         return "nothing that can be planned: a difference of the margin would have been found"
-    videos = _range_text(outlook.videos_range)
+    videos = _range_text(outlook.videos_range, "videos like these")
     bigger = (
         "more seeds and a far larger test set"
         if videos is None
-        else f"{videos} videos like these, with {outlook.videos_pairs} seeds"
+        else f"{videos}, with {outlook.videos_pairs} seeds"
     )
     low = outlook.pairs_range[0]
     if low is None:
         return f"only a larger test set ({bigger}); no number of seeds does it on these videos"
     if low > _MOST_SEEDS:
         return f"more than {_MOST_SEEDS} seeds on these videos, or a larger test set ({bigger})"
-    return f"{_range_text(outlook.pairs_range, _MOST_SEEDS)} seeds, or {bigger}"
+    return f"{_range_text(outlook.pairs_range, 'seeds', _MOST_SEEDS)}, or {bigger}"
 
 
-def _range_text(ends: Range, most: int | None = None) -> str | None:
-    """Such as "about 12 to 40", "from about 12 on, if any number of"; None for no number."""
+def _range_text(ends: Range, what: str, most: int = 10**9) -> str | None:
+    """Such as "about 12 to 40 seeds"; None for no number."""
     low, high = ends
     if low is None:
         return None
     if high is None:
-        return f"about {low} or more, if any number of"
-    if most is not None and high > most:
-        return f"about {low} to more than {most}"
-    return f"about {low}" if low == high else f"about {low} to {high}"
+        return f"about {low} {what} or more, if any number does"
+    if high > most:
+        return f"about {low} to more than {most} {what}"
+    return f"about {low} {what}" if low == high else f"about {low} to {high} {what}"

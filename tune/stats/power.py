@@ -203,7 +203,7 @@ def pairs_range(
     Returns:
         Ends of which 10 % of the draws lie below and above.
     """
-    drawn, videos = _drawn(spread, size), np.float64(size[1])
+    drawn, videos = _drawn(spread, size), float(size[1])
 
     def enough(pairs: FloatArray) -> npt.NDArray[np.bool_]:
         return _found(difference, drawn, pairs, videos, alpha)
@@ -223,7 +223,7 @@ def videos_range(
         pairs: The seeds of the study that is asked about.
         alpha: The level of the last look.
     """
-    drawn, seeds = _drawn(spread, size), np.float64(pairs)
+    drawn, seeds = _drawn(spread, size), float(pairs)
 
     def enough(videos: FloatArray) -> npt.NDArray[np.bool_]:
         return _found(difference, drawn, seeds, videos, alpha)
@@ -262,7 +262,11 @@ def _drawn(spread: Spread, size: tuple[int, int]) -> _Drawn:
 
 
 def _found(
-    difference: float, drawn: _Drawn, pairs: FloatArray, videos: FloatArray, alpha: float
+    difference: float,
+    drawn: _Drawn,
+    pairs: FloatArray | float,
+    videos: FloatArray | float,
+    alpha: float,
 ) -> npt.NDArray[np.bool_]:
     """For which draws a study of this size finds the difference in 80 %.
 
