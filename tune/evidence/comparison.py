@@ -273,7 +273,7 @@ def _is_joint(state: ConfirmState, others: Sequence[object]) -> bool:
 def _by_todays_rules(
     spec: StudySpec, state: ConfirmState, runs: Runs, primary: PairComparison | None
 ) -> list[str]:
-    """What the rules since 0.3 would say of a study that keeps its own, where it is another."""
+    """What today's rules would say of a study that keeps its own, where it is another."""
     if state.claims is not None or primary is None or primary.verdict is None:
         return []
     today = _judge_all(spec, replace(state, claims="all"), runs, None)[0]

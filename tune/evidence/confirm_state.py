@@ -37,7 +37,7 @@ class ConfirmState:
         labels: What output calls each configuration.
         numbers: Each configuration's place in the order of proposal.
         claims: As the study declared: every pair ("all"), the winner's alone ("winner"), or what
-            studies begun before 0.3 did (None).
+            studies from before this key did (None).
     """
 
     phase: Phase | None

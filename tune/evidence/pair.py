@@ -51,7 +51,7 @@ class Rules:
         margin: The largest difference that still counts as none, in the metric's units.
         alpha: The level of this look: a difference is claimed where p is below it.
         withheld: Why no verdict may be given at all; empty where one may.
-        of_old: The study began before version 0.3, which brought rules on collapsed runs, on
+        of_old: The study began before there were rules on collapsed runs, on lost ones, on
             differences far from normal, on uneven videos and on families: it keeps its own.
     """
 

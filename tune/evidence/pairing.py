@@ -134,7 +134,7 @@ def pair_runs(
 
 
 def _speakers(rows: pa.Table, first: IntArray) -> list[str | None]:
-    """Each utterance's speaker; None where that is not known, as in tables before 0.3."""
+    """Each utterance's speaker; None where that is not known, as in older tables."""
     if "speaker" not in rows.column_names:
         return [None] * first.size
     names: list[str | None] = rows["speaker"].take(pa.array(first)).to_pylist()

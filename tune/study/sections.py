@@ -133,7 +133,7 @@ class ConfirmSection(Section):
 
     @property
     def is_of_old_rules(self) -> bool:
-        """Whether a version before 0.3 began this study, which keeps what it declared then."""
+        """Whether an earlier version began this study, which keeps what it declared then."""
         return self.claims is None
 
     @property

@@ -99,7 +99,7 @@ def parse_spec(
         folder: Where a preset that is a relative path is looked for.
         name: The study's name if the sections give none.
         frozen: They are those of a study that has begun: [race] of versions before 0.2 is read,
-            and one that says nothing of `confirm.claims` is from before 0.3 and keeps its rules.
+            and one without `confirm.claims` is older than that key and keeps its rules.
 
     Returns:
         The specification, every default filled in.
