@@ -218,7 +218,7 @@ def crossed_variance(
     Args:
         differences: (n, U) difference of seed s on utterance u, n ≥ 2.
         videos: (U,) number of each utterance's video, 0 … K − 1, each present; K ≥ 2.
-        by_weight: Divide by that; else by (K − 1) / K for all, as in studies from before `confirm.claims`.
+        by_weight: Divide by that; else by (K − 1) / K for all, as older studies declared.
 
     Raises:
         ValueError: Fewer than two seeds or two videos.
