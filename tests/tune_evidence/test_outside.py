@@ -87,7 +87,8 @@ def test_runs_with_the_same_seeds_are_paired_and_the_numbers_are_scipys(tmp_path
     assert pair.new_videos.high == pytest.approx(cells.mean() + half)
     assert pair.verdict is Verdict.BETTER
     assert found.names == {"mine": "mine", "theirs": "theirs"}
-    assert found.notes == ()
+    assert len(found.notes) == 1
+    assert "The data name no speakers" in found.notes[0]
     assert {other.metric for other in found.other_metrics} == {
         "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0",
     }  # fmt: skip

@@ -229,3 +229,15 @@ def test_a_study_from_before_these_rules_is_judged_by_its_own() -> None:
     judged = judge(pair, old)
     assert judged.verdict is Verdict.BETTER
     assert judged.collapse_bound is None
+
+
+def test_speakers_are_called_speakers_where_they_are_the_unit() -> None:
+    few = judge(replace(make_pair(-0.05, videos=6), unit="speaker"), RULES)
+    assert (
+        few.reason
+        == "the test set has 6 speakers, and fewer than 8 say nothing about new speakers"
+    )
+    open_still = judge(replace(make_pair(-0.01), unit="speaker"), RULES)
+    assert "interval for new speakers holds 0" in open_still.reason
+    assert open_still.outlook is not None
+    assert open_still.outlook.unit == "speaker"

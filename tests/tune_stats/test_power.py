@@ -1,6 +1,7 @@
 """Power and seed numbers against scipy's noncentral t, published figures, and simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from tune.stats.power import (
     Spread,
     detectable_difference,
     detectable_in_seed_sds,
+    pairs_range,
     pairs_that_decide,
     power_for_new_videos,
     power_on_this_test_set,
+    videos_range,
     videos_that_decide,
 )
 
@@ -106,3 +109,47 @@ def test_components_of_an_analysis_are_those_expected_back() -> None:
     assert back.seed == pytest.approx(MOSI_LIKE.seed)
     assert back.video == pytest.approx(MOSI_LIKE.video)
     assert back.error == pytest.approx(MOSI_LIKE.error)
+
+
+def test_a_range_holds_the_point_and_shrinks_with_what_is_known() -> None:
+    spread = Spread(seed=0.02**2, video=0.0, error=0.065**2, evenness=0.84)
+    point = pairs_that_decide(0.02, spread, 31)
+    low, high = pairs_range(0.02, spread, (6, 31))
+    assert point is not None
+    assert low is not None
+    assert high is not None
+    assert low <= point <= high
+    known = pairs_range(0.02, spread, (200, 31))
+    assert known[0] is not None
+    assert known[1] is not None
+    assert known[1] - known[0] < high - low
+    assert pairs_range(0.02, spread, (6, 31)) == (low, high)  # the same whenever it is asked
+
+
+def test_a_range_has_no_end_where_no_number_is_enough() -> None:
+    spread = Spread(seed=0.0, video=0.11**2, error=0.065**2, evenness=0.84)
+    assert pairs_range(0.02, spread, (10, 31)) == (None, None)
+    low, _ = videos_range(0.02, spread, (10, 31), 10)
+    assert low is not None
+    assert low > 31
+    wide = Spread(seed=0.05**2, video=0.0, error=0.01, evenness=1.0)
+    assert videos_range(0.02, wide, (6, 31), 6)[1] is None
+
+
+def test_nine_of_ten_ranges_have_an_upper_end_above_the_true_number() -> None:
+    """From mean squares drawn around true components, as an analysis of variance finds them."""
+    true = Spread(seed=0.03**2, video=0.01**2, error=0.065**2)
+    needed = pairs_that_decide(0.02, true, 31)
+    expected, rng = true.expected(8, 31), np.random.default_rng(1)
+    assert needed is not None
+    inside = 0
+    for _ in range(200):
+        drawn = replace(
+            expected,
+            ms_seed=expected.ms_seed * rng.chisquare(7) / 7,
+            ms_video=expected.ms_video * rng.chisquare(30) / 30,
+            ms_error=expected.ms_error * rng.chisquare(210) / 210,
+        )
+        low, high = pairs_range(0.02, Spread.of(drawn), (8, 31))
+        inside += low is not None and low <= needed and (high is None or needed <= high)
+    assert 0.7 <= inside / 200 <= 0.92

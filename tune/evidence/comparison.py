@@ -44,6 +44,7 @@ __all__ = [
     "ensemble_of",
     "judge_finalists",
     "risk_of",
+    "unit_notes",
 ]
 
 
@@ -385,15 +386,26 @@ def _summary(
     )
 
 
-def _about_videos(runs: Runs) -> list[str]:
-    """What the unit of the intervals is, and what would make them too short."""
-    if not runs.utterances:
-        return []
-    if runs.unit == "speaker":
-        of = f"({runs.video_count} in the {runs.split} set)"
-        return [f"The unit is the speaker {of}: claims are for speakers like these."]
-    if runs.videos_named:
+def unit_notes(unit: str, count: int, split: str, *, named: bool) -> list[str]:
+    """What the unit of the intervals is, and what would make them too short.
+
+    Args:
+        unit: "video" or "speaker".
+        count: How many there are.
+        split: "valid" or "test".
+        named: The ids name videos.
+    """
+    if unit == "speaker":
+        told = f"The unit is the speaker ({count} in the {split} set): claims are for speakers"
+        return [f"{told} like these."]
+    if named:
         unknown = "The data name no speakers: where one speaks in several videos, intervals"
         return [f"{unknown} for new videos are too short."]
-    unnamed = f"The {runs.split} set's ids name no videos, so each utterance is its own video"
+    unnamed = f"The {split} set's ids name no videos, so each utterance is its own video"
     return [f"{unnamed}: if some share a recording, intervals for new videos are too short."]
+
+
+def _about_videos(runs: Runs) -> list[str]:
+    if not runs.utterances:
+        return []
+    return unit_notes(runs.unit, runs.video_count, runs.split, named=runs.videos_named)

@@ -20,7 +20,13 @@ import pyarrow.parquet as pq
 
 from hscl.errors import InputError, did_you_mean
 from hscl.metrics import METRIC, METRICS
-from tune.evidence.comparison import ConfigSummary, StudyComparison, ensemble_of, risk_of
+from tune.evidence.comparison import (
+    ConfigSummary,
+    StudyComparison,
+    ensemble_of,
+    risk_of,
+    unit_notes,
+)
 from tune.evidence.pair import (
     PairComparison,
     PairEstimate,
@@ -144,7 +150,12 @@ def compare_outside(
         primary=judged[0] if alone else None,
         others=() if alone else tuple(judged),
         other_metrics=tuple(PairComparison.of(pair, judge(pair, rules)) for pair in others),
-        notes=tuple(_notes(results, pairs)),
+        notes=(
+            *_notes(results, pairs),
+            *unit_notes(
+                results.unit, int(results.videos.max()) + 1, _SPLIT, named=results.unit == "video"
+            ),
+        ),
         unit=results.unit,
     )
 

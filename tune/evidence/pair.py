@@ -75,6 +75,7 @@ class Outlook:
         pairs_range: Between which numbers `pairs` lies, as few seeds and videos as there were
             leave the variances open: the 10 % and the 90 % end, None for no number.
         videos_range: The same of `videos`.
+        unit: What "videos" are: "video" or "speaker".
     """
 
     power: float
@@ -84,6 +85,7 @@ class Outlook:
     videos_pairs: int
     pairs_range: Range = (None, None)
     videos_range: Range = (None, None)
+    unit: str = "video"
 
 
 @dataclass(frozen=True)

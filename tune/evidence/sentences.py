@@ -222,7 +222,7 @@ def outlook_lines(outlook: Outlook, pair: PairEstimate, rules: Rules) -> list[st
     """What would decide an open question, in one or two sentences."""
     margin, seeds, videos = f"{rules.margin:g}", len(pair.seeds), pair.videos
     found = (
-        f"These {seeds} seeds and {videos} videos find a true difference of {margin} in "
+        f"These {seeds} seeds and {videos} {pair.unit}s find a true difference of {margin} in "
         f"{100 * outlook.power:.0f} % of studies"
     )
     if outlook.power >= 0.8:
@@ -238,17 +238,17 @@ def deciding_text(outlook: Outlook) -> str:
     """
     if outlook.power >= 0.8:
         return "nothing that can be planned: a difference of the margin would have been found"
-    videos = _range_text(outlook.videos_range, "videos like these")
+    videos = _range_text(outlook.videos_range, f"{outlook.unit}s like these")
     bigger = (
         "more seeds and a far larger test set"
         if videos is None
         else f"{videos}, with {outlook.videos_pairs} seeds"
     )
-    low = outlook.pairs_range[0]
+    low, here = outlook.pairs_range[0], f"on these {outlook.unit}s"
     if low is None:
-        return f"only a larger test set ({bigger}); no number of seeds does it on these videos"
+        return f"only a larger test set ({bigger}); no number of seeds does it {here}"
     if low > _MOST_SEEDS:
-        return f"more than {_MOST_SEEDS} seeds on these videos, or a larger test set ({bigger})"
+        return f"more than {_MOST_SEEDS} seeds {here}, or a larger test set ({bigger})"
     return f"{_range_text(outlook.pairs_range, 'seeds', _MOST_SEEDS)}, or {bigger}"
 
 

@@ -99,7 +99,7 @@ def _judge(
         corrected,
         verdict=verdict,
         below_margin=small and verdict is not Verdict.EQUIVALENT,
-        reason=_why(corrected.p_holm, rules, verdict),
+        reason=_why(pair, corrected.p_holm, rules, verdict),
         collapse_bound=None if rules.of_old else _collapse_bound(pair, verdict),
     )
 
@@ -177,16 +177,16 @@ def _why_none(pair: PairEstimate, rules: Rules) -> str:
     return ""
 
 
-def _why(p_holm: float | None, rules: Rules, verdict: Verdict) -> str:
+def _why(pair: PairEstimate, p_holm: float | None, rules: Rules, verdict: Verdict) -> str:
     wide, narrow = (f"{100 * (1.0 - k * rules.alpha):g} %" for k in (1, 2))
     margin = f"± {rules.margin:g}"
     if p_holm is not None:
         if verdict is Verdict.EQUIVALENT:
             return f"inside {margin} by two one-sided tests corrected for all pairs (Holm)"
-        return f"p = {p_holm:.3f} corrected for all pairs (Holm); the interval is not corrected"
+        return f"{_p_text(p_holm)} corrected for all pairs (Holm); the interval is not corrected"
     if verdict is Verdict.EQUIVALENT:
-        return f"the {narrow} interval for new videos lies inside {margin}"
-    return f"the {wide} interval for new videos lies on one side of 0"
+        return f"the {narrow} interval for new {pair.unit}s lies inside {margin}"
+    return f"the {wide} interval for new {pair.unit}s lies on one side of 0"
 
 
 def _why_undecided(pair: PairEstimate, p_holm: float | None, rules: Rules) -> str:
@@ -194,17 +194,17 @@ def _why_undecided(pair: PairEstimate, p_holm: float | None, rules: Rules) -> st
     margin, p = f"± {rules.margin:g}", _number(pair.p_value)
     if p < rules.alpha and _claim_p(pair, rules) >= rules.alpha:
         return (
-            f"the {wide} interval for new videos lies on one side of 0, but some seeds lie far "
-            f"from the others, and sign flips do not agree (p = {_claim_p(pair, rules):.3f})"
+            f"the {wide} interval for new {pair.unit}s lies on one side of 0, but some seeds lie "
+            f"far from the others, and sign flips do not agree ({_p_text(_claim_p(pair, rules))})"
         )
     if p_holm is not None:
         return (
-            f"p = {p_holm:.3f} corrected for all pairs (Holm), and not shown to be inside "
+            f"{_p_text(p_holm)} corrected for all pairs (Holm), and not shown to be inside "
             f"{margin}; the interval is not corrected"
         )
     return (
-        f"the {wide} interval for new videos holds 0 and the {narrow} interval is not inside "
-        f"{margin}"
+        f"the {wide} interval for new {pair.unit}s holds 0 and the {narrow} interval is not "
+        f"inside {margin}"
     )
 
 
@@ -226,7 +226,12 @@ def _outlook(pair: PairEstimate, rules: Rules) -> Outlook | None:
         videos_pairs=with_pairs,
         pairs_range=pairs_range(rules.margin, spread, (pairs, videos), FALSE_CLAIMS),
         videos_range=videos_range(rules.margin, spread, (pairs, videos), with_pairs, rules.alpha),
+        unit=pair.unit,
     )
+
+
+def _p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _number(value: float | None) -> float:
