@@ -306,26 +306,11 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
     show_default=True,
     help="Simulated studies a cell, judged as real ones are.",
 )
-@click.option(
-    "--collapse",
-    type=click.FloatRange(0.0, 0.9),
-    default=0.0,
-    help="What if so many of one configuration's runs collapse, such as 0.05?",
-)
-@click.option(
-    "--speakers",
-    type=click.IntRange(0),
-    default=0,
-    help="What if the videos are so many speakers' (who differ by --speaker-sd)?",
-)
-@click.option("--speaker-sd", type=float, default=0.05, show_default=True, help="See --speakers.")
+@click.option("--collapse", type=click.FloatRange(0, 0.9), default=0.0, help="Rate on one side.")
+@click.option("--speakers", type=click.IntRange(0), default=0, help="What if so many speak?")
+@click.option("--speaker-sd", type=float, default=0.05, show_default=True, help="Between these.")
 @click.option("--speakers-named", is_flag=True, help="The data say who speaks.")
-@click.option(
-    "--uneven",
-    type=click.FloatRange(0.0, 3.0),
-    default=0.0,
-    help="What if lengths of videos are lognormal with this sigma?",
-)
+@click.option("--uneven", type=click.FloatRange(0, 3), default=0.0, help="Sigma of long videos.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @reads_studies
 def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: Any) -> None:

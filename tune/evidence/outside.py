@@ -8,15 +8,11 @@ two independent groups on the same videos, and the interval is as wide as that m
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from hscl.errors import InputError, did_you_mean
 from hscl.metrics import METRIC, METRICS
@@ -27,6 +23,7 @@ from tune.evidence.comparison import (
     risk_of,
     unit_notes,
 )
+from tune.evidence.outside_table import NEEDED, Model, Results, read_results
 from tune.evidence.pair import (
     PairComparison,
     PairEstimate,
@@ -35,7 +32,7 @@ from tune.evidence.pair import (
     compare_pair,
     worst_of,
 )
-from tune.evidence.pairing import Runs, units_of
+from tune.evidence.pairing import Runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import TrialState
 from tune.stats.collapses import fallen_runs
@@ -45,44 +42,9 @@ from tune.stats.unpaired import crossed_difference, welch_interval
 
 __all__ = ["NEEDED", "compare_outside"]
 
-NEEDED = ("model", "seed", "utterance", "video", "prediction", "label")
-_SPEAKER = "speaker"
 _SPLIT = "test"
-_SAME_LABEL = 1e-4  # float32's and float64's are one
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Model:
-    """One model's runs.
-
-    Attributes:
-        name: As the table calls it.
-        seeds: (n,) in the order of the table.
-        predictions: (n, U); not finite where the table's are not.
-    """
-
-    name: str
-    seeds: tuple[str, ...]
-    predictions: FloatArray
-
-    @property
-    def finite(self) -> npt.NDArray[np.bool_]:
-        """(n,) which runs have a number for every utterance."""
-        finite: npt.NDArray[np.bool_] = np.isfinite(self.predictions)
-        return np.logical_and.reduce(finite, axis=1)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class _Results:
-    """All models on the same utterances."""
-
-    models: tuple[_Model, ...]
-    utterances: tuple[str, ...]
-    videos: npt.NDArray[np.int64]
-    labels: FloatArray
-    unit: str = "video"
 
 
 def compare_outside(
@@ -105,7 +67,7 @@ def compare_outside(
     """
     if metric not in METRICS:
         raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, METRICS)}")
-    results = _results(path, _read(path))
+    results = read_results(path)
     names = [model.name for model in results.models]
     reference = names[0] if against is None else against
     if reference not in names:
@@ -160,15 +122,15 @@ def compare_outside(
     )
 
 
-def _paired(first: _Model, second: _Model) -> bool:
+def _paired(first: Model, second: Model) -> bool:
     common = set(first.seeds) & set(second.seeds)
     alike = set(first.seeds) == set(second.seeds)
     return alike or len(common) >= FEWEST_PAIRS
 
 
 def _estimate(
-    results: _Results,
-    pair: tuple[_Model, _Model],
+    results: Results,
+    pair: tuple[Model, Model],
     metric: str,
     rules: Rules,
     *,
@@ -225,7 +187,7 @@ def _estimate(
     )
 
 
-def _fallen(model: _Model, results: _Results, metric: str, margin: float) -> tuple[int, ...]:
+def _fallen(model: Model, results: Results, metric: str, margin: float) -> tuple[int, ...]:
     """Numbers of a model's runs that collapsed or had bad luck, in the order of its seeds."""
     scores = run_scores(pseudo_values(metric, results.labels, model.predictions))
     lower_wins = METRIC[metric].lower_wins
@@ -233,7 +195,7 @@ def _fallen(model: _Model, results: _Results, metric: str, margin: float) -> tup
     return tuple(int(number) for number in np.flatnonzero(fell))
 
 
-def _runs(results: _Results, pair: tuple[_Model, _Model]) -> Runs:
+def _runs(results: Results, pair: tuple[Model, Model]) -> Runs:
     seeds = list(dict.fromkeys([*pair[0].seeds, *pair[1].seeds]))
     shape = (2, len(seeds), len(results.utterances))
     predictions = np.full(shape, np.nan)
@@ -258,7 +220,7 @@ def _runs(results: _Results, pair: tuple[_Model, _Model]) -> Runs:
 
 
 def _summaries(
-    results: _Results, reference: str, metric: str, margin: float
+    results: Results, reference: str, metric: str, margin: float
 ) -> Iterator[ConfigSummary]:
     found = [_summary(k, m, results, metric) for k, m in enumerate(results.models)]
     default = next(one.mean for one in found if one.config_id == reference)
@@ -273,7 +235,7 @@ def _summaries(
         )
 
 
-def _summary(number: int, model: _Model, results: _Results, metric: str) -> ConfigSummary:
+def _summary(number: int, model: Model, results: Results, metric: str) -> ConfigSummary:
     scores = run_scores(pseudo_values(metric, results.labels, model.predictions))
     known = scores[np.isfinite(scores)]
     return ConfigSummary(
@@ -289,7 +251,7 @@ def _summary(number: int, model: _Model, results: _Results, metric: str) -> Conf
     )
 
 
-def _notes(results: _Results, pairs: Sequence[tuple[_Model, _Model]]) -> list[str]:
+def _notes(results: Results, pairs: Sequence[tuple[Model, Model]]) -> list[str]:
     notes = []
     for first, second in pairs:
         if not _paired(first, second):
@@ -319,102 +281,3 @@ def _mean(values: FloatArray) -> float:
 
 def _sd(values: FloatArray) -> float:
     return float(values.std(ddof=1)) if values.size > 1 else float("nan")
-
-
-def _read(path: Path) -> dict[str, list[Any]]:
-    try:
-        with path.open("rb") as file:
-            head = file.read(6)
-        if head[:4] == b"PAR1":
-            table = pq.read_table(path)
-        elif head == b"ARROW1":
-            table = pa.ipc.open_file(path.read_bytes()).read_all()
-        elif head[:4] == b"\xff\xff\xff\xff":
-            table = pa.ipc.open_stream(path.read_bytes()).read_all()
-        else:
-            text = dict.fromkeys((*NEEDED[:4], _SPEAKER), pa.string())
-            # Names are text: "NA" may be a video, "01" is another seed than "1".
-            options = pa_csv.ConvertOptions(
-                column_types=text | dict.fromkeys(NEEDED[4:], pa.float64()),
-                strings_can_be_null=False,
-            )
-            table = pa_csv.read_csv(path, convert_options=options)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} must be a CSV, Parquet or Arrow table of predictions; it is not ({reason})."
-        ) from None
-    for name in NEEDED:
-        if name not in table.column_names:
-            raise InputError(
-                f"{path} must have the columns {', '.join(NEEDED)}; {name!r} is missing "
-                f"({did_you_mean(name, table.column_names)})."
-            )
-    if not len(table):
-        raise InputError(f"{path} must hold predictions; it holds none.")
-    found = {name: table[name].to_pylist() for name in NEEDED}
-    known = _SPEAKER in table.column_names
-    return found | {_SPEAKER: table[_SPEAKER].to_pylist() if known else [None] * len(table)}
-
-
-def _results(path: Path, columns: dict[str, list[Any]]) -> _Results:
-    runs: dict[str, dict[str, dict[str, float]]] = {}
-    labels: dict[str, float] = {}
-    videos: dict[str, str] = {}
-    speakers: dict[str, str | None] = {}
-    for line, row in enumerate(zip(*columns.values(), strict=True), start=1):
-        if any(value is None for value in (*row[:4], row[5])):
-            raise InputError(f"{path}, row {line}: only a prediction may be missing.")
-        model, seed, utterance, video = (str(value) for value in row[:4])
-        item = f"{video}/{utterance}"
-        prediction, label = (_number(path, line, value) for value in row[4:6])
-        run = runs.setdefault(model, {}).setdefault(seed, {})
-        if item in run:
-            raise InputError(
-                f"{path}, row {line}: model {model}, seed {seed} has utterance {item} twice."
-            )
-        known = labels.setdefault(item, label)
-        if not np.isfinite(label) or abs(known - label) > _SAME_LABEL:
-            raise InputError(
-                f"{path}, row {line}: every row of utterance {item} must have one finite label, "
-                f"but it is {known:g} and {label:g}."
-            )
-        run[item] = prediction
-        videos[item] = video
-        speakers[item] = None if row[6] in {None, ""} else str(row[6])
-    items = list(labels)
-    for model, by_seed in runs.items():
-        for seed, run in by_seed.items():
-            if len(run) < len(items):
-                lacking = next(item for item in items if item not in run)
-                raise InputError(
-                    f"{path}: all runs must predict the same utterances, but model {model}, seed "
-                    f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
-                )
-    coded = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
-    codes = np.array([coded[videos[item]] for item in items], dtype=np.int64)
-    units, unit = units_of(codes, [speakers[item] for item in items])
-    return _Results(
-        models=tuple(
-            _Model(
-                model,
-                tuple(by_seed),
-                np.array([[run[item] for item in items] for run in by_seed.values()]),
-            )
-            for model, by_seed in runs.items()
-        ),
-        utterances=tuple(items),
-        videos=units,
-        labels=np.array([labels[item] for item in items]),
-        unit=unit,
-    )
-
-
-def _number(path: Path, line: int, value: Any) -> float:
-    if value is None:
-        return float("nan")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{path}, row {line}: {value!r} must be a number.")
-    return float(value)

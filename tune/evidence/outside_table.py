@@ -1,0 +1,165 @@
+"""A table of predictions that no study made, read and checked: models, their runs, their units."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from hscl.errors import InputError, did_you_mean
+from tune.evidence.pairing import units_of
+
+__all__ = ["NEEDED", "Model", "Results", "read_results"]
+
+NEEDED = ("model", "seed", "utterance", "video", "prediction", "label")
+_SPEAKER = "speaker"
+_SAME_LABEL = 1e-4  # float32's and float64's are one
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's runs.
+
+    Attributes:
+        name: As the table calls it.
+        seeds: (n,) in the order of the table.
+        predictions: (n, U); not finite where the table's are not.
+    """
+
+    name: str
+    seeds: tuple[str, ...]
+    predictions: FloatArray
+
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """(n,) which runs have a number for every utterance."""
+        finite: npt.NDArray[np.bool_] = np.isfinite(self.predictions)
+        return np.logical_and.reduce(finite, axis=1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All models on the same utterances."""
+
+    models: tuple[Model, ...]
+    utterances: tuple[str, ...]
+    videos: npt.NDArray[np.int64]
+    labels: FloatArray
+    unit: str = "video"
+
+
+def read_results(path: Path) -> Results:
+    """Read and check a whole table.
+
+    Args:
+        path: A CSV, Parquet or Arrow file with the columns of `NEEDED`, and `speaker` where known.
+
+    Returns:
+        All models on the same utterances. An `InputError` says what is wrong with the table.
+    """
+    return _results(path, _read(path))
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(6)
+        if head[:4] == b"PAR1":
+            table = pq.read_table(path)
+        elif head == b"ARROW1":
+            table = pa.ipc.open_file(path.read_bytes()).read_all()
+        elif head[:4] == b"\xff\xff\xff\xff":
+            table = pa.ipc.open_stream(path.read_bytes()).read_all()
+        else:
+            text = dict.fromkeys((*NEEDED[:4], _SPEAKER), pa.string())
+            # Names are text: "NA" may be a video, "01" is another seed than "1".
+            options = pa_csv.ConvertOptions(
+                column_types=text | dict.fromkeys(NEEDED[4:], pa.float64()),
+                strings_can_be_null=False,
+            )
+            table = pa_csv.read_csv(path, convert_options=options)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path} must be a CSV, Parquet or Arrow table of predictions; it is not ({reason})."
+        ) from None
+    for name in NEEDED:
+        if name not in table.column_names:
+            raise InputError(
+                f"{path} must have the columns {', '.join(NEEDED)}; {name!r} is missing "
+                f"({did_you_mean(name, table.column_names)})."
+            )
+    if not len(table):
+        raise InputError(f"{path} must hold predictions; it holds none.")
+    found = {name: table[name].to_pylist() for name in NEEDED}
+    known = _SPEAKER in table.column_names
+    return found | {_SPEAKER: table[_SPEAKER].to_pylist() if known else [None] * len(table)}
+
+
+def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
+    runs: dict[str, dict[str, dict[str, float]]] = {}
+    labels: dict[str, float] = {}
+    videos: dict[str, str] = {}
+    speakers: dict[str, str | None] = {}
+    for line, row in enumerate(zip(*columns.values(), strict=True), start=1):
+        if any(value is None for value in (*row[:4], row[5])):
+            raise InputError(f"{path}, row {line}: only a prediction may be missing.")
+        model, seed, utterance, video = (str(value) for value in row[:4])
+        item = f"{video}/{utterance}"
+        prediction, label = (_number(path, line, value) for value in row[4:6])
+        run = runs.setdefault(model, {}).setdefault(seed, {})
+        if item in run:
+            raise InputError(
+                f"{path}, row {line}: model {model}, seed {seed} has utterance {item} twice."
+            )
+        known = labels.setdefault(item, label)
+        if not np.isfinite(label) or abs(known - label) > _SAME_LABEL:
+            raise InputError(
+                f"{path}, row {line}: every row of utterance {item} must have one finite label, "
+                f"but it is {known:g} and {label:g}."
+            )
+        run[item] = prediction
+        videos[item] = video
+        speakers[item] = None if row[6] in {None, ""} else str(row[6])
+    items = list(labels)
+    for model, by_seed in runs.items():
+        for seed, run in by_seed.items():
+            if len(run) < len(items):
+                lacking = next(item for item in items if item not in run)
+                raise InputError(
+                    f"{path}: all runs must predict the same utterances, but model {model}, seed "
+                    f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
+                )
+    coded = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
+    codes = np.array([coded[videos[item]] for item in items], dtype=np.int64)
+    units, unit = units_of(codes, [speakers[item] for item in items])
+    return Results(
+        models=tuple(
+            Model(
+                model,
+                tuple(by_seed),
+                np.array([[run[item] for item in items] for run in by_seed.values()]),
+            )
+            for model, by_seed in runs.items()
+        ),
+        utterances=tuple(items),
+        videos=units,
+        labels=np.array([labels[item] for item in items]),
+        unit=unit,
+    )
+
+
+def _number(path: Path, line: int, value: Any) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{path}, row {line}: {value!r} must be a number.")
+    return float(value)
