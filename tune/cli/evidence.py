@@ -320,29 +320,19 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     the share of studies that find the gap for videos like these: computed, and simulated through
     the code that judges real studies.
     """  # noqa: DOC501 - this is what --help prints
-    import numpy as np
-
-    from tune.simulate.sample_size import (
-        Simulation,
-        Trouble,
-        sample_size_lines,
-        sample_sizes,
-        trouble_lines,
-    )
+    from tune.simulate import sample_size as plan
     from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
     if not 0.0 < gap <= _LARGEST:
         raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
-    studies = options["studies"]
-    names = ("collapse", "speakers", "speaker_sd", "speakers_named", "uneven")
-    trouble = Trouble(**{name: options[name] for name in names})
-    sizes = sample_sizes(
+    trouble = plan.Trouble.of(options)
+    sizes = plan.sample_sizes(
         gap,
         _spread(options),
         _numbers("--seeds", seeds, FEWEST_PAIRS),
         _numbers("--videos", videos, FEWEST_VIDEOS),
         looks=options["looks"],
-        simulation=Simulation(studies, np.random.default_rng(0), trouble) if studies else None,
+        simulation=plan.Simulation.of(options["studies"], trouble),
     )
     if as_json:
         click.echo(json.dumps(sizes.to_dict(), indent=2))
@@ -350,7 +340,7 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     from tune.report.terminal import render_sample_sizes
 
     print_rich(render_sample_sizes(sizes), None)
-    for line in (*sample_size_lines(sizes), *trouble_lines(trouble)):
+    for line in (*plan.sample_size_lines(sizes), *plan.trouble_lines(trouble)):
         click.echo(line)
 
 

@@ -1,7 +1,7 @@
 """How many seeds and test videos show a given gap: computed, and checked by simulated studies."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -181,6 +181,11 @@ class Simulation:
     rng: np.random.Generator
     trouble: "Trouble | None" = None
 
+    @classmethod
+    def of(cls, studies: int, trouble: "Trouble") -> "Simulation | None":
+        """So many studies a cell; None for none."""
+        return cls(studies, np.random.default_rng(0), trouble) if studies else None
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -200,6 +205,11 @@ class Trouble:
     speaker_sd: float = 0.05
     uneven: float = 0.0
     speakers_named: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Trouble":
+        """From options of these names, among others."""
+        return cls(**{each.name: options[each.name] for each in fields(cls)})
 
 
 def sample_sizes(
