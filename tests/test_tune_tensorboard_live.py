@@ -1,6 +1,5 @@
 """TensorBoard's own HParams backend reads a study while it runs."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,8 @@ class Look:
 
     groups: dict[str, Any]
     curves: dict[str, dict[str, list[tuple[int, float]]]]
-    trials: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    names: dict[str, str]
     reports: list[dict[str, Any]]
     running: int
 
@@ -55,17 +55,22 @@ class Dashboard(View):
         self._next = self._engine.history.epochs + self._every
         events = self._root / FOLDER
         tables = open_study(self._root)
+        numbers = {one.config_id: one.number for one in tables.history.configs.values()}
         look = Look(
             session_groups(events),
             scalars(events),
-            tables.table("trials").to_pylist(),
+            tables.trials_table().to_pylist(),
+            {
+                trial.trial_id: f"{numbers[trial.config_id]}-{trial.phase}-s{trial.seed}"
+                for trial in tables.history.trials.values()
+            },
             tables.table("reports").to_pylist(),
             len(self._engine.live),
         )
         self.looks.append(look)
 
 
-def test_at_any_time_of_a_run_each_configuration_is_one_group_of_all_its_seeds(
+def test_at_any_time_of_a_run_each_configuration_is_one_row_with_its_value_so_far(
     tmp_path: Path,
 ) -> None:
     dashboard = Dashboard(every=9)
@@ -76,16 +81,19 @@ def test_at_any_time_of_a_run_each_configuration_is_one_group_of_all_its_seeds(
     during = [look for look in dashboard.looks if look.running]
     assert len(during) >= 5
     for look in during:
-        expected: dict[str, dict[str, int]] = defaultdict(dict)
-        for row in look.trials:
-            expected[row["config_id"]][row["trial_id"]] = STATUS[TrialState(row["state"])]
-        found = {n: {s.name: s.status for s in g.sessions} for n, g in look.groups.items()}
-        assert found == expected
+        assert set(look.groups) == {str(row["number"]) for row in look.rows}
+        for row in look.rows:
+            (session,) = look.groups[str(row["number"])].sessions
+            assert session.status == STATUS[TrialState(row["state"])]
+            values = {v.name.tag: v.value for v in look.groups[str(row["number"])].metric_values}
+            told = values.get("value/mae")
+            assert told == (row["valid"] and pytest.approx(row["valid"], rel=1e-6))
+            assert values["value/seeds"] == row["seeds"]
         for row in look.reports:
-            curve = dict(look.curves[row["trial_id"]]["valid/mae"])
+            curve = dict(look.curves[look.names[row["trial_id"]]]["Valid/mae"])
             assert curve[row["epoch"]] == pytest.approx(row["valid_mae"], rel=1e-6)
-    seeds = [max(len(group.sessions) for group in look.groups.values()) for look in during]
-    assert seeds[0] == 1
-    assert seeds[-1] > 2, "confirm was seen while it ran"
+    seeds = [max(row["seeds"] for row in look.rows) for look in during]
+    assert seeds[0] <= 1
+    assert seeds[-1] > 1, "confirm was seen while it ran"
     statuses = {s.status for look in during for g in look.groups.values() for s in g.sessions}
     assert {api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS} <= statuses

@@ -9,11 +9,13 @@ from tensorboard.plugins.hparams import api_pb2
 
 from tune.states import TrialState
 from tune.views.tensorboard_events import (
-    end_record,
+    SEEDS,
+    best_tag,
     experiment_file,
-    hyperparameters,
+    header,
     report_records,
-    start_records,
+    row_records,
+    value_record,
 )
 
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -26,41 +28,40 @@ def rows(value: float) -> list[dict[str, float | int | None]]:
     ]
 
 
-def test_the_seeds_of_a_configuration_are_one_session_group_with_their_mean(
+def test_a_row_has_its_values_the_last_ones_and_how_its_configuration_stands(
     tmp_path: Path,
 ) -> None:
     spec = study()
     (tmp_path / "events.out.tfevents.x").write_bytes(experiment_file(spec))
-    states = {"a-1": TrialState.DONE, "a-2": TrialState.FAILED, "b-1": TrialState.PRUNED}
-    for number, (trial, state) in enumerate(states.items()):
-        group = trial[0]
-        params = hyperparameters(spec, spec.base.to_json(), f"configuration {group}")
-        content = start_records(params, group, BEGAN) + report_records(rows(number + 1.0), BEGAN)
-        (tmp_path / trial).mkdir()
-        path = tmp_path / trial / "events.out.tfevents.x"
-        path.write_bytes(content + end_record(state, BEGAN))
+    states = {"0": TrialState.DONE, "1": TrialState.FAILED, "2": TrialState.STARTED}
+    for group, state in states.items():
+        params = {"loss.temperature": 0.5, "trial.phase": "screen", "trial.state": str(state)}
+        content = row_records(params, group, state, {best_tag("mae"): 0.9, SEEDS: 1})
+        path = tmp_path / f"{group}-screen-{state}" / "events.out.tfevents.x"
+        path.parent.mkdir()
+        path.write_bytes(content + value_record({best_tag("mae"): 0.75, SEEDS: 2}))
     groups = session_groups(tmp_path)
-    assert sorted(groups) == ["a", "b"]
-    assert sorted(s.name for s in groups["a"].sessions) == ["a-1", "a-2"]
-    statuses = {session.name: session.status for g in groups.values() for session in g.sessions}
-    assert statuses["a-1"] == statuses["b-1"] == api_pb2.STATUS_SUCCESS
-    assert statuses["a-2"] == api_pb2.STATUS_FAILURE
-    values = {v.name.tag: v.value for v in groups["a"].metric_values}
-    assert values["valid/mae"] == (1.0 / 2 + 2.0 / 2) / 2
-    hparams = groups["a"].hparams
-    assert hparams["loss.temperature"].number_value == 0.5
-    assert hparams["name"].string_value == "configuration a"
+    assert sorted(groups) == ["0", "1", "2"]
+    assert [groups[n].sessions[0].status for n in sorted(groups)] == [
+        api_pb2.STATUS_SUCCESS,
+        api_pb2.STATUS_FAILURE,
+        api_pb2.STATUS_UNKNOWN,
+    ]
+    values = {v.name.tag: v.value for v in groups["0"].metric_values}
+    assert values == {"value/mae": 0.75, "value/seeds": 2.0}
+    assert groups["0"].hparams["loss.temperature"].number_value == 0.5
+    assert groups["0"].hparams["trial.state"].string_value == "done"
 
 
 def test_curves_hold_every_value_and_leave_out_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "a-1" / "events.out.tfevents.x"
     path.parent.mkdir()
-    path.write_bytes(start_records({}, "a", BEGAN) + report_records(rows(1.0), BEGAN))
+    path.write_bytes(header(BEGAN.timestamp()) + report_records(rows(1.0), BEGAN))
     found = scalars(tmp_path)["a-1"]
-    assert found["valid/mae"] == [(1, 1.0), (2, 0.5)]
+    assert found["Valid/mae"] == [(1, 1.0), (2, 0.5)]
     assert found["loss/total"] == [(1, 0.5), (2, 0.5)]
     assert found["cost/seconds_per_epoch"] == [(1, 2.0), (2, 2.0)]
-    assert "valid/corr" not in found
+    assert "Valid/corr" not in found
 
 
 def test_the_experiment_lists_what_is_searched_with_its_domain(tmp_path: Path) -> None:
@@ -76,7 +77,8 @@ def test_the_experiment_lists_what_is_searched_with_its_domain(tmp_path: Path) -
     told = experiment(tmp_path)
     domains = {info.name: info for info in told.hparam_infos}
     assert set(domains) == {
-        "name",
+        "trial.phase",
+        "trial.state",
         "loss.temperature",
         "loss.omega2",
         "train.batch_size",
@@ -86,7 +88,11 @@ def test_the_experiment_lists_what_is_searched_with_its_domain(tmp_path: Path) -
     temperature = domains["loss.temperature"].domain_interval
     assert (temperature.min_value, temperature.max_value) == (0.03, 1.0)
     assert len(domains["loss.low"].domain_discrete.values) == 2
-    assert told.metric_infos[0].name.tag == "valid/corr"
+    assert [info.name.tag for info in told.metric_infos[:3]] == [
+        "value/corr",
+        "value/seeds",
+        "value/sd",
+    ]
 
 
 def test_equal_rows_give_equal_bytes_however_they_arrive() -> None:

@@ -1,36 +1,53 @@
 """TensorBoard: a view of the tables, written live beside them or rebuilt anywhere.
 
-`tensorboard/<trial_id>/` is one run; all seeds of a configuration are one session group of the
-HParams dashboard. Files can be removed at any time: the next start or `hscl tensorboard` makes
-them again.
+`tensorboard/7-confirm-s3/` is one run: configuration, phase and seed; its curves.
+`tensorboard/configurations/7-confirm-done/` is a configuration's row of the HParams dashboard: its
+values, and the best so far as every other page has it, the mean over the seeds of its furthest
+phase. TensorBoard keeps the first text that it sees of a run, so the row moves to another folder
+when its phase or state change. Files can be removed at any time: the next start or
+`hscl tensorboard` makes them again.
 """
 
+import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hscl.errors import InputError
+from hscl.metrics import METRICS
 from tune.engine.driver import View
 from tune.engine.engine import Engine
+from tune.evidence.search.values import (
+    best_epoch,
+    furthest_trials,
+    state_of,
+    trials_of,
+    varied_values,
+)
 from tune.states import TrialState
-from tune.study.spec import StudySpec
+from tune.tables.history import History
 from tune.tables.storage import Folder
 from tune.views.study import Study
 from tune.views.tensorboard_events import (
+    SEEDS,
+    SPREAD,
+    best_tag,
     end_record,
     experiment_file,
-    hyperparameters,
+    header,
     report_records,
-    start_records,
+    row_records,
+    value_record,
 )
 
 __all__ = ["FOLDER", "TensorBoard", "rebuild"]
 
 FOLDER = "tensorboard"
 _FILE = "events.out.tfevents.hscl"
+_ROWS = "configurations"
 
 Row = Mapping[str, Any]
 
@@ -53,10 +70,12 @@ class TensorBoard(View):
     def tick(self) -> None:
         """Write what has come since; not while a trial waits for an answer."""
         waiting, self._waiting = self._waiting, []
-        if self._runs is not None:
+        if self._runs is not None and waiting:
             for table, rows in waiting:
                 with suppress(OSError):
                     self._runs.add(table, rows)
+            with suppress(OSError):
+                self._runs.write_rows()
 
     def end(self) -> None:
         """Write the rest."""
@@ -78,53 +97,120 @@ def rebuild(study: Study, root: Path) -> "_Runs":
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} must be a folder for TensorBoard, but is a file")
-    runs = _Runs(study.spec, root)
-    runs.add("configs", study.table("configs").to_pylist())
+    runs = _Runs(study.history, root)
     events: dict[str, list[Row]] = defaultdict(list)
     for event in study.table("trials", events=True).to_pylist():
         events[event["trial_id"]].append(event)
+    runs.remove_others(mine[0] for mine in events.values())
     needed = {trial_id for trial_id, mine in events.items() if not runs.is_whole(mine)}
     reports: dict[str, list[Row]] = defaultdict(list)
-    if needed:
-        for row in study.table("reports").to_pylist():
-            if row["trial_id"] in needed:
-                reports[row["trial_id"]].append(row)
+    for row in study.table("reports").to_pylist():
+        runs.note_best(row)
+        if row["trial_id"] in needed:
+            reports[row["trial_id"]].append(row)
     for trial_id in needed:
         runs.write(events[trial_id], reports[trial_id])
+    runs.write_rows()
     return runs
 
 
 class _Runs:
-    """The event files of a study."""
+    """The event files of a study, and its rows folded, as far as they are durable."""
 
-    def __init__(self, spec: StudySpec, root: Path) -> None:
-        self._spec = spec
+    def __init__(self, history: History, root: Path) -> None:
+        self._history = history
         self._root = root
-        self._params: dict[str, dict[str, Any]] = {}
+        self._names: dict[str, str] = {}
         self._began: dict[str, datetime] = {}
         self._seconds: dict[str, float] = {}
+        self._best: dict[str, Row] = {}
+        self._rows: dict[str, tuple[Path, dict[str, float]]] = {}
+        self._changed: set[str] = set(history.configs)
         root.mkdir(parents=True, exist_ok=True)
-        (root / _FILE).write_bytes(experiment_file(spec))
+        (root / _FILE).write_bytes(experiment_file(history.spec))
 
     def add(self, table: str, rows: Sequence[Row]) -> None:
         """Append rows that have just become durable."""
         if table == "configs":
             for row in rows:
-                params = hyperparameters(self._spec, row["config"], row["name"])
-                self._params[row["config_id"]] = params
+                self._history.apply_config(row)
+        elif table == "plan":
+            for row in rows:
+                self._history.apply_plan(row)
         elif table == "trials":
             for row in rows:
+                self._history.apply_event(row)
+                self._changed.add(row["config_id"])
                 self._add_event(row)
         elif table == "reports":
             by_trial: dict[str, list[Row]] = defaultdict(list)
             for row in rows:
+                self._history.apply_report(row)
+                self.note_best(row)
                 by_trial[row["trial_id"]].append(row)
             for trial_id, mine in by_trial.items():
                 self._append(trial_id, self._reports(trial_id, mine))
 
+    def note_best(self, row: Row) -> None:
+        """Keep what a trial reported at its best epoch."""
+        trial = self._history.trials.get(row["trial_id"])
+        if trial is not None and best_epoch(trial) == row["epoch"]:
+            self._best[row["trial_id"]] = row
+            self._changed.add(trial.config_id)
+
+    def write_rows(self) -> None:
+        """Bring the rows of the HParams dashboard up to the history."""
+        changed, self._changed = self._changed, set()
+        for config_id in changed:
+            self._write_row(config_id)
+
+    def _write_row(self, config_id: str) -> None:
+        record, trials = self._history.configs.get(config_id), trials_of(self._history, config_id)
+        counted = furthest_trials(self._history, config_id)
+        if record is None or not trials:
+            return
+        phase = (counted or trials)[-1].phase
+        state = TrialState(state_of(trials))
+        folder = self._root / _ROWS / f"{record.number}-{phase}-{state}"
+        before, told = self._rows.get(config_id, (None, {}))
+        values = self._values(trial.trial_id for trial in counted)
+        if folder == before:
+            if values != told:
+                with (folder / _FILE).open("ab") as file:
+                    file.write(value_record(values))
+        else:
+            params = varied_values(self._history.spec, record)
+            params |= {"trial.phase": str(phase), "trial.state": str(state)}
+            folder.mkdir(parents=True, exist_ok=True)
+            content = row_records(params, str(record.number), state, values)
+            (folder / _FILE).write_bytes(content)
+            if before is not None:
+                _remove(before)
+        self._rows[config_id] = folder, values
+
+    def _values(self, trial_ids: Iterable[str]) -> dict[str, float]:
+        """A row's values: means over trials, each at its best epoch."""
+        best = [self._best[one] for one in trial_ids if one in self._best]
+        values: dict[str, float] = {}
+        for name in METRICS:
+            known = [row[f"valid_{name}"] for row in best if row.get(f"valid_{name}") is not None]
+            if known:
+                values[best_tag(name)] = statistics.fmean(known)
+            if name == self._history.spec.study.metric and len(known) > 1:
+                values[SPREAD] = statistics.stdev(known)
+        return values | {SEEDS: len(best)}
+
+    def remove_others(self, trials: Iterable[Row]) -> None:
+        """Remove what is of no trial (earlier versions named runs otherwise), and all rows."""
+        kept = {self._path(row).parent for row in trials}
+        rows = self._root / _ROWS
+        for path in [*self._root.iterdir(), *(rows.iterdir() if rows.is_dir() else ())]:
+            if path not in kept:
+                _remove(path)
+
     def is_whole(self, events: Sequence[Row]) -> bool:
         """Whether a trial has ended and its file ends with that."""
-        path = self._path(events[0]["trial_id"])
+        path = self._path(events[0])
         if events[-1]["state"] == TrialState.STARTED or not path.exists():
             return False
         end = _end(events[-1])
@@ -134,14 +220,13 @@ class _Runs:
 
     def write(self, events: Sequence[Row], reports: Sequence[Row]) -> None:
         """Write a trial's file anew."""
-        trial_id, config_id = events[0]["trial_id"], events[0]["config_id"]
+        trial_id = events[0]["trial_id"]
         self._began[trial_id] = events[0]["time"]
         self._seconds[trial_id] = 0.0
-        content = start_records(self._params[config_id], config_id, events[0]["time"])
-        content += self._reports(trial_id, reports)
+        content = header(events[0]["time"].timestamp()) + self._reports(trial_id, reports)
         if events[-1]["state"] != TrialState.STARTED:
             content += _end(events[-1])
-        path = self._path(trial_id)
+        path = self._path(events[0])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
@@ -159,11 +244,23 @@ class _Runs:
         return records
 
     def _append(self, trial_id: str, records: bytes) -> None:
-        with self._path(trial_id).open("ab") as file:
+        with (self._root / self._names[trial_id] / _FILE).open("ab") as file:
             file.write(records)
 
-    def _path(self, trial_id: str) -> Path:
-        return self._root / trial_id / _FILE
+    def _path(self, event: Row) -> Path:
+        """A trial's file, by any of its events."""
+        record = self._history.configs.get(event["config_id"])
+        number = event["config_id"] if record is None else record.number
+        name = f"{number}-{event['phase']}-s{event['seed']}"
+        self._names[event["trial_id"]] = name
+        return self._root / name / _FILE
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run's folder, if it holds nothing but its file."""
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == [_FILE]:
+        (folder / _FILE).unlink()
+        folder.rmdir()
 
 
 def _end(event: Row) -> bytes:

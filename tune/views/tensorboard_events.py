@@ -4,7 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -12,21 +12,35 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 
-from hscl.config import Config
 from hscl.metrics import METRIC, METRICS
-from tune.states import TrialState
+from tune.evidence.search.values import varied_names
+from tune.states import Phase, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.schemas import LOSSES
 
-__all__ = ["end_record", "experiment_file", "hyperparameters", "report_records", "start_records"]
+__all__ = [
+    "SEEDS",
+    "SPREAD",
+    "best_tag",
+    "end_record",
+    "experiment_file",
+    "header",
+    "report_records",
+    "row_records",
+    "value_record",
+]
 
 Row = Mapping[str, Any]
 
+# TensorBoard sorts groups of tags by character: a capital puts the metrics before cost and loss.
 _SCALARS = (
-    {f"valid_{name}": f"valid/{name}" for name in METRICS}
+    {f"valid_{name}": f"Valid/{name}" for name in METRICS}
     | {f"loss_{name}": f"loss/{name}" for name in LOSSES}
     | {"seconds": "cost/seconds_per_epoch", "peak_memory": "cost/peak_memory"}
 )
+SEEDS, SPREAD = "value/seeds", "value/sd"
+"""Tags of how many seeds a configuration's value is the mean of, and of its deviation."""
+
 _STATUS = {
     TrialState.DONE: api_pb2.STATUS_SUCCESS,
     TrialState.PRUNED: api_pb2.STATUS_SUCCESS,
@@ -34,49 +48,64 @@ _STATUS = {
 }
 
 
-def hyperparameters(spec: StudySpec, config: str, name: str | None) -> dict[str, Any]:
-    """What tells a configuration of the study from the others.
-
-    Args:
-        spec: The study.
-        config: The resolved tree as JSON.
-        name: What people call it.
-
-    Returns:
-        Every searched or listed name with its value, and the configuration's own name.
-    """
-    values = Config.from_json(config).dotted()
-    return {"name": name or ""} | {key: values[key] for key in _names(spec)}
-
-
 def experiment_file(spec: StudySpec) -> bytes:
     """The event file beside all runs: which hyperparameters and metrics there are."""
-    searched = [summary_v2.HParam(name, _domain(spec, name)) for name in _names(spec)]
-    hparams = [summary_v2.HParam("name"), *searched]
-    first = [spec.study.metric, *(name for name in METRICS if name != spec.study.metric)]
-    metrics = [
-        summary_v2.Metric(
-            f"valid/{name}",
-            display_name=f"valid {METRIC[name].name}",
-            description=METRIC[name].direction,
-        )
-        for name in first
+    searched = [summary_v2.HParam(name, _domain(spec, name)) for name in varied_names(spec)]
+    # TensorBoard sorts hyperparameters by name and shows the first five: these come last.
+    told = [
+        summary_v2.HParam("trial.phase", summary_v2.Discrete([str(phase) for phase in Phase])),
+        summary_v2.HParam(
+            "trial.state", summary_v2.Discrete([str(state) for state in TrialState])
+        ),
     ]
-    config = summary_v2.hparams_config_pb(hparams=hparams, metrics=metrics, time_created_secs=0)
-    return _header(0.0) + _record(Event(wall_time=0.0, summary=config))
+    first, *rest = sorted(METRICS, key=lambda name: name != spec.study.metric)
+    metrics = [_metric(first), *_MORE, *map(_metric, rest)]
+    config = summary_v2.hparams_config_pb(
+        hparams=[*searched, *told], metrics=metrics, time_created_secs=0
+    )
+    return header(0.0) + _record(Event(wall_time=0.0, summary=config))
 
 
-def start_records(params: Mapping[str, Any], group: str, began: datetime) -> bytes:
-    """The head of a run's file: it belongs to a configuration's group of seeds.
+def best_tag(metric: str) -> str:
+    """The tag of a configuration's best value of a metric."""
+    return f"value/{metric}"
+
+
+def _metric(name: str) -> Any:
+    return summary_v2.Metric(
+        best_tag(name),
+        display_name=f"valid {METRIC[name].name}",
+        description=f"{METRIC[name].direction}; best so far, mean over the seeds",
+    )
+
+
+_MORE = (
+    summary_v2.Metric(SEEDS, display_name="seeds", description="that the values are means of"),
+    summary_v2.Metric(SPREAD, display_name="sd over seeds"),
+)
+
+
+def row_records(
+    params: Mapping[str, Any], group: str, state: TrialState, values: Mapping[str, float]
+) -> bytes:
+    """A configuration's row of the HParams dashboard.
 
     Args:
-        params: See `hyperparameters`.
-        group: The configuration; every run that names it is one of its sessions.
-        began: When the trial was first started.
+        params: What tells it from the others, its phase and its state: text and numbers.
+        group: Its name.
+        state: How it stands.
+        values: By tag.
     """
-    when = began.timestamp()
-    summary = summary_v2.hparams_pb(dict(params), trial_id=group, start_time_secs=when)
-    return _header(when) + _record(Event(wall_time=when, summary=summary))
+    start = summary_v2.hparams_pb(dict(params), trial_id=group, start_time_secs=0.0)
+    records = header(0.0) + _record(Event(wall_time=0.0, summary=start)) + value_record(values)
+    ended = datetime.fromtimestamp(0.0, UTC)
+    return records if state is TrialState.STARTED else records + end_record(state, ended)
+
+
+def value_record(values: Mapping[str, float]) -> bytes:
+    """One event with a row's values; the last one counts."""
+    told = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    return _record(Event(wall_time=0.0, step=0, summary=Summary(value=told)))
 
 
 def report_records(rows: Iterable[Row], began: datetime, seconds: float = 0.0) -> bytes:
@@ -113,11 +142,6 @@ def end_record(state: TrialState, ended: datetime) -> bytes:
     return _record(Event(wall_time=when, summary=Summary(value=[value])))
 
 
-def _names(spec: StudySpec) -> list[str]:
-    listed = (name for point in spec.known for name in point.overrides)
-    return list(dict.fromkeys([*spec.space, *listed]))
-
-
 def _domain(spec: StudySpec, name: str) -> Any:
     distribution = spec.space.get(name)
     if distribution is None:
@@ -133,7 +157,8 @@ def _domain(spec: StudySpec, name: str) -> Any:
     return summary_v2.RealInterval(low, high)
 
 
-def _header(when: float) -> bytes:
+def header(when: float) -> bytes:
+    """The first record of an event file."""
     return _record(Event(wall_time=when, file_version="brain.Event:2"))
 
 
