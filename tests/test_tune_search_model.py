@@ -93,7 +93,8 @@ def test_a_metric_that_grows_is_ranked_the_other_way_round() -> None:
 
 
 def test_the_default_is_preferred_where_it_lies_on_the_ground() -> None:
-    small = "sampler.trials = 12\nrefine.trials = 2\nconfirm.seeds = 0"
+    # Without refine, which goes to the ground too and may come out ahead by next to nothing.
+    small = "sampler.trials = 12\nrefine.trials = 0\nconfirm.seeds = 0"
     ground = '[base]\n"loss.temperature" = 0.1\n"loss.omega1" = 0.03\n"train.epochs" = 4\n'
     far = simulate(study(small, space=SPACE), world(0.0)).history
     there = simulate(study(f"{small}\n{ground}", space=SPACE), world(0.0)).history
