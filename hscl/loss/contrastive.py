@@ -11,16 +11,21 @@ Notable choices:
   overflows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hscl.errors import InputError
+from hscl.model.contract import float32
+
 __all__ = [
     "TOLERANCE",
     "LabelOrder",
+    "Similarity",
     "ntxent_loss",
     "released_supcr_loss",
     "supcon_loss",
@@ -32,6 +37,10 @@ _RANGE = 600.0
 TOLERANCE = 1e-4
 """Label distances closer than this are tied: labels are multiples of 0.2 or 1/3, so distances that
 are equal on paper differ by rounding."""
+
+
+Similarity = Literal["cosine", "negative_distance"]
+"""What is compared with each other: directions, or places."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +89,49 @@ class LabelOrder:
 
 
 def supcr_loss(
-    features: Tensor, labels: Tensor, temperature: float, *, tolerance: float = TOLERANCE
+    features: Tensor,
+    labels: Tensor,
+    temperature: float,
+    *,
+    tolerance: float = TOLERANCE,
+    similarity: Similarity = "cosine",
 ) -> Tensor:
     """Supervised contrastive loss for regression over M features with M labels.
 
-    −1/M Σ_i 1/(M−1) Σ_{j≠i} log( exp(s_ij) / Σ_{k∈A(i,j)} exp(s_ik) ), where s is the cosine over
-    the temperature and A(i,j) holds the k ≠ i whose label is at least as far from y_i as y_j is.
+    −1/M Σ_i 1/(M−1) Σ_{j≠i} log( exp(s_ij) / Σ_{k∈A(i,j)} exp(s_ik) ), where s is the similarity
+    over the temperature and A(i,j) holds the k ≠ i whose label is at least as far from y_i as y_j
+    is. In the order of labels nothing but distances counts, so any real label will do: an age, a
+    depth, a sentiment.
+
+        loss = supcr_loss(encoder(images), ages, 0.1)
+        loss.backward()
+
+    With two augmented views of a batch, features and labels of both are concatenated:
+
+        features = torch.cat([encoder(first), encoder(second)])
+        loss = supcr_loss(features, ages.repeat(2), 2.0, similarity="negative_distance")
 
     Args:
-        features: (M, p), not normalised.
+        features: (M, p), not normalised, on any device and of any precision.
         labels: (M,).
         temperature: τ > 0.
         tolerance: Label distances closer than this are tied.
+        similarity: "cosine", as SupCR and HSCL have it, or "negative_distance", −‖v_i − v_j‖₂ of
+            the features as they are, as Rank-N-Contrast has it.
 
     Returns:
-        The loss, a scalar ≥ 0; 0 for a single feature.
+        The loss, a scalar ≥ 0; 0 for a single feature. Time O(M² log M), memory O(M²).
 
-    Source: Zha et al., arXiv:2210.01189; HSCL (MMM 2024), L_SupCR.
+    Raises:
+        InputError: There is no such similarity.
+
+    Source: Zha et al., arXiv:2210.01189, of which the first version is SupCR and the published one
+    (NeurIPS 2023) Rank-N-Contrast; HSCL (MMM 2024), L_SupCR.
     """
-    return supcr_loss_of_views(
-        features.unsqueeze(0), LabelOrder.of(labels, tolerance), temperature
-    )
+    if similarity not in _SIMILARITIES:
+        raise InputError(f"similarity must be one of {list(_SIMILARITIES)}, but is {similarity!r}")
+    order = LabelOrder.of(labels, tolerance)
+    return _supcr(features.unsqueeze(0), order, temperature, _SIMILARITIES[similarity])
 
 
 def supcr_loss_of_views(views: Tensor, order: LabelOrder, temperature: float) -> Tensor:
@@ -114,10 +145,17 @@ def supcr_loss_of_views(views: Tensor, order: LabelOrder, temperature: float) ->
     Returns:
         The loss, a scalar ≥ 0. One view of one utterance has no positive: 0, connected to `views`.
     """
+    return _supcr(views, order, temperature, _cosines)
+
+
+def _supcr(
+    views: Tensor, order: LabelOrder, temperature: float, similar: Callable[[Tensor], Tensor]
+) -> Tensor:
     if views.shape[0] * views.shape[1] < 2:
         return views.sum() * 0.0
     with torch.autocast(views.device.type, enabled=False):
-        loss: Tensor = _SupCR.apply(_logits(views, temperature), order)  # type: ignore[no-untyped-call]
+        logits = similar(views.flatten(0, 1)) / temperature
+        loss: Tensor = _SupCR.apply(logits, order)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -275,8 +313,20 @@ def _class_loss(views: Tensor, classes: Tensor, temperature: float) -> Tensor:
 
 def _logits(views: Tensor, temperature: float) -> Tensor:
     """Cosines over the temperature, (V·N, V·N), in float32 or better."""
-    features = views.flatten(0, 1)
-    if features.dtype != torch.float64:
-        features = features.float()
-    unit = functional.normalize(features, dim=1)
-    return unit @ unit.T / temperature
+    return _cosines(views.flatten(0, 1)) / temperature
+
+
+def _cosines(features: Tensor) -> Tensor:
+    """(M, M) cosines, in float32 or better."""
+    unit = functional.normalize(float32(features), dim=1)
+    return unit @ unit.T
+
+
+def _negative_distances(features: Tensor) -> Tensor:
+    """(M, M) −‖v_i − v_j‖₂, in float32 or better, with a finite gradient where two are equal."""
+    features = float32(features)
+    # By matrix products, as torch chooses for many rows, near features would lose their distance.
+    return -torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+_SIMILARITIES = {"cosine": _cosines, "negative_distance": _negative_distances}

@@ -1,10 +1,15 @@
 """The model card: what was trained, on what, how well, and what that does not say."""
 
+import math
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from hscl.config import Config
+from hscl.data.schema import LABEL_RANGE
 from hscl.encoders import FILE
-from hscl.metrics import METRIC
+from hscl.metrics import DIGITS, METRIC
 from hscl.trained.record import ModelRecord
 
 __all__ = ["model_card"]
@@ -20,16 +25,71 @@ def model_card(config: Config, record: ModelRecord) -> str:
     Returns:
         The card's text.
     """
-    parts = [_HEADER, _what(config, record), _results(record), _use(config, record)]
+    parts = [_header(record), _what(config, record), _results(record), _use(config, record)]
     return "\n".join(parts)
 
 
-_HEADER = """---
-library_name: hscl
-tags: [multimodal-sentiment-analysis, supervised-contrastive-learning]
----
-# HSCL sentiment models
-"""
+def _header(record: ModelRecord) -> str:
+    """What model hubs read, in the form of huggingface_hub's `ModelCardData`."""
+    chinese = record.label_range != LABEL_RANGE
+    sizes = record.splits.get("train"), record.splits.get("valid")
+    data = _KNOWN.get(sizes)
+    names = [name for name, value in record.summary().items() if not math.isnan(value["mean"])]
+    kinds = [_KINDS.get(name.split("_")[0], "accuracy") for name in names]
+    head: dict[str, Any] = {
+        "license": "mit",
+        "language": "zh" if chinese else "en",
+        "library_name": "hscl",
+        "tags": [_TASK, "supervised-contrastive-learning"],
+    }
+    if data is not None:
+        head["datasets"] = [data.lower()]
+    if names:
+        head["metrics"] = list(dict.fromkeys(kinds))
+        head["model-index"] = [
+            {
+                "name": f"hscl-{record.config_id}",
+                "results": [
+                    {
+                        "task": {"type": _TASK, "name": "Multimodal sentiment analysis"},
+                        "dataset": {
+                            "name": data or "own data",
+                            "type": (data or "own").lower(),
+                            "split": "validation",
+                            "revision": record.digest,
+                        },
+                        "metrics": [
+                            _result(record, name, kind)
+                            for name, kind in zip(names, kinds, strict=True)
+                        ],
+                    }
+                ],
+            }
+        ]
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=99)
+    return f"---\n{text}---\n# HSCL sentiment models\n"
+
+
+def _result(record: ModelRecord, name: str, kind: str) -> dict[str, Any]:
+    """A metric's mean over the seeds, and their deviation."""
+    found, seeds = record.summary()[name], len(record.runs)
+    mean, sd = round(found["mean"], DIGITS), found["sd"]
+    words = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+    told: dict[str, Any] = {"seeds": seeds}
+    if not math.isnan(sd):
+        told["sd"] = round(sd, DIGITS)
+        words += f", sd {told['sd']}"
+    return {"type": kind, "value": mean, "name": f"{METRIC[name].name} ({words})", "args": told}
+
+
+_TASK = "multimodal-sentiment-analysis"
+_KINDS = {"mae": "mae", "corr": "pearsonr", "f1": "f1"}
+_KNOWN: dict[tuple[int | None, int | None], str] = {
+    (1284, 229): "CMU-MOSI",
+    (16326, 1871): "CMU-MOSEI",
+    (1368, 456): "CH-SIMS",
+}
+"""Data sets by how many utterances their official train and valid have."""
 
 
 def _what(config: Config, record: ModelRecord) -> str:
@@ -122,4 +182,8 @@ In Python: `hscl.load("FOLDER").predict("new.arrow")`.
 
 {lacking}Training never opened the test split. `hscl evaluate` does, and writes who, when and on
 which data into `evaluations.jsonl`. All figures hold for this training and valid split.
+
+## Licence
+
+MIT, as hscl's own; the data set and the text encoder have theirs.
 """

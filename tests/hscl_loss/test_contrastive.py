@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from hscl.errors import InputError
 from hscl.loss import contrastive
+from hscl.loss import supcr_loss as public_loss
 from hscl.loss.contrastive import (
     TOLERANCE,
     LabelOrder,
@@ -289,3 +291,50 @@ def test_a_running_logsumexp_is_torchs(scale: float, dtype: torch.dtype) -> None
     found = contrastive._running_logsumexp(values)
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected)
+
+
+def rank_n_contrast(features: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """The loss as Rank-N-Contrast's authors publish it (github.com/kaiwenzha/Rank-N-Contrast)."""
+    count = len(features)
+    apart = (labels[:, None] - labels[None, :]).abs()
+    logits = -(features[:, None, :] - features[None, :, :]).norm(2, dim=-1) / temperature
+    others = ~torch.eye(count, dtype=torch.bool)
+    apart = apart.masked_select(others).view(count, count - 1)
+    logits = logits.masked_select(others).view(count, count - 1)
+    loss = features.new_zeros(())
+    for k in range(count - 1):
+        members = (apart >= apart[:, k : k + 1]).to(logits.dtype)
+        chances = logits[:, k] - (members * logits.exp()).sum(dim=1).log()
+        loss = loss - (chances / (count * (count - 1))).sum()
+    return loss
+
+
+def test_with_negative_distances_it_is_rank_n_contrast_and_so_is_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.randint(-9, 10, (14,), generator=generator, dtype=torch.float64)
+    features = torch.randn(14, 5, generator=generator, dtype=torch.float64)
+    found, expected = (features.clone().requires_grad_() for _ in range(2))
+    loss = public_loss(found, labels, 2.0, similarity="negative_distance")
+    literal = rank_n_contrast(expected, labels, 2.0)
+    torch.testing.assert_close(loss, literal)
+    (mine,) = torch.autograd.grad(loss, found)
+    (theirs,) = torch.autograd.grad(literal, expected)
+    torch.testing.assert_close(mine, theirs)
+    assert not torch.allclose(loss, public_loss(features, labels, 2.0))
+
+
+def test_equal_features_have_a_finite_gradient_and_near_ones_keep_their_distance() -> None:
+    features = torch.full((4, 3), 100.0)
+    features[3, 0] += 1e-3
+    features.requires_grad_()
+    labels = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    loss = public_loss(features, labels, 1e-3, similarity="negative_distance")
+    (gradient,) = torch.autograd.grad(loss, features)
+    assert torch.isfinite(gradient).all()
+    exact = public_loss(features.double(), labels, 1e-3, similarity="negative_distance")
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-4)
+
+
+def test_an_unknown_similarity_is_refused() -> None:
+    with pytest.raises(InputError, match="similarity must be one of"):
+        public_loss(torch.ones(2, 2), torch.ones(2), 1.0, similarity="dot")  # type: ignore[arg-type]
