@@ -1,7 +1,9 @@
 """The commands that read a study: `status`, `trials`, `table`, `tensorboard`, `studies`."""
 
 import json
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,11 @@ from tune.cli.output import (
     warn_of_damage,
     write_output,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tune.evidence.gather import Evidence
 
 __all__ = ["status", "studies", "table", "tensorboard", "trials"]
 
@@ -107,10 +114,11 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "csv", "json", "parquet"]),
+    type=click.Choice(["table", "csv", "json", "parquet", "optuna", "mlflow"]),
     default="table",
     show_default=True,
-    help="json is one object a line; parquet goes to --out or a pipe.",
+    help="json is one object a line; parquet goes to --out or a pipe; optuna (SQLite for .db, "
+    "else a journal) and mlflow (SQLite) go to a new --out, which their own programs open.",
 )
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
@@ -137,8 +145,48 @@ def trials(
     if form == "table":
         print_rich(render_trials(rows, metric), out, width=_WIDEST)
         return
+    if form in {"optuna", "mlflow"}:
+        click.echo(_write_foreign(evidence, rows, form, out, seeds=seeds))
+        return
     refuse_terminal(form, out)
     write_output(as_bytes(rows, form), out)
+
+
+def _write_foreign(
+    evidence: "Evidence", rows: "pa.Table", form: str, out: Path | None, *, seeds: bool
+) -> str:
+    """Write another program's file, whole or not at all.
+
+    Returns:
+        The command that opens it.
+
+    Raises:
+        InputError: `out` is missing or taken, or rows are trainings.
+        RunError: The disk refuses.
+    """
+    if seeds:
+        raise InputError(f"--format {form} has all seeds in it already; leave out --seeds")
+    if out is None or out.exists() or not out.parent.is_dir():
+        raise InputError(
+            f"--format {form} must go to a new file in a folder that exists: --out study.db"
+        )
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".hscl-") as folder:
+            part = Path(folder) / f"part{out.suffix}"
+            if form == "optuna":
+                from tune.views.optuna_trials import SQLITE, write_optuna
+
+                write_optuna(evidence, rows, part)
+                part.replace(out)
+                sqlite = out.suffix.lower() in SQLITE
+                return f"optuna-dashboard {f'sqlite:///{out}' if sqlite else out}"
+            from tune.views.mlflow_runs import write_mlflow
+
+            write_mlflow(evidence, rows, part)
+            part.replace(out)
+            return f"mlflow ui --backend-store-uri sqlite:///{out}"
+    except OSError as error:
+        raise RunError(f"{out} must be a file that can be written, but: {error}") from error
 
 
 @click.command()
