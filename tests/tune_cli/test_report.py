@@ -162,3 +162,19 @@ def test_help_needs_none_of_the_heavy_parts() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_plots_go_alone_and_need_a_browser(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plots = tmp_path / "plots"
+    for other in (("--latex",), ("--markdown",), ("--out", tmp_path / "x.html")):
+        assert _run(study, "--plots", plots, *other) == 2
+        assert "--plots writes figures only" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _run(study, "--plots", plots) == 2
+    assert "needs a Chromium or Chrome" in capsys.readouterr().err
+    assert not plots.exists()

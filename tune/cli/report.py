@@ -1,10 +1,15 @@
 """`hscl report`: the evidence of a study as a page, as Markdown, or as a paper's table."""
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tune.cli.output import reads_studies, warn_of_damage
+
+if TYPE_CHECKING:
+    from tune.evidence.gather import Evidence
 
 __all__ = ["report"]
 
@@ -14,9 +19,17 @@ __all__ = ["report"]
 @click.option("--out", metavar="FILE", help="Where to write it [default: STUDY/report.html].")
 @click.option("--markdown", is_flag=True, help="Markdown on standard output, or in --out.")
 @click.option("--latex", is_flag=True, help="A LaTeX table on standard output, or in --out.")
+@click.option(
+    "--plots",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Instead: each figure as PNG, SVG and PDF (for LaTeX); a Chromium must be there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say what was written and found as JSON.")
 @reads_studies
-def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bool) -> None:  # noqa: FBT001 - click's flags
+def report(
+    study: str, out: str | None, plots: Path | None, *, markdown: bool, latex: bool, as_json: bool
+) -> None:
     """Show what a study knows: one HTML page that needs no network.
 
     STUDY is a study's folder or URI; it may still be running. The page starts with the headline:
@@ -31,9 +44,14 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
 
     if markdown and latex:
         raise InputError("--markdown and --latex must not be given together; run it twice")
+    if plots is not None and (markdown or latex or out is not None):
+        raise InputError("--plots writes figures only, without --out, --markdown or --latex")
     folder = open_folder(study)
     evidence = gather(folder)
     warn_of_damage(evidence.damages)
+    if plots is not None:
+        _write_plots(evidence, plots, as_json=as_json)
+        return
     if latex:
         content, name = latex_table(evidence, GENERATOR), "report.tex"
         said: tuple[str, ...] = ()
@@ -62,3 +80,14 @@ def report(study: str, out: str | None, markdown: bool, latex: bool, as_json: bo
     for line in said:
         click.echo(line)
     click.echo(written)
+
+
+def _write_plots(evidence: "Evidence", plots: Path, *, as_json: bool) -> None:
+    from tune.charts.figures import charts_of
+    from tune.report.pictures import write_pictures
+
+    written = write_pictures(list(charts_of(evidence).values()), plots)
+    if as_json:
+        click.echo(json.dumps({"written": [str(path) for path in written]}, indent=2))
+        return
+    click.echo(f"{plots}: {len(written) // 3} figures, each as PNG, SVG and PDF")
