@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import synthetic
 from small_study import study
 
 from hscl.errors import InputError
@@ -11,11 +12,19 @@ from tune.engine.recorder import Recorder
 from tune.evidence.gather import gather
 from tune.planner.decisions import plan_row
 from tune.report.limits import reproduction_of
+from tune.simulate.study import SimulatedRun, Tables
 from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec
-from tune.tables.folder import check_folder, freeze, frozen_spec
-from tune.tables.identity import code_note, recorded_spec, specification_note, standing_spec
+from tune.tables.folder import check_folder, check_more, freeze, frozen_spec
+from tune.tables.history import History
+from tune.tables.identity import (
+    code_note,
+    lowered_keys,
+    recorded_spec,
+    specification_note,
+    standing_spec,
+)
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
@@ -125,3 +134,51 @@ def test_going_on_with_other_code_is_recorded_and_said(tmp_path: Path) -> None:
     (table,) = reproduction_of(gather(open_folder(tmp_path))).tables
     (row,) = [row for row in table.rows if row[0] == "Went on with other code"]
     assert row[1].endswith(f"sources {'a' * 12} → {'b' * 12}, torch 2.6.0 → 2.7.0")
+
+
+def test_more_trials_and_budget_may_be_asked_for_explicitly_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    small, large = study("sampler.trials = 8"), study("sampler.trials = 12")
+    begin(tmp_path, small)
+    folder = open_folder(tmp_path)
+    with pytest.raises(InputError, match=r"with --more .*\n  sampler\.trials: was 8, is 12"):
+        check_folder(folder, large)
+    check_folder(folder, large, more=True)
+    assert lowered_keys(small, large) == []
+    assert lowered_keys(large, small) == ["sampler.trials: was 12, is 8"]
+    other = study("confirm.seeds = 30")
+    with pytest.raises(InputError, match=r"confirm\.seeds: was 3, is 30"):
+        check_folder(folder, other, more=True)
+
+
+def test_where_a_person_asks_for_more_the_search_goes_on_and_decides_anew() -> None:
+    counts = {"sampler": {"trials": 4}, "confirm": {"seeds": 0}}
+    spec = synthetic.study(**counts, refine={"trials": 1})
+    more = synthetic.study(**counts, refine={"trials": 4})
+    tables = SimulatedRun(spec, synthetic.objective).run().tables
+    before = fold_of(spec, tables)
+    assert before.ending is not None
+    row = plan_row(Kind.SPECIFICATION, note=specification_note(more, spec))
+    last = max(row["seq"] for name in ("trials", "reports", "plan") for row in tables[name])
+    tables["plan"] = [*tables["plan"], row | {"seq": last + 1, "time": None}]
+    run = SimulatedRun(more, synthetic.objective, tables=tables)
+    assert run.history.ending is None
+    run.run()
+    assert len(run.history.configs) == len(before.configs) + 3
+    assert len(run.history.plan_rows(Kind.WINNER)) == 1  # the one that holds
+    assert len([row for row in run.history.plan if row["kind"] == Kind.WINNER]) == 2
+    again = fold_of(more, run.tables)  # as a reader sees it
+    assert (again.winner, again.ending) == (run.history.winner, run.history.ending)
+
+
+def fold_of(spec: StudySpec, tables: Tables) -> History:
+    return SimulatedRun(spec, synthetic.objective, tables=tables).history
+
+
+def test_more_is_refused_once_confirm_has_begun_with_the_command_that_warm_starts() -> None:
+    spec = synthetic.study()
+    history = SimulatedRun(spec, synthetic.objective).run().history
+    more = synthetic.study(refine={"trials": 9})
+    with pytest.raises(InputError, match="--warm-start runs/s --out NEW"):
+        check_more(history, more, "runs/s")

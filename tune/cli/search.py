@@ -42,6 +42,11 @@ _OPENED_BEFORE = (
     multiple=True,
     help="Change a key of the study, such as confirm.seeds=10 or train.epochs=4; repeatable.",
 )
+@click.option(
+    "--more",
+    is_flag=True,
+    help="Resume with more trials or a larger budget; only while the test set is closed.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def search(study: str, *, as_json: bool, **options: Any) -> None:
@@ -69,7 +74,11 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     from tune.engine.driver import SearchOptions
 
     request = SearchOptions(
-        out=str(out), address=options["address"], warm_start=options["warm_start"], notice=notice
+        out=str(out),
+        address=options["address"],
+        warm_start=options["warm_start"],
+        more=options["more"],
+        notice=notice,
     )
     _run(spec, data, request, as_json=as_json)
 
@@ -106,7 +115,9 @@ def confirm(study: str, data: str, *, fresh: bool, as_json: bool, **options: Any
         from tune.planner.fresh_pair import fresh_pair
 
         spec = fresh_pair(earlier.history, seeds, study)
-        _refuse_early(spec, {"data": data, "out": out, "warm_start": study, "dry_run": False})
+        _refuse_early(
+            spec, {"data": data, "out": out, "warm_start": study, "dry_run": False, "more": False}
+        )
     else:
         spec = earlier.spec
     notice = _notices(spec, as_json=as_json)
@@ -148,7 +159,7 @@ def _refuse_early(spec: "StudySpec", options: dict[str, Any]) -> None:
     check_there(options["data"])
     folder = None if options["out"] is None else open_folder(options["out"])
     if folder is not None:
-        check_folder(folder, spec)
+        check_folder(folder, spec, more=options["more"])
         if not options["dry_run"]:
             check_free(folder)
     begun = folder is not None and folder.exists(STUDY_FILE)

@@ -22,7 +22,15 @@ from tune.planner.phases import Run, next_look
 from tune.planner.warm_start import warm_start_rows
 from tune.states import Kind, Phase
 from tune.study.spec import StudySpec
-from tune.tables.folder import check_data, check_folder, check_phases, freeze, frozen_spec
+from tune.study.toml import changed_keys
+from tune.tables.folder import (
+    check_data,
+    check_folder,
+    check_more,
+    check_phases,
+    freeze,
+    frozen_spec,
+)
 from tune.tables.history import History
 from tune.tables.identity import code_note, specification_note
 from tune.tables.lock import STOPPED, StudyLock, check_free
@@ -54,6 +62,7 @@ class SearchOptions:
         address: A Ray cluster to join as its driver; None starts Ray on this machine.
         warm_start: Folder of an earlier study whose search the sampler shall know.
         another_look: Take the next declared look at confirm first.
+        more: The study may ask for more trainings than it began with.
         checkpoint_s: Seconds of training that may be lost before a checkpoint is worth it.
         notice: Called with what takes a while, before it begins.
     """
@@ -62,6 +71,7 @@ class SearchOptions:
     address: str | None = None
     warm_start: str | None = None
     another_look: bool = False
+    more: bool = False
     checkpoint_s: float = _CHECKPOINT_S
     notice: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
@@ -124,8 +134,8 @@ def run_search(
         RunError: While running: no disk space, storage gone, the lock lost.
     """  # noqa: DOC502 - raised by the steps
     folder = open_folder(request.out)
-    check_folder(folder, spec)
-    if not request.another_look and (over := _finished(folder, spec, data)) is not None:
+    check_folder(folder, spec, more=request.more)
+    if (over := _finished(folder, spec, data, request)) is not None:
         return SearchOutcome(over, interrupted=False, done=over.ending, ran=False)
     check_free(folder)
     request.notice("loading torch")
@@ -141,21 +151,23 @@ def run_search(
 
     with stopping_on_signals(stop), ExitStack() as stack:
         lock = stack.enter_context(StudyLock(folder, go_on=_going_on(request, data)))
-        check_folder(folder, spec)
+        check_folder(folder, spec, more=request.more)
         store = TableStore(folder, guard=lock.check)
         StudyTables(folder, spec).refuse_damage()
         recorder = Recorder(spec, store)
         check_data(recorder.history, data.digest, data.where)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
-        first = _opening_rows(recorder, data, request)
+        first = _opening_rows(recorder, data, request, frozen_spec(folder))
         request.notice("preparing the data")
         base = on_its_device(spec.base, spec.resources.gpus)
         prepared = {data.key(base): data.prepare(base)}
         request.notice("starting Ray" if request.address is None else "joining the cluster")
         session = stack.enter_context(ray_session(request.address, spec.resources))
-        freeze(folder, spec)
+        if not recorder.history.plan:
+            freeze(folder, spec)  # no row without the study that it is of
         store.compact()
         recorder.add_plan(first)
+        freeze(folder, spec)  # a change is recorded first, and then made
         engine = Engine(recorder, session.slots, judging(lambda: store.read("predictions")))
         requests = Requests(folder, recorder)
         requests.take_if_due()
@@ -175,20 +187,27 @@ def run_search(
     return SearchOutcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
 
 
-def _finished(folder: Folder, spec: StudySpec, data: StudyData) -> History | None:
+def _finished(
+    folder: Folder, spec: StudySpec, data: StudyData, request: SearchOptions
+) -> History | None:
     """All rows of a study that is over as it is asked for, and not because everything failed.
 
     Raises:
-        InputError: It began with other data, or rows are missing.
+        InputError: It began with other data, rows are missing, or it can't have more trainings.
     """  # noqa: DOC502 - from the checks
-    if frozen_spec(folder) != spec:  # new, or [resources] changed, which is written down
+    before = frozen_spec(folder)
+    if before is None or request.another_look:
         return None
-    tables = StudyTables(folder, spec)
+    tables = StudyTables(folder, before)
     tables.refuse_damage()
     history = tables.history
     check_data(history, data.digest, data.where)
     check_phases(history, folder.uri)
+    if request.more and changed_keys(before, spec):
+        check_more(history, spec, folder.uri)
     ending = history.ending
+    if before != spec:  # [resources] changed, which is written down, or there is more to do
+        return None
     return history if ending is not None and not ending.gave_up else None
 
 
@@ -201,9 +220,11 @@ def _going_on(request: SearchOptions, data: StudyData) -> list[str]:
 
 
 def _opening_rows(
-    recorder: Recorder, data: StudyData, request: SearchOptions
+    recorder: Recorder, data: StudyData, request: SearchOptions, before: StudySpec | None
 ) -> list[dict[str, Any]]:
     """Plan rows that this start adds, worked out before anything is written.
+
+    `before` is what the study was until now.
 
     Raises:
         InputError: A warm start of a study that has begun, or from one that can't be used.
@@ -212,6 +233,8 @@ def _opening_rows(
     rows = []
     if not recorder.decided(Kind.SPECIFICATION) and history.ending is None:
         rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec)))
+    if request.more and before is not None and changed_keys(before, spec):
+        rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec, before)))
     if (code := code_note(history, code_here())) is not None:
         rows.append(plan_row(Kind.CODE, note=code))
     if not recorder.decided(Kind.DATA):

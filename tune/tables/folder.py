@@ -12,7 +12,7 @@ from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, changed_keys, dump_spec, parse_spec
 from tune.tables.history import History
-from tune.tables.identity import standing_spec
+from tune.tables.identity import lowered_keys, standing_spec
 from tune.tables.storage import Folder
 from tune.tables.store import TableStore
 
@@ -20,6 +20,7 @@ __all__ = [
     "StudyFile",
     "check_data",
     "check_folder",
+    "check_more",
     "check_phases",
     "freeze",
     "frozen_spec",
@@ -97,12 +98,13 @@ def _recorded(folder: Folder) -> list[str | None]:
     return notes
 
 
-def check_folder(folder: Folder, spec: StudySpec) -> None:
+def check_folder(folder: Folder, spec: StudySpec, *, more: bool = False) -> None:
     """Refuse a folder that holds another study, or anything else.
 
     Args:
         folder: Where the study shall be written.
         spec: The study.
+        more: A person asks for more trainings: counts and limits may be larger.
 
     Raises:
         InputError: Naming every key that differs; only `[resources]` may.
@@ -119,14 +121,16 @@ def check_folder(folder: Folder, spec: StudySpec) -> None:
             )
         return
     changed = changed_keys(frozen, spec)
+    if more and not frozen.is_of_old_phases:
+        changed = lowered_keys(frozen, spec)
     if changed and frozen.is_of_old_phases:
         raise InputError(_only_read(folder.uri))
     if changed:
         listed = "\n".join(f"  {line}" for line in changed)
         raise InputError(
             f"{folder.uri} holds a study that began with another specification; only [resources] "
-            f"may change, but these differ:\n{listed}\n"
-            "restore them, or begin another study with another --out"
+            f"may change, and with --more numbers of trials and the budget may grow, but these "
+            f"differ:\n{listed}\nrestore them, or begin another study with another --out"
         )
 
 
@@ -145,6 +149,33 @@ def check_phases(history: History, where: str, *, another_look: bool = False) ->
     is_over = ending is not None and not ending.gave_up and not another_look
     if history.spec.is_of_old_phases and not is_over:
         raise InputError(_only_read(where))
+
+
+def check_more(history: History, spec: StudySpec, where: str) -> None:
+    """Refuse more trainings where they could no longer be chosen without knowing test.
+
+    Args:
+        history: The study's rows.
+        spec: What the study is asked to become.
+        where: Its folder, for the message.
+
+    Raises:
+        InputError: Confirm has begun, the study is a `list` or `grid`, or the screen is over and
+            only its own trials are raised.
+    """
+    confirmed = any(not trial.phase.searches for trial in history.trials.values())
+    if confirmed or history.plan_rows(Kind.TEST_OPENED) or spec.compares_all:
+        raise InputError(
+            f"--more is for a search whose test set is closed, but {where} has begun confirm; "
+            "begin a new one that knows what it found: hscl search STUDY --data FILE "
+            f"--warm-start {where} --out NEW"
+        )
+    keys = [line.partition(":")[0] for line in changed_keys(history.spec, spec)]
+    if keys == ["sampler.trials"] and history.refined_from is not None:
+        raise InputError(
+            f"sampler.trials are the screen's, which is over in {where}; raise refine.trials or "
+            "the budget"
+        )
 
 
 def _only_read(where: str) -> str:

@@ -33,6 +33,18 @@ __all__ = ["History"]
 
 Row = Mapping[str, Any]
 
+_SUPERSEDED = (
+    Kind.BUDGET_REACHED,
+    Kind.SPACE_EXHAUSTED,
+    Kind.WINNER,
+    Kind.PREFERRED,
+    Kind.FINALIST,
+    Kind.PRIMARY,
+    Kind.LOOK_PLANNED,
+    Kind.LOOK,
+)
+"""What is decided at the end of a search, and again where a person asks for more trainings."""
+
 
 class History:
     """Rows in, answers out; every answer that the planner needs often costs O(log n) or less.
@@ -183,6 +195,8 @@ class History:
             told = json.loads(kept["note"])
             curve = {int(epoch): value for epoch, value in told["curve"].items()}
             self.warm.append(Observation(told["values"], TrialState(told["state"]), curve))
+        elif kept["kind"] == Kind.SPECIFICATION:
+            self._decide_anew(kept)
         elif kept["kind"] == Kind.TRIAL_STOPPED:
             self.stopped_by_hand |= {trial_id_of(kept["config_id"], s) for s in kept["seeds"]}
         elif kept["kind"] == Kind.GAVE_UP:
@@ -193,6 +207,17 @@ class History:
             for trial in failed:
                 if trial.phase.searches is failed[-1].phase.searches:  # else it is decided
                     self._reopen(trial)
+
+    def _decide_anew(self, row: Row) -> None:
+        """A person asked for more trainings: who is confirmed is not decided any more.
+
+        The rows stay in `plan`; nothing of confirm had run yet.
+        """
+        if "before" in json.loads(row["note"] or "{}"):
+            for kind in _SUPERSEDED:
+                self._by_kind.pop(kind, None)
+            begun = self._by_kind.get(Kind.PHASE_BEGUN, [])
+            begun[:] = [one for one in begun if one["phase"] != Phase.CONFIRM]
 
     def better(self, one: float, other: float) -> float:
         """The better of two values of the metric; NaN loses."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hscl.config import dotted_values
 from hscl.errors import InputError
 from tune.states import Kind
 from tune.study.spec import StudySpec
@@ -15,6 +16,7 @@ __all__ = [
     "RecordedSpec",
     "code_changes",
     "code_note",
+    "lowered_keys",
     "recorded_spec",
     "specification_note",
     "standing_spec",
@@ -40,6 +42,31 @@ class RecordedSpec:
     def read(self) -> StudySpec:
         """The specification, every key that came later at its default."""
         return parse_spec(self.study, source="the recorded specification", frozen=True)
+
+
+_MORE = ("sampler.trials", "refine.trials", "budget.epochs", "budget.hours")
+"""What a person may raise on resuming, by an explicit option, while test is closed."""
+
+
+def lowered_keys(before: StudySpec, after: StudySpec) -> list[str]:
+    """What differs between two specifications other than by asking for more trainings.
+
+    Args:
+        before: What a study is.
+        after: What it is asked to become.
+
+    Returns:
+        As `tune.study.toml.changed_keys`, without the counts and limits that were raised.
+    """
+    old, new = dotted_values(before.tree()), dotted_values(after.tree())
+    raised = {
+        key
+        for key in _MORE
+        for was, now in [(old.get(key), new.get(key))]
+        if isinstance(was, int | float) and isinstance(now, int | float) and 0 < was < now
+    }
+    lines = changed_keys(before, after)
+    return [line for line in lines if line.partition(":")[0] not in raised]
 
 
 def specification_note(spec: StudySpec, before: StudySpec | None = None) -> str:
