@@ -1,6 +1,7 @@
 """Whole studies compared: the right pairs, the right split, and the same answer twice."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -245,3 +246,11 @@ def test_studies_of_equal_configurations_seldom_claim_a_difference() -> None:
         claims += found.primary.verdict in {Verdict.BETTER, Verdict.WORSE}
     # Nominal .05: more than five of 24 come by chance twice in a thousand times.
     assert claims <= 5
+
+
+def test_a_table_of_two_is_about_its_only_pair_and_a_larger_one_about_none() -> None:
+    compared = evidence_of(Simulated(sampler="list", confirm_seeds=3)).comparison
+    assert compared is not None
+    assert compared.asked is None
+    two = replace(compared, others=compared.others[:1])
+    assert two.asked is compared.others[0]

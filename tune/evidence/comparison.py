@@ -147,6 +147,13 @@ class StudyComparison:
         """Of this look: a difference is claimed where p is below it."""
         return self.rules.alpha
 
+    @property
+    def asked(self) -> PairComparison | None:
+        """The one pair that the study is about: the primary, or a table's only one."""
+        if self.primary is None and len(self.others) == 1:
+            return self.others[0]
+        return self.primary
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         pairs = {

@@ -129,7 +129,7 @@ def _answer(evidence: "Evidence") -> list[str]:
     compared = evidence.comparison
     if compared is None:
         return []
-    return answer_lines(evidence.choice, compared.primary, compared.names, compared.rules)
+    return answer_lines(evidence.choice, compared.asked, compared.names, compared.rules)
 
 
 def _knowledge(evidence: "Evidence") -> list[str]:

@@ -24,7 +24,8 @@ class ListedStudy:
     Attributes:
         folder: The name of its folder.
         status: How it stands; None where it can't be read.
-        verdict: Of winner against default, once confirm is over; else None.
+        verdict: Of winner against default, or of a table's only pair, once confirm is over; else
+            None.
         problem: Why it can't be read.
     """
 
@@ -60,9 +61,9 @@ def _verdict(study: Study, status: StudyStatus) -> str | None:
     if status.summary.state != "done" or not study.spec.confirm.takes_place:
         return None
     compared = study.comparison()
-    if compared is None or compared.primary is None:
+    if compared is None or compared.asked is None:
         return None
-    return str(compared.primary.verdict or "no verdict")
+    return str(compared.asked.verdict or "no verdict")
 
 
 def render_list(found: list[ListedStudy]) -> RenderableType:
