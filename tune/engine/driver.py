@@ -135,9 +135,9 @@ def run_search(
     """  # noqa: DOC502 - raised by the steps
     folder = open_folder(request.out)
     check_folder(folder, spec, more=request.more)
+    check_free(folder)
     if (over := _finished(folder, spec, data, request)) is not None:
         return SearchOutcome(over, interrupted=False, done=over.ending, ran=False)
-    check_free(folder)
     request.notice("loading torch")
     if request.address is None:
         check_machine(spec.resources)
