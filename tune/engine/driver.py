@@ -5,7 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,24 @@ from hscl.errors import InputError, RunError
 from tune.engine.engine import Engine
 from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
+from tune.engine.opening import SearchOptions, finished, opening_rows
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.ray_start import stopping_on_signals
 from tune.engine.recorder import Recorder
-from tune.engine.requested import Requests
-from tune.planner.decisions import plan_row
-from tune.planner.phases import Run, next_look
-from tune.planner.warm_start import warm_start_rows
-from tune.states import Kind, Phase
+from tune.engine.requests import Requests
+from tune.planner.phases import Run
+from tune.states import Phase
 from tune.study.spec import StudySpec
-from tune.study.toml import changed_keys
 from tune.tables.folder import (
     check_data,
     check_folder,
-    check_more,
     check_phases,
     freeze,
     frozen_spec,
 )
 from tune.tables.history import History
-from tune.tables.identity import code_note, specification_note
 from tune.tables.lock import STOPPED, StudyLock, check_free
-from tune.tables.reading import StudyTables, open_tables
+from tune.tables.reading import StudyTables
 from tune.tables.records import Ending
 from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
@@ -46,34 +42,10 @@ from tune.trial.workload import Workload
 
 __all__ = ["SearchOptions", "SearchOutcome", "View", "run_search"]
 
-_CHECKPOINT_S = 5.0
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets it for the driver of a job that was submitted."""
 _LOOK_S = 0.5  # between two looks at whether Ray lives
 _LET_GO_S = 2.0  # for what runs on Ray's thread to come to an end
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """What a person asks for, besides the study itself.
-
-    Attributes:
-        out: The study's folder, as a path or URI.
-        address: A Ray cluster to join as its driver; None starts Ray on this machine.
-        warm_start: Folder of an earlier study whose search the sampler shall know.
-        another_look: Take the next declared look at confirm first.
-        more: The study may ask for more trainings than it began with.
-        checkpoint_s: Seconds of training that may be lost before a checkpoint is worth it.
-        notice: Called with what takes a while, before it begins.
-    """
-
-    out: str
-    address: str | None = None
-    warm_start: str | None = None
-    another_look: bool = False
-    more: bool = False
-    checkpoint_s: float = _CHECKPOINT_S
-    notice: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 class View:
@@ -136,7 +108,7 @@ def run_search(
     folder = open_folder(request.out)
     check_folder(folder, spec, more=request.more)
     check_free(folder)
-    if (over := _finished(folder, spec, data, request)) is not None:
+    if (over := finished(folder, spec, data, request)) is not None:
         return SearchOutcome(over, interrupted=False, done=over.ending, ran=False)
     request.notice("loading torch")
     if request.address is None:
@@ -157,7 +129,7 @@ def run_search(
         recorder = Recorder(spec, store)
         check_data(recorder.history, data.digest, data.where)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
-        first = _opening_rows(recorder, data, request, frozen_spec(folder))
+        first = opening_rows(recorder, data, request, frozen_spec(folder))
         request.notice("preparing the data")
         base = on_its_device(spec.base, spec.resources.gpus)
         prepared = {data.key(base): data.prepare(base)}
@@ -187,72 +159,12 @@ def run_search(
     return SearchOutcome(recorder.history, engine.stopping and engine.ended is None, engine.ended)
 
 
-def _finished(
-    folder: Folder, spec: StudySpec, data: StudyData, request: SearchOptions
-) -> History | None:
-    """All rows of a study that is over as it is asked for, and not because everything failed.
-
-    Raises:
-        InputError: It began with other data, rows are missing, or it can't have more trainings.
-    """  # noqa: DOC502 - from the checks
-    before = frozen_spec(folder)
-    if before is None or request.another_look:
-        return None
-    tables = StudyTables(folder, before)
-    tables.refuse_damage()
-    history = tables.history
-    check_data(history, data.digest, data.where)
-    check_phases(history, folder.uri)
-    if request.more and changed_keys(before, spec):
-        check_more(history, spec, folder.uri)
-    ending = history.ending
-    if before != spec:  # [resources] changed, which is written down, or there is more to do
-        return None
-    return history if ending is not None and not ending.gave_up else None
-
-
 def _going_on(request: SearchOptions, data: StudyData) -> list[str]:
     """The command that goes on with the study after this driver."""
     if _RAY_JOB in os.environ:
         return ["hscl", "cluster", "resume"]
     words = ["hscl", "search", _absolute(request.out), "--data", _absolute(data.where)]
     return words if request.address is None else [*words, "--address", request.address]
-
-
-def _opening_rows(
-    recorder: Recorder, data: StudyData, request: SearchOptions, before: StudySpec | None
-) -> list[dict[str, Any]]:
-    """Plan rows that this start adds, worked out before anything is written.
-
-    `before` is what the study was until now.
-
-    Raises:
-        InputError: A warm start of a study that has begun, or from one that can't be used.
-    """
-    history, spec = recorder.history, recorder.spec
-    rows = []
-    if not recorder.decided(Kind.SPECIFICATION) and history.ending is None:
-        rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec)))
-    if request.more and before is not None and changed_keys(before, spec):
-        rows.append(plan_row(Kind.SPECIFICATION, note=specification_note(spec, before)))
-    if (code := code_note(history, code_here())) is not None:
-        rows.append(plan_row(Kind.CODE, note=code))
-    if not recorder.decided(Kind.DATA):
-        rows.append(plan_row(Kind.DATA, note=data.digest))
-    if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
-        if history.plan:
-            raise InputError(
-                f"--warm-start is for a new study, but {request.out} has begun without; "
-                "leave it out, or choose another --out"
-            )
-        earlier = open_tables(request.warm_start)
-        earlier.refuse_damage()
-        rows += warm_start_rows(spec, earlier.history, earlier.spec.study.name)
-    if history.gave_up is not None:
-        rows.append(plan_row(Kind.RESUMED, note="started again by hand"))
-    if request.another_look:
-        rows += next_look(spec, history)
-    return rows
 
 
 class _Run:

@@ -1,4 +1,4 @@
-"""What a person asks of a study's driver while it runs: files that it takes up and removes.
+"""What people ask of a running study: files in its folder that its driver takes up as decisions.
 
 Who asks writes no table: the driver stays their one writer. Where none runs, a request waits for
 the next.
@@ -6,17 +6,26 @@ the next.
 
 import getpass
 import json
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from tune.engine.recorder import Recorder
+from tune.planner.decisions import plan_row
+from tune.states import Kind
+from tune.tables.history import History
 from tune.tables.storage import Folder
 
-__all__ = ["NOTE", "STOP", "Request", "leave", "remove", "waiting"]
+__all__ = ["NOTE", "STOP", "Request", "Requests", "leave", "remove", "waiting"]
 
 NOTE = "note"
 STOP = "stop"
 _FOLDER = "requests"
+_LOOK_S = 2.0
+_LOOK_FAR_S = 20.0  # each look at object storage is a request to it
 
 
 @dataclass(frozen=True)
@@ -87,3 +96,51 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "somebody"
+
+
+class Requests:
+    """The requests that lie in a study's folder.
+
+    Args:
+        folder: The study's.
+        recorder: Its tables.
+    """
+
+    def __init__(self, folder: Folder, recorder: Recorder) -> None:
+        self._folder = folder
+        self._recorder = recorder
+        self._next = 0.0
+
+    def take_if_due(self) -> None:
+        """Take up what lies there, every few seconds."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (_LOOK_S if self._folder.local is not None else _LOOK_FAR_S)
+        try:
+            asked = waiting(self._folder)
+        except OSError:
+            return  # the storage is away for a moment: the next look finds them
+        for request in asked:
+            self._recorder.add_plan(_rows(request, self._recorder.history))
+            with suppress(OSError):  # asked once more, it adds nothing
+                remove(self._folder, request)
+
+
+def _rows(request: Request, history: History) -> list[dict[str, Any]]:
+    """What a request adds to the plan: nothing where it is done already or can't be."""
+    if request.kind == NOTE:
+        text = request.row_text
+        known = any(row["note"] == text for row in history.plan_rows(Kind.NOTE))
+        return [] if known else [plan_row(Kind.NOTE, note=text)]
+    trial = history.open.get(request.text)
+    if trial is None or not trial.phase.searches or trial.trial_id in history.stopped_by_hand:
+        return []
+    row = plan_row(
+        Kind.TRIAL_STOPPED,
+        phase=trial.phase,
+        config_id=trial.config_id,
+        seeds=[trial.seed],
+        note=f"by {request.who}",
+    )
+    return [row]

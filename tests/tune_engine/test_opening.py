@@ -1,0 +1,44 @@
+"""What a driver settles before anything runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import Data, study
+
+from hscl.errors import InputError
+from tune.engine.opening import SearchOptions, finished, opening_rows
+from tune.engine.recorder import Recorder
+from tune.states import Kind
+from tune.tables.folder import freeze
+from tune.tables.storage import open_folder
+from tune.tables.store import TableStore
+
+
+def test_the_first_start_records_the_study_and_its_data_the_next_nothing_more(
+    tmp_path: Path,
+) -> None:
+    spec, folder, asked = study(), open_folder(tmp_path), SearchOptions(out=str(tmp_path))
+    assert finished(folder, spec, Data(), asked) is None
+    recorder = Recorder(spec, TableStore(tmp_path))
+    rows = opening_rows(recorder, Data(), asked, None)
+    assert [row["kind"] for row in rows] == [Kind.SPECIFICATION, Kind.CODE, Kind.DATA]
+    freeze(folder, spec)
+    recorder.add_plan(rows)
+    assert finished(folder, spec, Data(), asked) is None
+    again = Recorder(spec, TableStore(tmp_path))
+    assert opening_rows(again, Data(), asked, spec) == []
+
+
+def test_more_is_a_row_with_both_digests_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    spec, more = study(), study(refine={"trials": 9})
+    recorder = Recorder(spec, TableStore(tmp_path))
+    freeze(open_folder(tmp_path), spec)
+    recorder.add_plan(opening_rows(recorder, Data(), SearchOptions(out="s"), None))
+    changed = Recorder(more, TableStore(tmp_path))
+    asked = SearchOptions(out="s", more=True)
+    (row,) = opening_rows(changed, Data(), asked, spec)
+    told = json.loads(row["note"])
+    assert (told["before"], told["digest"]) == (spec.digest, more.digest)
+    with pytest.raises(InputError, match="is for a new study"):
+        opening_rows(recorder, Data(), SearchOptions(out="s", warm_start="x"), spec)
