@@ -147,6 +147,7 @@ def test_the_folder_holds_what_the_design_says(undisturbed: Path) -> None:
         "reports",
         "predictions",
         "plan",
+        "counts.json",
     }
 
 
