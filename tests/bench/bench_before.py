@@ -33,8 +33,8 @@ def worker(kind: str, out: str) -> None:
 
     from hscl.config import Config
     from hscl.data.dataset import Dataset
+    from hscl.model.contract import Targets
     from hscl.training.loop import Training
-    from hscl.training.optimisation import backward
     from hscl.training.prepared import prepare
 
     torch.set_num_threads(1)
@@ -58,7 +58,10 @@ def worker(kind: str, out: str) -> None:
         still = copy_without_dropout(training.network)
         batch = training._feed.batch(data.train, batches[0])
         changes = {n: v.double() for n, v in vars(batch).items() if _is_floating(v)}
-        backward(still, [type(batch)(**{**vars(batch), **changes})], still.loss)
+        # Not the loop's own backward pass, whose losses are in float32.
+        assert batch.labels is not None
+        output = still(type(batch)(**{**vars(batch), **changes}))
+        still.loss(output, Targets(batch.rows, batch.labels.double()))["total"].backward()
         gradients = {n: p.grad.numpy() for n, p in still.named_parameters() if p.grad is not None}
         np.savez(out, **gradients)
 
