@@ -245,9 +245,13 @@ def _end() -> None:
 
 
 def _shut_down() -> None:
-    """Leave Ray; one that is dead is not waited for."""
+    """Leave Ray; one that is dead is not waited for, any other as long as it takes."""
     import ray  # noqa: PLC0415
+    from ray._private.worker import global_worker  # noqa: PLC0415
 
+    if global_worker.node is None or Pulse(global_worker.node).why_dead() is None:
+        ray.shutdown()
+        return
     thread = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     thread.start()
     thread.join(_LET_GO_S)
