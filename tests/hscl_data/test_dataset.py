@@ -12,6 +12,7 @@ from hscl.data.dataset import Dataset
 from hscl.data.demo import demo_utterances, write_demo
 from hscl.data.schema import (
     METADATA_KEY,
+    SCHEMA_VERSION,
     arrow_schema,
     digest_of,
     file_metadata,
@@ -109,7 +110,7 @@ def test_another_arrow_file_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 3}, "update hscl"),
+        ({"schema_version": SCHEMA_VERSION + 1}, "update hscl"),
         ({"schema_version": "new"}, "damaged metadata"),
         ({"audio_width": "5"}, "damaged metadata"),
         ({"vision_width": 21}, "must have the columns"),
