@@ -127,7 +127,8 @@ def _status_of(out: str) -> tuple[dict[str, Any], str]:
 
     study = open_study(out)
     warnings = "".join(f"warning: {damage}\n" for damage in study.damages)
-    return study.status(), warnings + status_text(study.read_status(), _COLUMNS)
+    told = study.answer_text() + status_text(study.read_status(), _COLUMNS)
+    return study.status(), warnings + told
 
 
 def _join() -> None:

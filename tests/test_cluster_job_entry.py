@@ -70,18 +70,20 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 
 
 def test_it_can_be_interrupted_where_it_inherits_that_interrupts_are_ignored(
-    tmp_path: Path,
+    tmp_path: Path, tiny_file: Path
 ) -> None:
     study = tmp_path / "study.toml"
-    os.mkfifo(study)  # reading it waits for a writer
+    study.write_text('[sampler]\ntrials = 3\n[space]\n"train.lr" = { choice = [1e-3, 1e-4] }\n')
     command = [sys.executable, "-m", "cluster.job_entry", "search", "--study", str(study)]
-    command += ["--data", str(tmp_path / "d.arrow"), "--out", str(tmp_path / "out"), "--dry-run"]
+    command += ["--data", str(tiny_file), "--out", str(tmp_path / "out"), "--dry-run"]
     shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
-    with (
-        subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as entry,
-        study.open("w"),  # returns when the entry has begun to read
-    ):
+    with subprocess.Popen(
+        shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as entry:
+        assert entry.stdout is not None
+        assert "reading" in entry.stdout.readline()  # torch is loaded after it: seconds
         entry.send_signal(signal.SIGINT)
-        _, error = entry.communicate(timeout=60)
+        error = entry.stdout.read()
+        entry.wait(timeout=60)
     assert entry.returncode == 130
     assert "interrupted" in error

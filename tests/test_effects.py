@@ -35,6 +35,8 @@ OTHER: dict[str, Any] = {
     "train.modality_dropout": 0.5,
     "train.clip": 1e-3,
     "model.modalities": "text+audio",
+    "model.audio_input": "shuffled",
+    "model.vision_input": "hidden",
     "model.form": "released",
     "model.text.max_tokens": 3,
     "model.text.pooling": "mean",

@@ -73,7 +73,7 @@ class Dashboard(View):
 def test_at_any_time_of_a_run_each_configuration_is_one_row_with_its_value_so_far(
     tmp_path: Path,
 ) -> None:
-    dashboard = Dashboard(every=9)
+    dashboard = Dashboard(every=3)
     spec = study(resources={"concurrent": 2})
     request = SearchOptions(out=str(tmp_path / "study"))
     views = (TensorBoard(), dashboard)

@@ -28,7 +28,7 @@ COLUMNS = {
     "loss_total loss_task loss_low_ta loss_low_tv loss_sim_ta loss_sim_tv loss_high "
     "loss_similarity loss_difference loss_reconstruction loss_text loss_audio loss_vision "
     "seconds steps peak_memory",
-    "predictions": "trial_id split utterance video prediction label",
+    "predictions": "trial_id split utterance video prediction label speaker",
     "plan": "seq kind time phase config_id other_config_id seeds value note",
 }
 CONFIG = {"config_id": "c", "number": 0, "origin": "default", "config": "{}", "hscl_version": "1"}

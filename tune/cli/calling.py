@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune.cli.search import _read_data, _refuse_early, _refuse_failure
+from tune.cli.search import read_data, refuse_early, refuse_failure
 from tune.cli.sources import read_study
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def search(
         KeyboardInterrupt: A person stopped it; everything so far is kept.
     """  # noqa: DOC502 - raised by the steps
     spec = _spec(study, str(out), settings or {})
-    options = {"data": str(data), "out": str(out), "dry_run": False}
-    _refuse_early(spec, options | {"warm_start": None if warm_start is None else str(warm_start)})
-    dataset = _read_data(str(data), lambda _: None)
+    options = {"data": str(data), "out": str(out), "dry_run": False, "more": False}
+    refuse_early(spec, options | {"warm_start": None if warm_start is None else str(warm_start)})
+    dataset = read_data(str(data), lambda _: None)
     from tune.engine.driver import SearchOptions, run_search
     from tune.views.study import open_study
     from tune.views.tensorboard import TensorBoard
@@ -62,7 +62,7 @@ def search(
     outcome = run_search(spec, dataset, request, views=(TensorBoard(), _progress()))
     if outcome.interrupted:
         raise KeyboardInterrupt(f"{spec.study.name}: stopped; the same call goes on with {out}")
-    _refuse_failure(outcome, str(out))
+    refuse_failure(outcome, str(out))
     return open_study(str(out))
 
 

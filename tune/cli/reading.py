@@ -53,12 +53,9 @@ def status(study: str, *, as_json: bool) -> None:
         click.echo(json.dumps(opened.status(), indent=2))
         warn_of_damage(opened.damages)
         return
-    told = opened.read_status()
-    if told.summary.state == "done" and (use := opened.answer()) is not None:
-        from tune.evidence.search.use import use_lines
-
-        click.echo("\n".join([*use_lines(use), ""]))
-    Console(highlight=False, markup=False, emoji=False).print(render_status(told))
+    click.echo(opened.answer_text(), nl=False)
+    shown = render_status(opened.read_status())
+    Console(highlight=False, markup=False, emoji=False).print(shown)
     warn_of_damage(opened.damages)
 
 

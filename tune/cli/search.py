@@ -63,9 +63,9 @@ def search(study: str, *, as_json: bool, **options: Any) -> None:
     options["out"] = out
     if out is None and not options["dry_run"]:
         raise InputError("--out must say where the study goes; only --dry-run needs none")
-    _refuse_early(spec, options)
+    refuse_early(spec, options)
     notice = _notices(spec, as_json=as_json)
-    data = _read_data(options["data"], notice)
+    data = read_data(options["data"], notice)
     if options.pop("dry_run"):
         from tune.cli.dry_run import say_size
 
@@ -115,13 +115,13 @@ def confirm(study: str, data: str, *, fresh: bool, as_json: bool, **options: Any
         from tune.planner.fresh_pair import fresh_pair
 
         spec = fresh_pair(earlier.history, seeds, study)
-        _refuse_early(
+        refuse_early(
             spec, {"data": data, "out": out, "warm_start": study, "dry_run": False, "more": False}
         )
     else:
         spec = earlier.spec
     notice = _notices(spec, as_json=as_json)
-    dataset = _read_data(data, notice)
+    dataset = read_data(data, notice)
     from tune.engine.driver import SearchOptions
 
     address = options["address"]
@@ -148,7 +148,7 @@ def _notices(spec: "StudySpec", *, as_json: bool) -> Callable[[str], None]:
     return notice
 
 
-def _refuse_early(spec: "StudySpec", options: dict[str, Any]) -> None:
+def refuse_early(spec: "StudySpec", options: dict[str, Any]) -> None:
     """Refuse what needs neither the data nor anything heavy."""
     from tune.study.toml import STUDY_FILE
     from tune.tables.folder import check_folder, read_study_file
@@ -167,7 +167,7 @@ def _refuse_early(spec: "StudySpec", options: dict[str, Any]) -> None:
         read_study_file(open_folder(options["warm_start"]))
 
 
-def _read_data(where: str, notice: Callable[[str], None]) -> "HsclData":
+def read_data(where: str, notice: Callable[[str], None]) -> "HsclData":
     from tune.trial.data import HsclData, check_there
 
     check_there(where)
@@ -206,7 +206,7 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
         if (command := going_on(holder_of(opened.folder))) is not None:
             click.echo(f"go on with: {command}", err=True)
         raise SystemExit(_INTERRUPTED)
-    _refuse_failure(outcome, request.out)
+    refuse_failure(outcome, request.out)
     if not as_json:
         if not outcome.ran:
             click.echo(f"{spec.study.name}: finished before; this is what came out")
@@ -214,7 +214,7 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
             console.print(line, highlight=False, soft_wrap=True)
 
 
-def _refuse_failure(outcome: "SearchOutcome", out: str) -> None:
+def refuse_failure(outcome: "SearchOutcome", out: str) -> None:
     """Return unless the study gave up.
 
     Raises:

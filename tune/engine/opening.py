@@ -54,7 +54,8 @@ def finished(
     """All rows of a study that is over as it is asked for, and not because everything failed.
 
     Raises:
-        InputError: It began with other data, rows are missing, or it can't have more trainings.
+        InputError: It began with other data or without the warm start that is asked for, rows are
+            missing, or it can't have more trainings.
     """  # noqa: DOC502 - from the checks
     before = frozen_spec(folder)
     if before is None or request.another_look:
@@ -64,6 +65,7 @@ def finished(
     history = tables.history
     check_data(history, data.digest, data.where)
     check_phases(history, folder.uri)
+    _refuse_late_warm_start(history, request)
     if request.more and changed_keys(before, spec):
         check_more(history, spec, folder.uri)
     ending = history.ending
@@ -81,7 +83,7 @@ def opening_rows(
 
     Raises:
         InputError: A warm start of a study that has begun, or from one that can't be used.
-    """
+    """  # noqa: DOC502 - from _refuse_late_warm_start, and where the earlier one is read
     history, spec = recorder.history, recorder.spec
     rows = []
     if not recorder.decided(Kind.SPECIFICATION) and history.ending is None:
@@ -93,11 +95,7 @@ def opening_rows(
     if not recorder.decided(Kind.DATA):
         rows.append(plan_row(Kind.DATA, note=data.digest))
     if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
-        if history.plan:
-            raise InputError(
-                f"--warm-start is for a new study, but {request.out} has begun without; "
-                "leave it out, or choose another --out"
-            )
+        _refuse_late_warm_start(history, request)
         earlier = open_tables(request.warm_start)
         earlier.refuse_damage()
         rows += warm_start_rows(spec, earlier.history, earlier.spec.study.name)
@@ -106,3 +104,11 @@ def opening_rows(
     if request.another_look:
         rows += next_look(spec, history)
     return rows
+
+
+def _refuse_late_warm_start(history: History, request: SearchOptions) -> None:
+    if request.warm_start is not None and history.plan and not history.plan_rows(Kind.WARM_START):
+        raise InputError(
+            f"--warm-start is for a new study, but {request.out} has begun without; "
+            "leave it out, or choose another --out"
+        )

@@ -59,6 +59,15 @@ class Study(StudyTables):
         """What to use, how sure, at what cost; None before that is known, and in lists."""
         return self._evidence().use
 
+    def answer_text(self) -> str:
+        """What to use of a study that is over, as text with an empty line after it; else empty."""
+        from tune.evidence.search.use import use_lines  # noqa: PLC0415 - statistics
+
+        ending = self.history.ending
+        if ending is None or ending.gave_up or (use := self.answer()) is None:
+            return ""
+        return "\n".join([*use_lines(use), "", ""])
+
     @property
     def best_config(self) -> "Config":
         """The configuration to use, by the rule that `hscl export` follows.
