@@ -18,7 +18,9 @@ from tune.views.study import open_study
 pytestmark = pytest.mark.cluster
 SCRIPT = """
 import json, sys, time
+from ray._private import utils
 from ray.cluster_utils import Cluster
+utils.set_sigterm_handler = lambda handler: None  # views tick outside the main thread
 from synthetic import Data, Synthetic, study
 from tune.engine.driver import SearchOptions, View, run_search
 

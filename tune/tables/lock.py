@@ -317,11 +317,16 @@ def holder_of(folder: Folder) -> Holder | None:
 
 
 def check_free(folder: Folder) -> None:
-    """Refuse a study that another driver has, as taking its lock would.
+    """Refuse a study that another driver has, where that can be told at once.
+
+    On object storage a lock that was rewritten lately may be a dead driver's. Only
+    taking it tells, which waits for a beat.
 
     Raises:
         InputError: Another driver has it.
     """
+    if folder.local is None:
+        return
     holder = holder_of(folder)
     if holder is not None and holder.running:
         raise InputError(_held_text(folder, holder.pid, holder.host, holder.since))
