@@ -126,7 +126,7 @@ class ConversionReport:
             widths += f", text vectors {self.text_width} wide"
         lines = [f"{self.path}: {self.utterances} utterances ({sizes}); {widths}."]
         if self.speakers:
-            lines.append(f"{self.speakers} speakers (groups) are named.")
+            lines.append(f"Speakers (groups) that are named: {self.speakers}.")
         lines += [
             f"{f['name']} is {f['published_as']}." for f in self.files if "published_as" in f
         ]

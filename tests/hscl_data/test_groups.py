@@ -60,9 +60,13 @@ def test_the_check_names_speakers_that_cross_splits_and_too_few_of_them(tmp_path
     _digest(tmp_path, speaker=["Ann", "Bob", "Ann", None, "Ann"])
     report = check(Dataset.open(tmp_path / "x.arrow"))
     assert report.crossing_speakers == {"Ann": ["test", "train"]}
-    assert report.speakers == {"train": 2, "valid": 0, "test": 1}
-    assert any("1 speakers are in several splits" in told for told in report.warnings)
-    assert any("test has 1 speakers" in told for told in report.warnings)
+    assert report.speakers == {"train": 2, "valid": 1, "test": 1}
+    assert any(
+        "speakers in several splits, so that no claim is about new ones: 1; Ann (test, train)"
+        in told
+        for told in report.warnings
+    )
+    assert any("speakers in test: 1," in told for told in report.warnings)
     _digest(tmp_path)
     silent = check(Dataset.open(tmp_path / "x.arrow"))
     assert not any("speakers" in told for told in silent.warnings)

@@ -8,6 +8,7 @@ from study_factory import ABLATIONS, Simulated, evidence_of
 
 from hscl.metrics import METRICS
 from tune.charts.figures import charts_of
+from tune.report.headline import facts_of, headline_of, verdict_of
 from tune.report.model import ReportSection, TextTable
 from tune.report.sections import ablation_table, sections_of
 
@@ -89,13 +90,50 @@ def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() ->
     assert evidence.comparison is not None
     table = ablation_table(evidence, evidence.comparison)
     assert [row[0] for row in table.rows] == ["default", *ABLATIONS]
-    assert table.rows[0][3] == "reference"
+    assert table.rows[0][4] == "reference"
     assert table.strong == {0}
     by_name = {evidence.labels[p.first].text: p for p in evidence.comparison.others}
     for row in table.rows[1:]:
         pair = by_name[row[0]]
-        difference = row[3].replace("−", "-")
+        difference = row[4].replace("−", "-")
         assert float(difference) == pytest.approx(pair.means[0] - pair.means[1], abs=6e-5)
+
+
+def test_collapsed_runs_are_counted_beside_failed_ones() -> None:
+    for what, name in ((SEARCH, "MAE, mean"), (LIST, "MAE, mean ± sd")):
+        evidence = evidence_of(what)
+        compared = evidence.comparison
+        assert compared is not None
+        first, *rest = compared.configs
+        spoiled = replace(compared, configs=(replace(first, fallen=(7, 9)), *rest))
+        told = replace(evidence, comparison=spoiled)
+        sections = {section.name: section for section in sections_of(told, charts_of(told))}
+        (table,) = [t for t in sections["comparison"].tables if name in t.columns]
+        assert [row[table.columns.index("Collapsed")] for row in table.rows] == [
+            "2",
+            *("0" for _ in rest),
+        ]
+
+
+def test_where_the_unit_is_the_speaker_nothing_speaks_of_videos_like_these() -> None:
+    for what in (SEARCH, LIST):
+        evidence = evidence_of(what)
+        compared = evidence.comparison
+        assert compared is not None
+        by_speaker = replace(
+            compared,
+            unit="speaker",
+            primary=compared.primary and replace(compared.primary, unit="speaker"),
+            others=tuple(replace(pair, unit="speaker") for pair in compared.others),
+            other_metrics=tuple(replace(pair, unit="speaker") for pair in compared.other_metrics),
+        )
+        told = replace(evidence, comparison=by_speaker)
+        shown = [*sections_of(told, charts_of(told)), facts_of(told), headline_of(told)]
+        text = str((*shown, verdict_of(told)))
+        assert "peakers like these" in text
+        for sentence in () if evidence.use is None else evidence.use.sentences:
+            text = text.replace(sentence, "")  # said where the comparison was made
+        assert "ideos like these" not in text
 
 
 def test_the_other_metrics_have_no_verdicts() -> None:

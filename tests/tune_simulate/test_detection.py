@@ -38,6 +38,8 @@ def test_a_test_set_of_few_videos_and_another_metric_are_told_apart() -> None:
     ten = {"seeds": 10}
     few = "\n".join(detection_lines(study(confirm=ten), [60, 50, 40]))
     assert "can show nothing: test has 3 videos" in few
+    one = "\n".join(detection_lines(study(confirm=ten), [150], "speaker"))
+    assert "on speakers like these it can show nothing: test has 1 speaker, and a claim" in one
     other = "\n".join(detection_lines(study(study={"metric": "corr"}, confirm=ten), MOSI))
     assert "31 test videos set a limit" in other
     assert "MAE" not in other

@@ -32,6 +32,24 @@ def test_a_sound_set_serves_and_tells_its_digest(demo: Path) -> None:
     assert len(lengths) == 8
     assert sum(lengths) == Dataset.open(demo).split_sizes()["test"]
     assert data.test_lengths(study(confirm={"seeds": 0})) is None
+    assert data.unit == "video"
+
+
+def test_where_speakers_are_named_they_are_counted_and_a_video_without_one_is_its_own(
+    tmp_path: Path,
+) -> None:
+    videos = ["a", "b", "b", "c", "d", "d"]
+    columns = {
+        "id": [f"{video}[{n}]" for n, video in enumerate(videos)],
+        "split": ["train", *["test"] * 5],
+        "label": [0.0] * 6,
+        "text": [f"word {n}" for n in range(6)],
+        "speaker": ["Ann", "Ann", "Ann", "Ann", None, None],
+    }
+    from_arrays(tmp_path / "x.arrow", columns)
+    data = HsclData(str(tmp_path / "x.arrow"))
+    assert data.unit == "speaker"
+    assert data.test_lengths(study()) == (3, 2)
 
 
 def test_configurations_with_the_same_encoder_share_what_is_prepared(demo: Path) -> None:

@@ -17,7 +17,6 @@ from tune.stats.intervals import Interval
 
 __all__ = ["forest", "pair_title"]
 
-NEW_VIDEOS = "on videos like these"
 _ROW = 92  # CSS pixels a pair
 _WIDEST = 1.0  # times the spread of the seeds, on each side; intervals may leave the plot
 _LANES = {"seeds": 0.24, "test": 0.0, "videos": -0.2}  # downwards within a row
@@ -50,7 +49,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
     """
     metric, split = pairs[0].metric, pairs[0].split
     noise = seed_deviation(pairs)
-    here = f"on this {split} set"
+    here, new = f"on this {split} set", _new(pairs[0])
     height = 128 + _ROW * len(pairs)
     drawn = figure(
         [_seeds(pairs), _test_set(pairs), _new_videos(pairs)],
@@ -82,7 +81,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             f"Each small circle is one seed: first − second on the same seed, {split} "
             f"{METRIC[metric].name} ({METRIC[metric].direction}). The bar is the interval "
             f"{here}, where only seeds vary; the line with the diamond is the interval "
-            f"{NEW_VIDEOS}, where seeds and videos vary, and it decides. Inside the grey band, "
+            f"{new}, where seeds and {pairs[0].unit}s vary, and it decides. Inside the grey band, "
             f"± {margin:g}, a difference is too small to matter."
             + (" The bar on top is the noise floor: ± one seed's deviation." if noise else "")
         ),
@@ -95,7 +94,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
             "Seeds",
             "Difference",
             f"{_level(pairs)} interval {here}",
-            f"{_level(pairs)} interval {NEW_VIDEOS}",
+            f"{_level(pairs)} interval {new}",
             "Verdict",
             "Difference for each seed",
         ),
@@ -106,6 +105,10 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
 def _level(pairs: Sequence[PairComparison]) -> str:
     known = [pair.this_test_set for pair in pairs if pair.this_test_set is not None]
     return f"{100 * known[0].level:g} %" if known else "95 %"
+
+
+def _new(pair: PairComparison) -> str:
+    return f"on {pair.unit}s like these"
 
 
 def _difference(pair: PairComparison) -> float | None:
@@ -143,7 +146,7 @@ def _test_set(pairs: Sequence[PairComparison]) -> Any:
 def _new_videos(pairs: Sequence[PairComparison]) -> Any:
     drawn = [(row, pair.new_videos) for row, pair in enumerate(pairs)]
     look = _Look(LIGHT.ink, "diamond", size=10, thickness=2, caps=6)
-    return _bars(drawn, "videos", NEW_VIDEOS, look)
+    return _bars(drawn, "videos", _new(pairs[0]), look)
 
 
 def _bars(drawn: Sequence[tuple[int, Interval | None]], lane: str, name: str, look: _Look) -> Any:
@@ -255,9 +258,9 @@ def _text(pair: PairComparison, labels: Mapping[str, Label]) -> str:
     where = f"{number(pair.means[0], DIGITS)} against {number(pair.means[1], DIGITS)}"
     here = interval(pair.this_test_set.low, pair.this_test_set.high, DIGITS)
     new = (
-        f"{NEW_VIDEOS} {interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}"
+        f"{_new(pair)} {interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}"
         if pair.new_videos is not None
-        else f"too few videos for a claim {NEW_VIDEOS}"
+        else f"too few {pair.unit}s for a claim {_new(pair)}"
     )
     return (
         f"{name}: {METRIC[pair.metric].name} {where}, difference "

@@ -55,7 +55,7 @@ def say_size(
         return
     disk = _disk_text(needed, timed["kept_bytes"], options["out"])
     lines = size_lines(size, timed["seconds_per_epoch"], at_once, disk)
-    click.echo("\n".join([*lines, *detection_lines(spec, lengths)]))
+    click.echo("\n".join([*lines, *detection_lines(spec, lengths, data.unit)]))
 
 
 def _disk_text(needed: float, kept: float, out: str | None) -> str:

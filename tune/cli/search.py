@@ -193,7 +193,8 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
     def opening() -> Sequence[str]:
         from tune.simulate.detection import detection_lines
 
-        return [] if request.another_look else detection_lines(spec, data.test_lengths(spec))
+        lengths = data.test_lengths(spec)
+        return [] if request.another_look else detection_lines(spec, lengths, data.unit)
 
     console = Console(stderr=as_json, markup=False, emoji=False)
     progress = SearchProgress(console, opening=opening)

@@ -165,9 +165,9 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     here, new = pair.this_test_set, pair.new_videos
     if here is not None and new is not None and new.high - new.low < here.high - here.low:
         lines.append(
-            "The interval for videos like these is the narrower one only because "
+            f"The interval for {pair.unit}s like these is the narrower one only because "
             f"{len(pair.seeds)} seeds tell little of how seeds vary: the other estimates that by "
-            "them alone, this one from videos too. More seeds usually turn that."
+            f"them alone, this one from {pair.unit}s too. More seeds usually turn that."
         )
     if pair.bootstrap is not None:
         lines.append(f"Two-level bootstrap, decides nothing: {interval_text(pair.bootstrap)}")

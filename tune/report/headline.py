@@ -52,7 +52,7 @@ def verdict_of(evidence: Evidence) -> tuple[str, str]:
         return "", "none"
     if pair.verdict is None:
         return verdict_label(pair), "none"
-    return f"{verdict_label(pair)} on videos like these", str(pair.verdict)
+    return f"{verdict_label(pair)} on {pair.unit}s like these", str(pair.verdict)
 
 
 def lead_of(evidence: Evidence) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def _pair_facts(pair: PairComparison) -> list[Fact]:
     if pair.new_videos is not None:
         facts.append(
             Fact(
-                f"{metric} difference, videos like these",
+                f"{metric} difference, {pair.unit}s like these",
                 signed(pair.new_videos.estimate, DIGITS),
                 f"{100 * pair.new_videos.level:g} %: "
                 f"{interval(pair.new_videos.low, pair.new_videos.high, DIGITS)}",
@@ -163,7 +163,8 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         why = "; ".join(filter(None, reasons))
         parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
     return (
-        f"Of {rows} against the default, on videos like these: {listing(parts)} "
+        f"Of {rows} against the default, on {compared.unit}s like these: "
+        f"{listing(parts)} "
         f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
     )
 

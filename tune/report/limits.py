@@ -34,13 +34,14 @@ def _limits(evidence: Evidence) -> Iterable[str]:
     if primary is not None and primary.judgement.outlook is not None:
         yield " ".join(outlook_lines(primary.judgement.outlook, primary, compared.rules))
     if compared.phase is Phase.CONFIRM:
+        unit = compared.unit
         yield (
-            f"An interval on this {compared.split} set says nothing about other videos, however "
-            "many seeds it rests on; only the interval on videos like these does."
+            f"An interval on this {compared.split} set says nothing about other {unit}s, "
+            f"however many seeds it rests on; only the interval on {unit}s like these does."
         )
         if compared.videos < FEWEST_VIDEOS:
             yield (
-                f"The {compared.split} set has {count(compared.videos, 'video')}; below "
+                f"The {compared.split} set has {count(compared.videos, unit)}; below "
                 f"{FEWEST_VIDEOS}, nothing is claimed about new ones."
             )
         if len(compared.seeds) < FEWEST_PAIRS:

@@ -141,7 +141,7 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
 def _runs_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
     name = METRIC[compared.metric].name
     return TextTable(
-        ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Unfinished"),
+        ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Collapsed", "Unfinished"),
         tuple(
             (
                 evidence.labels.get(one.config_id, UNNAMED).text,
@@ -149,6 +149,7 @@ def _runs_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
                 number(one.sd, DIGITS),
                 f"{sum(s is not None for s in one.scores)} of {one.planned}",
                 str(one.failed),
+                str(len(one.fallen)),
                 str(one.unfinished),
             )
             for one in compared.configs
@@ -156,15 +157,17 @@ def _runs_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         caption=(
             f"Each configuration on the {compared.split} set, over "
             f"{count(len(compared.seeds), 'seed')} ({METRIC[compared.metric].direction}). Means "
-            "are over each one's own runs; differences are over the seeds on which both have one."
+            "are over each one's own runs; differences are over the seeds on which both have one. "
+            "Collapsed runs, and those with bad luck, are finished ones."
         ),
-        numeric=frozenset(range(1, 6)),
+        numeric=frozenset(range(1, 7)),
     )
 
 
 def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> TextTable:
+    unit = pairs[0].unit.capitalize()
     return TextTable(
-        ("Pair", "Difference", "This set", "Videos like these", "p (Holm)", "Verdict"),
+        ("Pair", "Difference", "This set", f"{unit}s like these", "p (Holm)", "Verdict"),
         tuple(
             (
                 f"{_name(evidence, pair.first)} − {_name(evidence, pair.second)}",
@@ -192,15 +195,17 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         if pair is not None:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
             tail = (difference, *_both(pair), verdict_label(pair))
-        rows.append((_name(evidence, one.config_id), spread, str(one.failed), *tail))
+        bad = (str(one.failed), str(len(one.fallen)))
+        rows.append((_name(evidence, one.config_id), spread, *bad, *tail))
     return TextTable(
         (
             "Configuration",
             f"{name}, mean ± sd",
             "Failed",
+            "Collapsed",
             "Difference",
             f"On this {compared.split} set",
-            "On videos like these",
+            f"On {compared.unit}s like these",
             "Verdict",
         ),
         tuple(rows),
@@ -209,7 +214,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
             "method; intervals are not."
         ),
-        numeric=frozenset(range(1, 6)),
+        numeric=frozenset(range(1, 7)),
         strong=frozenset({0}),
     )
 
@@ -247,7 +252,7 @@ def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Tex
             _name(evidence, second),
             "Difference",
             f"On this {split} set",
-            "On videos like these",
+            f"On {pairs[0].unit}s like these",
         ),
         tuple(
             (

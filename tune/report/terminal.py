@@ -89,7 +89,7 @@ def _configurations(comparison: StudyComparison) -> Table:
     )
     table.add_column("#", justify="right")
     table.add_column("configuration")
-    for head in ("mean", "sd over seeds", "finished", "failed", "unfinished"):
+    for head in ("mean", "sd over seeds", "finished", "failed", "collapsed", "unfinished"):
         table.add_column(head, justify="right")
     for config in comparison.configs:
         table.add_row(
@@ -99,6 +99,7 @@ def _configurations(comparison: StudyComparison) -> Table:
             number(config.sd, DIGITS),
             f"{config.planned - config.failed - config.unfinished} of {config.planned}",
             str(config.failed or ""),
+            str(len(config.fallen) or ""),
             str(config.unfinished or ""),
         )
     return table
@@ -118,7 +119,8 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
         table.add_column("configuration" if len(shared) == 1 else "pair")
     shown = 0 if not by_metric else 1 if several else 2  # of the two means
     means = ("its mean ± sd", f"of {called(names, pairs[0].second)}")[:shown]
-    for head in (*means, "seeds", f"on this {comparison.split} set", "on videos like these"):
+    here, new = f"on this {comparison.split} set", f"on {comparison.unit}s like these"
+    for head in (*means, "seeds", here, new):
         table.add_column(head, justify="right")
     if not by_metric:
         table.add_column("p", justify="right")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tune.display import listing
+from tune.display import count, listing
 from tune.stats.looks import FALSE_CLAIMS, plan_looks
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS, detectable_in_seed_sds
 from tune.study.size import size_of
@@ -97,12 +97,15 @@ def _family(spec: StudySpec, comparisons: int) -> int:
     return comparisons * (comparisons + 1) // 2 if spec.confirm.claims == "all" else 1
 
 
-def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list[str]:
+def detection_lines(
+    spec: StudySpec, test_lengths: Sequence[int] | None, unit: str = "video"
+) -> list[str]:
     """The same in words.
 
     Args:
         spec: The study.
-        test_lengths: Utterances of each test video; None where test stays closed.
+        test_lengths: Utterances of each test video or speaker; None where test stays closed.
+        unit: Which of these.
     """
     found = detection(spec, test_lengths)
     if not found.pairs or not found.comparisons:
@@ -115,7 +118,7 @@ def detection_lines(spec: StudySpec, test_lengths: Sequence[int] | None) -> list
     each = f", in each of {found.comparisons} comparisons" if many else ""
     lines = [f"  evidence {found.pairs} pairs of seeds find, in four of five studies{each}:"]
     lines.append(f"           {_this_set(found)}")
-    lines += [f"           {line}" for line in _new_videos(found)]
+    lines += [f"           {line}" for line in _new_videos(found, unit)]
     lines.append(f"           {_promise(spec, found.comparisons)}")
     if len(found.looks) > 1:
         looks = listing([str(pairs) for pairs in found.looks])
@@ -152,34 +155,34 @@ def _promise(spec: StudySpec, comparisons: int) -> str:
     return "at most 5 % of such studies claim a difference falsely"
 
 
-def _new_videos(found: Detection) -> list[str]:
+def _new_videos(found: Detection, unit: str) -> list[str]:
     videos = found.test_videos
     if videos is None:
         return []
     if videos < FEWEST_VIDEOS:
         return [
             (
-                f"on videos like these it can show nothing: test has {videos} videos, and a claim "
-                f"needs at least {FEWEST_VIDEOS}"
+                f"on {unit}s like these it can show nothing: test has "
+                f"{count(videos, unit)}, and a claim needs at least {FEWEST_VIDEOS}"
             )
         ]
     if found.difference is None or found.any_seeds is None:
         return [
             (
-                f"on videos like these the {videos} test videos set a limit that more seeds do "
+                f"on {unit}s like these the {videos} test {unit}s set a limit that more seeds do "
                 "not lift; hscl simulate --from DIR plans with a finished study's spread"
             )
         ]
     limit = f"{found.any_seeds:.3f} with any number of seeds"
-    many = f"these {videos} test videos"
-    lines = [f"on videos like these about {found.difference:.3f} with {many} ({limit})"]
+    many = f"these {videos} test {unit}s"
+    lines = [f"on {unit}s like these about {found.difference:.3f} with {many} ({limit})"]
     if found.difference > found.margin > 0.0:
         below = f"what is smaller stays 'undecided'; one margin ({found.margin:g}) needs"
         if found.enough is None:
-            lines.append(f"{below} more seeds, with any number of videos")
+            lines.append(f"{below} more seeds, with any number of {unit}s")
         else:
             lines.append(
-                f"{below} about {_rounded(found.enough.videos)} such videos and "
+                f"{below} about {_rounded(found.enough.videos)} such {unit}s and "
                 f"{found.enough.seeds} seeds"
             )
     return lines

@@ -95,12 +95,23 @@ class HsclData:
         return prepare(self._dataset, config)
 
     def test_lengths(self, spec: StudySpec) -> tuple[int, ...] | None:
-        """How many utterances each video of test has; None where the study never opens it."""
+        """How many utterances each `unit` of test has; None where the study never opens it."""
         if not spec.opens_test:
             return None
-        table = self._dataset.table.select(["split", "video"]).to_pydict()
-        rows = zip(table["split"], table["video"], strict=True)
-        return tuple(Counter(video for split, video in rows if split == "test").values())
+        named = self.unit == "speaker"
+        table = self._dataset.table.select(["split", "video", *["speaker"] * named]).to_pydict()
+        speakers = table.get("speaker") or [None] * len(table["video"])
+        rows = zip(table["split"], table["video"], speakers, strict=True)
+        # A video of which nobody is named is a unit of its own, as in a comparison.
+        units = [
+            (who, video if who is None else None) for split, video, who in rows if split == "test"
+        ]
+        return tuple(Counter(units).values())
+
+    @property
+    def unit(self) -> str:
+        """What claims are about: "speaker" where the data name any, else "video"."""
+        return "speaker" if self._dataset.names_speakers else "video"
 
     def _check_labels_of_test(self) -> None:
         # Whether they are there, not what they are.

@@ -49,6 +49,7 @@ class _Survey:
         self.labels: dict[str, Counter[int]] = defaultdict(Counter)
         self.videos: dict[str, set[str]] = defaultdict(set)
         self.speakers: dict[str, set[str]] = defaultdict(set)
+        self.unnamed: dict[str, set[str]] = defaultdict(set)  # videos with nobody named
         self.ranges: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
         self.contents: dict[bytes, list[str]] = defaultdict(list)
         self.without_words: list[str] = []
@@ -72,6 +73,8 @@ class _Survey:
         self.videos[row.video].add(split)
         if row.speaker is not None:
             self.speakers[row.speaker].add(split)
+        else:
+            self.unnamed[row.video].add(split)
         if row.label is not None:
             self.labels[split][int(np.rint(row.label * self.bins))] += 1
         words = len((row.text or "").split())
@@ -113,7 +116,11 @@ class _Survey:
             duplicates=[names for names in self.contents.values() if len(names) > 1],
             crossing_videos=_crossing(self.videos),
             speakers={
-                name: sum(name in splits for splits in self.speakers.values())
+                name: sum(
+                    name in splits
+                    for units in (self.speakers, self.unnamed)
+                    for splits in units.values()
+                )
                 for name in SPLITS
                 if self.speakers and self.splits[name]
             },

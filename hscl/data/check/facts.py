@@ -64,7 +64,8 @@ class CheckReport:
         names_twice: Utterances whose name another one has.
         duplicates: Groups of utterances with the same content under different names.
         crossing_videos: Videos with utterances in several splits.
-        speakers: How many there are in each split, where the set names any.
+        speakers: How many there are in each split, where the set names any; a video of which it
+            names none counts as one.
         crossing_speakers: Speakers with utterances in several splits.
         without_words: Utterances without words.
         too_large: Number of values that are no measurement, and some of them, by modality.

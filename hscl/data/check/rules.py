@@ -118,13 +118,13 @@ def _speakers(facts: CheckReport) -> Iterator[str]:
     if facts.crossing_speakers:
         named = [f"{who} ({', '.join(s)})" for who, s in facts.crossing_speakers.items()]
         yield (
-            f"{len(named)} speakers are in several splits: no claim is about new speakers; "
+            f"speakers in several splits, so that no claim is about new ones: {len(named)}; "
             f"{_some(named)}."
         )
     test = facts.speakers.get("test")
     if test is not None and test < _FEWEST_SPEAKERS:
         yield (
-            f"test has {test} speakers, and fewer than {_FEWEST_SPEAKERS} say nothing about new "
+            f"speakers in test: {test}, and fewer than {_FEWEST_SPEAKERS} say nothing about new "
             "ones: a study gives no verdict."
         )
 
