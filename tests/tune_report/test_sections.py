@@ -90,17 +90,17 @@ def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() ->
     assert evidence.comparison is not None
     table = ablation_table(evidence, evidence.comparison)
     assert [row[0] for row in table.rows] == ["default", *ABLATIONS]
-    assert table.rows[0][4] == "reference"
+    assert table.rows[0][3] == "reference"
     assert table.strong == {0}
     by_name = {evidence.labels[p.first].text: p for p in evidence.comparison.others}
     for row in table.rows[1:]:
         pair = by_name[row[0]]
-        difference = row[4].replace("−", "-")
+        difference = row[3].replace("−", "-")
         assert float(difference) == pytest.approx(pair.means[0] - pair.means[1], abs=6e-5)
 
 
 def test_collapsed_runs_are_counted_beside_failed_ones() -> None:
-    for what, name in ((SEARCH, "MAE, mean"), (LIST, "MAE, mean ± sd")):
+    for what, head, shown in ((SEARCH, "Collapsed", "{}"), (LIST, "Failed + collapsed", "0 + {}")):
         evidence = evidence_of(what)
         compared = evidence.comparison
         assert compared is not None
@@ -108,11 +108,23 @@ def test_collapsed_runs_are_counted_beside_failed_ones() -> None:
         spoiled = replace(compared, configs=(replace(first, fallen=(7, 9)), *rest))
         told = replace(evidence, comparison=spoiled)
         sections = {section.name: section for section in sections_of(told, charts_of(told))}
-        (table,) = [t for t in sections["comparison"].tables if name in t.columns]
-        assert [row[table.columns.index("Collapsed")] for row in table.rows] == [
-            "2",
-            *("0" for _ in rest),
-        ]
+        (table,) = [t for t in sections["comparison"].tables if head in t.columns]
+        counted = [row[table.columns.index(head)] for row in table.rows]
+        assert counted == [shown.format(2), *(shown.format(0) for _ in rest)]
+
+
+def test_a_table_says_in_words_which_runs_collapsed_and_why_a_verdict_is_what_it_is() -> None:
+    evidence = evidence_of(LIST)
+    compared = evidence.comparison
+    assert compared is not None
+    first, *rest = compared.others
+    spoiled = replace(compared, others=(replace(first, fallen=((7,), ())), *rest))
+    told = replace(evidence, comparison=spoiled)
+    sections = {section.name: section for section in sections_of(told, charts_of(told))}
+    details = sections["comparison"].details
+    (line,) = [line for line in details if "collapsed or had bad luck (seed 7)" in line]
+    assert first.judgement.reason in line
+    assert sum(" against the default: " in line for line in details) == len(compared.others)
 
 
 def test_where_the_unit_is_the_speaker_nothing_speaks_of_videos_like_these() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "outlook_lines",
     "p_text",
     "pair_lines",
+    "reason_text",
     "seed_deviation",
     "seed_lines",
     "verdict_label",
@@ -132,6 +133,13 @@ def collapse_texts(pair: PairComparison, names: Mapping[str, str]) -> list[str]:
     if told:
         return [*told, f"none of the other's, where {rate}"]
     return [f"0 of {min(pair.runs)} seeds collapsed on either side; {rate}"]
+
+
+def reason_text(pair: PairComparison, names: Mapping[str, str]) -> str:
+    """A verdict with its reason in a line, for tables that have room for a word only."""
+    told = f"{called(names, pair.first)} against {called(names, pair.second)}"
+    parts = [verdict_label(pair), *collapse_texts(pair, names), pair.judgement.reason]
+    return f"{told}: {'; '.join(filter(None, parts))}."
 
 
 def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> list[str]:

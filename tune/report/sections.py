@@ -12,7 +12,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.trials import trials_table
-from tune.evidence.sentences import config_lines, p_text, pair_lines, verdict_label
+from tune.evidence.sentences import config_lines, p_text, pair_lines, reason_text, verdict_label
 from tune.evidence.variance import seed_weight_lines
 from tune.report.model import ReportSection, TextTable
 from tune.report.trials import sorted_by, trials_text
@@ -110,6 +110,9 @@ def _comparison(
     if compared.primary is not None:
         lines = pair_lines(compared.primary, _short_names(evidence), compared.rules)
         details = ("The primary comparison in full", *lines, *config_lines(compared))
+    elif compared.others:
+        lines = [reason_text(pair, compared.names) for pair in compared.others]
+        details = ("Each configuration in words", *config_lines(compared), *lines)
     drawn = [charts["forest"]] if "forest" in charts else []
     return ReportSection(
         "comparison",
@@ -195,14 +198,13 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         if pair is not None:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
             tail = (difference, *_both(pair), verdict_label(pair))
-        bad = (str(one.failed), str(len(one.fallen)))
-        rows.append((_name(evidence, one.config_id), spread, *bad, *tail))
+        bad = f"{one.failed} + {len(one.fallen)}"
+        rows.append((_name(evidence, one.config_id), spread, bad, *tail))
     return TextTable(
         (
             "Configuration",
             f"{name}, mean ± sd",
-            "Failed",
-            "Collapsed",
+            "Failed + collapsed",
             "Difference",
             f"On this {compared.split} set",
             f"On {compared.unit}s like these",
@@ -214,7 +216,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
             "method; intervals are not."
         ),
-        numeric=frozenset(range(1, 7)),
+        numeric=frozenset(range(1, 6)),
         strong=frozenset({0}),
     )
 

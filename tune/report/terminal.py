@@ -21,6 +21,7 @@ from tune.evidence.sentences import (
     deciding_text,
     p_text,
     pair_lines,
+    reason_text,
     verdict_label,
 )
 from tune.evidence.variance import seed_weight_lines
@@ -57,6 +58,11 @@ def render_study(compared: Compared) -> RenderableType:
     if comparison.others:
         title = "All other pairs, secondary" if primary else "All configurations"
         parts.append(_pair_table(comparison.others, comparison, f"{title}; p corrected by Holm"))
+        parts += [
+            Text(reason_text(pair, comparison.names))
+            for pair in comparison.others
+            if any(pair.fallen)  # it may be why there is no other verdict
+        ]
         parts += [
             Text(f"What would decide {comparison.names[pair.first]}: {deciding_text(outlook)}.")
             for pair in comparison.others
