@@ -82,6 +82,15 @@ def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:
     assert "1 without verdict, because only 4 of 4 seeds have both results" in said
 
 
+def test_a_table_of_two_is_told_as_the_one_question_that_it_asks() -> None:
+    evidence = evidence_of(Simulated(sampler="list", confirm_seeds=5, epochs=3))
+    compared = evidence.comparison
+    assert compared is not None
+    why = replace(compared.others[0], judgement=Judgement(None, reason="test has 2 speakers"))
+    said = headline_of(replace(evidence, comparison=replace(compared, others=(why,))))
+    assert said == "No verdict on − high against the default: test has 2 speakers."
+
+
 def test_a_search_without_confirm_names_its_choice_and_that_nothing_confirms_it() -> None:
     evidence = evidence_of(Simulated(trials=6, refined=3, confirm_seeds=0, epochs=3))
     assert "nothing confirms it" in headline_of(evidence)

@@ -100,7 +100,7 @@ def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() ->
 
 
 def test_collapsed_runs_are_counted_beside_failed_ones() -> None:
-    for what, head, shown in ((SEARCH, "Collapsed", "{}"), (LIST, "Failed + collapsed", "0 + {}")):
+    for what, head, shown in ((SEARCH, "Collapsed", "{}"), (LIST, "Spoiled", "0 + {}")):
         evidence = evidence_of(what)
         compared = evidence.comparison
         assert compared is not None

@@ -257,6 +257,7 @@ def _evidence(
         "against_config_id": pair.second,
         "split": pair.split,
         "videos": pair.videos,
+        "unit": pair.unit,
         "paired_seeds": len(pair.seeds),
         "planned_seeds": pair.planned,
         "failures": pair.failures[0],

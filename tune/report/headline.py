@@ -12,7 +12,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.cost import cost_of, cost_text
 from tune.evidence.search.use import COST_HEADS, VALUE_HEADS, cost_rows, value_rows
-from tune.evidence.sentences import p_text, verdict_label
+from tune.evidence.sentences import p_text, verdict_label, verdict_text
 from tune.report.model import Fact, ReportSection, TextTable
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
@@ -152,6 +152,9 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
         planned = sum(c.planned for c in compared.configs)
         return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
+    if compared.asked is not None:
+        said = verdict_text(compared.asked, compared.names, compared.rules, brief=True)
+        return f"{said[0].upper()}{said[1:]}"
     parts = []
     for verdict in Verdict:
         if told[verdict]:

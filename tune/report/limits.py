@@ -54,7 +54,7 @@ def _limits(evidence: Evidence) -> Iterable[str]:
             "Screen and refine ran each configuration once, on one and the same seed. Their "
             "figures show where to look, not who wins: a seed's luck is in every value."
         )
-    if compared.others:
+    if compared.others and compared.asked is compared.primary:
         yield (
             f"{count(len(compared.others), 'pair')} besides the primary one "
             "are corrected together (Holm); unplanned comparisons beyond these would need more."

@@ -204,7 +204,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         (
             "Configuration",
             f"{name}, mean ± sd",
-            "Failed + collapsed",
+            "Spoiled",
             "Difference",
             f"On this {compared.split} set",
             f"On {compared.unit}s like these",
@@ -214,7 +214,8 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
         caption=(
             f"Over {count(len(compared.seeds), 'seed')}, {compared.split} set "
             f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
-            "method; intervals are not."
+            "method; intervals are not. Spoiled runs: those that failed + those that collapsed or "
+            "had bad luck."
         ),
         numeric=frozenset(range(1, 6)),
         strong=frozenset({0}),
@@ -282,15 +283,12 @@ def _wanted(pairs: Sequence[PairComparison]) -> str:
 def _failures(evidence: Evidence) -> ReportSection:
     failed = [curve for curve in evidence.trials if curve.state is TrialState.FAILED]
     collapsed = sorted(trial.trial_id for trial in evidence.trials if trial.collapsed)
-    points = []
-    if not failed:
-        points.append("No trial failed.")
+    points = [] if failed else ["No trial failed."]
     points += _again(evidence)
     if collapsed:
-        names = ", ".join(collapsed[:20])
         points.append(
             f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
-            f"does not exist for them): {names}."
+            f"does not exist for them): {', '.join(collapsed[:20])}."
         )
     tables: tuple[TextTable, ...] = ()
     if failed:
@@ -335,10 +333,8 @@ def _again(evidence: Evidence) -> list[str]:
 
 
 def _both(pair: PairComparison) -> tuple[str, str]:
-    here, new = (
-        interval(some.low, some.high, DIGITS) if some is not None else "–"
-        for some in (pair.this_test_set, pair.new_videos)
-    )
+    both = (pair.this_test_set, pair.new_videos)
+    here, new = (interval(i.low, i.high, DIGITS) if i is not None else "–" for i in both)
     return here, new
 
 
