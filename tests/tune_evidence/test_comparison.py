@@ -135,6 +135,26 @@ def test_configurations_have_their_scores_by_seed() -> None:
         assert (config.failed, config.unfinished, config.planned) == (0, 0, 6)
 
 
+def test_a_run_that_collapsed_is_said_to_widen_the_spread_between_seeds() -> None:
+    spec = _spec("random")
+    tables = run_study(spec, World(1))[1]
+    before = _compare(spec, tables)
+    assert before.winner is not None
+    assert not any("spread between seeds" in note for note in before.notes)
+    rows = tables["predictions"]
+    trial = pc.equal(rows["trial_id"], f"{before.winner}-{before.seeds[1]}")
+    constant = pc.if_else(trial, 3.0, rows["prediction"].cast("float64"))
+    place = rows.column_names.index("prediction")
+    constant = constant.cast(rows.schema.field("prediction").type)
+    found = _compare(
+        spec, tables | {"predictions": rows.set_column(place, "prediction", constant)}
+    )
+    assert [one.fallen for one in found.configs if one.config_id == found.winner] == [
+        (before.seeds[1],)
+    ]
+    assert any("spread between seeds holds 1 run that collapsed" in note for note in found.notes)
+
+
 def test_the_same_tables_give_the_same_answer() -> None:
     spec = _spec("random")
     _, tables = run_study(spec, World(1))

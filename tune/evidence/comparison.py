@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hscl.metrics import METRIC, METRICS
+from tune.display import count as counted
 from tune.evidence.confirm_state import ConfirmState, read_state
 from tune.evidence.pair import (
     Judgement,
@@ -201,6 +202,7 @@ def compare_study(
         for other in METRICS
         if other != metric
     ]
+    configs = _summaries(state, runs, metric, rules.margin)
     return StudyComparison(
         study=spec.study.name,
         study_digest=spec.digest,
@@ -215,13 +217,14 @@ def compare_study(
         videos=runs.video_count,
         reference=state.reference,
         winner=state.winner,
-        configs=_summaries(state, runs, metric, rules.margin),
+        configs=configs,
         primary=primary,
         others=secondary,
         other_metrics=tuple(metrics),
         notes=(
             *state.notes,
             *_about_videos(runs),
+            *_about_fallen(configs),
             *_by_todays_rules(spec, state, runs, primary),
             *problems,
             *runs.problems,
@@ -391,6 +394,16 @@ def _summary(
             metric, runs.labels, predictions[runs.finished(config_id)], runs.videos
         ),
     )
+
+
+def _about_fallen(configs: Sequence[ConfigSummary]) -> list[str]:
+    """What runs far from all others do to every figure that is drawn from the seeds' spread."""
+    fallen = sum(len(one.fallen) for one in configs)
+    if not fallen:
+        return []
+    runs = f"{counted(fallen, 'run')} that collapsed or had bad luck"
+    told = f"The spread between seeds holds {runs}: the noise floor, and the seed's share of the"
+    return [f"{told} variance, are larger for it."]
 
 
 def unit_notes(unit: str, count: int, split: str, *, named: bool) -> list[str]:
