@@ -105,11 +105,10 @@ def test_the_search_is_over_what_the_method_adds() -> None:
     spec = spec_of("search")
     assert {"loss.temperature", "loss.alpha", "loss.omega1", "loss.omega2"} <= set(spec.space)
     assert spec.searched.inside(spec.base) is not None
-    default, published = spec.start_points
-    assert published.name == "published"
-    assert published.config == PRESETS["mosi"]
-    assert spec.searched.inside(published.config) is not None
-    assert default.config.values().items() - published.config.values().items() == {
+    default, known = spec.start_points
+    assert default.config == PRESETS["mosi"]
+    assert spec.searched.inside(known.config) is not None
+    assert known.config.values().items() - default.config.values().items() == {
         ("train.batch_size", 32),
         ("train.optimizer", "adamw"),
         ("train.schedule", "linear"),
