@@ -4,13 +4,13 @@ A CSV file with the columns video_id and speaker, one line a video; or with clip
 line an utterance. What it says stands; utterances that it does not name keep what they have.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hscl.data.readers.csv_lines import csv_lines
 from hscl.data.readers.sources import FieldError, Source
-from hscl.errors import InputError, did_you_mean
+from hscl.errors import InputError
 
 __all__ = ["Groups", "join_groups", "read_groups"]
 
@@ -28,30 +28,15 @@ def read_groups(path: Path) -> Groups:
         FieldError: A line names no speaker, or a video or utterance for a second time.
     """
     groups: dict[tuple[str, str | None], str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            names = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = names
-            for name in _NEEDED:
-                if name not in names:
-                    raise InputError(
-                        f"{path} must have the columns {' and '.join(_NEEDED)}; {name!r} is "
-                        f"missing ({did_you_mean(name, names)})."
-                    )
-            for line in reader:
-                place = f"line {reader.line_num}"
-                video, speaker = ((line[name] or "").strip() for name in _NEEDED)
-                clip = (line.get("clip_id") or "").strip() or None
-                if not video or not speaker:
-                    raise FieldError(str(path), " and ".join(_NEEDED), "must not be empty", place)
-                if (video, clip) in groups:
-                    raise FieldError(str(path), "video_id", f"{video} is there twice", place)
-                groups[video, clip] = speaker
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} must be a CSV file in UTF-8: {error}.") from None
+    for number, line in csv_lines(path, _NEEDED):
+        place = f"line {number}"
+        video, speaker = ((line[name] or "").strip() for name in _NEEDED)
+        clip = (line.get("clip_id") or "").strip() or None
+        if not video or not speaker:
+            raise FieldError(str(path), " and ".join(_NEEDED), "must not be empty", place)
+        if (video, clip) in groups:
+            raise FieldError(str(path), "video_id", f"{video} is there twice", place)
+        groups[video, clip] = speaker
     if not groups:
         raise InputError(f"{path} must name the speaker of one video at least; it names none.")
     return groups

@@ -6,7 +6,6 @@ every label agree; else the video is left without words, by name. A name that a 
 changed is still told where no two names become one.
 """
 
-import csv
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 
 from hscl.data.ids import Key, printable
 from hscl.data.readers.columns import SPLIT_NAMES
+from hscl.data.readers.csv_lines import csv_lines
 from hscl.data.readers.sources import FieldError, Source, label_of
 from hscl.data.spelling import respelled
-from hscl.errors import InputError, did_you_mean
+from hscl.errors import InputError
 
 __all__ = ["Joined", "LabelRow", "join_words", "read_labels"]
 
@@ -67,22 +67,7 @@ def read_labels(path: Path) -> list[LabelRow]:
     Raises:
         InputError: If it can't be read, lacks a column, or names an utterance twice.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            names = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = names
-            for name in _NEEDED:
-                if name not in names:
-                    raise InputError(
-                        f"{path} must have the columns {', '.join(_NEEDED)}; {name!r} is missing "
-                        f"({did_you_mean(name, names)})."
-                    )
-            rows = [_row(str(path), reader.line_num, line) for line in reader]
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} must be a CSV file in UTF-8: {error}.") from None
+    rows = [_row(str(path), number, line) for number, line in csv_lines(path, _NEEDED)]
     seen: set[Key] = set()
     for row in rows:
         if row.key in seen:
