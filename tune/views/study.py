@@ -63,10 +63,13 @@ class Study(StudyTables):
         """What to use of a study that is over, as text with an empty line after it; else empty."""
         from tune.evidence.search.use import use_lines  # noqa: PLC0415 - statistics
 
+        use = self._last_answer()
+        return "" if use is None else "\n".join([*use_lines(use), "", ""])
+
+    def _last_answer(self) -> "Use | None":
+        """The answer of a study that is over and did not give up."""
         ending = self.history.ending
-        if ending is None or ending.gave_up or (use := self.answer()) is None:
-            return ""
-        return "\n".join([*use_lines(use), "", ""])
+        return None if ending is None or ending.gave_up else self.answer()
 
     @property
     def best_config(self) -> "Config":
@@ -165,7 +168,7 @@ class Study(StudyTables):
     def status(self) -> dict[str, Any]:
         """The same as plain values, what is missing from the tables, and the answer as `use`."""
         told = self.read_status()
-        use = self.answer() if told.summary.state == "done" else None
+        use = self._last_answer()
         damages = [str(damage) for damage in self.damages]
         more = {"use": None if use is None else use.to_dict(), "damages": damages}
         return told.to_dict() | more
