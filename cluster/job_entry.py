@@ -37,15 +37,24 @@ def entry() -> None:
 @click.option("--out", required=True)
 @click.option("--dry-run", is_flag=True, help="Check study and data, and say what would run.")
 def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bool) -> None:
-    """Run the study as a driver of this cluster."""
+    """Run the study as a driver of this cluster.
+
+    Raises:
+        SystemExit: With the exit code of `hscl search`.
+    """
     with tempfile.TemporaryDirectory(prefix="hscl-study-") as folder:
         if frozen or study is None:
             study = Path(folder) / STUDY_FILE
             study.write_text(_frozen_text(out), encoding="utf-8")
         arguments = ["search", str(study), "--data", data, "--out", out]
-        if dry_run:
+        if not dry_run:
+            run_hscl([*arguments, "--address", _address()])
+        try:
             run_hscl([*arguments, "--dry-run"])
-        run_hscl([*arguments, "--address", _address()])
+        except SystemExit as ended:
+            if ended.code:
+                raise
+        _compare_nodes(out)
 
 
 @entry.command()
@@ -129,6 +138,25 @@ def _status_of(out: str) -> tuple[dict[str, Any], str]:
     warnings = "".join(f"warning: {damage}\n" for damage in study.damages)
     told = study.answer_text() + status_text(study.read_status(), _COLUMNS)
     return study.status(), warnings + told
+
+
+def _compare_nodes(out: str) -> None:
+    """Refuse nodes that would not compute what the driver does, or see another output.
+
+    Raises:
+        InputError: Naming each, and what differs.
+    """
+    from cluster.doctor.checks import alike  # noqa: PLC0415 - Ray
+    from cluster.doctor.probing import probe_cluster  # noqa: PLC0415
+
+    _join()
+    wrong = [check for check in alike(probe_cluster(out=out)) if not check.ok]
+    if wrong:
+        listed = "\n".join(f"  {one.name}: {one.found}; {one.todo}" for one in wrong)
+        raise InputError(
+            f"all nodes must be alike and see one output, but:\n{listed}\n--no-check sends the "
+            "search all the same: nodes with other code or data are then put aside"
+        )
 
 
 def _join() -> None:

@@ -10,8 +10,9 @@ from hscl.encoders import FILE
 from tune.study.sections import ResourcesSection
 from tune.study.size import GIB, trials_that_fit
 from tune.study.spec import StudySpec
+from tune.trial.code import COMPUTING
 
-__all__ = ["Check", "checks_of", "encoders_of"]
+__all__ = ["Check", "alike", "checks_of", "encoders_of"]
 
 _MIN_DISK = 2 * GIB
 _FULL = 0.95  # Ray stops storing objects on a disk that is fuller than this
@@ -62,18 +63,10 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
     nodes = report["nodes"]
     there = [node for node in nodes if "error" not in node]
     return [
-        _answering(nodes),
-        _same("Python", there, lambda node: ".".join(node["python"].split(".")[:2])),
-        *_packages(there),
-        _same("code of hscl", there, lambda node: node.get("code", "older")[:12]),
+        *alike(report),
+        *(check for check in _packages(there) if check.name not in COMPUTING),
         *_gpus(there, report["resources"], spec),
         *_on_each(there, "data", "data", "mount or copy it under the same path on every node"),
-        *_on_each(
-            there,
-            "write",
-            "output",
-            "mount it writable on every node, or give an s3:// or gs:// URI",
-        ),
         *(
             check
             for name in sorted({key for node in there for key in node if key[:8] == "encoder "})
@@ -85,6 +78,32 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
         _memory(there, report["resources"], spec),
         _clocks(there),
         _links(report["links"]),
+    ]
+
+
+def alike(report: dict[str, Any]) -> list[Check]:
+    """Check what must be the same on every node, and costs next to nothing to ask.
+
+    Args:
+        report: The result of `probe_cluster`.
+
+    Returns:
+        Checks: nodes, Python, versions, code, and the output where one was named.
+    """
+    nodes = report["nodes"]
+    there = [node for node in nodes if "error" not in node]
+    computing = [*there, *([report["driver"]] if "driver" in report else [])]
+    return [
+        _answering(nodes),
+        _same("Python", computing, lambda node: ".".join(node["python"].split(".")[:2])),
+        *(check for check in _packages(computing) if check.name in COMPUTING),
+        _same("code of hscl", computing, lambda node: node.get("code", "older")[:12]),
+        *_on_each(
+            there,
+            "write",
+            "output",
+            "mount one folder, writable, on every node, or give an s3:// or gs:// URI",
+        ),
     ]
 
 
@@ -123,7 +142,8 @@ def _packages(nodes: list[dict[str, Any]]) -> list[Check]:
     names = list(dict.fromkeys(name for node in nodes for name in node["packages"]))
 
     def version_of(name: str) -> Callable[[dict[str, Any]], Any]:
-        return lambda node: node["packages"].get(name)
+        # Without a build's own label: nodes with and without GPUs differ in it.
+        return lambda node: (node["packages"].get(name) or "").partition("+")[0] or None
 
     return [_same(name, nodes, version_of(name)) for name in names]
 

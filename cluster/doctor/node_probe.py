@@ -9,10 +9,8 @@ import shutil
 import socket
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +18,14 @@ import ray
 from ray._common.utils import get_system_memory
 from ray._private.utils import estimate_available_memory
 
-from hscl.errors import HsclError
+from cluster.doctor.shared_folder import SharedFolder
+from hscl.errors import HsclError, RunError
 from tune.trial.code import code_here
 
-__all__ = ["PACKAGES", "NodeProbe"]
+__all__ = ["HEAD", "PACKAGES", "NodeProbe"]
+
+HEAD = "head"
+"""What the head is called among those who write into the output; a node is called by its id."""
 
 PACKAGES = (
     "ray",
@@ -40,6 +42,9 @@ _MEGABYTE = 1_000_000
 
 class NodeProbe:
     """Runs on one node; every answer is plain data, `{"error": …}` where something failed."""
+
+    def __init__(self) -> None:
+        self._written: SharedFolder | None = None
 
     def facts(self) -> dict[str, Any]:
         """Software, memory and disk."""
@@ -66,9 +71,26 @@ class NodeProbe:
         """Digest of a text encoder, loaded without a network."""
         return _tried(lambda: _encoder(name))
 
-    def write(self, where: str) -> dict[str, Any]:
-        """Whether a file can be written, read back and removed below the output."""
-        return _tried(lambda: _write(where))
+    def write(self, where: str, word: str, name: str) -> dict[str, Any]:
+        """Whether a file can be written in the output, and the head's is seen there.
+
+        Args:
+            where: The output.
+            word: As in `SharedFolder`.
+            name: What this node is called.
+        """
+        return _tried(lambda: self._write(SharedFolder(where, word, name)))
+
+    def _write(self, folder: SharedFolder) -> dict[str, Any]:
+        self._written = folder
+        folder.write()
+        if not folder.sees(HEAD):
+            raise RunError("does not see what the head writes there: it is another folder")
+        return {}
+
+    def clear(self) -> dict[str, Any]:
+        """Take away what was written."""
+        return _tried(lambda: {"cleared": self._written and self._written.clear()})
 
     def now(self) -> float:
         """This node's clock, seconds since the epoch."""
@@ -135,37 +157,3 @@ def _encoder(name: str) -> dict[str, Any]:
 
     encoder = load_text_encoder(TextConfig(encoder=name))
     return {"digest": resolve_encoder(name).digest, "width": encoder.width}
-
-
-def _write(where: str) -> dict[str, Any]:
-    from tune.tables.storage import open_folder  # noqa: PLC0415 - loaded on nodes only
-
-    folder = open_folder(where)
-    name, content = f".doctor-{uuid.uuid4().hex}", b"written and read back"
-    made = _first_missing(folder.local) if folder.local is not None else None
-    try:
-        folder.write(name, content)
-        if folder.read(name) != content:
-            raise OSError("what was written reads differently")
-    finally:
-        folder.delete(name)
-        if made is not None and folder.local is not None:
-            _remove_empty(folder.local, made)
-    return {}
-
-
-def _first_missing(folder: Path) -> Path | None:
-    """The uppermost folder that has to be made for this one."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    return missing[-1] if missing else None
-
-
-def _remove_empty(folder: Path, top: Path) -> None:
-    """Take away what the check itself made; another node may be using it right now."""
-    for path in (folder, *folder.parents):
-        try:
-            path.rmdir()
-        except OSError:
-            return
-        if path == top:
-            return

@@ -1,13 +1,16 @@
 """Asks every node of a cluster what a search needs; runs on the cluster, as a driver."""
 
+import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.doctor.node_probe import NodeProbe
+from cluster.doctor.node_probe import HEAD, NodeProbe
+from cluster.doctor.shared_folder import SharedFolder
 
 __all__ = ["probe_cluster"]
 
@@ -27,9 +30,15 @@ def probe_cluster(
         encoders: Text encoders of the study.
 
     Returns:
-        `nodes` (a mapping each, see `NodeProbe`; `error` where a node did not answer), `links`
-        (from, to, error) and `resources` of the cluster in total.
+        `nodes` (a mapping each, see `NodeProbe`; `error` where a node did not answer), `driver`
+        (this process, likewise), `links` (from, to, error) and `resources` of the cluster in
+        total.
     """
+    word = secrets.token_hex(8)
+    shared = SharedFolder(out, word, HEAD) if out else None
+    with suppress(OSError):  # the head is a node too, and says what is wrong
+        if shared is not None:
+            shared.write()
     listed = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     probe: Any = ray.remote(num_cpus=0, max_restarts=0)(NodeProbe)
     # Ray hides all GPUs from an actor that asks for none; this leaves them visible.
@@ -48,7 +57,7 @@ def probe_cluster(
             "facts": actor.facts.remote(),
             **({"gpus": actor.gpus.remote()} if node["Resources"].get("GPU") else {}),
             **({"data": actor.data.remote(data)} if data else {}),
-            **({"write": actor.write.remote(out)} if out else {}),
+            **({"write": actor.write.remote(out, word, node["NodeID"])} if out else {}),
             **{f"encoder {name}": actor.encoder.remote(name) for name in encoders},
         }
         for actor, node in zip(actors, listed, strict=True)
@@ -60,8 +69,10 @@ def probe_cluster(
         }
         try:
             said |= ray.get(questions.pop("facts"), timeout=_START_S)
-            said |= {name: ray.get(ref, timeout=_ANSWER_S) for name, ref in questions.items()}
+            said |= {name: _answer(ref) for name, ref in questions.items()}
             said["skew"] = _skew(actor)
+            if shared is not None and "error" not in said["write"]:
+                said["write"] |= _seen(shared, node["NodeID"])
         except Exception as error:  # noqa: BLE001 - the node's failure is the answer
             said["error"] = _reason(error)
         nodes.append(said)
@@ -70,12 +81,33 @@ def probe_cluster(
         for node, actor in zip(nodes, actors, strict=True)
         if "error" not in node
     ]
+    if shared is not None:
+        ray.wait(
+            [actor.clear.remote() for actor in actors], num_returns=len(actors), timeout=_LINK_S
+        )
+        with suppress(OSError):
+            shared.clear()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return {
         "nodes": nodes,
+        "driver": {"address": "the driver"} | NodeProbe().facts(),
         "links": _links(answering),
         "resources": {k: v for k, v in total.items() if ":" not in k},
     }
+
+
+def _answer(reference: Any) -> Any:
+    """What a node answers; other code on it may not know the question."""
+    try:
+        return ray.get(reference, timeout=_ANSWER_S)
+    except Exception as error:  # noqa: BLE001 - the failure is the answer
+        return {"error": _reason(error)}
+
+
+def _seen(shared: SharedFolder, name: str) -> dict[str, Any]:
+    if shared.sees(name):
+        return {}
+    return {"error": "the head does not see what this node writes there: it is another folder"}
 
 
 def _skew(actor: Any) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.doctor.checks import Check, checks_of, encoders_of
+from cluster.doctor.checks import Check, alike, checks_of, encoders_of
 from tune.study.toml import parse_spec
 
 GIB = 2**30
@@ -63,6 +63,7 @@ def test_a_sound_cluster_has_no_problem() -> None:
         ("data", {"digest": "f" * 64}, "data", "ffffffffffff on 10.0.0.2"),
         ("encoder minilm", {"error": "is not there"}, "encoder minilm", "10.0.0.2: is not there"),
         ("encoder minilm", {"digest": "f" * 64}, "encoder minilm", "ffffffffffff on 10.0.0.2"),
+        ("packages", {"ray": "2.59.0", "torch": "2.13.0"}, "ray", "2.59.0 on 10.0.0.2"),
         ("write", {"error": "PermissionError: denied"}, "output", "10.0.0.2: PermissionError"),
         ("disk", {"free": 1 * GIB, "total": 10 * GIB}, "disk", "1.0 GiB free"),
         ("disk", {"free": 40 * GIB, "total": 1000 * GIB}, "disk", "40.0 GiB free"),
@@ -115,6 +116,21 @@ def test_no_gpu_where_one_is_asked_for() -> None:
     (problem,) = _problems(report, resources={"gpus": 0.5})
     assert problem.name == "GPUs"
     assert "asks for 0.5" in problem.found
+
+
+def test_a_driver_with_another_python_environment_than_its_nodes_is_named() -> None:
+    driver = _node("the driver") | {"packages": {"ray": "2.60.0", "torch": "2.12.0"}}
+    report = _report() | {"driver": driver}
+    (problem,) = _problems(report)
+    assert problem.found == "2.13.0 on 10.0.0.1, 10.0.0.2; 2.12.0 on the driver"
+    assert [check for check in alike(report) if not check.ok] == [problem]
+
+
+def test_builds_of_one_version_for_cpus_and_gpus_are_alike() -> None:
+    for number, label in enumerate(("+cu128", "+cpu")):
+        report = _report()
+        report["nodes"][number]["packages"]["torch"] += label
+        assert _problems(report) == []
 
 
 def test_another_patch_of_python_is_no_problem() -> None:

@@ -27,5 +27,8 @@ def test_a_node_answers_while_its_only_cpu_is_taken(ray_head: RayHead) -> None:
     assert "no such file" in node["data"]["error"]
     assert "does not exist" in node["encoder /no/encoder"]["error"]
     assert "error" not in node["write"]
+    assert not (ray_head.folder / "out").exists()
+    assert report["driver"]["code"] == node["code"]
+    assert report["driver"]["packages"] == node["packages"]
     assert abs(node["skew"]) < 1
     assert "error" not in node

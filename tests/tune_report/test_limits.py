@@ -1,5 +1,6 @@
 """What a study cannot say is said, and how to do it again is there."""
 
+import copy
 from dataclasses import replace
 
 import pyarrow as pa
@@ -54,6 +55,18 @@ def test_seeds_versions_digest_and_the_moment_that_test_was_opened_are_listed() 
     assert all(str(seed) in rows["Seeds, confirm"] for look in plan.looks for seed in look)
     assert rows["Test opened"].startswith("2026-03-02")
     assert rows["hscl that searched"]
+
+
+def test_a_node_that_was_put_aside_is_named_with_the_reason() -> None:
+    evidence = evidence_of(SEARCH)
+    history = copy.deepcopy(evidence.history)
+    said = "node broke: 10.77.0.2: host2 runs other code: torch 2.1, not 2.0"
+    history.apply_event(evidence.tables["trials"].to_pylist()[0] | {"error": said})
+    (table,) = reproduction_of(replace(evidence, history=history)).tables
+    assert ("Node that differs or broke", history.broken_nodes[0]) in table.rows
+    assert history.broken_nodes == (
+        "10.77.0.2 broke 1 start: host2 runs other code: torch 2.1, not 2.0",
+    )
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ class _Run:
         from tune.engine.ray_worker import trainable  # noqa: PLC0415
 
         scheduler = EngineScheduler(self.engine)
+        self._session.aside = scheduler.nodes.aside
 
         def tick() -> None:
             if self.engine.stopping and not self._announced:

@@ -18,11 +18,12 @@ from ray.exceptions import (
     RayTaskError,
 )
 from ray.tune.experiment import Trial
+from ray.tune.result import NODE_IP
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.engine.engine import Engine
-from tune.engine.nodes import Nodes
+from tune.engine.nodes import Nodes, Wanted, address_of
 from tune.planner.phases import Run
 from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, NODE_LOST, Breakdown, Message, TrialBrokeError
@@ -100,13 +101,17 @@ class EngineSearcher(_InDriverOnly, Searcher):
 
 
 class EngineScheduler(_InDriverOnly, FIFOScheduler):
-    """Whether a trial goes on, and what follows where it broke."""
+    """Whether a trial goes on, and what follows where it broke.
+
+    Attributes:
+        nodes: What is known of the nodes.
+    """
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.engine = engine
         self.trials: dict[str, Trial] = {}
-        self._nodes = Nodes()
+        self.nodes = Nodes()
         self._errors: dict[str, BaseException | None] = {}
         self._killed: set[str] = set()
         self._controller: Any = None
@@ -126,7 +131,7 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
 
         trial.handle_error = remember  # type: ignore[method-assign]
         if trial.placement_group_factory is not None:
-            trial.placement_group_factory = self._nodes.elsewhere(trial.placement_group_factory)
+            trial.placement_group_factory = self.nodes.elsewhere(trial.placement_group_factory)
 
     @_safely(None)
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -151,11 +156,11 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
         heard = message if isinstance(message, Message) else None
         if heard is not None and result.get(CODE_KEY) != code_digest(code_here()):
             # A worker whose code is too old to compare for itself.
-            text = f"{heard.host} runs another version of hscl"
-            self.engine.on_breakdown(trial.trial_id, Breakdown("differs", text))
+            differs = Breakdown("differs", f"{heard.host} runs another version of hscl")
+            self._put_aside(trial, str(result.get(NODE_IP, "")), differs)
             return TrialScheduler.STOP
         if heard is not None:
-            self._nodes.works(heard.host)
+            self.nodes.works(heard.host)
         goes_on = self.engine.on_message(trial.trial_id, heard)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
@@ -164,8 +169,15 @@ class EngineScheduler(_InDriverOnly, FIFOScheduler):
         """Say what broke."""
         error = self._errors.pop(trial.trial_id, None)
         breakdown, one = _breakdown(error), self.engine.live.get(trial.trial_id)
+        if breakdown.kind == "differs":
+            self._put_aside(trial, address_of(error), breakdown)
+            return
         if breakdown.kind == "worker" and one is not None and not one.running:
-            breakdown = self._nodes.broke(error) or breakdown
+            breakdown = self.nodes.broke(error, _wanted(trial)) or breakdown
+        self.engine.on_breakdown(trial.trial_id, breakdown)
+
+    def _put_aside(self, trial: Trial, address: str, differs: Breakdown) -> None:
+        breakdown = self.nodes.differs(address, differs, _wanted(trial))
         self.engine.on_breakdown(trial.trial_id, breakdown)
 
     @_safely(None)
@@ -248,6 +260,12 @@ class EngineCallback(_InDriverOnly, ray_tune.Callback):
     @_safely(None)
     def _safe_tick(self) -> None:
         self._tick()
+
+
+def _wanted(trial: Trial) -> Wanted:
+    """What a trial asks of a node, by Ray's names."""
+    factory = trial.placement_group_factory
+    return {} if factory is None else factory.required_resources
 
 
 def _no_state() -> tuple[str, str]:

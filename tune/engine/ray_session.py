@@ -5,7 +5,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class RaySession:
         per_trial: What Tune reserves for a trial.
         scratch: A temporary folder, which goes with the session.
         why_dead: What of Ray has ended, and how; None while it lives.
+        aside: Whether no trial is to run on a node; as long as nobody says so, all may be used.
     """
 
     def __init__(self, resources: ResourcesSection, scratch: Path) -> None:
@@ -64,6 +65,7 @@ class RaySession:
 
         self.scratch = scratch
         self.why_dead = Pulse(global_worker.node).why_dead
+        self.aside: Callable[[Mapping[str, Any]], bool] = lambda _: False
         self._ray = ray
         there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus = gpus_of_trial(resources, there.get("GPU", 0.0))
@@ -93,7 +95,7 @@ class RaySession:
 
     def _nodes(self) -> list[dict[str, float]]:
         found = self._ray.nodes()  # type: ignore[no-untyped-call]
-        return [node["Resources"] for node in found if node["Alive"]]
+        return [node["Resources"] for node in found if node["Alive"] and not self.aside(node)]
 
     def slots(self) -> int:
         """How many trials may be in hand: as many as asked for, else as many as fit now."""

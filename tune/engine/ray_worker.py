@@ -9,7 +9,7 @@ from ray.experimental import internal_kv
 
 from tune.trial.code import CODE_KEY, code_digest, code_here
 from tune.trial.messages import MESSAGE, Message, TrialOrder
-from tune.trial.run import Worker, run_trial
+from tune.trial.run import Worker, check_code, run_trial
 from tune.trial.workload import Workload
 
 __all__ = ["trainable"]
@@ -28,6 +28,7 @@ def trainable(workload: Workload) -> Callable[[dict[str, Any]], None]:
             # A look into the head's memory, once an epoch.
             return bool(internal_kv._internal_kv_exists(order.stop_key))  # noqa: SLF001
 
+        check_code(order)
         run_trial(order, ray.get(config["data"]), workload, Worker(send, stopping))
 
     return hscl_trial

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tune.display import count
 from tune.states import NODE_BROKE, Kind, Origin, Phase, TrialState
 from tune.study.allocation import rungs_of
 from tune.study.size import size_of
@@ -263,6 +264,14 @@ class History:
         """Configuration 0, once it is recorded."""
         first = next(iter(self.configs.values()), None)
         return first if first is not None and first.number == 0 else None
+
+    @property
+    def broken_nodes(self) -> tuple[str, ...]:
+        """Such as "10.77.0.2 broke 7 starts: ImportError: …", for each node that broke any."""
+        return tuple(
+            f"{node} broke {count(starts, 'start')}: {self.broken_why[node]}"
+            for node, starts in self.broken_starts.items()
+        )
 
     @property
     def winner(self) -> str | None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from hscl.digest import digest_json
 
-__all__ = ["CODE_KEY", "code_digest", "code_here", "differences"]
+__all__ = ["CODE_KEY", "COMPUTING", "code_digest", "code_here", "differences"]
 
 CODE_KEY = "hscl_code"
 """The key under which a worker's `code_digest` travels beside each of its messages."""
 
 _OURS = ("hscl", "tune", "cluster")
-_COMPUTING = ("hscl-search", "torch", "transformers", "numpy", "pyarrow")
+COMPUTING = ("hscl-search", "torch", "transformers", "numpy", "pyarrow")
+"""The distributions whose versions change what is computed."""
 
 
 @functools.cache
@@ -24,7 +25,7 @@ def code_here() -> Mapping[str, str]:
 
     A build's own label (`+cu128`, `+cpu`) is left out: nodes with and without GPUs differ in it.
     """
-    versions = {name: _version(name) for name in _COMPUTING}
+    versions = {name: _version(name) for name in COMPUTING}
     return {"sources": _sources_digest()} | versions
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hscl.training.loop import Training
     from hscl.training.prepared import PreparedSplit, TrainingData
 
-__all__ = ["HSCL", "HsclWorkload", "Worker", "run_trial"]
+__all__ = ["HSCL", "HsclWorkload", "Worker", "check_code", "run_trial"]
 
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into checkpoints
 _ASK_S = 0.2  # between two looks whether the study is stopping
@@ -123,8 +123,13 @@ def _check_data(order: TrialOrder) -> None:
         )
 
 
-def _check_code(order: TrialOrder) -> None:
+def check_code(order: TrialOrder) -> None:
     """Compare what this process computes with to what the driver does.
+
+    Before anything of the driver's is unpacked, which other code may be unable to.
+
+    Args:
+        order: The driver's.
 
     Raises:
         TrialBrokeError: It is other code.
@@ -143,10 +148,9 @@ def run_trial(order: TrialOrder, data: Any, workload: Workload, worker: Worker) 
         worker: The way to the driver.
 
     Raises:
-        TrialBrokeError: Something that another process may get past, such as memory; or this one
-            differs from the driver.
+        TrialBrokeError: Something that another process may get past, such as memory; or this
+            node's data are not those of the study.
     """
-    _check_code(order)
     try:
         with ExitStack() as stack:
             files = stack.enter_context(TrialFiles.opened(order.study, order.trial_id))

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from hscl.metrics import DIGITS
-from tune.display import count
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
 from tune.tables.lock import STOPPED, Holder
@@ -234,10 +233,7 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         last_error=failed[-1].error if failed else None,
         epochs_per_minute=epochs_per_minute,
         eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
-        broken_nodes=tuple(
-            f"{node} broke {count(starts, 'start')}: {history.broken_why[node]}"
-            for node, starts in history.broken_starts.items()
-        ),
+        broken_nodes=history.broken_nodes,
     )
 
 
