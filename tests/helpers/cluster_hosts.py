@@ -158,10 +158,27 @@ class Hosts:
         where = ("--head", "--node-ip-address", ADDRESSES["head"], "--port", str(GCS))
         self._ray("head", *where, "--dashboard-host", ADDRESSES["head"], *options)
 
-    def start_worker(self, *options: str) -> None:
-        """Let the worker join."""
+    def start_worker(self, *options: str, before: str = "", **changed: str) -> None:
+        """Let the worker join.
+
+        Args:
+            *options: Of `ray start`.
+            before: A shell command that is run first, in a mount namespace of the worker's own.
+            **changed: Variables of its environment.
+        """
         where = ("--address", f"{ADDRESSES['head']}:{GCS}")
-        self._ray("worker", *where, "--node-ip-address", ADDRESSES["worker"], *options)
+        mine = (
+            ["unshare", "--mount", "sh", "-ec", f'{before} && exec "$@"', "sh"] if before else []
+        )
+        self._ray(
+            "worker",
+            *where,
+            "--node-ip-address",
+            ADDRESSES["worker"],
+            *options,
+            through=mine,
+            **changed,
+        )
 
     def start_storage(self) -> None:
         """Start an S3 interface on the head (moto), with one bucket; all machines know it."""
@@ -212,10 +229,11 @@ class Hosts:
                 return
             time.sleep(0.1)
 
-    def _ray(self, host: str, *options: str) -> None:
+    def _ray(self, host: str, *options: str, through: Sequence[str] = (), **changed: str) -> None:
         folder = self.cluster / f"ray-{host}"
         common = ("--temp-dir", str(folder), "--num-cpus", "1", "--disable-usage-stats")
-        done = self.run(host, str(BIN / "ray"), "start", *options, *common)
+        ray = (*through, str(BIN / "ray"), "start", *options, *common)
+        done = self.run(host, *ray, **changed)
         if done.returncode != 0:
             raise RuntimeError(f"ray start on {host}:\n{done.stdout}\n{done.stderr}")
 
