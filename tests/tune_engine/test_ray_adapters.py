@@ -19,6 +19,7 @@ from synthetic import study
 
 from hscl.errors import RunError
 from tune.engine.engine import Engine
+from tune.engine.nodes import Nodes
 from tune.engine.ray_adapters import EngineCallback, EngineScheduler, EngineSearcher, _breakdown
 from tune.engine.recorder import Recorder
 from tune.tables.store import TableStore
@@ -126,12 +127,32 @@ def test_messages_reach_the_engine_and_its_answer_reaches_tune(engine: Engine) -
 def test_a_worker_with_other_code_ends_the_run_whatever_it_says(
     engine: Engine, said: dict[str, str]
 ) -> None:
-    scheduler = EngineScheduler(engine)
+    scheduler = EngineScheduler(engine, Nodes(dict))
     engine.next_run("t1")
     heard = {MESSAGE: report(1, 0.5)} | said
     assert scheduler.on_trial_result(None, Trial("t1"), heard) == TrialScheduler.STOP  # type: ignore[arg-type]
     assert "runs another version of hscl; make the nodes equal" in str(engine.failure)
     assert engine.history.epochs == 0
+
+
+def test_with_another_node_left_a_worker_with_other_code_is_put_aside(engine: Engine) -> None:
+    living = {
+        f"10.0.0.{n}": [{"NodeID": f"id{n}", "NodeManagerHostname": f"h{n}", "Resources": {}}]
+        for n in (1, 2)
+    }
+    scheduler, trial = EngineScheduler(engine, Nodes(lambda: living)), Trial("t1")
+    engine.next_run("t1")
+    heard = {MESSAGE: report(1, 0.5), "node_ip": "10.0.0.2"}
+    assert scheduler.on_trial_result(None, trial, heard) == TrialScheduler.STOP  # type: ignore[arg-type]
+    assert engine.failure is None
+    assert engine.live == {}
+    again = engine.next_run("t2")
+    assert again is not None
+    assert engine.recorder.setbacks[again.trial_id] == 0
+    assert scheduler.nodes.aside(living["10.0.0.2"][0])
+    (said,) = engine.history.broken_nodes
+    assert said.startswith("10.0.0.2 broke 1 start: ")
+    assert said.endswith("runs another version of hscl")
 
 
 def test_a_trial_that_tune_lost_without_a_word_is_taken_back(engine: Engine) -> None:

@@ -103,15 +103,16 @@ class EngineSearcher(_InDriverOnly, Searcher):
 class EngineScheduler(_InDriverOnly, FIFOScheduler):
     """Whether a trial goes on, and what follows where it broke.
 
-    Attributes:
-        nodes: What is known of the nodes.
+    Args:
+        engine: Decides.
+        nodes: What is known of the nodes; a fresh one asks Ray.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, nodes: Nodes | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.engine = engine
         self.trials: dict[str, Trial] = {}
-        self.nodes = Nodes()
+        self.nodes = nodes or Nodes()
         self._errors: dict[str, BaseException | None] = {}
         self._killed: set[str] = set()
         self._controller: Any = None
