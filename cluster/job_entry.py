@@ -54,7 +54,7 @@ def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bo
         except SystemExit as ended:
             if ended.code:
                 raise
-        _compare_nodes(out)
+        _compare_nodes(data, out)
 
 
 @entry.command()
@@ -140,8 +140,8 @@ def _status_of(out: str) -> tuple[dict[str, Any], str]:
     return study.status(), warnings + told
 
 
-def _compare_nodes(out: str) -> None:
-    """Refuse nodes that would not compute what the driver does, or see another output.
+def _compare_nodes(data: str, out: str) -> None:
+    """Refuse nodes that would not compute what the driver does, or see other data or output.
 
     Raises:
         InputError: Naming each, and what differs.
@@ -150,11 +150,11 @@ def _compare_nodes(out: str) -> None:
     from cluster.doctor.probing import probe_cluster  # noqa: PLC0415
 
     _join()
-    wrong = [check for check in alike(probe_cluster(out=out)) if not check.ok]
+    wrong = [check for check in alike(probe_cluster(data, out)) if not check.ok]
     if wrong:
         listed = "\n".join(f"  {one.name}: {one.found}; {one.todo}" for one in wrong)
         raise InputError(
-            f"all nodes must be alike and see one output, but:\n{listed}\n--no-check sends the "
+            f"all nodes must be alike, and see the same data and one output, but:\n{listed}\n--no-check sends the "
             "search all the same: nodes with other code or data are then put aside"
         )
 

@@ -66,7 +66,6 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
         *alike(report),
         *(check for check in _packages(there) if check.name not in COMPUTING),
         *_gpus(there, report["resources"], spec),
-        *_on_each(there, "data", "data", "mount or copy it under the same path on every node"),
         *(
             check
             for name in sorted({key for node in there for key in node if key[:8] == "encoder "})
@@ -82,13 +81,13 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
 
 
 def alike(report: dict[str, Any]) -> list[Check]:
-    """Check what must be the same on every node, and costs next to nothing to ask.
+    """Check what must be the same on every node: without it no number is the driver's.
 
     Args:
         report: The result of `probe_cluster`.
 
     Returns:
-        Checks: nodes, Python, versions, code, and the output where one was named.
+        Checks: nodes, Python, versions, code; data and output where they were named.
     """
     nodes = report["nodes"]
     there = [node for node in nodes if "error" not in node]
@@ -98,6 +97,7 @@ def alike(report: dict[str, Any]) -> list[Check]:
         _same("Python", computing, lambda node: ".".join(node["python"].split(".")[:2])),
         *(check for check in _packages(computing) if check.name in COMPUTING),
         _same("code of hscl", computing, lambda node: node.get("code", "older")[:12]),
+        *_on_each(there, "data", "data", "mount or copy it under the same path on every node"),
         *_on_each(
             there,
             "write",

@@ -41,7 +41,7 @@ trials = 3
 [refine]
 trials = 1
 [confirm]
-seeds = 3
+seeds = 5
 """
 _SHOWN = 12
 
