@@ -154,8 +154,9 @@ def _compare_nodes(data: str, out: str) -> None:
     if wrong:
         listed = "\n".join(f"  {one.name}: {one.found}; {one.todo}" for one in wrong)
         raise InputError(
-            f"all nodes must be alike, and see the same data and one output, but:\n{listed}\n--no-check sends the "
-            "search all the same: nodes with other code or data are then put aside"
+            f"all nodes must be alike, and see the same data and one output, but:\n{listed}\n"
+            "--no-check sends the search all the same: nodes with other code or data are then "
+            "put aside"
         )
 
 
