@@ -26,7 +26,7 @@ def test_what_the_head_wrote_is_seen_and_nothing_is_left_behind(
     node, out = NodeProbe(), str(tmp_path / "new" / "run")
     assert "error" not in node.write(out, "w", "n1")
     assert head.sees("n1")
-    assert "error" not in node.clear()
+    node.clear()
     assert len(list(Path(out).iterdir())) == 1  # the head's
 
 
@@ -39,5 +39,5 @@ def test_an_output_that_is_another_folder_is_told(
         assert "is another folder" in node.write(where, "w", "n1")["error"]
         head = SharedFolder(where, "v", HEAD)  # a file of an earlier visit is not taken for it
         assert not head.sees("n1")
-        assert "error" not in node.clear()
+        node.clear()
     assert list(tmp_path.iterdir()) == []

@@ -233,7 +233,7 @@ class Hosts:
         folder = self.cluster / f"ray-{host}"
         common = ("--temp-dir", str(folder), "--num-cpus", "1", "--disable-usage-stats")
         ray = (*through, str(BIN / "ray"), "start", *options, *common)
-        done = self.run(host, *ray, **changed)
+        done = self.run(host, *ray, timeout=300, **changed)
         if done.returncode != 0:
             raise RuntimeError(f"ray start on {host}:\n{done.stdout}\n{done.stderr}")
 

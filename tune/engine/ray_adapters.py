@@ -265,8 +265,8 @@ class EngineCallback(_InDriverOnly, ray_tune.Callback):
 
 def _wanted(trial: Trial) -> Wanted:
     """What a trial asks of a node, by Ray's names."""
-    factory = trial.placement_group_factory
-    return {} if factory is None else factory.required_resources
+    wanted: Wanted = getattr(trial.placement_group_factory, "required_resources", {})
+    return wanted
 
 
 def _no_state() -> tuple[str, str]:
