@@ -150,7 +150,7 @@ def test_with_another_node_left_a_worker_with_other_code_is_put_aside(engine: En
     assert again is not None
     assert engine.recorder.setbacks[again.trial_id] == 0
     assert scheduler.nodes.aside(living["10.0.0.2"][0])
-    (said,) = engine.history.broken_nodes
+    (said,) = engine.history.broken_nodes.lines()
     assert said.startswith("10.0.0.2 broke 1 start: ")
     assert said.endswith("runs another version of hscl")
 

@@ -63,8 +63,8 @@ def test_a_node_that_was_put_aside_is_named_with_the_reason() -> None:
     said = "node broke: 10.77.0.2: host2 runs other code: torch 2.1, not 2.0"
     history.apply_event(evidence.tables["trials"].to_pylist()[0] | {"error": said})
     (table,) = reproduction_of(replace(evidence, history=history)).tables
-    assert ("Node that differs or broke", history.broken_nodes[0]) in table.rows
-    assert history.broken_nodes == (
+    assert ("Node that differs or broke", history.broken_nodes.lines()[0]) in table.rows
+    assert history.broken_nodes.lines() == (
         "10.77.0.2 broke 1 start: host2 runs other code: torch 2.1, not 2.0",
     )
 

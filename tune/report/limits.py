@@ -121,7 +121,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
     yield "hscl that reports", version("hscl-search")
     yield "Precision", listing(sorted({p for p in events["precision"].to_pylist() if p}))
     yield "Hosts", listing(sorted({h for h in events["host"].to_pylist() if h}))
-    for node in evidence.history.broken_nodes:
+    for node in evidence.history.broken_nodes.lines():
         yield "Node that differs or broke", node
     times = [time for time in events["time"].to_pylist() if time is not None]
     if times:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune.display import count
-from tune.states import NODE_BROKE, Kind, Origin, Phase, TrialState
+from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.allocation import rungs_of
 from tune.study.size import size_of
 from tune.study.spec import StudySpec
 from tune.tables.records import (
+    BrokenNodes,
     ConfigRecord,
     Ending,
     FailureStreak,
@@ -86,8 +86,7 @@ class History:
         self.failures = FailureStreak()
         self.gave_up: str | None = None
         self.stopped_by_hand: set[str] = set()
-        self.broken_starts: Counter[str] = Counter()
-        self.broken_why: dict[str, str] = {}
+        self.broken_nodes = BrokenNodes()
         self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
         self._by_kind: dict[str, list[dict[str, Any]]] = {}
         self._cells: dict[tuple[str, int], TrialRecord] = {}
@@ -127,11 +126,7 @@ class History:
         trial, state = self.begin_trial(row), TrialState(row["state"])
         trial.attempt = row.get("attempt") or trial.attempt
         if state is TrialState.STARTED:
-            broke, _, said = (row.get("error") or "").partition(": ")
-            if broke == NODE_BROKE:
-                node, _, reason = said.partition(": ")
-                self.broken_starts[node] += 1
-                self.broken_why[node] = reason
+            self.broken_nodes.add(row.get("error"))
             if trial.ended:
                 self._reopen(trial)
             return
@@ -264,14 +259,6 @@ class History:
         """Configuration 0, once it is recorded."""
         first = next(iter(self.configs.values()), None)
         return first if first is not None and first.number == 0 else None
-
-    @property
-    def broken_nodes(self) -> tuple[str, ...]:
-        """Such as "10.77.0.2 broke 7 starts: ImportError: …", for each node that broke any."""
-        return tuple(
-            f"{node} broke {count(starts, 'start')}: {self.broken_why[node]}"
-            for node, starts in self.broken_starts.items()
-        )
 
     @property
     def winner(self) -> str | None:

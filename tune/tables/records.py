@@ -1,17 +1,20 @@
 """What the tables say about one configuration, one trial, one point of an earlier study."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tune.states import Origin, Phase, TrialState
+from tune.display import count
+from tune.states import NODE_BROKE, Origin, Phase, TrialState
 from tune.study.space import Point, Value
 
 __all__ = [
     "DEFAULT_NAME",
     "FEW_FAILURES",
     "MANY_FAILURES",
+    "BrokenNodes",
     "ConfigRecord",
     "Ending",
     "FailureStreak",
@@ -163,6 +166,34 @@ class Observation:
     values: dict[str, Value]
     state: TrialState
     curve: dict[int, float]
+
+
+@dataclass
+class BrokenNodes:
+    """Nodes on which starts broke, or whose workers differed from the driver.
+
+    Attributes:
+        starts: How many, by the node's address.
+        why: What the last one said.
+    """
+
+    starts: Counter[str] = field(default_factory=Counter)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str | None) -> None:
+        """Take why a trial was started again."""
+        kind, _, said = (reason or "").partition(": ")
+        if kind == NODE_BROKE:
+            node, _, why = said.partition(": ")
+            self.why[node] = why
+            self.starts[node] += 1
+
+    def lines(self) -> tuple[str, ...]:
+        """Such as "10.77.0.2 broke 7 starts: ImportError: …", one a node."""
+        return tuple(
+            f"{node} broke {count(starts, 'start')}: {self.why[node]}"
+            for node, starts in self.starts.items()
+        )
 
 
 @dataclass

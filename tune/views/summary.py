@@ -233,7 +233,7 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         last_error=failed[-1].error if failed else None,
         epochs_per_minute=epochs_per_minute,
         eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
-        broken_nodes=history.broken_nodes,
+        broken_nodes=history.broken_nodes.lines(),
     )
 
 
