@@ -107,6 +107,10 @@ class Kind(StrEnum):
     CODE = "code"
     """Driver, at the first start and wherever it goes on with other code. `note` is JSON: a digest
     of the packages' sources and the versions of what they compute with."""
+    DEVICES = "devices"
+    """Driver, at the first start and wherever it changes. A trial has `value` GPUs, or a share."""
+    SHARED_SPEAKERS = "shared_speakers"
+    """Driver, before anything runs. Speakers of test who are in train or valid too: `note`."""
     TRIAL_STOPPED = "trial_stopped"
     """Driver, asked by `hscl stop`. A person stopped the trial of `config_id` on `seeds`."""
     NOTE = "note"

@@ -225,6 +225,9 @@ class Data:
     def check(self, spec: StudySpec) -> None:
         """Every study is fine."""
 
+    def shared_speakers(self, spec: StudySpec) -> str:
+        return ""
+
     def key(self, config: Config) -> str:
         return config.model.text.encoder
 

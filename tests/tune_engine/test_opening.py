@@ -7,9 +7,11 @@ import pytest
 from synthetic import Data, study
 
 from hscl.errors import InputError
-from tune.engine.opening import SearchOptions, finished, opening_rows
+from tune.engine.opening import SearchOptions, device_rows, finished, opening_rows
 from tune.engine.recorder import Recorder
+from tune.evidence.confirm_state import read_state
 from tune.states import Kind
+from tune.study.spec import StudySpec
 from tune.tables.folder import freeze
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
@@ -28,6 +30,26 @@ def test_the_first_start_records_the_study_and_its_data_the_next_nothing_more(
     assert finished(folder, spec, Data(), asked) is None
     again = Recorder(spec, TableStore(tmp_path))
     assert opening_rows(again, Data(), asked, spec) == []
+
+
+def test_what_a_trial_has_is_recorded_once_and_where_it_changes(tmp_path: Path) -> None:
+    recorder = Recorder(study(), TableStore(tmp_path))
+    for gpus, rows in ((1.0, 1), (1.0, 0), (0.5, 1), (0.5, 0), (0.0, 1)):
+        added = device_rows(recorder.history, gpus)
+        recorder.add_plan(added)
+        assert [row["value"] for row in added] == [gpus] * rows
+
+
+def test_speakers_of_test_who_are_not_new_are_recorded_with_the_data(tmp_path: Path) -> None:
+    class Talkative(Data):
+        def shared_speakers(self, spec: StudySpec) -> str:
+            return "1 of test's 9 named speakers are in train or valid too: Ann"
+
+    spec = study()
+    recorder = Recorder(spec, TableStore(tmp_path))
+    recorder.add_plan(opening_rows(recorder, Talkative(), SearchOptions(out="s"), None))
+    told = " ".join(read_state(recorder.history).notes)
+    assert "too: Ann; what is claimed is not about speakers who are new to the model." in told
 
 
 def test_more_is_a_row_with_both_digests_and_only_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """What is said about a pair: claims only where the verdict has them."""
 
 import math
+from collections import defaultdict
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
+from study_factory import Simulated, evidence_of
 
 from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules
 from tune.evidence.sentences import (
+    deployed_text,
+    ensemble_cells,
     interval_text,
     p_text,
     pair_lines,
+    risk_text,
     seed_deviation,
     seed_lines,
     verdict_text,
@@ -173,3 +179,27 @@ def test_a_p_value_from_drawn_patterns_is_not_called_exact(seeds: int, said: str
     pair = _judged(replace(_pair(-0.01), seeds=tuple(range(seeds)), planned=seeds))
     text = " ".join(pair_lines(pair, NAMES, RULES))
     assert f"{said} = 0.012" in text
+
+
+def test_an_ensemble_is_the_metric_of_the_mean_prediction_few_videos_give_no_interval() -> None:
+    evidence = evidence_of(Simulated(sampler="list", confirm_seeds=5, epochs=3))
+    compared = evidence.comparison
+    assert compared is not None
+    rows = evidence.tables["predictions"].to_pylist()
+    for one, (_, value, ends) in zip(compared.configs, ensemble_cells(compared), strict=True):
+        by_utterance = defaultdict(list)
+        for row in rows:
+            if row["split"] == "test" and row["trial_id"].startswith(one.config_id):
+                key = row["video"], row["utterance"], row["label"]
+                by_utterance[key].append(row["prediction"])
+        errors = [abs(fmean(told) - label) for (*_, label), told in by_utterance.items()]
+        assert value == f"{fmean(errors):.4f}"
+        low, high = (float(end) for end in ends.split(" to "))
+        assert low < fmean(errors) < high
+    few = replace(compared, configs=tuple(replace(c, ensemble=None) for c in compared.configs))
+    assert [(cells[1], cells[2]) for cells in ensemble_cells(few)] == [
+        (cells[1], "") for cells in ensemble_cells(compared)
+    ]
+    assert "below 8 of them there is none" in deployed_text(few)
+    first = compared.configs[0]
+    assert risk_text(replace(first, risk=0.4)) == "2 of 5"

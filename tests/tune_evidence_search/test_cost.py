@@ -9,6 +9,8 @@ import pytest
 from study_factory import Simulated, evidence_of
 
 from tune.evidence.search.cost import StudyCost, cost_of, cost_text
+from tune.states import Kind
+from tune.tables.fold import fold
 from tune.tables.schemas import SCHEMAS
 
 WHAT = Simulated(trials=8, epochs=4, refined=3, confirm_seeds=5, failures=1, seed=1)
@@ -84,6 +86,29 @@ def test_hours_are_those_of_the_devices_that_a_trial_takes() -> None:
         assert cost.device == device
         assert cost.hours == pytest.approx(cost.seconds / 3600 * each)
         assert (f"{device} hours" in cost_text(cost)) == bool(device)
+
+
+def test_where_gpus_are_not_given_the_hours_are_those_of_what_the_driver_found() -> None:
+    evidence = evidence_of(WHAT)
+    for found, device, each in (
+        ((1.0,), "GPU", 1.0),
+        ((0.5, 0.5), "GPU", 0.5),
+        ((0.0,), "CPU", 1.0),
+        ((1.0, 0.0), "", 1.0),  # and nobody knows which trial had which
+    ):
+        plan = pa.Table.from_pylist(
+            [
+                *evidence.tables["plan"].to_pylist(),
+                *(
+                    {"seq": 10**6 + n, "kind": Kind.DEVICES, "value": v}
+                    for n, v in enumerate(found)
+                ),
+            ],
+            schema=SCHEMAS["plan"],
+        )
+        cost = cost_of(fold(evidence.spec, {**evidence.tables, "plan": plan}), evidence.tables)
+        assert cost.device == device
+        assert cost.hours == pytest.approx(cost.seconds / 3600 * each)
 
 
 def test_what_has_not_begun_has_cost_nothing() -> None:

@@ -10,7 +10,7 @@ from hscl.config_toml import parse_config
 from tune.evidence.pair import Judgement
 from tune.evidence.search.choice import Reason
 from tune.evidence.search.use import cost_rows, short_toml, use_lines, value_rows
-from tune.states import Verdict
+from tune.states import Phase, Verdict
 from tune.tables.salvage import UNKNOWN
 
 WHAT = Simulated(trials=8, epochs=4, refined=3, confirm_seeds=5, seed=1)
@@ -61,6 +61,35 @@ def test_where_the_default_is_the_honest_choice_it_is_what_to_use() -> None:
     assert turned.use.sentences[0].startswith("Use the default: ")
     assert all(one.used == one.default for one in turned.use.values)
     assert parse_config(turned.use.toml) == turned.spec.base
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_where_collapses_forbid_a_verdict_the_answer_says_what_to_do_next(*, seen: bool) -> None:
+    evidence = evidence_of(WHAT)
+    compared = evidence.comparison
+    assert compared is not None
+    assert compared.primary is not None
+    valued = {
+        trial.seed: trial.value
+        for trial in evidence.trials
+        if trial.phase is Phase.CONFIRM and trial.config_id == compared.primary.first
+    }
+    worst = max(valued, key=lambda seed: valued[seed] or 0.0)
+    best = min(valued, key=lambda seed: valued[seed] or 0.0)
+    fallen = ((worst if seen else best,), ())
+    told = Judgement(Verdict.UNDECIDED, reason="1 against 0 collapsed", overruled=True)
+    pair = replace(compared.primary, judgement=told, fallen=fallen)
+    use = replace(evidence, comparison=replace(compared, primary=pair)).use
+    assert use is not None
+    said = use.sentences[-1]
+    assert said.startswith("What to do next: ")
+    assert ("one is seen before it is used" in said) == seen
+    assert ("nobody sees one before it is used" in said) == (not seen)
+    assert "--fresh --seeds 20 --out NEW" in said
+    lost = replace(pair, fallen=((), ()), failures=(1, 0))
+    use = replace(evidence, comparison=replace(compared, primary=lost)).use
+    assert use is not None
+    assert "has each run's error" in use.sentences[-1]
 
 
 @pytest.mark.parametrize("until", ["screen", "refine", "confirm"])

@@ -89,6 +89,10 @@ def test_a_table_of_two_is_told_as_the_one_question_that_it_asks() -> None:
     why = replace(compared.others[0], judgement=Judgement(None, reason="test has 2 speakers"))
     said = headline_of(replace(evidence, comparison=replace(compared, others=(why,))))
     assert said == "No verdict on − high against the default: test has 2 speakers."
+    decided = replace(why, judgement=Judgement(Verdict.WORSE))
+    two = replace(evidence, comparison=replace(compared, others=(decided,)))
+    assert verdict_of(two) == ("worse on videos like these", "worse")
+    assert "MAE difference, this test set" in {fact.name for fact in facts_of(two)}
 
 
 def test_a_search_without_confirm_names_its_choice_and_that_nothing_confirms_it() -> None:

@@ -89,13 +89,16 @@ def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() ->
     evidence = evidence_of(LIST)
     assert evidence.comparison is not None
     table = ablation_table(evidence, evidence.comparison)
-    assert [row[0] for row in table.rows] == ["default", *ABLATIONS]
-    assert table.rows[0][3] == "reference"
+    labels = ["default", *ABLATIONS]
+    ensembles = [f"ensemble of {'the ' * (name == 'default')}{name}" for name in labels]
+    assert [row[0] for row in table.rows] == labels + ensembles
+    assert table.rows[0][4] == "reference"
+    assert all(len(row) == len(table.columns) for row in table.rows)
     assert table.strong == {0}
     by_name = {evidence.labels[p.first].text: p for p in evidence.comparison.others}
-    for row in table.rows[1:]:
+    for row in table.rows[1 : len(labels)]:
         pair = by_name[row[0]]
-        difference = row[3].replace("−", "-")
+        difference = row[4].replace("−", "-")
         assert float(difference) == pytest.approx(pair.means[0] - pair.means[1], abs=6e-5)
 
 
@@ -110,7 +113,8 @@ def test_collapsed_runs_are_counted_beside_failed_ones() -> None:
         sections = {section.name: section for section in sections_of(told, charts_of(told))}
         (table,) = [t for t in sections["comparison"].tables if head in t.columns]
         counted = [row[table.columns.index(head)] for row in table.rows]
-        assert counted == [shown.format(2), *(shown.format(0) for _ in rest)]
+        told_of = [shown.format(2), *(shown.format(0) for _ in rest)]
+        assert counted == told_of + [""] * len(compared.configs)  # ensembles have no such count
 
 
 def test_a_table_says_in_words_which_runs_collapsed_and_why_a_verdict_is_what_it_is() -> None:

@@ -50,6 +50,9 @@ def test_where_speakers_are_named_they_are_counted_and_a_video_without_one_is_it
     data = HsclData(str(tmp_path / "x.arrow"))
     assert data.unit == "speaker"
     assert data.test_lengths(study()) == (3, 2)
+    told = "1 of test's 1 named speakers are in train or valid too: Ann"
+    assert data.shared_speakers(study()) == told
+    assert data.shared_speakers(study(confirm={"seeds": 0})) == ""
 
 
 def test_configurations_with_the_same_encoder_share_what_is_prepared(demo: Path) -> None:

@@ -107,6 +107,15 @@ def test_what_to_use_is_what_export_writes(folder: Path) -> None:
     assert len(study.predictions.to_pandas()) == study.table("predictions").num_rows
 
 
+def test_the_evidence_is_gathered_once_until_a_table_changes(tmp_path: Path) -> None:
+    what = Simulated(until="screen", trials=4, refined=2, epochs=3)
+    study = open_study(write_study(tmp_path / "s", what))
+    once = study.comparison()
+    assert study.comparison() is once
+    TableStore(tmp_path / "s").append("plan", study.table("plan").slice(0, 1).to_pylist())
+    assert study.comparison() is not once
+
+
 @pytest.mark.parametrize(
     ("what", "why"),
     [

@@ -13,7 +13,7 @@ from hscl.errors import InputError, RunError
 from tune.engine.engine import Engine
 from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
-from tune.engine.opening import SearchOptions, finished, opening_rows
+from tune.engine.opening import SearchOptions, device_rows, finished, opening_rows
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.ray_start import stopping_on_signals
 from tune.engine.recorder import Recorder
@@ -138,7 +138,7 @@ def run_search(
         if not recorder.history.plan:
             freeze(folder, spec)  # no row without the study that it is of
         store.compact()
-        recorder.add_plan(first)
+        recorder.add_plan([*first, *device_rows(recorder.history, session.per_trial["gpu"])])
         freeze(folder, spec)  # a change is recorded first, and then made
         engine = Engine(recorder, session.slots, judging(lambda: store.read("predictions")))
         requests = Requests(folder, recorder)

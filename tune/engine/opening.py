@@ -20,7 +20,7 @@ from tune.tables.storage import Folder
 from tune.trial.code import code_here
 from tune.trial.data import StudyData
 
-__all__ = ["SearchOptions", "finished", "opening_rows"]
+__all__ = ["SearchOptions", "device_rows", "finished", "opening_rows"]
 
 _CHECKPOINT_S = 5.0
 
@@ -94,6 +94,8 @@ def opening_rows(
         rows.append(plan_row(Kind.CODE, note=code))
     if not recorder.decided(Kind.DATA):
         rows.append(plan_row(Kind.DATA, note=data.digest))
+        if shared := data.shared_speakers(spec):
+            rows.append(plan_row(Kind.SHARED_SPEAKERS, note=shared))
     if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
         _refuse_late_warm_start(history, request)
         earlier = open_tables(request.warm_start)
@@ -104,6 +106,12 @@ def opening_rows(
     if request.another_look:
         rows += next_look(spec, history)
     return rows
+
+
+def device_rows(history: History, gpus: float) -> list[dict[str, Any]]:
+    """The plan row that says what trials have from now on; none where that stands there."""
+    before = history.plan_rows(Kind.DEVICES)
+    return [] if before and before[-1]["value"] == gpus else [plan_row(Kind.DEVICES, value=gpus)]
 
 
 def _refuse_late_warm_start(history: History, request: SearchOptions) -> None:

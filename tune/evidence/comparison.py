@@ -66,8 +66,8 @@ class ConfigSummary:
         fallen: Seeds whose runs collapsed or had bad luck (`tune.stats.collapses`).
         risk: Share of the runs with a score that are worse than the default's mean by more than
             the margin; None without either.
-        ensemble: The metric of the mean of all runs' predictions, and its interval over videos;
-            None below two runs or with too few videos.
+        ensemble_value: The metric of the mean of all runs' predictions; None below two runs.
+        ensemble: The same with its interval over videos; None with too few of them.
     """
 
     config_id: str
@@ -81,6 +81,7 @@ class ConfigSummary:
     sd: float | None
     fallen: tuple[int, ...] = ()
     risk: float | None = None
+    ensemble_value: float | None = None
     ensemble: Interval | None = None
 
 
@@ -351,8 +352,8 @@ def risk_of(
 
 def ensemble_of(
     metric: str, labels: FloatArray, predictions: FloatArray, videos: npt.NDArray[np.int64]
-) -> Interval | None:
-    """The metric of the mean of several runs' predictions, with its interval over videos.
+) -> tuple[float | None, Interval | None]:
+    """The metric of the mean of several runs' predictions, and its interval over videos.
 
     Args:
         metric: Of `hscl.metrics.METRICS`.
@@ -361,12 +362,17 @@ def ensemble_of(
         videos: (U,) number of each utterance's video.
 
     Returns:
-        None below two runs, with too few videos, or where the metric does not exist.
+        None for both below two runs or where the metric does not exist; for the interval alone
+        with too few videos.
     """
-    if len(predictions) < 2 or np.unique(videos).size < FEWEST_VIDEOS:
-        return None
-    values = pseudo_values(metric, labels, predictions.mean(axis=0))[0]
-    return videos_interval(values, videos) if np.isfinite(values).all() else None
+    if len(predictions) < 2:
+        return None, None
+    values = pseudo_values(metric, labels, predictions.mean(axis=0))
+    if not np.isfinite(values).all():
+        return None, None
+    enough = np.unique(videos).size >= FEWEST_VIDEOS
+    interval = videos_interval(values[0], videos) if enough else None
+    return float(run_scores(values)[0]), interval
 
 
 def _summary(
@@ -379,6 +385,8 @@ def _summary(
     ended = {TrialState.DONE, TrialState.FAILED, TrialState.PRUNED}
     states = runs.states[runs.index(config_id)]
     planned = len(states) - (states.count(None) if config_id in state.dropped else 0)
+    finished = predictions[runs.finished(config_id)]
+    value, interval = ensemble_of(metric, runs.labels, finished, runs.videos)
     return ConfigSummary(
         config_id=config_id,
         number=state.numbers[config_id],
@@ -390,9 +398,8 @@ def _summary(
         mean=float(known.mean()) if known.size else None,
         sd=float(known.std(ddof=1)) if known.size > 1 else None,
         fallen=tuple(s for s, fell in zip(runs.seeds, fallen, strict=True) if fell),
-        ensemble=ensemble_of(
-            metric, runs.labels, predictions[runs.finished(config_id)], runs.videos
-        ),
+        ensemble_value=value,
+        ensemble=interval,
     )
 
 

@@ -186,6 +186,10 @@ def _notes(history: History, phase: Phase | None, progress: str, complete: int) 
         for row in history.plan_rows(Kind.WINNER)
         if row["note"]
     ]
+    notes += [
+        f"{row['note']}; what is claimed is not about speakers who are new to the model."
+        for row in history.plan_rows(Kind.SHARED_SPEAKERS)
+    ]
     first_look = min((row["seq"] for row in history.plan_rows(Kind.LOOK)), default=None)
     notes += [
         f"This test set was opened {_before(row['note'])}."

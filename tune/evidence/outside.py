@@ -227,11 +227,13 @@ def _summaries(
     lower_wins = METRIC[metric].lower_wins
     for one, model in zip(found, results.models, strict=True):
         have = model.predictions[model.finite]
+        value, interval = ensemble_of(metric, results.labels, have, results.videos)
         yield replace(
             one,
             fallen=_fallen(model, results, metric, margin),
             risk=risk_of(one.scores, default, margin, lower_wins=lower_wins),
-            ensemble=ensemble_of(metric, results.labels, have, results.videos),
+            ensemble_value=value,
+            ensemble=interval,
         )
 
 

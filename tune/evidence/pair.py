@@ -183,6 +183,7 @@ class Judgement:
         p_holm: The estimate's `p_value`, corrected; secondary pairs only.
         collapse_bound: Where the verdict is about runs that do not collapse, as none was seen to:
             the rate of collapses that can't be excluded; else None.
+        overruled: Undecided only because of runs that failed, collapsed or had bad luck.
     """
 
     verdict: Verdict | None = None
@@ -192,6 +193,7 @@ class Judgement:
     sign_flip_p_holm: float | None = None
     p_holm: float | None = None
     collapse_bound: float | None = None
+    overruled: bool = False
 
 
 @dataclass(frozen=True)

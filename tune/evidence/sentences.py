@@ -5,24 +5,26 @@ from collections.abc import Mapping, Sequence
 
 from hscl.metrics import DIGITS, METRIC
 from tune.display import listing, number, signed
-from tune.evidence.comparison import StudyComparison
+from tune.evidence.comparison import ConfigSummary, StudyComparison
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
-from tune.stats.power import Range
+from tune.stats.power import FEWEST_VIDEOS, Range
 from tune.stats.significance import EXACT_PAIRS
 from tune.tables.records import DEFAULT_NAME
 
 __all__ = [
     "called",
     "collapse_texts",
-    "config_lines",
     "deciding_text",
+    "deployed_text",
+    "ensemble_cells",
     "interval_text",
     "outlook_lines",
     "p_text",
     "pair_lines",
     "reason_text",
+    "risk_text",
     "seed_deviation",
     "seed_lines",
     "verdict_label",
@@ -191,29 +193,45 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     return lines
 
 
-def config_lines(comparison: StudyComparison) -> list[str]:
-    """What people deploy: one seed, with its risk, or the mean of all seeds' predictions."""
-    if comparison.reference is None:
-        return []
-    default, lines = called(comparison.names, comparison.reference), []
+def risk_text(config: ConfigSummary) -> str:
+    """How many single runs are worse than the default's mean by more than the margin: "2 of 6"."""
+    runs = sum(score is not None for score in config.scores)
+    if config.risk is None or runs < 2:
+        return ""
+    return f"{round(config.risk * runs)} of {runs}"
+
+
+def ensemble_cells(comparison: StudyComparison) -> list[tuple[str, str, str]]:
+    """What people deploy besides single runs: name, metric and interval over videos (or empty)."""
+    rows = []
     for one in comparison.configs:
-        told = []
-        runs = sum(score is not None for score in one.scores)
-        if one.risk is not None and runs > 1:
-            told.append(
-                f"{round(one.risk * runs)} of {runs} single runs are worse than {default}'s mean "
-                f"by more than {comparison.margin:g}"
+        if one.ensemble_value is not None:
+            among = one.ensemble
+            ends = (
+                ""
+                if among is None
+                else f"{number(among.low, DIGITS)} to {number(among.high, DIGITS)}"
             )
-        if one.ensemble is not None:
-            low, high = (number(end, DIGITS) for end in (one.ensemble.low, one.ensemble.high))
-            told.append(
-                f"the mean of all runs' predictions has {comparison.split} "
-                f"{METRIC[comparison.metric].name} {number(one.ensemble.estimate, DIGITS)} "
-                f"(95 % interval over {comparison.unit}s {low} to {high})"
-            )
-        if told:
-            lines.append(f"{one.label}: {'; '.join(told)}.")
-    return lines
+            value = number(one.ensemble_value, DIGITS)
+            rows.append((f"ensemble of {called(comparison.names, one.config_id)}", value, ends))
+    return rows
+
+
+def deployed_text(comparison: StudyComparison) -> str:
+    """What the cells of `risk_text` and `ensemble_cells` say, for a caption."""
+    if comparison.reference is None or not ensemble_cells(comparison):
+        return ""
+    return (
+        "People deploy one run or an ensemble. Worse runs: how many single ones are worse than "
+        f"{called(comparison.names, comparison.reference)}'s mean by more than "
+        f"{comparison.margin:g}. An ensemble is the mean of all runs' predictions; its interval "
+        f"is the 95 % one over {comparison.unit}s"
+        + (
+            "."
+            if any(one.ensemble for one in comparison.configs)
+            else f", and below {FEWEST_VIDEOS} of them there is none."
+        )
+    )
 
 
 def _failures(pair: PairEstimate, names: Mapping[str, str]) -> str:

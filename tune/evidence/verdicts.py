@@ -87,7 +87,7 @@ def _judge(
     )
     forbidden = _why_forbidden(pair, rules, verdict)
     if forbidden:
-        return replace(corrected, verdict=Verdict.UNDECIDED, reason=forbidden)
+        return replace(corrected, verdict=Verdict.UNDECIDED, reason=forbidden, overruled=True)
     if verdict is Verdict.UNDECIDED:
         return replace(
             corrected,

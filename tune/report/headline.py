@@ -41,13 +41,13 @@ def headline_of(evidence: Evidence) -> str:
 
 
 def verdict_of(evidence: Evidence) -> tuple[str, str]:
-    """The verdict's badge and its class; both for the primary comparison only."""
+    """The verdict's badge and its class; both for the one pair that the study is about."""
     compared = evidence.comparison
     if compared is None:
         return "", "none"
     if not (evidence.finished or compared.closed):
         return "so far", "running"
-    pair = compared.primary
+    pair = compared.asked
     if pair is None:
         return "", "none"
     if pair.verdict is None:
@@ -84,8 +84,8 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     """A few numbers: the differences, the seeds, the failures, the cost."""
     compared = evidence.comparison
     facts = []
-    if compared is not None and compared.primary is not None and compared.closed:
-        facts += _pair_facts(compared.primary)
+    if compared is not None and compared.asked is not None and compared.closed:
+        facts += _pair_facts(compared.asked)
     seed = evidence.variance.seed
     if seed is not None:
         facts.append(

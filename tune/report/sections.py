@@ -12,7 +12,15 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.trials import trials_table
-from tune.evidence.sentences import config_lines, p_text, pair_lines, reason_text, verdict_label
+from tune.evidence.sentences import (
+    deployed_text,
+    ensemble_cells,
+    p_text,
+    pair_lines,
+    reason_text,
+    risk_text,
+    verdict_label,
+)
 from tune.evidence.variance import seed_weight_lines
 from tune.report.model import ReportSection, TextTable
 from tune.report.trials import sorted_by, trials_text
@@ -109,10 +117,10 @@ def _comparison(
     details: tuple[str, ...] = ()
     if compared.primary is not None:
         lines = pair_lines(compared.primary, _short_names(evidence), compared.rules)
-        details = ("The primary comparison in full", *lines, *config_lines(compared))
+        details = ("The primary comparison in full", *lines)
     elif compared.others:
         lines = [reason_text(pair, compared.names) for pair in compared.others]
-        details = ("Each configuration in words", *config_lines(compared), *lines)
+        details = ("Each configuration in words", *lines)
     drawn = [charts["forest"]] if "forest" in charts else []
     return ReportSection(
         "comparison",
@@ -144,26 +152,38 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
 def _runs_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
     name = METRIC[compared.metric].name
     return TextTable(
-        ("Configuration", f"{name}, mean", "sd", "Runs", "Failed", "Collapsed", "Unfinished"),
+        (
+            "Configuration",
+            f"{name}, mean",
+            "sd",
+            "Runs",
+            "Worse runs",
+            "Failed",
+            "Collapsed",
+            "Unfinished",
+        ),
         tuple(
             (
                 evidence.labels.get(one.config_id, UNNAMED).text,
                 number(one.mean, DIGITS),
                 number(one.sd, DIGITS),
                 f"{sum(s is not None for s in one.scores)} of {one.planned}",
+                risk_text(one),
                 str(one.failed),
                 str(len(one.fallen)),
                 str(one.unfinished),
             )
             for one in compared.configs
-        ),
+        )
+        + tuple((*cells, *[""] * 5) for cells in ensemble_cells(compared)),
         caption=(
             f"Each configuration on the {compared.split} set, over "
             f"{count(len(compared.seeds), 'seed')} ({METRIC[compared.metric].direction}). Means "
             "are over each one's own runs; differences are over the seeds on which both have one. "
-            "Collapsed runs, and those with bad luck, are finished ones."
-        ),
-        numeric=frozenset(range(1, 7)),
+            "Collapsed runs, and those with bad luck, are finished ones. "
+            f"{deployed_text(compared)}"
+        ).rstrip(),
+        numeric=frozenset(range(1, 8)),
     )
 
 
@@ -199,11 +219,14 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
             tail = (difference, *_both(pair), verdict_label(pair))
         bad = f"{one.failed} + {len(one.fallen)}"
-        rows.append((_name(evidence, one.config_id), spread, bad, *tail))
+        rows.append((_name(evidence, one.config_id), spread, risk_text(one), bad, *tail))
+    for label, value, ends in ensemble_cells(compared):
+        rows.append((label, f"{value} ({ends})" if ends else value, *[""] * 6))
     return TextTable(
         (
             "Configuration",
             f"{name}, mean ± sd",
+            "Worse runs",
             "Spoiled",
             "Difference",
             f"On this {compared.split} set",
@@ -215,9 +238,9 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             f"Over {count(len(compared.seeds), 'seed')}, {compared.split} set "
             f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
             "method; intervals are not. Spoiled runs: those that failed + those that collapsed or "
-            "had bad luck."
-        ),
-        numeric=frozenset(range(1, 6)),
+            f"had bad luck. {deployed_text(compared)}"
+        ).rstrip(),
+        numeric=frozenset(range(1, 7)),
         strong=frozenset({0}),
     )
 

@@ -17,11 +17,13 @@ from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.use import use_lines
 from tune.evidence.sentences import (
     called,
-    config_lines,
     deciding_text,
+    deployed_text,
+    ensemble_cells,
     p_text,
     pair_lines,
     reason_text,
+    risk_text,
     verdict_label,
 )
 from tune.evidence.variance import seed_weight_lines
@@ -51,7 +53,7 @@ def render_study(compared: Compared) -> RenderableType:
     parts.append(Text(f"\n{comparison.study}: {compared.where}", style="bold"))
     if comparison.configs:
         parts.append(_configurations(comparison))
-        parts += [Text(line) for line in config_lines(comparison)]
+        parts.append(Text(deployed_text(comparison)))
     if primary is not None:
         lines = pair_lines(primary, comparison.names, rules)
         parts.append(Text("\n".join(["Primary comparison", *(f"  {line}" for line in lines)])))
@@ -95,7 +97,9 @@ def _configurations(comparison: StudyComparison) -> Table:
     )
     table.add_column("#", justify="right")
     table.add_column("configuration")
-    for head in ("mean", "sd over seeds", "finished", "failed", "collapsed", "unfinished"):
+    ensembles = ensemble_cells(comparison)
+    heads = ["mean", "sd over seeds" + " or interval" * bool(ensembles), "finished"]
+    for head in (*heads, "worse runs", "failed", "collapsed", "unfinished"):
         table.add_column(head, justify="right")
     for config in comparison.configs:
         table.add_row(
@@ -104,10 +108,13 @@ def _configurations(comparison: StudyComparison) -> Table:
             number(config.mean, DIGITS),
             number(config.sd, DIGITS),
             f"{config.planned - config.failed - config.unfinished} of {config.planned}",
+            risk_text(config),
             str(config.failed or ""),
             str(len(config.fallen) or ""),
             str(config.unfinished or ""),
         )
+    for name, value, ends in ensembles:
+        table.add_row("", escape(name), value, ends)
     return table
 
 

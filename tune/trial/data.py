@@ -1,7 +1,7 @@
 """The data of a study, on the driver: checked before anything starts, prepared once for all."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _MOST = 32
+_NAMED = 5  # speakers in a sentence
 _VERIFIED: dict[tuple[str, int, int, int] | None, str] = {}
 
 
@@ -41,6 +42,9 @@ class StudyData(Protocol):
 
     def check(self, spec: StudySpec) -> None:
         """Refuse a study that these data can't serve; nothing is trained."""
+
+    def shared_speakers(self, spec: StudySpec) -> str:
+        """Which speakers of test are in train or valid too, in words; empty for none."""
 
     def key(self, config: Config) -> str:
         """Configurations with equal keys share what `prepare` returns."""
@@ -81,6 +85,23 @@ class HsclData:
             self._check_labels_of_test()
         self._check_metric(spec)
         self._check_networks(spec)
+
+    def shared_speakers(self, spec: StudySpec) -> str:
+        """Such as "2 of test's 9 speakers are in train or valid too: anna, ben"."""
+        if not spec.opens_test or self.unit != "speaker":
+            return ""
+        table = self._dataset.table.select(["split", "speaker"]).to_pydict()
+        splits: dict[str, set[str]] = defaultdict(set)
+        for split, who in zip(table["split"], table["speaker"], strict=True):
+            if who is not None and split is not None:
+                splits[who].add(split)
+        of_test = [who for who, where in splits.items() if "test" in where]
+        known = sorted(who for who in of_test if len(splits[who]) > 1)
+        if not known:
+            return ""
+        more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        told = f"{len(known)} of test's {len(of_test)} named speakers are in train or valid too"
+        return f"{told}: {', '.join(known[:_NAMED])}{more}"
 
     def key(self, config: Config) -> str:
         """The text encoder and how it is used."""

@@ -10,6 +10,7 @@ from tune.engine.requests import NOTE, waiting
 from tune.states import Kind
 from tune.tables.lock import holder_of
 from tune.tables.reading import StudyTables, open_tables
+from tune.tables.schemas import SCHEMAS
 from tune.views.summary import StudyStatus, events_rate, summarise
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Study(StudyTables):
     """What a study's folder holds, and what may be said about it."""
 
     _read: "Evidence | None" = None
+    _read_files: "list[dict[str, int]] | None" = None
 
     @property
     def predictions(self) -> "pa.Table":
@@ -103,9 +105,13 @@ class Study(StudyTables):
         return super().damages if self._read is None else self._read.damages
 
     def _evidence(self) -> "Evidence":
+        """All that is known, gathered anew only where a file of the tables came or went."""
         from tune.evidence.gather import gather  # noqa: PLC0415 - statistics take a while to load
 
-        self._read = gather(self.folder)
+        files = [self.folder.files(name) for name in ("tables", *(f"tables/{t}" for t in SCHEMAS))]
+        if self._read is None or files != self._read_files:
+            # Looked at before they are read: what comes meanwhile is read the next time.
+            self._read, self._read_files = gather(self.folder), files
         return self._read
 
     def _best(self) -> "ConfigRecord":

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tune.display import duration_text
-from tune.states import Phase, TrialState
+from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
 
 __all__ = ["PhaseCost", "StudyCost", "cost_of", "cost_text"]
@@ -128,6 +128,12 @@ def _covered(spans: Iterable[tuple[datetime, datetime]]) -> float:
 def _device(history: History, trials: pa.Table) -> tuple[str, float]:
     """What a trial ran on, as far as the tables tell, and how many of them it had."""
     wanted = history.spec.resources
+    had = {float(row["value"]) for row in history.plan_rows(Kind.DEVICES)}
+    if len(had) > 1:  # a start had others than the one before
+        return "", 1.0
+    if had:
+        return ("GPU", *had) if any(had) else ("CPU", wanted.cpus)
+    # Of studies before 0.2, or simulated ones, only what was asked for is known.
     if wanted.gpus:
         return "GPU", wanted.gpus
     if wanted.gpus == 0.0:

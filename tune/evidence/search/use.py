@@ -16,10 +16,12 @@ from hscl.config_toml import dump_config, parse_config
 from hscl.errors import InputError
 from tune.display import MISSING, duration_text, setting
 from tune.evidence.comparison import StudyComparison
+from tune.evidence.pair import PairComparison
 from tune.evidence.search.choice import Choice, answer_lines
 from tune.evidence.search.cost import StudyCost, cost_of, cost_text
-from tune.evidence.search.values import varied_names, varied_values
-from tune.evidence.sentences import deciding_text
+from tune.evidence.search.values import trials_of, varied_names, varied_values
+from tune.evidence.sentences import called, deciding_text
+from tune.states import Phase
 from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.tables.history import History
@@ -40,6 +42,7 @@ __all__ = [
 
 VALUE_HEADS = ("parameter", "use", "default")
 COST_HEADS = ("phase", "trainings", "epochs", "trained")
+_MANY = 20  # seeds: a rate of collapses above 14 % shows among so many
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ def use_of(
     sentences = answer_lines(choice, primary, names, comparison.rules)
     if primary is not None and (outlook := primary.judgement.outlook) is not None:
         sentences.append(f"What would decide it: {deciding_text(outlook)}.")
+    if primary is not None and primary.judgement.overruled:
+        sentences.append(_next_step(history, primary, names, where))
     record = history.configs[choice.config_id]
     return Use(
         config_id=choice.config_id,
@@ -135,6 +140,36 @@ def use_of(
         ),
         cost=cost_of(history, tables),
     )
+
+
+def _next_step(
+    history: History, pair: PairComparison, names: Mapping[str, str], where: str
+) -> str:
+    """What to do where runs that were lost, collapsed or had bad luck forbid the verdict."""
+    again = f"hscl confirm {shlex.quote(where)} --data DATA --fresh --seeds {_MANY} --out NEW"
+    more = f"only more seeds tell how often that happens to either: {again}"
+    side = 0 if len(pair.fallen[0]) > len(pair.fallen[1]) else 1
+    if len(pair.fallen[side]) == len(pair.fallen[1 - side]):
+        return (
+            f"What to do next: hscl trials {shlex.quote(where)} --seeds has each run's error; "
+            f"once its cause is mended, ask again: {again}."
+        )
+    config = (pair.first, pair.second)[side]
+    fallen, others = [], []
+    for trial in trials_of(history, config):
+        if trial.phase is Phase.CONFIRM and trial.value is not None:
+            (fallen if trial.seed in pair.fallen[side] else others).append(history.loss(trial))
+    if fallen and others and min(fallen) > max(others):
+        told = (
+            f"on valid too no run of {called(names, config)} is as bad as these: one is seen "
+            "before it is used, and another seed can be trained in its place"
+        )
+    else:
+        told = (
+            f"valid does not tell these runs of {called(names, config)} from its others, so "
+            "nobody sees one before it is used"
+        )
+    return f"What to do next: {told}; {more}."
 
 
 def _values(spec: StudySpec, record: ConfigRecord, default: ConfigRecord) -> tuple[Varied, ...]:
