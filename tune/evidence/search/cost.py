@@ -132,7 +132,7 @@ def _device(history: History, trials: pa.Table) -> tuple[str, float]:
     if len(had) > 1:  # a start had others than the one before
         return "", 1.0
     if had:
-        return ("GPU", *had) if any(had) else ("CPU", wanted.cpus)
+        return ("GPU", had.pop()) if any(had) else ("CPU", wanted.cpus)
     # Of studies before 0.2, or simulated ones, only what was asked for is known.
     if wanted.gpus:
         return "GPU", wanted.gpus

@@ -155,7 +155,8 @@ def _next_step(
             f"once its cause is mended, ask again: {again}."
         )
     config = (pair.first, pair.second)[side]
-    fallen, others = [], []
+    fallen: list[float] = []
+    others: list[float] = []
     for trial in trials_of(history, config):
         if trial.phase is Phase.CONFIRM and trial.value is not None:
             (fallen if trial.seed in pair.fallen[side] else others).append(history.loss(trial))
