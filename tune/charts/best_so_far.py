@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hscl.metrics import CHART_DIGITS, METRIC
+from tune.charts.findings import of_progress
 from tune.charts.theme import LIGHT, Chart, figure, noise_key, noise_stripe
 from tune.display import count, duration_text, number
 from tune.evidence.curves import UNNAMED, Label, Progress, TrialEnd
@@ -89,6 +90,7 @@ def best_so_far(
     return Chart(
         name="best-so-far",
         title="Best so far against cost",
+        finding=of_progress(progress, metric, seed_sd),
         caption=(
             f"Screen and refine trained {count(progress.epochs[-1], 'epoch')} "
             f"({duration_text(progress.seconds)} of training), one seed each. The best of many "

@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hscl.metrics import DIGITS, METRIC
+from tune.charts.findings import of_pairs
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
@@ -77,6 +78,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
     return Chart(
         name="forest",
         title="Paired differences",
+        finding=of_pairs(pairs, labels),
         caption=(
             f"Each small circle is one seed: first − second on the same seed, {split} "
             f"{METRIC[metric].name} ({METRIC[metric].direction}). The bar is the interval "

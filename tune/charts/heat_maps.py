@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from hscl.metrics import DIGITS, METRIC
 from tune.charts.axes import Settings
+from tune.charts.findings import of_cells
 from tune.charts.theme import LIGHT, Chart, figure, legend_key
 from tune.display import listing, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
@@ -153,6 +154,7 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
     return Chart(
         name=f"heat-map-{x_name}-{y_name}".replace(".", "-"),
         title=f"{parameter_name(x_name)} × {parameter_name(y_name)}".capitalize(),
+        finding=of_cells(known, grid.verdicts, grid.labels, noise),
         caption=(
             f"Mean {pair.split} {METRIC[metric].name} over the seeds ({METRIC[metric].direction}; "
             "darker is better). The outlined cell is the reference."

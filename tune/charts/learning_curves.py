@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from hscl.metrics import CHART_DIGITS, METRIC
 from tune.charts.axes import decided_between
+from tune.charts.findings import of_curves
 from tune.charts.theme import (
     LIGHT,
     Chart,
@@ -90,6 +91,7 @@ def learning_curves(
     return Chart(
         name="learning-curves",
         title="Learning curves",
+        finding=of_curves(curves, labels, metric, seed_sd),
         caption=(
             f"A trial's value is its best valid {METRIC[metric].name} so far "
             f"({METRIC[metric].direction})."

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from hscl.metrics import METRIC
 from tune.charts.axes import INACTIVE, Axis, Settings
+from tune.charts.findings import of_lines
 from tune.charts.theme import LIGHT, RAMP, Chart, figure, legend_key, style_of
 from tune.display import count, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
@@ -90,6 +91,7 @@ def parallel_coordinates(
     return Chart(
         name="parallel-coordinates",
         title="All configurations",
+        finding=of_lines({c: values[c] for c in best_first}, settings, axes, metric, noise),
         caption=(
             f"One line a configuration, from its settings to its valid "
             f"{METRIC[metric].name} on the one seed of the search (best on top; "

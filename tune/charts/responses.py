@@ -98,14 +98,14 @@ def _response(one: Response, frame: _Frame) -> Chart:
     return Chart(
         name=f"response-{one.name}".replace(".", "-"),
         title=title if title == one.name else f"{title[:1].upper()}{title[1:]}",
-        caption=_effect_text(one),
+        finding=_effect_text(one),
+        caption="",
         alternative=(
             f"The expected valid {name} ({METRIC[metric].direction}) goes from "
             f"{number(one.mean[0])} at {setting(one.values[0])} to {number(one.mean[-1])} at "
             f"{setting(one.values[-1])}; it is best, {number(one.mean[best])}, at "
             f"{setting(one.values[best])}. Seeds of one configuration differ by "
-            f"{'an unknown amount' if seed_sd is None else number(seed_sd) + ' (sd)'}. "
-            f"{_effect_text(one)}"
+            f"{'an unknown amount' if seed_sd is None else number(seed_sd) + ' (sd)'}."
         ),
         figure=drawn,
         columns=(title, f"Expected {name}", "One new training falls between"),

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hscl.metrics import METRIC
+from tune.charts.findings import of_shares
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, parameter_name, share
 from tune.evidence.variance import SEED
@@ -71,6 +72,7 @@ def variance_shares(shares: Sequence[VarianceShare], metric: str) -> Chart:
     return Chart(
         name="variance-shares",
         title="Where the variance is",
+        finding=of_shares(shares),
         caption=(
             "How much of the spread of complete trainings, over the space as it is searched, "
             "belongs to the seed and to each hyperparameter. The tick is what chance gives one "

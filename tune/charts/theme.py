@@ -131,7 +131,8 @@ class Chart:
     Attributes:
         name: Short name, unique in a report, fit for a link.
         title: What is shown, as a heading.
-        caption: How to read it, in a sentence or two.
+        finding: What to see, in one sentence; true of these data.
+        caption: How to read it, in a sentence or two; may be empty.
         alternative: What there is to see, in words and numbers.
         figure: A Plotly figure, drawn with `LIGHT`.
         columns: Heads of the data table; the first column names the row.
@@ -142,6 +143,7 @@ class Chart:
 
     name: str
     title: str
+    finding: str
     caption: str
     alternative: str
     figure: Any

@@ -1,18 +1,19 @@
-"""What a study cannot say, and all that is needed to do it again."""
+"""What a study cannot say, what failed in it, and all that is needed to do it again."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from tune.display import count, listing, number
+from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.sentences import outlook_lines
 from tune.report.model import ReportSection, TextTable
-from tune.states import Kind, Phase
+from tune.states import Kind, Phase, TrialState
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.tables.identity import code_changes, recorded_spec
 
-__all__ = ["limits_of", "reproduction_of"]
+__all__ = ["failures_of", "limits_of", "reproduction_of"]
 
 
 def limits_of(evidence: Evidence) -> ReportSection:
@@ -150,3 +151,56 @@ def _opened(row: Mapping[str, Any]) -> str:
 
 def _time(time: object) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def failures_of(evidence: Evidence) -> ReportSection:
+    """Trials that failed, collapsed or ran again, and why."""
+    failed = [curve for curve in evidence.trials if curve.state is TrialState.FAILED]
+    collapsed = sorted(trial.trial_id for trial in evidence.trials if trial.collapsed)
+    points = [] if failed else ["No trial failed."]
+    points += _again(evidence)
+    if collapsed:
+        points.append(
+            f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
+            f"does not exist for them): {', '.join(collapsed[:20])}."
+        )
+    tables: tuple[TextTable, ...] = ()
+    if failed:
+        rows = tuple(
+            (
+                curve.trial_id,
+                evidence.labels.get(curve.config_id, UNNAMED).text,
+                str(curve.phase),
+                str(curve.epoch),
+                (curve.error or "no reason was written").splitlines()[0],
+            )
+            for curve in failed
+        )
+        caption = f"{count(len(failed), 'trial')} of {len(evidence.trials):,} failed."
+        heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
+        tables = (TextTable(heads, rows, caption=caption, numeric=frozenset({3})),)
+    return ReportSection("failures", "Failures", points=tuple(points), tables=tables)
+
+
+def _again(evidence: Evidence) -> list[str]:
+    """Trials of several attempts: the event that begins a further one has the reason, if any."""
+    again = [
+        row
+        for row in evidence.tables["trials"].to_pylist()
+        if row["state"] == TrialState.STARTED and (row["attempt"] or 1) > 1
+    ]
+    broke = {row["trial_id"]: row["error"].splitlines()[0] for row in again if row["error"]}
+    stopped = {row["trial_id"] for row in again} - set(broke)
+    points = []
+    if stopped:
+        points.append(
+            f"{count(len(stopped), 'trial')} went on from the last checkpoint when the search was "
+            "begun again after it had been stopped or killed; no failure."
+        )
+    if broke:
+        *_, last = broke.values()
+        points.append(
+            f"{count(len(broke), 'trial')} ran again after a breakdown (the last: {last}); how "
+            "such a trial ended is what counts."
+        )
+    return points

@@ -22,9 +22,9 @@ from tune.evidence.sentences import (
     verdict_label,
 )
 from tune.evidence.variance import seed_weight_lines
+from tune.report.limits import failures_of
 from tune.report.model import ReportSection, TextTable
 from tune.report.trials import sorted_by, trials_text
-from tune.states import TrialState
 
 __all__ = ["ablation_table", "sections_of"]
 
@@ -64,7 +64,7 @@ def sections_of(evidence: Evidence, charts: Mapping[str, Chart]) -> list[ReportS
             paragraphs=tuple(_on_variance(evidence, rest)),
             charts=tuple(chart for chart in rest if chart not in maps),
         ),
-        _failures(evidence),
+        failures_of(evidence),
     ]
     return [s for s in found if s.charts or s.tables or s.points or s.paragraphs]
 
@@ -301,58 +301,6 @@ def _metrics_of_pair(evidence: Evidence, pairs: Sequence[PairComparison]) -> Tex
 def _wanted(pairs: Sequence[PairComparison]) -> str:
     lower = dict.fromkeys(METRIC[pair.metric].name for pair in pairs if pair.lower_wins)
     return "higher is better" + (f", except for {listing([*lower])}" if lower else "")
-
-
-def _failures(evidence: Evidence) -> ReportSection:
-    failed = [curve for curve in evidence.trials if curve.state is TrialState.FAILED]
-    collapsed = sorted(trial.trial_id for trial in evidence.trials if trial.collapsed)
-    points = [] if failed else ["No trial failed."]
-    points += _again(evidence)
-    if collapsed:
-        points.append(
-            f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
-            f"does not exist for them): {', '.join(collapsed[:20])}."
-        )
-    tables: tuple[TextTable, ...] = ()
-    if failed:
-        rows = tuple(
-            (
-                curve.trial_id,
-                _name(evidence, curve.config_id),
-                str(curve.phase),
-                str(curve.epoch),
-                (curve.error or "no reason was written").splitlines()[0],
-            )
-            for curve in failed
-        )
-        caption = f"{count(len(failed), 'trial')} of {len(evidence.trials):,} failed."
-        heads = ("Trial", "Configuration", "Phase", "Epochs", "Error")
-        tables = (TextTable(heads, rows, caption=caption, numeric=frozenset({3})),)
-    return ReportSection("failures", "Failures", points=tuple(points), tables=tables)
-
-
-def _again(evidence: Evidence) -> list[str]:
-    """Trials of several attempts: the event that begins a further one has the reason, if any."""
-    again = [
-        row
-        for row in evidence.tables["trials"].to_pylist()
-        if row["state"] == TrialState.STARTED and (row["attempt"] or 1) > 1
-    ]
-    broke = {row["trial_id"]: row["error"].splitlines()[0] for row in again if row["error"]}
-    stopped = {row["trial_id"] for row in again} - set(broke)
-    points = []
-    if stopped:
-        points.append(
-            f"{count(len(stopped), 'trial')} went on from the last checkpoint when the search was "
-            "begun again after it had been stopped or killed; no failure."
-        )
-    if broke:
-        *_, last = broke.values()
-        points.append(
-            f"{count(len(broke), 'trial')} ran again after a breakdown (the last: {last}); how "
-            "such a trial ended is what counts."
-        )
-    return points
 
 
 def _both(pair: PairComparison) -> tuple[str, str]:

@@ -90,7 +90,8 @@ def _section(section: ReportSection) -> Iterable[str]:
 
 
 def _chart(chart: Chart) -> Iterable[str]:
-    yield from ("", f"### {_plain(chart.title)}", "", _plain(chart.alternative))
+    told = f"**{_plain(chart.finding)}** {_plain(chart.alternative)}"
+    yield from ("", f"### {_plain(chart.title)}", "", told)
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
