@@ -39,7 +39,7 @@ def test_a_study_has_the_figures_that_it_has_data_for(what: Simulated, names: se
 def test_every_figure_is_complete_for_those_who_cannot_see_it() -> None:
     for chart in charts_of(evidence_of(SEARCH)).values():
         assert chart.title
-        assert chart.caption
+        assert chart.finding
         assert len(chart.alternative) > 40
         assert chart.rows
         assert all(len(row) == len(chart.columns) for row in chart.rows)

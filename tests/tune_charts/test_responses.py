@@ -81,8 +81,8 @@ def test_values_without_an_order_are_points_with_bars() -> None:
 def test_words_and_table_say_the_best_and_whether_it_matters() -> None:
     charts = response_curves([TEMPERATURE, KINDS], 0.02, SETTINGS, LABELS, "mae")
     assert "best, 0.700, at 0.17" in charts[0].alternative
-    assert "Matters beyond the seed (p = 0.012)" in charts[0].caption
-    assert "Nothing seen beyond the seed" in charts[1].caption
+    assert "Matters beyond the seed (p = 0.012)" in charts[0].finding
+    assert "Nothing seen beyond the seed" in charts[1].finding
     assert charts[0].rows[0] == ("0.03", "0.800", "0.750 and 0.850")
 
 
@@ -99,4 +99,4 @@ def test_long_curves_give_short_tables() -> None:
     (chart,) = response_curves([long], 0.02, {}, {}, "mae")
     assert [chart.rows[0][0], chart.rows[-1][0]] == ["1", "60"]
     assert len(chart.rows) < 12
-    assert "not tested" in chart.caption
+    assert "not tested" in chart.finding
