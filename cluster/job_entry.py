@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,10 @@ def cost(study: Path, data: str) -> None:
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = gpus_of_trial(spec.resources, total.get("GPU", 0.0))
     first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
-    _answer(ray.get(first.remote(spec, data)))
+    began = time.monotonic()
+    timed = ray.get(first.remote(spec, data))
+    # All but the steps themselves: a worker's start, its imports, the data read and prepared.
+    _answer(timed | {"start_seconds": time.monotonic() - began - timed["took"]})
 
 
 def _status_of(out: str) -> tuple[dict[str, Any], str]:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException, RemoteDisconnected
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -215,6 +216,13 @@ def _version(address: str, headers: dict[str, str]) -> tuple[int, str | None]:
         )
     except requests.exceptions.RequestException as error:
         port = urlsplit(address).port or 443
+        if _speaks_otherwise(error):
+            message = (
+                f"{address} is not the dashboard: something answers there, but not as a web "
+                "server, such as Ray's other ports (6379, 10001); the dashboard is usually "
+                f"at port 8265: --address http://{urlsplit(address).hostname}:8265"
+            )
+            raise InputError(message) from None
         message = (
             f"the head must answer at {address}, but: {_reason(error)}; is the cluster up, and "
             f"the tunnel open? Dashboards listen on loopback: ssh -N -L {port}:127.0.0.1:8265 "
@@ -228,11 +236,21 @@ def _version(address: str, headers: dict[str, str]) -> tuple[int, str | None]:
     return answer.status_code, version
 
 
+def _speaks_otherwise(error: BaseException) -> bool:
+    """Whether what answered is no HTTP; an end without a word is a tunnel's that leads nowhere."""
+    inner = _innermost(error)
+    return isinstance(inner, HTTPException) and not isinstance(inner, RemoteDisconnected)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause of a network error, in a few words."""
-    inner: BaseException = error
-    while inner.__cause__ or inner.__context__:
-        inner = inner.__cause__ or inner.__context__ or inner
+    inner = _innermost(error)
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return str(text).splitlines()[0][:200].lower()
 

@@ -76,6 +76,7 @@ def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Che
         _disk(there),
         _memory(there, report["resources"], spec),
         _clocks(there),
+        _tokens(there),
         _links(report["links"]),
     ]
 
@@ -250,6 +251,15 @@ def _clocks(nodes: Sequence[dict[str, Any]]) -> Check:
         )
     most = max((abs(n["skew"]) for n in nodes), default=0.0)
     return Check("clocks", ok=True, found=f"within {most:.2f} s of the head")
+
+
+def _tokens(nodes: Sequence[dict[str, Any]]) -> Check:
+    name = "token files"
+    open_to_all = [f"{n['address']}: {n['exposed']}" for n in nodes if n.get("exposed")]
+    if open_to_all:
+        todo = "chmod 600 it there: whoever reads it can run code on every node"
+        return Check(name, ok=False, found="; ".join(open_to_all), todo=todo)
+    return Check(name, ok=True, found="readable by their owner alone, where there are any")
 
 
 def _links(links: list[dict[str, Any]]) -> Check:

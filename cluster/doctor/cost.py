@@ -21,8 +21,9 @@ class Cost:
         epochs: Epochs at most.
         usual_epochs: Epochs if early stopping does what it usually does.
         seconds_per_epoch: Of the default configuration, from the probe.
+        start_seconds: Until the first training begins: a worker started, the data prepared.
         at_once: Trials that run at the same time.
-        hours: On the clock, at most.
+        hours: On the clock, at most, the start included.
         usual_hours: On the clock, for the usual epochs.
         disk_bytes: What all checkpoints take where the study goes to, at most.
         estimated: A limit of epochs or hours, not a count, says how many trainings there are.
@@ -32,6 +33,7 @@ class Cost:
     epochs: int
     usual_epochs: int
     seconds_per_epoch: float
+    start_seconds: float
     at_once: int
     hours: float
     usual_hours: float
@@ -55,7 +57,8 @@ class Cost:
         return (
             f"cost: {trials} {self.epochs:,} epochs of about "
             f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
-            f"{duration_text(3600 * self.hours)}{usual}; "
+            f"{duration_text(3600 * self.hours)}{usual}, with "
+            f"{duration_text(self.start_seconds)} to start up; "
             f"at most {bytes_text(self.disk_bytes)} on the disk of --out"
         )
 
@@ -67,7 +70,8 @@ def estimate(
 
     Args:
         spec: The study.
-        timed: What `time_first_steps` measured on the default configuration.
+        timed: What `time_first_steps` measured on the default configuration, and
+            `start_seconds` before that.
         nodes: Ray's resources of each node.
 
     Returns:
@@ -80,14 +84,16 @@ def estimate(
     if spec.resources.concurrent:
         at_once = min(at_once, spec.resources.concurrent)
     usual, most = size.hours(seconds_per_epoch, at_once)
+    start = timed["start_seconds"] / 3600
     return Cost(
         trials=size.trainings,
         epochs=size.epochs,
         usual_epochs=size.usual_epochs,
         seconds_per_epoch=seconds_per_epoch,
+        start_seconds=timed["start_seconds"],
         at_once=at_once,
-        hours=most,
-        usual_hours=usual,
+        hours=most + start,
+        usual_hours=usual + start,
         disk_bytes=size.disk_bytes(timed["kept_bytes"], timed["running_bytes"], at_once),
         estimated=size.estimated,
     )

@@ -7,6 +7,7 @@ tried for real: the data are opened, the encoder is loaded, a file is written an
 import platform
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ import ray
 from ray._common.utils import get_system_memory
 from ray._private.utils import estimate_available_memory
 
+from cluster.connect.tokens import default_path
 from cluster.doctor.shared_folder import SharedFolder
 from hscl.errors import HsclError, RunError
 from tune.trial.code import code_here
@@ -58,6 +60,7 @@ class NodeProbe:
             "memory_free": estimate_available_memory(),  # type: ignore[no-untyped-call]
             "memory_total": total,
             "disk": _tried(_disk),
+            "exposed": _exposed_token(),
         }
 
     def gpus(self) -> dict[str, Any]:
@@ -117,6 +120,16 @@ def _tried(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the node has to say
         text = str(error).strip() or "no reason given"
         return {"error": f"{type(error).__name__}: {text.splitlines()[0][:300]}"}
+
+
+def _exposed_token() -> str:
+    """The token's file and its mode, where others than its owner can read it; else ""."""
+    path = default_path()
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return ""
+    return f"{path} has mode {mode:04o}" if mode & 0o077 else ""
 
 
 def _version(name: str) -> str | None:

@@ -4,8 +4,10 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import ray
 from cluster_head import RayHead
@@ -71,6 +73,16 @@ def test_a_wrong_token_is_refused_and_not_repeated(ray_head: RayHead) -> None:
 def test_a_head_that_is_not_there_is_named_with_the_tunnel() -> None:
     with pytest.raises(InputError, match=r"connection refused.*ssh -N -L 9:127.0.0.1:8265"):
         connect("http://127.0.0.1:9", {})
+
+
+def test_one_of_rays_grpc_ports_is_told_from_the_dashboard() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    said = r"is not the dashboard.*usually at port 8265: --address http://127\.0\.0\.1:8265"
+    with pytest.raises(InputError, match=said):
+        connect(f"http://127.0.0.1:{port}", {})
+    server.stop(0)
 
 
 def test_an_answer_of_the_server_becomes_an_error_without_its_traceback(ray_head: RayHead) -> None:

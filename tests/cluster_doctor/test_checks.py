@@ -68,6 +68,7 @@ def test_a_sound_cluster_has_no_problem() -> None:
         ("disk", {"free": 1 * GIB, "total": 10 * GIB}, "disk", "1.0 GiB free"),
         ("disk", {"free": 40 * GIB, "total": 1000 * GIB}, "disk", "40.0 GiB free"),
         ("memory_free", 1 * GIB, "memory", "1.0 GiB free for 1 trials"),
+        ("exposed", "/root/t has mode 0644", "token files", "10.0.0.2: /root/t has mode 0644"),
         ("skew", -7.5, "clocks", "10.0.0.2: -7.5 s"),
         ("error", "it did not answer in time", "nodes", "10.0.0.2: it did not answer"),
     ],

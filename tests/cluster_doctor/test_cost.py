@@ -21,7 +21,12 @@ def _spec(**tables: Any) -> StudySpec:
 
 
 def timed(seconds: float) -> dict[str, float]:
-    return {"seconds_per_epoch": seconds, "kept_bytes": 2e6, "running_bytes": 5e6}
+    return {
+        "start_seconds": 36.0,
+        "seconds_per_epoch": seconds,
+        "kept_bytes": 2e6,
+        "running_bytes": 5e6,
+    }
 
 
 def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
@@ -37,7 +42,8 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
     assert cost.trials == trials
     assert cost.epochs == trials * 9
     assert cost.at_once == 4 + 1
-    assert cost.hours == pytest.approx(trials * 9 * 100 / 5 / 3600)
+    assert cost.hours == pytest.approx(trials * 9 * 100 / 5 / 3600 + 0.01)
+    assert ", with 36 s to start up; " in cost.cost_text()
     assert f"{trials} trials" in cost.cost_text()
     assert cost.disk_bytes == trials * 2e6 + 5 * 5e6
     assert "at most 71 MB on the disk" in cost.cost_text()

@@ -21,6 +21,19 @@ def test_software_memory_and_disk_are_this_machines() -> None:
     assert 0 < facts["disk"]["free"] <= facts["disk"]["total"]
 
 
+def test_a_token_file_that_others_can_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+    for mode, said in ((0o600, ""), (0o640, f"{path} has mode 0640")):
+        path.chmod(mode)
+        assert PROBE.facts()["exposed"] == said
+    path.unlink()
+    assert not PROBE.facts()["exposed"]
+
+
 def test_data_are_opened_and_their_digest_told(tmp_path: Path) -> None:
     path = tmp_path / "demo.arrow"
     write_demo(path)
