@@ -1,7 +1,7 @@
 """Ready files for the places where clusters live: versions filled in, authentication on.
 
 The files stand in `templates/`. `@NAME@` is filled in here; what only the user knows is marked
-`EDIT` in a comment. A line with `@GPUS@` is left out where a node has none.
+`EDIT` in a comment. A line with `@GPUS@` or `@WITHGPUS@` is left out where a node has none.
 """
 
 import re
@@ -17,8 +17,8 @@ from hscl.files import write_whole
 __all__ = ["KINDS", "TemplateSettings", "render", "write"]
 
 KINDS: dict[str, dict[str, str]] = {  # kind: {template: the name it is written under}
-    "onprem": {"onprem.yaml": "onprem.yaml"},
-    "aws": {"aws.yaml": "aws.yaml"},
+    "onprem": {"onprem.yaml": "onprem.yaml", "constraints.txt": "constraints.txt"},
+    "aws": {"aws.yaml": "aws.yaml", "aws-head-policy.json": "aws-head-policy.json"},
     "gcp": {"gcp.yaml": "gcp.yaml"},
     "kuberay": {
         "hscl-storage.yaml": "hscl-storage.yaml",
@@ -26,7 +26,15 @@ KINDS: dict[str, dict[str, str]] = {  # kind: {template: the name it is written 
         "rayjob.yaml": "rayjob.yaml",
     },
     "slurm": {"slurm.sbatch": "hscl.sbatch"},
-    "docker": {"Dockerfile": "Dockerfile", "dockerignore": ".dockerignore"},
+    "docker": {
+        "Dockerfile": "Dockerfile",
+        "dockerignore": ".dockerignore",
+        "constraints.txt": "constraints.txt",
+    },
+}
+_GPUS = {  # clouds offer machines with so many GPUs, and no others
+    "aws": {0: "m6i.2xlarge", 1: "g5.xlarge", 4: "g5.12xlarge", 8: "g5.48xlarge"},
+    "gcp": dict.fromkeys((0, 1, 2, 4), "n1-standard-8"),
 }
 _DISTRIBUTION = "hscl-search"
 _MARK = re.compile(r"@([A-Z]+)@")
@@ -56,22 +64,31 @@ def render(kind: str, settings: TemplateSettings) -> dict[str, str]:
         Content by file name.
 
     Raises:
-        InputError: There is no such kind.
+        InputError: There is no such kind, or its machines can't have so many GPUs.
     """
     if kind not in KINDS:
         raise InputError(f"no template is called {kind!r}; {did_you_mean(kind, KINDS)}")
+    offered = _GPUS.get(kind, {settings.gpus: ""})
+    if settings.gpus not in offered:
+        counts = ", ".join(map(str, offered))
+        raise InputError(
+            f"--gpus must be one of {counts} for {kind}, the machines that its template uses, but "
+            f"got {settings.gpus}; other machines are an edit of the file"
+        )
     values = {
         "VERSION": version(_DISTRIBUTION),
         "RAY": _ray_version(),
         "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
         "WORKERS": str(settings.workers),
         "GPUS": str(settings.gpus),
+        "MACHINE": offered[settings.gpus],
+        "WITHGPUS": "",
     }
     folder = resources.files("cluster") / "templates"
     written = {}
     for template, name in KINDS[kind].items():
         lines = (folder / template).read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if settings.gpus or "@GPUS@" not in line]
+        kept = [line for line in lines if settings.gpus or "GPUS@" not in line]
         written[name] = _MARK.sub(lambda mark: values[mark[1]], "".join(kept))
     return written
 

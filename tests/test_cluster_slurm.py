@@ -95,16 +95,38 @@ def test_the_template_runs_a_study_on_both_nodes_and_ends_with_it(slurm: Slurm) 
 def test_a_cancelled_job_goes_on_when_it_is_submitted_again(slurm: Slurm) -> None:
     script = _script(slurm, "again")
     job = _submit(slurm, script)
-    deadline = time.monotonic() + 600
-    while len(list((slurm.folder / "again" / "tables" / "reports").glob("*"))) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    _wait_for_reports(slurm.folder / "again")
     assert slurm.run("scancel", job).returncode == 0
     slurm.wait(job, 120)
     assert not list(slurm.folder.glob(".hscl-*"))
     assert slurm.wait(_submit(slurm, script), 1200) == "COMPLETED"
     figures = assert_complete(slurm.folder / "again")
     assert figures["started again"] >= 1
+
+
+def test_before_its_time_limit_a_job_saves_goes_back_into_the_queue_and_goes_on(
+    slurm: Slurm,
+) -> None:
+    job = _submit(slurm, _script(slurm, "requeued"))
+    _wait_for_reports(slurm.folder / "requeued")
+    # What --signal=B:USR1@300 sends.
+    assert slurm.run("scancel", "--batch", "--signal=USR1", job).returncode == 0
+    assert slurm.wait(job, 1500) == "COMPLETED", (slurm.folder / f"hscl-{job}.out").read_text()
+    shown = slurm.run("scontrol", "show", "job", job).stdout
+    assert "Restarts=1" in shown
+    said = (slurm.folder / f"hscl-{job}.out").read_text()
+    assert "hscl: interrupted; everything so far is kept" in said
+    assert "winner" in said
+    figures = assert_complete(slurm.folder / "requeued")
+    print(f"\nSLURM, requeued: {figures}")
+    assert not list(slurm.folder.glob(".hscl-*"))
+
+
+def _wait_for_reports(folder: Path) -> None:
+    deadline = time.monotonic() + 600
+    while len(list((folder / "tables" / "reports").glob("*"))) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
 
 
 def test_a_failing_study_fails_the_job_at_once(slurm: Slurm) -> None:

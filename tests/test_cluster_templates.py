@@ -1,5 +1,6 @@
 """Cluster files: valid where they are used, authenticated, private, with the right versions."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from places import ROOT
 
 from cluster.templates import KINDS, TemplateSettings, render, write
 from hscl.errors import InputError
@@ -159,15 +161,76 @@ def test_no_gpu_is_asked_for_where_there_is_none(kind: str) -> None:
 def test_the_image_is_built_from_the_wheel_alone() -> None:
     files = render("docker", SETTINGS)
     rules = [line for line in files[".dockerignore"].splitlines() if not line.startswith("#")]
-    assert rules == ["*", "!hscl_search-*.whl"]
-    copied = re.findall(r"^COPY (\S+)", files["Dockerfile"], re.MULTILINE)
-    assert copied == [f"hscl_search-{version('hscl-search')}-py3-none-any.whl"]
+    assert rules == ["*", "!hscl_search-*.whl", "!constraints.txt"]
+    copied = re.findall(r"^COPY (.+) \S+$", files["Dockerfile"], re.MULTILINE)
+    assert copied == [f"hscl_search-{version('hscl-search')}-py3-none-any.whl constraints.txt"]
     assert "\nUSER ray\n" in files["Dockerfile"]
+
+
+@pytest.mark.parametrize("kind", ["docker", "onprem"])
+def test_what_is_installed_has_the_versions_that_are_tested_together(kind: str) -> None:
+    files = render(kind, SETTINGS)
+    assert files["constraints.txt"] == (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert f"torch=={version('torch').partition('+')[0]}\n" in files["constraints.txt"]
+    text = files["Dockerfile" if kind == "docker" else "onprem.yaml"].replace("\\\n", " ")
+    installs = [
+        line for part in text.split("&&") for line in part.splitlines() if "pip install" in line
+    ]
+    assert len(installs) == 2
+    assert all("--constraint" in line for line in installs)
+
+
+def test_base_image_and_index_of_torch_are_arguments_of_the_build() -> None:
+    text = render("docker", SETTINGS)["Dockerfile"]
+    assert f"ARG BASE=python:{sys.version_info.major}.{sys.version_info.minor}-slim" in text
+    assert "\nFROM ${BASE}\nARG TORCH_INDEX=" in text
+    assert '--extra-index-url "${TORCH_INDEX}" torch' in text
+
+
+@pytest.mark.parametrize(("kind", "offered"), [("aws", (0, 1, 4, 8)), ("gcp", (0, 1, 2, 4))])
+def test_clouds_have_machines_with_as_many_gpus_as_asked_for(
+    kind: str, offered: tuple[int, ...]
+) -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    for gpus in offered:
+        (config,) = _documents(kind, TemplateSettings(gpus=gpus))
+        validate_config(prepare_config(config))
+        worker = config["available_node_types"]["worker"]
+        if kind == "gcp":
+            assert worker["resources"].get("GPU", 0) == gpus
+            cards = worker["node_config"].get("guestAccelerators", [{"acceleratorCount": 0}])
+            assert cards[0]["acceleratorCount"] == gpus
+    with pytest.raises(InputError, match="--gpus must be one of 0, 1, "):
+        render(kind, TemplateSettings(gpus=3))
+
+
+def test_nothing_of_a_cloud_is_left_to_rays_own_defaults() -> None:
+    """Its machines' image is years old, and its accounts may change who has which right."""
+    for kind in ("aws", "gcp"):
+        (config,) = _documents(kind)
+        assert "docker" in config["initialization_commands"][0]  # the registry's login
+        for node in config["available_node_types"].values():
+            named = node["node_config"]
+            if kind == "aws":
+                assert named["ImageId"]
+                assert named["IamInstanceProfile"]["Name"].startswith("hscl-")
+            else:
+                assert "sourceImage" in named["disks"][0]["initializeParams"]
+                assert named["serviceAccounts"][0]["email"].startswith("hscl-")
+    policy = json.loads(render("aws", SETTINGS)["aws-head-policy.json"])
+    for statement in policy["Statement"]:
+        changing = [a for a in statement["Action"] if "Terminate" in a or "PassRole" in a]
+        if changing or statement["Action"] == "iam:PassRole":
+            assert statement["Condition"]
 
 
 def test_comments_stand_where_something_must_be_edited() -> None:
     """Words in capitals are holes; each has its comment on the same line or just above."""
-    holes = re.compile(r"\bHEAD_IP|WORKER_IP|SSH_USER|REGISTRY|PROJECT|STORAGE_CLASS|/path/to")
+    holes = re.compile(
+        r"\bHEAD_IP|WORKER_IP|SSH_USER|REGISTRY|PROJECT|STORAGE_CLASS|/path/to"
+        r"|REGION|ACCOUNT|AMI_ID|IMAGE_FAMILY"
+    )
     for kind in KINDS:
         for name, text in render(kind, SETTINGS).items():
             for line in text.splitlines():
@@ -177,7 +240,7 @@ def test_comments_stand_where_something_must_be_edited() -> None:
 
 def test_files_are_not_replaced_unless_asked(tmp_path: Path) -> None:
     paths = write("docker", SETTINGS, tmp_path / "new", replace=False)
-    assert sorted(p.name for p in paths) == [".dockerignore", "Dockerfile"]
+    assert sorted(p.name for p in paths) == [".dockerignore", "Dockerfile", "constraints.txt"]
     paths[0].write_text("mine")
     with pytest.raises(InputError, match="--force"):
         write("docker", SETTINGS, tmp_path / "new", replace=False)
