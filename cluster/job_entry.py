@@ -37,7 +37,15 @@ def entry() -> None:
 @click.option("--data", required=True)
 @click.option("--out", required=True)
 @click.option("--dry-run", is_flag=True, help="Check study and data, and say what would run.")
-def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bool) -> None:
+@click.option(
+    "--lock-wait",
+    type=click.IntRange(0),
+    default=0,
+    help="Seconds to wait for a study that is locked, as by a head that is gone.",
+)
+def search(
+    study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bool, lock_wait: int
+) -> None:
     """Run the study as a driver of this cluster.
 
     Raises:
@@ -49,6 +57,7 @@ def search(study: Path | None, data: str, out: str, *, frozen: bool, dry_run: bo
             study.write_text(_frozen_text(out), encoding="utf-8")
         arguments = ["search", str(study), "--data", data, "--out", out]
         if not dry_run:
+            _wait_for_lock(out, lock_wait)
             run_hscl([*arguments, "--address", _address()])
         try:
             run_hscl([*arguments, "--dry-run"])
@@ -142,6 +151,22 @@ def _status_of(out: str) -> tuple[dict[str, Any], str]:
     warnings = "".join(f"warning: {damage}\n" for damage in study.damages)
     told = study.answer_text() + status_text(study.read_status(), _COLUMNS)
     return study.status(), warnings + told
+
+
+def _wait_for_lock(out: str, seconds: float) -> None:
+    """Wait while another driver has the study: an NFS server frees a dead host's lock late."""
+    from tune.tables.lock import holder_of  # noqa: PLC0415 - pyarrow's file systems
+    from tune.tables.storage import open_folder  # noqa: PLC0415
+
+    folder, deadline, said = open_folder(out), time.monotonic() + seconds, False
+    while (holder := holder_of(folder)) is not None and holder.running:
+        if time.monotonic() >= deadline:
+            return  # the search itself says whose it is
+        if not said:
+            said = True
+            who = f"process {holder.pid} on {holder.host}"
+            click.echo(f"{out} is locked by {who}; waiting for up to {seconds:g} s")
+        time.sleep(1)
 
 
 def _compare_nodes(data: str, out: str) -> None:

@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from study_factory import Simulated, write_study
 
-from cluster.job_entry import _status_of
+from cluster.job_entry import _status_of, _wait_for_lock
 from cluster.jobs.records import ANSWER
+from tune.tables.lock import StudyLock
+from tune.tables.storage import open_folder
 
 
 def _entry(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -60,6 +63,19 @@ def test_a_frozen_study_is_run_as_it_stands_in_its_folder(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "/no/such.arrow must be a data set" in done.stderr  # the study itself was read
     assert "Traceback" not in done.stderr
+
+
+def test_a_locked_study_is_waited_for_and_no_longer_than_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = open_folder(str(tmp_path))
+    with StudyLock(folder, go_on=[]):
+        began = time.monotonic()
+        _wait_for_lock(str(tmp_path), 0.5)
+        assert 0.5 <= time.monotonic() - began < 30
+    assert f"is locked by process {os.getpid()} on " in capsys.readouterr().out
+    _wait_for_lock(str(tmp_path), 600)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["serach"], ["search", "--data", "/d"]])

@@ -104,6 +104,9 @@ def test_kubernetes_clusters_ask_for_a_token_and_keep_results() -> None:
     assert documents["RayCluster"]["spec"]["headGroupSpec"]["rayStartParams"][
         "dashboard-host"
     ] == ("127.0.0.1")
+    budget = documents["PodDisruptionBudget"]["spec"]
+    assert budget["maxUnavailable"] == 0
+    assert budget["selector"]["matchLabels"]["ray.io/node-type"] == "head"
     claim = documents["PersistentVolumeClaim"]["metadata"]["name"]
     for spec in (documents["RayCluster"]["spec"], documents["RayJob"]["spec"]["rayClusterSpec"]):
         assert spec["authOptions"] == {"mode": "token"}
