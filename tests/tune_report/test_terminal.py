@@ -79,6 +79,16 @@ def test_tables_name_their_reference_once() -> None:
     assert "Acc-7" in text
 
 
+def test_a_list_shows_the_references_own_mean_and_deviation_on_every_other_metric() -> None:
+    compared = _compared("list")
+    pair = next(one for one in compared.comparison.other_metrics if one.metric == "corr")
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_study(compared))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (line,) = [one for one in lines if one.split()[:2] == ["Corr", "default"]]
+    assert f"{pair.means[1]:.4f} ± {pair.sds[1]:.4f}" in line
+
+
 def test_long_lists_keep_other_metrics_for_the_machine() -> None:
     text = _shown(_compared("list", known=7))
     assert "49 rows, in --json and --format csv" in text

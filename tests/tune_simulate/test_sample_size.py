@@ -11,12 +11,10 @@ from tune.simulate.sample_size import (
     MOSI_SPREAD,
     SampleSizes,
     Simulation,
-    Trouble,
     detectable_with,
     sample_size_lines,
     sample_sizes,
     spread_as_on_mosi,
-    trouble_lines,
 )
 from tune.stats.power import Spread, power_for_new_videos
 
@@ -124,19 +122,3 @@ def test_what_is_detectable_is_found_in_four_of_five_studies_and_videos_are_the_
     assert power_for_new_videos(0.02, spread, seeds, videos) >= 0.8
     assert seeds == 20  # with 10 it would take a hundred times the videos
     assert detectable_with(5, lengths, 0.001).enough is None
-
-
-def test_trouble_is_simulated_and_said() -> None:
-    def claimed(**trouble: float) -> float:
-        simulation = Simulation(60, np.random.default_rng(3), Trouble(**trouble))  # type: ignore[arg-type]
-        cells = sample_sizes(0.02, MOSI_SPREAD, [6], [31], simulation=simulation).cells
-        assert cells[0].claimed is not None
-        return cells[0].claimed.value
-
-    clean = claimed()
-    assert claimed(collapse=0.2) > clean + 0.05  # where none of six was seen to collapse
-    assert claimed(speakers=6, speaker_sd=0.3) > clean + 0.1
-    assert claimed(speakers=6, speaker_sd=0.3, speakers_named=True) == 0.0  # too few for a verdict
-    assert claimed(uneven=1.0) < 0.2
-    assert "20 % of one configuration's runs collapse" in trouble_lines(Trouble(0.2))[0]
-    assert not trouble_lines(Trouble())

@@ -307,6 +307,14 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
     help="Simulated studies a cell, judged as real ones are.",
 )
 @click.option("--collapse", type=click.FloatRange(0, 0.9), default=0.0, help="Rate on one side.")
+@click.option(
+    "--failures", type=click.FloatRange(0, 0.9), default=0.0, help="Rate; one side's worst runs."
+)
+@click.option(
+    "--finalists", type=click.IntRange(1, 10), default=1, help="Configurations in confirm."
+)
+@click.option("--styles", type=click.IntRange(0), default=0, help="That valid and test share.")
+@click.option("--style-sd", type=float, default=0.05, show_default=True, help="Between these.")
 @click.option("--speakers", type=click.IntRange(0), default=0, help="What if so many speak?")
 @click.option("--speaker-sd", type=float, default=0.05, show_default=True, help="Between these.")
 @click.option("--speakers-named", is_flag=True, help="The data say who speaks.")
@@ -321,11 +329,12 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     the code that judges real studies.
     """  # noqa: DOC501 - this is what --help prints
     from tune.simulate import sample_size as plan
+    from tune.simulate.trouble import Trouble, trouble_lines
     from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 
     if not 0.0 < gap <= _LARGEST:
         raise InputError(f"--gap must be above 0 and at most {_LARGEST:g}, but is {gap:g}")
-    trouble = plan.Trouble.of(options)
+    trouble = Trouble.of(options)
     sizes = plan.sample_sizes(
         gap,
         _spread(options),
@@ -340,7 +349,7 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     from tune.report.terminal import render_sample_sizes
 
     print_rich(render_sample_sizes(sizes), None)
-    for line in (*plan.sample_size_lines(sizes), *plan.trouble_lines(trouble)):
+    for line in (*plan.sample_size_lines(sizes), *trouble_lines(trouble)):
         click.echo(line)
 
 

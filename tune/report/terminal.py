@@ -1,6 +1,6 @@
 """Comparisons and sample sizes as tables for the terminal. What is drawn was computed before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hscl.metrics import DIGITS, METRIC
+from hscl.metrics import DIGITS, METRIC, METRICS
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
@@ -138,7 +138,11 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
     if not by_metric:
         table.add_column("p", justify="right")
         table.add_column("verdict")
-    for pair in pairs:
+    own_rows = by_metric and several and len(shared) == 1
+    for pair in _by_metric(pairs) if own_rows else pairs:
+        if own_rows and pair.first == pairs[0].first:
+            # A paper's table has the reference's own row, above those that are compared with it.
+            table.add_row(*_own_row([one for one in pairs if one.metric == pair.metric], names))
         cells = [METRIC[pair.metric].name] if by_metric else []
         if several or not by_metric:
             second = "" if len(shared) == 1 else f" − {names[pair.second]}"
@@ -156,6 +160,22 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
             ]
         table.add_row(*cells)
     return table
+
+
+def _by_metric(pairs: Sequence[PairComparison]) -> list[PairComparison]:
+    return sorted(pairs, key=lambda pair: METRICS.index(pair.metric))
+
+
+def _own_row(pairs: Sequence[PairComparison], names: Mapping[str, str]) -> list[str]:
+    """What the reference has of a metric, over as many of its seeds as are known."""
+    most = max(pairs, key=lambda pair: len(pair.seeds))
+    own = _mean_sd(most.means[1], most.sds[1])
+    return [
+        METRIC[most.metric].name,
+        escape(names[most.second]),
+        own,
+        f"{len(most.seeds)} of {most.planned}",
+    ]
 
 
 def _mean_sd(mean: float, sd: float) -> str:

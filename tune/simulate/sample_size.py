@@ -1,22 +1,15 @@
 """How many seeds and test videos show a given gap: computed, and checked by simulated studies."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tune.display import listing
-from tune.evidence.pair import Rules, compare_pair
-from tune.evidence.verdicts import judge
-from tune.simulate.runs import (
-    Proportion,
-    RandomEffects,
-    draw_linear_runs,
-    uneven_layout,
-    video_layout,
-)
-from tune.states import Verdict
+from tune.evidence.pair import Rules
+from tune.simulate.runs import Proportion
+from tune.simulate.trouble import PER_VIDEO, Trouble
 from tune.stats.looks import look_after, plan_looks, seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
@@ -34,19 +27,14 @@ __all__ = [
     "SampleSizes",
     "SeedsAndVideos",
     "Simulation",
-    "Trouble",
     "detectable_with",
     "sample_size_lines",
     "sample_sizes",
     "spread_as_on_mosi",
-    "trouble_lines",
 ]
 
 MOSI_SPREAD = Spread(seed=0.02**2, video=0.12**2, error=0.065**2, evenness=0.84)
 """MAE differences as measured on MOSI: a standard error by video of about .02 on 31 videos."""
-
-_PER_VIDEO = 22  # utterances of a video, as in MOSI
-
 
 _ANY_SEEDS = 10**6
 _MOST_VIDEOS = 10_000  # a larger test set nobody has
@@ -95,7 +83,7 @@ def spread_as_on_mosi(lengths: Sequence[int]) -> Spread:
     return Spread(
         seed=MOSI_SPREAD.seed,
         video=MOSI_SPREAD.video * MOSI_SPREAD.evenness / evenness,
-        error=MOSI_SPREAD.error * _PER_VIDEO * len(lengths) / whole,
+        error=MOSI_SPREAD.error * PER_VIDEO * len(lengths) / whole,
         evenness=evenness,
     )
 
@@ -179,37 +167,12 @@ class Simulation:
 
     studies: int
     rng: np.random.Generator
-    trouble: "Trouble | None" = None
+    trouble: Trouble | None = None
 
     @classmethod
-    def of(cls, studies: int, trouble: "Trouble") -> "Simulation | None":
+    def of(cls, studies: int, trouble: Trouble) -> "Simulation | None":
         """So many studies a cell; None for none."""
         return cls(studies, np.random.default_rng(0), trouble) if studies else None
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What may be wrong with runs and videos beyond what `Spread` has.
-
-    Attributes:
-        collapse: Proportion of one configuration's runs that collapse; the gap holds for the mean
-            over all its runs.
-        speakers: Whose videos they are; 0: each has its own.
-        speaker_sd: Of the difference between speakers, beyond that between videos.
-        uneven: Standard deviation of the logarithm of the videos' lengths; 0: as in MOSI.
-        speakers_named: The data say who speaks, so that the speaker is the unit.
-    """
-
-    collapse: float = 0.0
-    speakers: int = 0
-    speaker_sd: float = 0.05
-    uneven: float = 0.0
-    speakers_named: bool = False
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Trouble":
-        """From options of these names, among others."""
-        return cls(**{each.name: options[each.name] for each in fields(cls)})
 
 
 def sample_sizes(
@@ -263,36 +226,14 @@ def _claims(
 ) -> Proportion:
     """Simulated studies that claim a difference at a look of the first order."""
     trouble = simulation.trouble or Trouble()
-    utterances = _PER_VIDEO * size.videos
-    layout = video_layout(size.videos, utterances)
     planned = [look for look in plan_looks(size.seeds, looks) if look.pairs <= size.seeds]
-    lengths = np.bincount(layout)
-    evenness = lengths.sum() ** 2 / (lengths**2).sum() / lengths.size
-    effects = RandomEffects(
-        seed=spread.seed**0.5,
-        # The spread's video part holds what unequal lengths add to it.
-        video=(spread.video * evenness) ** 0.5,
-        utterance=0.0,
-        error=(spread.error * _PER_VIDEO) ** 0.5,
-        collapse=(trouble.collapse, 0.0),
-        speakers=trouble.speakers,
-        speaker=trouble.speaker_sd,
-    )
     claims = 0
     for _ in range(simulation.studies):
-        if trouble.uneven:
-            layout = uneven_layout(simulation.rng, trouble.uneven, size.videos, utterances)
-        runs, _here = draw_linear_runs(
-            simulation.rng, effects, seeds=size.seeds, layout=layout, gap=gap
-        )
-        if trouble.speakers and trouble.speakers_named:
-            runs = replace(runs, videos=layout % trouble.speakers, unit="speaker")
-        seen = (
-            judge(compare_pair(runs.first(look.pairs), ("a", "b"), "mae", rules), rules)
+        runs = trouble.draw(simulation.rng, spread, size.seeds, size.videos, gap)
+        claims += any(
+            trouble.claims(runs.first(look.pairs), Rules(gap or 1.0, look.level), every=not gap)
             for look in planned
-            for rules in [Rules(gap or 1.0, look.level)]
         )
-        claims += any(pair.verdict in {Verdict.BETTER, Verdict.WORSE} for pair in seen)
     return Proportion(claims, simulation.studies)
 
 
@@ -321,22 +262,3 @@ def _videos(needed: int | None) -> str:
         return f"more than {_MOST_VIDEOS:,}"
     least = " (the fewest that say anything)" if needed == FEWEST_VIDEOS else ""
     return f"about {float(f'{needed:.2g}'):,.0f}{least}"
-
-
-def trouble_lines(trouble: Trouble) -> list[str]:
-    """What the simulated shares mean where something is wrong; nothing where nothing is."""
-    lines = []
-    if trouble.collapse:
-        lines.append(
-            f"Simulated: {100.0 * trouble.collapse:g} % of one configuration's runs collapse. "
-            "Where none was seen to, a claim is about runs that do not collapse, and is not "
-            "false as it is worded though the means over all runs differ by less."
-        )
-    if trouble.speakers and not trouble.speakers_named:
-        lines.append(
-            f"Simulated: the videos are {trouble.speakers} speakers', and the data do not say "
-            "whose."
-        )
-    if lines or trouble.uneven or trouble.speakers:
-        lines.append("What is computed, not simulated, knows nothing of this.")
-    return lines
