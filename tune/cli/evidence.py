@@ -261,8 +261,7 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
         return
     for line in chosen.lines:
         click.echo(line)
-    name, config_id = chosen.evidence["configuration"], chosen.evidence["config_id"]
-    click.echo(f"{out}: {name} ({config_id})")
+    click.echo(f"{out}: {chosen.evidence['configuration']} ({chosen.evidence['config_id']})")
     click.echo(f"next: hscl train {out} --data DATA --seeds 5 --out models/{out.stem}")
 
 
@@ -307,12 +306,8 @@ def _put(out: Path, text: str, *, overwrite: bool) -> None:
     help="Simulated studies a cell, judged as real ones are.",
 )
 @click.option("--collapse", type=click.FloatRange(0, 0.9), default=0.0, help="Rate on one side.")
-@click.option(
-    "--failures", type=click.FloatRange(0, 0.9), default=0.0, help="Rate; one side's worst runs."
-)
-@click.option(
-    "--finalists", type=click.IntRange(1, 10), default=1, help="Configurations in confirm."
-)
+@click.option("--failures", type=click.FloatRange(0, 0.9), default=0.0, help="One side's worst.")
+@click.option("--finalists", type=click.IntRange(1, 10), default=1, help="That confirm compares.")
 @click.option("--styles", type=click.IntRange(0), default=0, help="That valid and test share.")
 @click.option("--style-sd", type=float, default=0.05, show_default=True, help="Between these.")
 @click.option("--speakers", type=click.IntRange(0), default=0, help="What if so many speak?")
@@ -349,8 +344,7 @@ def simulate(gap: float, seeds: str, videos: str, *, as_json: bool, **options: A
     from tune.report.terminal import render_sample_sizes
 
     print_rich(render_sample_sizes(sizes), None)
-    for line in (*plan.sample_size_lines(sizes), *trouble_lines(trouble)):
-        click.echo(line)
+    click.echo("\n".join([*plan.sample_size_lines(sizes), *trouble_lines(trouble)]))
 
 
 def _numbers(option: str, text: str, least: int) -> list[int]:
