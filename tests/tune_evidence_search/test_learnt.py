@@ -40,8 +40,13 @@ def literal_draws(known: Learnt, ids: tuple[str, str], count: int) -> np.ndarray
             matern = (1 + math.sqrt(5) * r + 5 * r * r / 3) * math.exp(-math.sqrt(5) * r)
             whole[i, j] = now.amplitude**2 * matern + now.trend**2 * float(trend[i] @ trend[j])
             whole[i, j] += fitted.inputs.linear[i, j] if max(i, j) < runs else 1.0
+            for run in (i, j):
+                if run < runs and (rung := fitted.inputs.rungs[run]) >= 0:
+                    whole[i, j] *= now.slopes[rung]
             if i == j and i < runs:
                 whole[i, j] += now.noise**2 + fitted.inputs.extra[i]
+                if (rung := fitted.inputs.rungs[i]) >= 0:
+                    whole[i, j] += now.scatters[rung] ** 2
     across, inverse = whole[runs:, :runs], np.linalg.inv(whole[:runs, :runs])
     mean = across @ inverse @ fitted.inputs.values
     covariance = whole[runs:, runs:] - across @ inverse @ across.T

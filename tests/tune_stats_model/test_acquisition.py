@@ -36,6 +36,7 @@ def with_one_more(model: RunModel, code: np.ndarray, loss: float) -> float:
         linear=np.ones((len(codes), len(codes))),
         extra=np.append(inputs.extra, 0.0),
         values=np.append(inputs.values, (loss - model.centre) / model.scale),
+        rungs=np.append(inputs.rungs, -1),
     )
     told = replace(
         model,

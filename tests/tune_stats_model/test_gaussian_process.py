@@ -29,7 +29,13 @@ def points(x: np.ndarray, new: np.ndarray) -> Points:
 
 
 def inputs(x: np.ndarray = X, y: np.ndarray = Y, extra: np.ndarray = EXTRA) -> Inputs:
-    return Inputs(squared(x, x), x, np.full((len(x), len(x)), 1.5), extra, y)
+    complete = np.full(len(x), -1)
+    return Inputs(squared(x, x), x, np.full((len(x), len(x)), 1.5), extra, y, complete)
+
+
+RUNGS = np.random.default_rng(4).integers(-1, 2, 30)
+STOPPED = replace(inputs(), rungs=RUNGS, scatters=np.array([0.3, 0.1]))
+OF_STOPPED = replace(SETTINGS, slopes=np.array([2.0, 0.7]), scatters=np.array([0.4, 0.05]))
 
 
 def oracle() -> GaussianProcessRegressor:
@@ -57,6 +63,21 @@ def test_covariances_are_those_of_scikit_learn() -> None:
     assert got == pytest.approx(expected[:3, 3:], abs=1e-6)
 
 
+def test_a_stopped_run_tells_its_value_over_its_slope_and_the_less_the_more_it_scatters() -> None:
+    slope = np.array([2.0, 0.7, 1.0])[RUNGS]
+    noise = 0.2**2 + EXTRA + 1e-8 + np.array([0.4, 0.05, 0.0])[RUNGS] ** 2
+    told = oracle().set_params(alpha=noise / slope**2).fit(X, Y / slope)
+    mean, sd = posterior(STOPPED, OF_STOPPED).at(points(X, NEW))
+    expected = told.predict(NEW, return_std=True)
+    assert mean == pytest.approx(expected[0], abs=1e-6)
+    assert sd == pytest.approx(expected[1], abs=1e-6)
+    one, other = NEW[:3], NEW[3:]
+    got = posterior(STOPPED, OF_STOPPED).covariance(
+        points(X, one), points(X, other), squared(one, other)
+    )
+    assert got == pytest.approx(told.predict(NEW, return_cov=True)[1][:3, 3:], abs=1e-6)
+
+
 def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
     residuals, sds = posterior(inputs(), SETTINGS).left_out()
     for i in range(len(X)):
@@ -67,22 +88,35 @@ def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
         assert sds[i] ** 2 == pytest.approx(sd[0] ** 2 + 0.2**2 + EXTRA[i], abs=1e-6)
 
 
-def test_the_fit_is_a_maximum_of_likelihood_times_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runs", [inputs(), STOPPED], ids=["complete", "stopped"])
+def test_the_fit_is_a_maximum_of_likelihood_times_prior(runs: Inputs) -> None:
+    rungs = runs.scatters.size
+
     def log_posterior(logs: np.ndarray) -> float:
-        now = Settings.of(logs)
+        now = Settings.of(logs, rungs)
         kernel = (
             ConstantKernel(now.amplitude**2) * Matern(now.lengths, nu=2.5)
             + ConstantKernel(now.trend**2) * DotProduct(0.0, "fixed")
             + ConstantKernel(1.5)
         )
-        covariance = kernel(X) + np.diag(now.noise**2 + EXTRA + 1e-8)
+        covariance = kernel(X)
+        for i, j in np.ndindex(covariance.shape):
+            for run in (i, j):
+                if runs.rungs[run] >= 0:
+                    covariance[i, j] *= now.slopes[runs.rungs[run]]
+        for i in range(len(X)):
+            covariance[i, i] += now.noise**2 + EXTRA[i] + 1e-8
+            if runs.rungs[i] >= 0:
+                covariance[i, i] += now.scatters[runs.rungs[i]] ** 2
         means = [-0.3, -0.3, -0.3, math.log(0.7), math.log(0.7), math.log(0.5)]
-        prior = stats.norm.logpdf(logs, means, [0.8, 0.8, 0.8, 1.0, 1.0, 0.5]).sum()
+        means += [0.0] * rungs + [math.log(sd) for sd in runs.scatters]
+        sds = [0.8, 0.8, 0.8, 1.0, 1.0, 0.5] + [0.5] * 2 * rungs
+        prior = stats.norm.logpdf(logs, means, sds).sum()
         return float(stats.multivariate_normal(np.zeros(len(X)), covariance).logpdf(Y) + prior)
 
-    found = fit_settings(inputs(), steps=200).logs
+    found = fit_settings(runs, steps=200).logs
     best = log_posterior(found)
-    assert best > log_posterior(Settings.start(3).logs) + 1.0
+    assert best > log_posterior(runs.prior[0]) + 1.0
     for place in range(len(found)):
         for step in (-0.05, 0.05):
             moved = found.copy()

@@ -83,6 +83,28 @@ def test_worse_because_earlier_costs_nothing() -> None:
     assert after == pytest.approx(before, abs=2e-3)
 
 
+def test_runs_that_differ_more_early_on_teach_as_much_as_they_know() -> None:
+    # Twice as different after 3 epochs, with luck of their own there: gains scatter by three times
+    # the noise at the end, and say nothing of how well the early values order.
+    rng = np.random.default_rng(2)
+    errors, alone, slopes = [], [], []
+    for seed in range(6):
+        ran = []
+        for run in runs(70, seed=seed):
+            true = float(truth(ENCODING.codes([run.point]))[0])
+            early = 1.0 + 2.0 * (true - 0.85) + rng.normal(0.0, 0.02)
+            if rng.random() < 0.8:
+                ran.append(Ran(run.point, early, {3: early}, "stopped"))
+            else:
+                ran.append(Ran(run.point, run.value, {3: early, 9: run.value}))
+        model = fitted(ran)
+        slopes.append(float(model.fitted.settings.slopes[0]))
+        errors.append(error(model))
+        alone.append(error(fitted([run for run in ran if run.state == "complete"])))
+    assert 1.5 < np.median(slopes) < 2.5
+    assert np.mean(errors) < 0.7 * np.mean(alone)
+
+
 def test_one_unlucky_run_does_not_move_its_surroundings() -> None:
     ran = runs(40)
     at = int(np.argmin([run.value for run in ran]))

@@ -10,7 +10,7 @@ equations 2.25, 2.26, 4.17, 5.9 and 5.12 (leave-one-out).
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -24,6 +24,10 @@ FloatArray = npt.NDArray[np.float64]
 
 _ROOT5 = math.sqrt(5.0)
 _JITTER = 1e-8
+
+
+def _none() -> FloatArray:
+    return np.empty(0)
 
 
 @cache
@@ -47,28 +51,38 @@ class Settings:
         amplitude: Standard deviation of f.
         trend: Standard deviation of a linear term's weight.
         noise: Standard deviation of a run around its expected value.
+        slopes: (R,) by how much runs that were stopped at a rung differ where complete ones
+            differ by 1.
+        scatters: (R,) standard deviation that stopping at a rung adds to the noise.
     """
 
     lengths: FloatArray
     amplitude: float
     trend: float
     noise: float
+    slopes: FloatArray = field(default_factory=_none)
+    scatters: FloatArray = field(default_factory=_none)
 
     @classmethod
-    def start(cls, parameters: int) -> "Settings":
-        """The most probable settings before any data."""
-        return cls.of(np.concatenate([np.full(parameters, _PRIOR_LENGTH[0]), _MEANS]))
-
-    @classmethod
-    def of(cls, logs: FloatArray) -> "Settings":
-        """From the logarithms, in the order of the attributes."""
+    def of(cls, logs: FloatArray, rungs: int = 0) -> "Settings":
+        """From the logarithms, in the order of the attributes, with so many rungs."""
         values = np.exp(logs)
-        return cls(values[:-3], float(values[-3]), float(values[-2]), float(values[-1]))
+        whole, stopped = values[: values.size - 2 * rungs], values[values.size - 2 * rungs :]
+        amplitude, trend, noise = whole[-3:].tolist()
+        return cls(whole[:-3], amplitude, trend, noise, stopped[:rungs], stopped[rungs:])
 
     @property
     def logs(self) -> FloatArray:
         """The logarithms, in the order of the attributes."""
-        return np.log([*self.lengths, self.amplitude, self.trend, self.noise])
+        of_all = [self.amplitude, self.trend, self.noise]
+        settings = np.concatenate([self.lengths, of_all, self.slopes, self.scatters])
+        logs: FloatArray = np.log(settings)
+        return logs
+
+    def of_runs(self, rungs: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """(N,) slope and variance of runs, given their rungs; those of complete ones: -1."""
+        slopes = np.append(self.slopes, 1.0)[rungs]
+        return slopes, self.noise**2 + np.append(self.scatters, 0.0)[rungs] ** 2
 
 
 # Means and standard deviations of normal priors on the logarithms. That of the noise is narrow:
@@ -76,6 +90,8 @@ class Settings:
 _PRIOR_LENGTH = (-0.3, 0.8)
 _MEANS = np.array([math.log(0.7), math.log(0.7), math.log(0.5)])
 _SDS = np.array([1.0, 1.0, 0.5])
+_SLOPE_SD = 0.5  # of the logarithm of a rung's slope, whose prior mean is 0
+_SCATTER_SD = 0.5  # of the logarithm of what stopping adds, around what the curves say
 
 
 @dataclass(frozen=True)
@@ -86,8 +102,10 @@ class Inputs:
         squared: (D, N, N) squared differences of the parameters.
         trend: (N, P) terms of the trend.
         linear: (N, N) covariance of all else that is linear: constant, offsets.
-        extra: (N,) variance of a run beyond the noise.
+        extra: (N,) variance of a run beyond what its rung gives it.
         values: (N,) the runs' values, standardised.
+        rungs: (N,) which of R rungs a run was stopped at, -1 where it is complete.
+        scatters: (R,) what stopping at a rung is expected to add, as a standard deviation.
     """
 
     squared: FloatArray
@@ -95,6 +113,19 @@ class Inputs:
     linear: FloatArray
     extra: FloatArray
     values: FloatArray
+    rungs: npt.NDArray[np.int64]
+    scatters: FloatArray = field(default_factory=_none)
+
+    @property
+    def prior(self) -> tuple[FloatArray, FloatArray]:
+        """Means and standard deviations of the logarithms of the settings before any data."""
+        parameters, rungs = len(self.squared), self.scatters.size
+        means = [np.full(parameters, _PRIOR_LENGTH[0]), _MEANS, np.zeros(rungs)]
+        sds = [np.full(parameters, _PRIOR_LENGTH[1]), _SDS, np.full(rungs, _SLOPE_SD)]
+        return (
+            np.concatenate([*means, np.log(self.scatters)]),
+            np.concatenate([*sds, np.full(rungs, _SCATTER_SD)]),
+        )
 
 
 def _matern(squared: FloatArray, lengths: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -113,20 +144,22 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
         start: Where to begin; the prior's mode by default.
         steps: Iterations of L-BFGS at most.
     """
-    parameters = len(inputs.squared)
-    means = np.concatenate([np.full(parameters, _PRIOR_LENGTH[0]), _MEANS])
-    sds = np.concatenate([np.full(parameters, _PRIOR_LENGTH[1]), _SDS])
+    parameters, rungs = len(inputs.squared), inputs.scatters.size
+    means, sds = inputs.prior
     gram = inputs.trend @ inputs.trend.T
-    count = inputs.values.size
-    diagonal = np.arange(count)
+    diagonal = np.arange(inputs.values.size)
+    at_rung = inputs.rungs == np.arange(rungs)[:, None]
 
     def loss(logs: FloatArray) -> tuple[float, FloatArray]:
-        now = Settings.of(logs)
-        shape, slope = _matern(inputs.squared, now.lengths)
-        whole = now.amplitude**2 * shape
-        sloping = now.trend**2 * gram
-        covariance = whole + sloping + inputs.linear
-        covariance[diagonal, diagonal] += now.noise**2 + inputs.extra + _JITTER
+        now = Settings.of(logs, rungs)
+        slopes, noise = now.of_runs(inputs.rungs)
+        steep = np.outer(slopes, slopes)
+        shape, fall = _matern(inputs.squared, now.lengths)
+        whole = steep * (now.amplitude**2 * shape)
+        sloping = steep * (now.trend**2 * gram)
+        clean = whole + sloping + steep * inputs.linear
+        covariance = clean.copy()
+        covariance[diagonal, diagonal] += noise + inputs.extra + _JITTER
         try:
             factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         except linalg.LinAlgError:
@@ -136,25 +169,29 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
         weights = inverse @ inputs.values
         # ∂/∂θ of the loss is ½ tr((K⁻¹ − ααᵀ) ∂K/∂θ).
         half = 0.5 * (inverse - np.outer(weights, weights))
-        by_r2 = half * slope * now.amplitude**2
+        by_r2 = half * steep * fall * now.amplitude**2
         gradient = np.empty_like(logs)
-        gradient[:parameters] = np.tensordot(inputs.squared, by_r2, axes=2) / now.lengths**2
-        gradient[-3] = 2.0 * (half * whole).sum()
-        gradient[-2] = 2.0 * (half * sloping).sum()
-        gradient[-1] = 2.0 * now.noise**2 * np.trace(half)
+        of_all = gradient[: parameters + 3]
+        of_all[:-3] = np.tensordot(inputs.squared, by_r2, axes=2) / now.lengths**2
+        of_all[-3] = 2.0 * (half * whole).sum()
+        of_all[-2] = 2.0 * (half * sloping).sum()
+        of_all[-1] = 2.0 * now.noise**2 * np.trace(half)
+        of_rungs = gradient[parameters + 3 :].reshape(2, rungs)
+        of_rungs[0] = 2.0 * at_rung @ (half * clean).sum(axis=1)
+        of_rungs[1] = 2.0 * now.scatters**2 * (at_rung @ np.diag(half))
         off = (logs - means) / sds
         value = 0.5 * inputs.values @ weights + np.log(np.diag(factor)).sum() + 0.5 * off @ off
         return float(value), gradient + off / sds
 
     found = optimize.minimize(
         loss,
-        (start or Settings.start(parameters)).logs,
+        means if start is None else start.logs,
         jac=True,
         method="L-BFGS-B",
         bounds=[(m - 5.0 * s, m + 5.0 * s) for m, s in zip(means, sds, strict=True)],
         options={"maxiter": steps},
     )
-    return Settings.of(found.x)
+    return Settings.of(found.x, rungs)
 
 
 @dataclass(frozen=True)
@@ -220,7 +257,8 @@ class Posterior:
         shape, _ = _matern(points.squared, now.lengths)
         across: FloatArray = now.amplitude**2 * shape + points.linear
         across += now.trend**2 * (self.inputs.trend @ points.trend.T)
-        return across
+        slopes, _ = now.of_runs(self.inputs.rungs)
+        return slopes[:, None] * across
 
     def _solved(self, across: FloatArray) -> FloatArray:
         solved: FloatArray = linalg.solve_triangular(
@@ -240,8 +278,10 @@ def posterior(inputs: Inputs, settings: Settings) -> Posterior:
     shape, _ = _matern(inputs.squared, settings.lengths)
     covariance = settings.amplitude**2 * shape + inputs.linear
     covariance += settings.trend**2 * (inputs.trend @ inputs.trend.T)
+    slopes, noise = settings.of_runs(inputs.rungs)
+    covariance *= np.outer(slopes, slopes)
     diagonal = np.arange(inputs.values.size)
-    covariance[diagonal, diagonal] += settings.noise**2 + inputs.extra + _JITTER
+    covariance[diagonal, diagonal] += noise + inputs.extra + _JITTER
     factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     weights = linalg.cho_solve((factor, True), inputs.values, check_finite=False)
     return Posterior(inputs, settings, factor, weights)

@@ -2,11 +2,16 @@
 
 Runs that were stopped early count too: as their value at their last epoch less what complete runs
 gained after it in the mean, with an offset in common for each such epoch (those that were stopped
-may gain more) and with the variance of those gains. So "worse because earlier" costs nothing.
+may gain more). So "worse because earlier" costs nothing. By how much configurations differ at such
+an epoch for each unit that they differ at the end, and how much more runs scatter there, the data
+choose: on MOSI's official folds they differ 1.6 times as much after 3 of 8 epochs, and order as at
+the end, so that a run stopped there says nearly as much as a complete one.
 Noise is a parameter: the model never believes one lucky run. Values are losses: less is better.
 
-Sources: Picheny et al., "Quantile-based optimization of noisy computer experiments" (2013), on
-never trusting the best observation; leave-one-out as in Rasmussen and Williams (2006), §5.4.2.
+Sources: Kennedy and O'Hagan, "Predicting the output from a complex computer code when fast
+approximations are available" (2000), on a slope for each level of fidelity; Picheny et al.,
+"Quantile-based optimization of noisy computer experiments" (2013), on never trusting the best
+observation; leave-one-out as in Rasmussen and Williams (2006), §5.4.2.
 """
 
 import math
@@ -173,12 +178,11 @@ class RunModel:
         mean = (self.predict(codes)[0] - self.centre) / self.scale
         everyone = np.vstack([self.codes, codes])
         rungs = np.concatenate([self.rungs, np.zeros(len(codes), dtype=np.int64)])
-        more = _inputs(
-            self.encoding,
-            everyone,
-            rungs,
-            np.concatenate([inputs.values, mean]),
-            np.concatenate([inputs.extra, np.zeros(len(codes))]),
+        at_stop = dict(zip(_stops(self.rungs), inputs.scatters.tolist(), strict=True))
+        values = np.concatenate([inputs.values, mean])
+        more = replace(
+            _inputs(self.encoding, everyone, rungs, values, at_stop),
+            extra=np.concatenate([inputs.extra, np.zeros(len(codes))]),
         )
         return replace(
             self,
@@ -219,11 +223,10 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
     failed = [run for run in runs if run.state == "failed"]
     ends = np.concatenate([ends, np.full(len(failed), ends.max())])
     rungs = np.concatenate([rungs, np.zeros(len(failed), dtype=np.int64)])
-    added = [ways[stop].variance_added(spread) if stop else 0.0 for stop in stops]
     codes = encoding.codes([run.point for run in (*valued, *failed)])
     centre, scale = float(ends[rungs == 0].mean()), float(ends.std()) or 1.0
-    extra = np.array([*added, *(0.0 for _ in failed)]) / scale**2
-    inputs = _inputs(encoding, codes, rungs, (ends - centre) / scale, extra)
+    at_stop = {stop: ways[stop].variance_added(spread) ** 0.5 / scale for stop in set(stops) - {0}}
+    inputs = _inputs(encoding, codes, rungs, (ends - centre) / scale, at_stop)
     settings = fit_settings(inputs)
     model = RunModel(
         encoding=encoding,
@@ -298,14 +301,37 @@ def _inputs(
     codes: FloatArray,
     rungs: npt.NDArray[np.int64],
     values: FloatArray,
-    extra: FloatArray,
+    at_stop: Mapping[int, float],
 ) -> Inputs:
+    """Runs without anything beyond what their rungs let expect.
+
+    Args:
+        encoding: Of the space.
+        codes: (N, D) the runs' codes.
+        rungs: (N,) see `RunModel`.
+        values: (N,) standardised.
+        at_stop: By epoch at which runs were stopped, what that is expected to add to the noise.
+    """
+    stops = _stops(rungs)
     same = (rungs[:, None] == rungs[None, :]) & (rungs[:, None] != 0)
     elsewhere = rungs < 0
     return Inputs(
         squared=encoding.squared_differences(codes, codes),
         trend=encoding.trend(codes),
         linear=_CONSTANT + _OFFSET * same + _ELSEWHERE * np.outer(elsewhere, elsewhere),
-        extra=extra,
+        extra=np.zeros(len(codes)),
         values=values,
+        rungs=np.array([stops.index(stop) if stop else -1 for stop in _stopped(rungs)]),
+        scatters=np.array([at_stop[stop] for stop in stops]),
     )
+
+
+def _stopped(rungs: npt.NDArray[np.int64]) -> list[int]:
+    """The epoch at which each run was stopped, here or elsewhere; 0 where it is complete."""
+    epochs: list[int] = np.where(rungs < 0, -1 - rungs, rungs).tolist()
+    return epochs
+
+
+def _stops(rungs: npt.NDArray[np.int64]) -> list[int]:
+    """The epochs at which runs were stopped."""
+    return sorted(set(_stopped(rungs)) - {0})
