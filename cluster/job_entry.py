@@ -135,6 +135,9 @@ def cost(study: Path, data: str) -> None:
     _join()
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = gpus_of_trial(spec.resources, total.get("GPU", 0.0))
+    if not gpus and spec.base.run.precision == "auto":  # as a cluster's trials on CPUs compute
+        base = spec.base.with_overrides({"run.precision": "fp32"})
+        spec = spec.model_copy(update={"base": base})
     first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
     began = time.monotonic()
     timed = ray.get(first.remote(spec, data))

@@ -249,7 +249,7 @@ class RunConfig(FrozenTree):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of torch; 0 is one for frozen encoders, else as many as CPUs are idle."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """"auto" is bf16 autocast on GPUs that have it, else fp32."""
+    """"auto": bf16 on GPUs that have it, and on such CPUs to fine-tune by batches from 32 on."""
     micro_batch: Annotated[int, Field(ge=0)] = 0
     """Utterances a forward pass; the gradient stays the whole batch's. 0 is the whole batch."""
     compile: bool = False

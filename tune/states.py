@@ -104,6 +104,9 @@ class Kind(StrEnum):
     option. `note` is JSON: `digest` and `study`; of a change also `before` and `changed`."""
     DATA = "data"
     """Driver, before anything runs. `note` is the data set's digest: a resume needs the same."""
+    PRECISION = "precision"
+    """Driver, where a study begins. `note` is what `run.precision = "auto"` means for its trials
+    on CPUs, on every worker and after every restart; without such a row it is fp32."""
     CODE = "code"
     """Driver, at the first start and wherever it goes on with other code. `note` is JSON: a digest
     of the packages' sources and the versions of what they compute with."""

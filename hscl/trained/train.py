@@ -23,7 +23,7 @@ from hscl.trained.card import model_card
 from hscl.trained.folder import seed_folder, write_seed
 from hscl.trained.missing import count_missing
 from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
-from hscl.training.execution import choose_threads
+from hscl.training.execution import choose_threads, resolve_device, resolve_precision
 from hscl.training.loop import NonFiniteError, Training, check_metric
 from hscl.training.prepared import TrainingData, merge_for_fit, prepare
 from hscl.training.reports import EpochReport
@@ -155,7 +155,7 @@ def train_final(final: FinalTraining, out: Path, listener: Listener) -> ModelRec
     """  # noqa: DOC502 - raised by the steps
     new = _record_of(final)
     record = _continued(out, new)
-    final = replace(final, config=_with_threads(final.config, out))
+    final = replace(final, config=_settled(final.config, out))
     # Can it be built?
     Training(final.config, final.data, seed=final.seeds[0], metric=final.metric)
     out.mkdir(parents=True, exist_ok=True)
@@ -198,18 +198,28 @@ def _train_seed(final: FinalTraining, seed: int, out: Path, listener: Listener) 
     return run
 
 
-def _with_threads(config: Config, out: Path) -> Config:
-    """The configuration with a number of threads: the last bits of a model depend on it.
+def _settled(config: Config, out: Path) -> Config:
+    """The configuration with a number of threads and a precision: the models depend on them.
 
-    A folder's config.toml holds the number, so that whoever goes on takes the same.
+    A folder's config.toml holds both, so that whoever goes on takes the same.
     """
+    run = config.run
+    threads, precision = run.threads, run.precision
     if (out / METRICS_FILE).exists():
-        begun, _ = read_folder(out)
-        asked = config.run.threads or begun.run.threads
-    else:
-        asked = config.run.threads
-    threads = choose_threads(asked, finetunes=config.model.text.finetune)
-    return config.with_overrides({"run.threads": threads})
+        begun, record = read_folder(out)
+        threads = threads or begun.run.threads
+        # Earlier versions left "auto" in config.toml, and took fp32 on every CPU.
+        on_cpu = resolve_device(run.device).type == "cpu"
+        used = [one.precision for one in record.runs] or ["fp32" if on_cpu else "auto"]
+        told = [run.precision, begun.run.precision, used[0]]
+        precision = next((one for one in told if one != "auto"), "auto")
+    config = config.with_overrides({"run.precision": precision})
+    return config.with_overrides(
+        {
+            "run.threads": choose_threads(threads, finetunes=config.model.text.finetune),
+            "run.precision": resolve_precision(config, resolve_device(run.device)),
+        }
+    )
 
 
 def _record_of(final: FinalTraining) -> ModelRecord:

@@ -78,7 +78,7 @@ class Training:
         self.seed = seed
         self.metric = metric
         self.device = resolve_device(config.run.device)
-        self.precision = resolve_precision(config.run, self.device)
+        self.precision = resolve_precision(config, self.device)
         self.threads = choose_threads(config.run.threads, finetunes=config.model.text.finetune)
         self.reports: list[EpochReport] = []
         self._best: BestEpoch | None = None
@@ -170,7 +170,11 @@ class Training:
         Raises:
             RunError: No epoch is done yet.
         """  # noqa: DOC502 - raised by best
-        about = {**self._identity(), "config": self.config.to_json()}
+        about = {
+            **self._identity(),
+            "config": self.config.to_json(),
+            "precision": self.precision,
+        }
         return save_state(
             Path(folder), about, self.network, self._optimizer, self.reports, self.best
         )
@@ -178,15 +182,20 @@ class Training:
     def restore(self, folder: Path | str) -> None:
         """Go on where a saved training stopped: the next report is that of the next epoch.
 
+        Where the precision is left to us, it goes on in the one that it began with.
+
         Args:
             folder: Where `save` put it.
 
         Raises:
             InputError: There is no saved state, it is damaged, or it belongs to another training.
         """  # noqa: DOC502 - raised by load_state
-        self.reports, self._best = load_state(
-            Path(folder), self._identity(), self.network, self._optimizer
-        )
+        saved = load_state(Path(folder), self._identity(), self.network, self._optimizer)
+        self.reports, self._best = saved.reports, saved.best
+        if self.config.run.precision == "auto":
+            # Earlier versions wrote none, and took fp32 on every CPU.
+            was = "fp32" if self.device.type == "cpu" else self.precision
+            self.precision = saved.precision or was
 
     def _compute(self, batch: Batch) -> ModelOutput:
         with autocast(self.device, self.precision):

@@ -12,7 +12,7 @@ epoch (`hscl.seeding`), and no schedule's state: the rate is a function of the s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,28 @@ from hscl.training.checkpoints import (
 )
 from hscl.training.reports import BestEpoch, EpochReport
 
-__all__ = ["STATE", "best_path", "load_state", "save_state"]
+__all__ = ["STATE", "SavedState", "best_path", "load_state", "save_state"]
 
 STATE = "state.safetensors"
 _LAYOUT = 1
 _WEIGHTS = "weights/"
 _OPTIMIZER = "optimizer/"
 _MEMORY = "memory/"
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What a saved training was, beside the weights and moments that are put in their places.
+
+    Attributes:
+        reports: Every epoch so far.
+        best: The best of them.
+        precision: "fp32" or "bf16" that it computed in; None where an earlier version saved it.
+    """
+
+    reports: list[EpochReport]
+    best: BestEpoch
+    precision: str | None
 
 
 def best_path(folder: Path, epoch: int) -> Path:
@@ -54,7 +69,7 @@ def save_state(
 
     Args:
         folder: Made where it is missing; holds one training.
-        about: What the training is (configuration, seed, data, metric); JSON-able.
+        about: What the training is (configuration, seed, data, metric, precision); JSON-able.
         network: Its current weights and its memory are saved.
         optimizer: Its moments are saved.
         reports: Every epoch so far, at least one.
@@ -93,7 +108,7 @@ def load_state(
     identity: Mapping[str, Any],
     network: SentimentModel,
     optimizer: torch.optim.Optimizer,
-) -> tuple[list[EpochReport], BestEpoch]:
+) -> SavedState:
     """Read what `save_state` wrote, into the network and the optimizer.
 
     Args:
@@ -103,7 +118,7 @@ def load_state(
         optimizer: Takes the moments.
 
     Returns:
-        The reports so far and the best epoch.
+        What it was.
 
     Raises:
         InputError: There is no state, it is damaged, or it belongs to another training.
@@ -134,7 +149,7 @@ def load_state(
         remembered = _part(tensors, _MEMORY)
         for name, tensor in network.memory().items():
             tensor.copy_(remembered[name])
-    return reports, best
+    return SavedState(reports, best, record.get("precision"))
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

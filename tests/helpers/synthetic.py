@@ -228,6 +228,9 @@ class Data:
     def shared_speakers(self, spec: StudySpec) -> str:
         return ""
 
+    def cpu_precision(self, spec: StudySpec) -> str:
+        return "fp32"
+
     def key(self, config: Config) -> str:
         return config.model.text.encoder
 

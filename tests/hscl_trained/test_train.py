@@ -22,7 +22,7 @@ from hscl.errors import InputError
 from hscl.seeding import final_seeds
 from hscl.trained.evaluate import evaluate_model
 from hscl.trained.predict import TrainedModel
-from hscl.trained.record import ModelRecord, SeedRun, read_folder
+from hscl.trained.record import ModelRecord, SeedRun, read_folder, write_folder
 from hscl.trained.train import FinalTraining, check_seeds, prepare_final, train_final
 from hscl.training.checkpoints import read_tensors
 from hscl.training.loop import NonFiniteError, Training
@@ -112,17 +112,24 @@ def test_each_seed_is_the_training_of_that_seed(tiny_model: Path, final: FinalTr
     assert all(torch.equal(w, weights[name]) for name, w in training.best.weights.items())
 
 
-def test_the_threads_that_a_folder_began_with_are_those_it_goes_on_with(
+def test_the_threads_and_the_precision_that_a_folder_began_with_are_those_it_goes_on_with(
     final: FinalTraining, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
-    begun = replace(final, config=final.config.with_overrides({"run.threads": 3}))
+    asked = {"run.threads": 3, "run.precision": "bf16"}
+    begun = replace(final, config=final.config.with_overrides(asked))
     with pytest.raises(KeyboardInterrupt):
         train_final(begun, out, Notes((11, 1)))
     with pytest.raises(KeyboardInterrupt):
         train_final(final, out, notes := Notes((12, 1)))
-    assert notes.how == "cpu, fp32, 3 CPU threads"
-    assert read_folder(out)[0].run.threads == 3
+    assert notes.how == "cpu, bf16, 3 CPU threads"
+    config, record = read_folder(out)
+    assert (config.run.threads, config.run.precision) == (3, "bf16")
+    # As versions left it that did not settle the precision: a finished seed says what it was.
+    write_folder(out, config.with_overrides({"run.precision": "auto"}), record, "")
+    with pytest.raises(KeyboardInterrupt):
+        train_final(final, out, Notes((12, 2)))
+    assert read_folder(out)[0].run.precision == "bf16"
 
 
 def test_a_training_that_is_done_is_not_done_again(tiny_model: Path, final: FinalTraining) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from hscl.config import RunConfig
+from hscl.config import Config
 from hscl.errors import InputError
 from hscl.training import execution
 from hscl.training.execution import (
     autocast,
     choose_threads,
+    cpu_has_bf16,
     cpu_threads,
     idle_cpus,
     peak_memory,
@@ -46,10 +47,40 @@ def test_cuda_means_the_first_gpu() -> None:
     assert resolve_device("cuda") == torch.device("cuda", 0)
 
 
-def test_precision_is_fp32_on_a_cpu_unless_asked_otherwise() -> None:
-    assert resolve_precision(RunConfig(), CPU) == "fp32"
-    assert resolve_precision(RunConfig(precision="bf16"), CPU) == "bf16"
-    assert resolve_precision(RunConfig(precision="fp32"), torch.device("cuda")) == "fp32"
+@pytest.mark.parametrize(
+    ("has_it", "changes", "expected"),
+    [
+        (True, {}, "bf16"),
+        (True, {"train.batch_size": 31}, "fp32"),
+        (True, {"run.micro_batch": 31}, "fp32"),
+        (True, {"run.micro_batch": 32}, "bf16"),
+        (True, {"model.text.finetune": False}, "fp32"),
+        (True, {"run.precision": "fp32"}, "fp32"),
+        (False, {}, "fp32"),
+        (False, {"run.precision": "bf16"}, "bf16"),
+    ],
+)
+def test_a_cpu_takes_bf16_where_it_has_it_and_much_is_multiplied_unless_asked_otherwise(
+    *, has_it: bool, changes: dict[str, object], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "cpu_has_bf16", lambda: has_it)
+    config = Config().with_overrides({"train.batch_size": 32} | changes)
+    assert resolve_precision(config, CPU) == expected
+
+
+def test_a_cpu_has_bf16_where_its_kernel_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = tmp_path / "cpuinfo"
+    monkeypatch.setattr(execution, "_CPUS", flags)
+    found = []
+    for text in (None, "flags : avx512f avx512_vnni", "flags : avx512f avx512_bf16"):
+        if text is not None:
+            flags.write_text(text)
+        cpu_has_bf16.cache_clear()
+        found.append(cpu_has_bf16())
+    cpu_has_bf16.cache_clear()
+    assert found == [False, False, True]
 
 
 def test_autocast_holds_inside_its_block_alone() -> None:

@@ -369,6 +369,24 @@ def test_bf16_trains_with_losses_in_float32(tiny_config: Config, tiny_data: Trai
     assert {w.dtype for w in training.best.weights.values()} == {torch.float32}
 
 
+def test_a_training_goes_on_in_the_precision_that_it_began_with(
+    tiny_config: Config, tiny_data: TrainingData, tmp_path: Path
+) -> None:
+    """Whatever "auto" means on the machine that goes on; what is asked for holds all the same."""
+    begun = Training(tiny_config.with_overrides({"run.precision": "bf16"}), tiny_data, seed=1)
+    next(iter(begun))
+    begun.save(tmp_path)
+    undisturbed = [begun.reports[0], *begun]
+    resumed = Training(tiny_config, tiny_data, seed=1)
+    assert resumed.precision == "fp32"
+    resumed.restore(tmp_path)
+    assert resumed.precision == "bf16"
+    assert [r.losses for r in (resumed.reports[0], *resumed)] == [r.losses for r in undisturbed]
+    asked = Training(tiny_config.with_overrides({"run.precision": "fp32"}), tiny_data, seed=1)
+    asked.restore(tmp_path)
+    assert asked.precision == "fp32"
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::torch")
 def test_a_compiled_network_trains_alike(

@@ -52,6 +52,26 @@ def test_speakers_of_test_who_are_not_new_are_recorded_with_the_data(tmp_path: P
     assert "too: Ann; what is claimed is not about speakers who are new to the model." in told
 
 
+def test_the_precision_of_trials_on_cpus_is_settled_where_a_study_begins(tmp_path: Path) -> None:
+    class Fast(Data):
+        def cpu_precision(self, spec: StudySpec) -> str:
+            return "bf16"
+
+    spec, asked = study(), SearchOptions(out=str(tmp_path))
+    # On a cluster nobody knows what its nodes have.
+    for begun, data, how, expected in (
+        ("here", Fast(), asked, "bf16"),
+        ("slow", Data(), asked, "fp32"),
+        ("cluster", Fast(), SearchOptions(out="s", address="auto"), "fp32"),
+    ):
+        recorder = Recorder(spec, TableStore(tmp_path / begun))
+        recorder.add_plan(opening_rows(recorder, data, how, None))
+        for elsewhere in (Data(), Fast()):  # it goes on
+            again = Recorder(spec, TableStore(tmp_path / begun))
+            assert opening_rows(again, elsewhere, asked, spec) == []
+            assert again.history.cpu_precision == expected
+
+
 def test_more_is_a_row_with_both_digests_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
     spec, more = study(), study(refine={"trials": 9})
     recorder = Recorder(spec, TableStore(tmp_path))

@@ -110,6 +110,20 @@ def test_a_winner_or_none_yet_is_no_end_without_one() -> None:
         assert evidence.history.without_winner is None
 
 
+def test_trainings_of_several_precisions_are_compared_and_said_to_be(study: Path) -> None:
+    def notes() -> list[str]:
+        compared = _gather(study).comparison
+        assert compared is not None
+        return [note for note in compared.notes if "precision" in note]
+
+    assert notes() == []
+    rows = TableStore(study).read("trials").to_pylist()
+    last = next(r for r in rows if r["phase"] == "confirm" and r["state"] == "done")
+    TableStore(study).append("trials", [last | {"seq": 9000, "precision": "bf16"}])
+    (note,) = notes()
+    assert "(1 in bf16 and " in note
+
+
 def test_a_lost_file_of_decisions_takes_the_verdict_away(study: Path) -> None:
     _cut(_parts(study, "plan", 6)[0])
     evidence = _gather(study)

@@ -12,6 +12,7 @@ from hscl.data.dataset import Dataset
 from hscl.data.demo import demo_utterances, write_demo
 from hscl.data.schema import Utterance
 from hscl.errors import DataChangedError, InputError
+from hscl.training import execution
 from tune.tables.storage import open_folder
 from tune.trial.data import HsclData, local_copy, open_verified, verified_digest
 
@@ -53,6 +54,16 @@ def test_where_speakers_are_named_they_are_counted_and_a_video_without_one_is_it
     told = "1 of test's 1 named speakers are in train or valid too: Ann"
     assert data.shared_speakers(study()) == told
     assert data.shared_speakers(study(confirm={"seeds": 0})) == ""
+
+
+def test_where_the_precision_is_left_open_a_study_has_that_of_its_default_here(
+    demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = HsclData(str(demo))
+    for has_it, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(execution, "cpu_has_bf16", lambda has_it=has_it: has_it)
+        assert data.cpu_precision(study()) == expected
+        assert data.cpu_precision(study(base={"model.text.finetune": False})) == "fp32"
 
 
 def test_configurations_with_the_same_encoder_share_what_is_prepared(demo: Path) -> None:

@@ -204,6 +204,11 @@ def test_a_trial_without_a_gpu_sees_none_and_takes_the_threads_of_its_cpus(
     assert (two.device.type, two.threads) == ("cpu", 2)
     asked = tiny_config.with_overrides({"run.threads": 3})
     assert HSCL.begin(replace(ORDER, cpus=0.5), asked, tiny_data).threads == 3
+    assert two.precision == "fp32"
+    studys = replace(ORDER, cpu_precision="bf16")
+    assert HSCL.begin(studys, tiny_config, tiny_data).precision == "bf16"
+    asked = tiny_config.with_overrides({"run.precision": "fp32"})
+    assert HSCL.begin(studys, asked, tiny_data).precision == "fp32"
     assert on_its_device(tiny_config, 0.5) == on_its_device(tiny_config, None) == tiny_config
     torch.set_num_threads(before)
 

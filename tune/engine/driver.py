@@ -312,6 +312,7 @@ class _Run:
             checkpoint_s=self._request.checkpoint_s,
             stop_key=self._stop_key,
             code=dict(code_here()),
+            cpu_precision=history.cpu_precision,
         )
 
 

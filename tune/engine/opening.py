@@ -96,6 +96,9 @@ def opening_rows(
         rows.append(plan_row(Kind.DATA, note=data.digest))
         if shared := data.shared_speakers(spec):
             rows.append(plan_row(Kind.SHARED_SPEAKERS, note=shared))
+    # A cluster's nodes may not have what this machine has.
+    if not history.plan and request.address is None and data.cpu_precision(spec) != "fp32":
+        rows.append(plan_row(Kind.PRECISION, note=data.cpu_precision(spec)))
     if request.warm_start is not None and not recorder.decided(Kind.WARM_START):
         _refuse_late_warm_start(history, request)
         earlier = open_tables(request.warm_start)

@@ -1,5 +1,6 @@
 """Everything a report is made of, gathered from a study folder, sound or not."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,6 +8,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from hscl.errors import InputError
+from tune.display import listing
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.curves import Label, labels_of
 from tune.evidence.pair import PairComparison
@@ -132,13 +134,29 @@ def gather(folder: Folder) -> Evidence:
     )
 
 
+def _mixed_precision(saved: Salvaged) -> list[str]:
+    """What to know where trainings that are compared did not compute in the same precision."""
+    trials = saved.tables["trials"]
+    columns = (trials[name].to_pylist() for name in ("trial_id", "precision"))
+    counts = Counter(
+        precision
+        for trial_id, precision in {t: p for t, p in zip(*columns, strict=True) if p}.items()
+        if not saved.history.trials[trial_id].phase.searches
+    )
+    if len(counts) < 2:
+        return []
+    told = listing([f"{number} in {precision}" for precision, number in sorted(counts.items())])
+    note = f"The trainings compared did not all compute in one precision ({told})"
+    return [f"{note}: set run.precision in a study whose workers differ."]
+
+
 def _comparison(saved: Salvaged) -> tuple[StudyComparison | None, str]:
     """The comparison as far as the damage allows one."""
     if not saved.history.configs:
         return None, "Nothing has run yet."
     if saved.history.default is None:
         return None, "The row of the default is lost, so nothing can be compared with it."
-    problems = [str(damage) for damage in saved.damages]
+    problems = [str(damage) for damage in saved.damages] + _mixed_precision(saved)
     compared = compare_study(saved.history, saved.tables["predictions"], problems=problems)
     reasons = [damage.no_verdict for damage in saved.damages if damage.no_verdict]
     # Which looks were taken and what was primary may stand in what is lost.

@@ -382,6 +382,12 @@ class History:
         return all(self.has_ended(one, seed) for seed in begun for one in members)
 
     @property
+    def cpu_precision(self) -> str:
+        """What trials on CPUs compute in where the study leaves it open: "fp32" or "bf16"."""
+        rows = self.plan_rows(Kind.PRECISION)
+        return str(rows[0]["note"]) if rows else "fp32"
+
+    @property
     def used_seeds(self) -> set[int]:
         """Every seed that the study or one before it used, or has put aside for a look."""
         reserved = (seed for row in self.plan_rows(Kind.SEEDS) for seed in row["seeds"] or ())

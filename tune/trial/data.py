@@ -46,6 +46,9 @@ class StudyData(Protocol):
     def shared_speakers(self, spec: StudySpec) -> str:
         """Which speakers of test are in train or valid too, in words; empty for none."""
 
+    def cpu_precision(self, spec: StudySpec) -> str:
+        """What trials on CPUs like this machine's compute in where the study leaves it open."""
+
     def key(self, config: Config) -> str:
         """Configurations with equal keys share what `prepare` returns."""
 
@@ -85,6 +88,14 @@ class HsclData:
             self._check_labels_of_test()
         self._check_metric(spec)
         self._check_networks(spec)
+
+    def cpu_precision(self, spec: StudySpec) -> str:
+        """By the default, and one for all trials: no two that are compared may differ in it."""
+        import torch  # noqa: PLC0415 - heavy
+
+        from hscl.training.execution import resolve_precision  # noqa: PLC0415
+
+        return resolve_precision(spec.base, torch.device("cpu"))
 
     def shared_speakers(self, spec: StudySpec) -> str:
         """Such as "2 of test's 9 speakers are in train or valid too: anna, ben"."""

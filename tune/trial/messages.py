@@ -74,6 +74,7 @@ class TrialOrder:
         checkpoint_s: Seconds of training below which a checkpoint is not worth it.
         stop_key: Set in Ray's key-value store once the study is stopping.
         code: What the driver computes with; see `tune.trial.code`. Empty: nobody compares.
+        cpu_precision: What `run.precision = "auto"` means where it runs on a CPU.
     """
 
     trial_id: str
@@ -93,6 +94,7 @@ class TrialOrder:
     checkpoint_s: float
     stop_key: bytes
     code: Mapping[str, str] = field(default_factory=dict)
+    cpu_precision: str = "fp32"
 
     def __repr__(self) -> str:
         # Tune makes a trial's tag out of this, for every trial.

@@ -70,9 +70,12 @@ class HsclWorkload:
         threads = config.run.threads or max(1, int(order.cpus))
         config = on_its_device(config, order.gpus)
         config = config.with_overrides({"run.threads": threads})
+        device = resolve_device(config.run.device)
+        if device.type == "cpu" and config.run.precision == "auto":
+            config = config.with_overrides({"run.precision": order.cpu_precision})
         torch.set_num_threads(threads)  # for what else is computed here
         release_memory()  # of the trial before, so that a warm process does not grow
-        share_memory(resolve_device(config.run.device), order.gpus)
+        share_memory(device, order.gpus)
         return Training(config, data, seed=order.seed, metric=order.metric)
 
     def split(

@@ -138,8 +138,9 @@ def _device(history: History, trials: pa.Table) -> tuple[str, float]:
         return "GPU", wanted.gpus
     if wanted.gpus == 0.0:
         return "CPU", wanted.cpus
-    # Not given: one where there are any. By default bf16 is used on GPUs alone.
-    if history.spec.base.run.precision == "auto" and "bf16" in trials["precision"].to_pylist():
+    # Not given: one where there are any. bf16 by default, and not by a CPU, is a GPU's.
+    by_default = history.spec.base.run.precision == "auto" and history.cpu_precision == "fp32"
+    if by_default and "bf16" in trials["precision"].to_pylist():
         return "GPU", 1.0
     return "", 1.0
 
