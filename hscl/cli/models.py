@@ -87,7 +87,8 @@ def evaluate(model: str, data: str, device: str, *, as_json: bool) -> None:
     """Open the test split and measure every seed of a model folder on it.
 
     That the test set was opened, by whom, when and with which result, is appended to
-    evaluations.jsonl in MODEL.
+    evaluations.jsonl in MODEL. It computes in the precision of the training and on as many CPU
+    threads, fewer where others use them, which moves last bits alone.
     """
     from hscl.data.dataset import Dataset
     from hscl.trained.evaluate import evaluate_model
@@ -127,6 +128,7 @@ def predict(model: str, **options: Any) -> None:
 
     A prediction is the mean over the folder's seeds, `spread` their standard deviation. Modalities
     may be missing; where the model never had to do without them in training, that is said.
+    Precision and CPU threads are those of the training; fewer threads where others use them.
     """
     _check_predict(options)
     data, texts, out = options["data"], options["texts"], options["out"]

@@ -204,7 +204,7 @@ def _settled(config: Config, out: Path) -> Config:
     A folder's config.toml holds both, so that whoever goes on takes the same.
     """
     run = config.run
-    threads, precision = run.threads, run.precision
+    threads, precision = run.threads, str(run.precision)
     if (out / METRICS_FILE).exists():
         begun, record = read_folder(out)
         threads = threads or begun.run.threads

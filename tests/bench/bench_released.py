@@ -12,6 +12,7 @@ Run: python tests/bench/bench_released.py HSCL_REPOSITORY RANK_N_CONTRAST_REPOSI
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -97,11 +98,15 @@ def released(folder: Path, size: int, source: Path) -> dict[str, list[float]]:
     sys.path.insert(0, str(source / "src"))
     from transformers import BertConfig, BertModel
 
-    BertModel.from_pretrained = lambda *_, **__: BertModel(BertConfig())
-    BertConfig.from_pretrained = lambda *_, **__: BertConfig()
-    torch.Tensor.cuda = lambda self, *_, **__: self
-    torch.cuda.device = lambda *_: contextlib.nullcontext()
-    from solver import Solver
+    replaced: list[tuple[Any, str, Any]] = [
+        (BertModel, "from_pretrained", lambda *_, **__: BertModel(BertConfig())),
+        (BertConfig, "from_pretrained", lambda *_, **__: BertConfig()),
+        (torch.Tensor, "cuda", lambda self, *_, **__: self),
+        (torch.cuda, "device", lambda *_: contextlib.nullcontext()),
+    ]
+    for owner, name, value in replaced:
+        setattr(owner, name, value)
+    solver = importlib.import_module("solver")
 
     config = Config().with_overrides(overrides(folder, size, "fp32"))
     training = Training(config, prepare(Dataset.open(ten_videos(folder)), config), seed=1)
@@ -122,7 +127,7 @@ def released(folder: Path, size: int, source: Path) -> dict[str, list[float]]:
     for name, checks in (("released", False), ("released, anomaly detection", True)):
         spent.clear()
         with torch.autograd.set_detect_anomaly(checks), contextlib.suppress(_EnoughError):
-            Solver(settings(size, len(split)), loader(), None, None).train_and_eval()
+            solver.Solver(settings(size, len(split)), loader(), None, None).train_and_eval()
         found[name] = spent[1:]
     return found
 
@@ -156,12 +161,11 @@ def theirs(batch: Batch) -> tuple[Any, ...]:
     """As its collate_fn makes it: time first, text padded to 50 places."""
     words = torch.nn.functional.pad(batch.text, (0, TOKENS - batch.text.shape[1]))
     mask = (torch.arange(TOKENS) < batch.text_lengths[:, None]).long()
-    assert batch.audio is not None
-    assert batch.vision is not None
     assert batch.labels is not None
     sequences = [
         value.transpose(0, 1).contiguous() if value.ndim == 3 else value.int()
         for value in (batch.vision, batch.vision_lengths, batch.audio, batch.audio_lengths)
+        if value is not None
     ]
     labels = batch.labels[:, None]
     return (words, *sequences, labels, batch.text_lengths, words, words * 0, mask, [])
@@ -208,8 +212,6 @@ def supcr(hscl: Path, rnc: Path) -> None:
 
 def released_module(path: Path) -> Any:
     """A module by its file, whatever else is called so."""
-    import importlib.util
-
     spec = importlib.util.spec_from_file_location(f"released_{path.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None

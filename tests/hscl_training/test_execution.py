@@ -1,10 +1,12 @@
 """Device, precision, threads: explicit, checked, and gone when the block ends."""
 
+import gc
 import os
 import platform
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,25 @@ def test_a_cpu_takes_bf16_where_it_has_it_and_much_is_multiplied_unless_asked_ot
     monkeypatch.setattr(execution, "cpu_has_bf16", lambda: has_it)
     config = Config().with_overrides({"train.batch_size": 32} | changes)
     assert resolve_precision(config, CPU) == expected
+
+
+def test_what_holds_itself_in_a_circle_is_gone_before_a_gpus_memory_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Network:
+        def __init__(self) -> None:
+            self.myself = self
+
+    held = weakref.ref(Network())
+    seen: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(held()))
+    gc.disable()
+    try:
+        release_memory()
+    finally:
+        gc.enable()
+    assert seen == [None]
 
 
 def test_a_cpu_has_bf16_where_its_kernel_says_so(
