@@ -82,9 +82,14 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         caption=(
             f"Each small circle is one seed: first − second on the same seed, {split} "
             f"{METRIC[metric].name} ({METRIC[metric].direction}). The bar is the interval "
-            f"{here}, where only seeds vary; the line with the diamond is the interval "
-            f"{new}, where seeds and {pairs[0].unit}s vary, and it decides. Inside the grey band, "
-            f"± {margin:g}, a difference is too small to matter."
+            f"{here}, where only seeds vary"
+            + (
+                f"; the line with the diamond is the interval {new}, where seeds and "
+                f"{pairs[0].unit}s vary, and it decides"
+                if any(pair.new_videos for pair in pairs)
+                else ""
+            )
+            + f". Inside the grey band, ± {margin:g}, a difference is too small to matter."
             + (" The bar on top is the noise floor: ± one seed's deviation." if noise else "")
         ),
         alternative=" ".join(
