@@ -203,3 +203,13 @@ def test_an_ensemble_is_the_metric_of_the_mean_prediction_few_videos_give_no_int
     assert "below 8 of them there is none" in deployed_text(few)
     first = compared.configs[0]
     assert risk_text(replace(first, risk=0.4)) == "2 of 5"
+
+
+def test_without_a_verdict_the_whole_sentence_says_what_this_test_set_shows() -> None:
+    pair = CASES[None]
+    assert pair.this_test_set is not None
+    said = verdict_text(pair, NAMES, RULES)
+    shown = f"the difference over 2 seeds is {interval_text(pair.this_test_set)}."
+    assert said.endswith(f"On this test set alone, where only seeds vary, {shown}")
+    assert "On this test set" not in verdict_text(pair, NAMES, RULES, brief=True)
+    assert "On this test set" not in verdict_text(replace(pair, split="valid"), NAMES, RULES)

@@ -19,6 +19,7 @@ __all__ = [
     "deciding_text",
     "deployed_text",
     "ensemble_cells",
+    "here_text",
     "interval_text",
     "outlook_lines",
     "p_text",
@@ -93,7 +94,8 @@ def verdict_text(
     judgement = pair.judgement
     if judgement.verdict is None:
         known = "" if brief else f" ({means})"
-        return f"No verdict on {first} against {second}{known}: {judgement.reason}."
+        told = f"No verdict on {first} against {second}{known}: {judgement.reason}."
+        return told if brief else f"{told} {here_text(pair)}".rstrip()
     claim = {
         Verdict.BETTER: f"{first} is better than {second}",
         Verdict.WORSE: f"{first} is worse than {second}",
@@ -115,6 +117,14 @@ def verdict_text(
     if not brief and judgement.verdict is Verdict.UNDECIDED:
         told.append(judgement.reason)
     return "; ".join(told) + "."
+
+
+def here_text(pair: PairComparison) -> str:
+    """What a pair without a verdict shows on the test set itself; empty where nothing."""
+    if pair.verdict is not None or pair.split != "test" or pair.this_test_set is None:
+        return ""
+    told = f"On this test set alone, where only seeds vary, the difference over {len(pair.seeds)}"
+    return f"{told} seeds is {interval_text(pair.this_test_set)}."
 
 
 def collapse_texts(pair: PairComparison, names: Mapping[str, str]) -> list[str]:

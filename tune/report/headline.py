@@ -12,7 +12,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.cost import cost_of, cost_text
 from tune.evidence.search.use import COST_HEADS, VALUE_HEADS, cost_rows, value_rows
-from tune.evidence.sentences import p_text, verdict_label, verdict_text
+from tune.evidence.sentences import here_text, p_text, verdict_label, verdict_text
 from tune.report.model import Fact, ReportSection, TextTable
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
@@ -61,6 +61,8 @@ def lead_of(evidence: Evidence) -> tuple[str, ...]:
     if compared is None:
         return ()
     lines = [] if evidence.use is None else list(evidence.use.sentences[1:])
+    if evidence.use is None and compared.asked is not None and compared.closed:
+        lines += filter(None, [here_text(compared.asked)])
     if (why := evidence.history.ended_early) is not None:
         lines.append(f"Confirm ended early: {why}.")
     return tuple(lines)
