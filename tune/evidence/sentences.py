@@ -94,8 +94,8 @@ def verdict_text(
     judgement = pair.judgement
     if judgement.verdict is None:
         known = "" if brief else f" ({means})"
-        told = f"No verdict on {first} against {second}{known}: {judgement.reason}."
-        return told if brief else f"{told} {here_text(pair)}".rstrip()
+        none = f"No verdict on {first} against {second}{known}: {judgement.reason}."
+        return none if brief else f"{none} {here_text(pair)}".rstrip()
     claim = {
         Verdict.BETTER: f"{first} is better than {second}",
         Verdict.WORSE: f"{first} is worse than {second}",
