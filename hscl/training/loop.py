@@ -114,6 +114,13 @@ class Training:
         return f"{self.device}, {self.precision}, {threads}"
 
     @property
+    def parameters(self) -> int:
+        """Numbers that are trained outside the text encoder."""
+        encoder = {id(one) for one in self.network.text_parameters()}
+        everyone = self.network.parameters()
+        return sum(one.numel() for one in everyone if id(one) not in encoder)
+
+    @property
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.reports)

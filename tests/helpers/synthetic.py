@@ -140,6 +140,7 @@ class Training:
     """Reports what the objective says."""
 
     precision = "fp32"
+    parameters = 1_234
 
     def __init__(self, order: TrialOrder, config: Config, workload: "Synthetic") -> None:
         self.reports: list[Epoch] = []

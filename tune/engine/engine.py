@@ -44,6 +44,7 @@ class Live:
         running: An actor is working on it.
         precision: "fp32" or "bf16", once it has said so.
         host: Where it runs, once it has said so.
+        parameters: Of its model, outside the text encoder, once it has said so.
     """
 
     trial_id: str
@@ -55,6 +56,7 @@ class Live:
     running: bool = False
     precision: str | None = None
     host: str | None = None
+    parameters: int | None = None
 
 
 class Engine:
@@ -143,6 +145,7 @@ class Engine:
             return False
         one.seen = time.monotonic()
         one.host, one.precision = message.host, message.precision
+        one.parameters = message.parameters
         if message.row is not None:
             return self._report(tune_id, one, message.row)
         if message.kind is MessageKind.INTERRUPTED:
@@ -215,7 +218,7 @@ class Engine:
         return [] if row is None else [dict(row)]
 
     def _add_proposal(self, step: Propose) -> None:
-        proposal = propose(self.spec, self.history, step.number, step.phase)
+        proposal = propose(self.spec, self.history, step.number, step.phase, step.branch)
         if proposal.config is not None:
             self.recorder.add_config(proposal.config)
         self.recorder.add_plan(proposal.plan)
@@ -286,5 +289,6 @@ class Engine:
             "state": state,
             "error": error,
             "precision": one.precision,
+            "parameters": one.parameters,
         }
         self.recorder.add_event(row | ({"host": one.host} if one.host else {}))

@@ -103,7 +103,7 @@ class StudyComparison:
         videos: K of the split.
         unit: What these are: "video", or "speaker" where the data name them.
         joint: The primary pair and all others share the 5 % of false claims.
-        reference: Configuration 0.
+        reference: Configuration 0, or the winner of its branch.
         winner: The winner; None where there is none (yet).
         configs: The configurations compared.
         primary: Winner against default; None in `list` and `grid` studies and in the search.
@@ -196,7 +196,7 @@ def compare_study(
     main, others = _pairs(state)
     # A table for a paper has all metrics of every finalist, each against the default.
     finalists = [pair for pair in others if pair[1] == state.reference]
-    shown = [main, *finalists] if main is not None else others if spec.compares_all else []
+    shown = [main, *finalists] if main is not None else others if spec.is_table else []
     metrics = [
         _judged(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
         for pair in shown
@@ -256,7 +256,7 @@ def _judge_all(
     """All pairs together, or the primary one by itself where that was declared beforehand."""
     rules, metric = state.rules(spec.confirm.margin), spec.study.metric
     main, others = _pairs(state)
-    role = Role.REFERENCE if spec.compares_all else Role.SECONDARY
+    role = Role.REFERENCE if spec.is_table else Role.SECONDARY
     first = [] if main is None else [compare_pair(runs, main, metric, rules, rng=rng)]
     rest = [compare_pair(runs, pair, metric, rules, role=role, rng=rng) for pair in others]
     if first and _is_joint(state, rest):

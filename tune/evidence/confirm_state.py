@@ -26,7 +26,7 @@ class ConfirmState:
         members: The configurations to compare; the default first.
         primary: Winner and default.
         winner: As the plan has it.
-        reference: Configuration 0; None before it was proposed.
+        reference: Configuration 0, or the winner of its branch; None before it is known.
         looks: Looks that were planned before the first.
         looks_taken: Looks at confirm so far, without one that still runs after complete ones.
         level: Of the last of these; 0.05 before the first.
@@ -85,7 +85,7 @@ def read_state(history: History) -> ConfirmState:
     ended = _ended(history, members, chain.from_iterable(looks[len(complete) :]))
     progress = f"{sum(ended)} of {len(ended)} runs have ended" if ended else ""
     taken = len(complete) or len(looks)
-    default, planned = history.default, history.planned_looks
+    planned = history.planned_looks
     return ConfirmState(
         phase=phase,
         split="test" if closed and spec.opens_test else "valid",
@@ -94,7 +94,7 @@ def read_state(history: History) -> ConfirmState:
         members=members,
         primary=history.primary,
         winner=history.winner,
-        reference=None if default is None else default.config_id,
+        reference=history.reference,
         looks=len(planned) or spec.confirm.looks,
         looks_taken=taken,
         level=_level(history, taken),

@@ -54,8 +54,12 @@ def should_stop(
     if finished or epoch <= trial.epoch:
         return False
     by_hand = trial.phase.searches and trial_id in history.stopped_by_hand
-    if by_hand or trial.phase is not Phase.SCREEN or epoch not in history.rungs:
+    if by_hand or trial.phase is not Phase.SCREEN:
         return by_hand
+    if spec.sampler.per is not None:  # compared within its branch
+        history = history.branch(history.configs[trial.config_id].params[spec.sampler.per])
+    if epoch not in history.rungs:
+        return False
     current = math.nan if value is None or not math.isfinite(value) else value
     best = history.better(trial.best.get(trial.epoch, math.nan), current)
     others = history.rung_values(epoch)

@@ -81,6 +81,8 @@ def begin_refine(history: History, seeds: SeedPlan) -> Row:
 
 def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Row]:
     """The winner, and if confirm has seeds: who is confirmed, the primary pair, the first look."""
+    if spec.sampler.per is not None:
+        return _begin_table(spec, history, seeds)
     default = _default(history).config_id
     ranking = rank(history)
     if not ranking.others:
@@ -126,6 +128,49 @@ def begin_confirm(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Ro
     return rows + _open_confirm(spec, seeds, f"{len(kept)} configurations and the default")
 
 
+def _begin_table(spec: StudySpec, history: History, seeds: SeedPlan) -> list[Row]:
+    """The winner of each branch, and all of them for confirm: that of the default's comes first.
+
+    A branch's default may be its winner; it has been tuned like all others, to no avail.
+    """
+    rows: list[Row] = []
+    for value in history.branches:
+        branch = history.branch(value)
+        ranking, default = rank(branch), _default(branch).config_id
+        chosen = ranking.others[0] if ranking.others else None
+        if ranking.default is not None and ranking.default.complete and ranking.prefers_default:
+            chosen = ranking.default
+        name = f"{spec.sampler.per} = {value}"
+        if chosen is None:
+            note = f"no configuration with {name} completed"
+            rows.append(plan_row(Kind.WINNER, other_config_id=default, note=note))
+            continue
+        rows.append(
+            plan_row(
+                Kind.WINNER,
+                config_id=chosen.config_id,
+                other_config_id=default,
+                value=chosen.value,
+                note=f"{name}, {ranking.note}: {_expected(chosen)}",
+            )
+        )
+    winners = [row for row in rows if row["config_id"] is not None]
+    if rows[0]["config_id"] is None or len(winners) < 2 or not seeds.looks[0]:
+        return rows
+    finalists = [
+        plan_row(
+            Kind.FINALIST,
+            phase=Phase.CONFIRM,
+            config_id=row["config_id"],
+            value=history.search_trials[row["config_id"]].value,
+            note=row["note"],
+        )
+        for row in winners
+    ]
+    note = f"the winners of {len(winners)} screens, all against the first"
+    return [*rows, *finalists, *_open_confirm(spec, seeds, note)]
+
+
 def _open_confirm(spec: StudySpec, seeds: SeedPlan, note: str) -> list[Row]:
     """All looks with their levels, that confirm begins, and its first look."""
     planned = _planned_looks(spec, seeds)
@@ -139,7 +184,7 @@ def _planned_looks(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
     The rows of a table have equal numbers of seeds, all that were ordered: one look an order.
     """
     every = [seed for look in seeds.looks for seed in look]
-    looks = plan_looks(len(seeds.looks[0]), len(seeds.looks), early=not spec.compares_all)
+    looks = plan_looks(len(seeds.looks[0]), len(seeds.looks), early=not spec.is_table)
     before = [0, *(look.pairs for look in looks)]
     return [
         plan_row(

@@ -7,6 +7,7 @@ thing only: which trials this process has in its hands.
     refine    new configurations that the model proposes, to their end, on the same seed
     confirm   the winner and the default on seeds never used; test is opened here
     list and grid skip to confirm: every configuration on all confirm seeds
+    with `sampler.per` a screen a branch, then the winner of each on all confirm seeds
 
 Whoever calls it does what the answer says, appends the rows, and calls again. The rows of one
 `Decide` belong together: they are appended in one file.
@@ -30,6 +31,7 @@ from tune.planner.decisions import (
 from tune.states import Kind, Phase, TrialState
 from tune.study.allocation import allocation_of
 from tune.study.seeds import SeedPlan
+from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import FEW_FAILURES, Ending, TrialRecord
@@ -49,10 +51,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Propose:
-    """Ask `proposals.propose` for configuration `number` and append what it returns."""
+    """Ask `proposals.propose` for configuration `number` and append what it returns.
+
+    `branch` says whose turn it is in a study with `sampler.per`.
+    """
 
     number: int
     phase: Phase
+    branch: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -191,12 +197,37 @@ def _search(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
         if refined_from is None or record.number < refined_from:
             return _run(record.config_id, Phase.SCREEN, seeds.screen)
         return _run(record.config_id, Phase.REFINE, seeds.refine)
-    if not _has_proposed_all(spec, history):
+    if spec.sampler.per is not None and not history.proposes_no_more:
+        if (step := _next_branch(spec, history)) is not None:
+            return step
+    elif not _has_proposed_all(spec, history):
         return _one_more(spec, history, seeds)
     if history.open_in(Phase.SCREEN) or history.open_in(Phase.REFINE):
         return Wait()
     rows = _everything_fails(history, few=1)
     return Decide(begin_confirm(spec, history, seeds) if rows is None else rows)
+
+
+def _next_branch(spec: StudySpec, history: History) -> Propose | Wait | None:
+    """The next configuration of the branch that has had the fewest; None where all have had theirs.
+
+    The default and the known points come first. A branch whose running trials may leave it room
+    doesn't keep the others waiting.
+    """
+    number = len(history.configs)
+    if number < len(spec.start_points):
+        return Propose(number, Phase.SCREEN)
+    branches = {value: history.branch(value) for value in history.branches}
+    later = False
+    for value in sorted(branches, key=lambda value: len(branches[value].configs)):
+        branch = branches[value]
+        if branch.proposes_no_more or screen_is_over(branch.spec, branch):
+            continue
+        answer = room_for_another(branch.spec, branch).answer
+        if answer is Answer.YES:
+            return Propose(number, Phase.SCREEN, value)
+        later = later or answer is Answer.LATER
+    return Wait() if later else None
 
 
 def _one_more(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:

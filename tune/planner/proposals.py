@@ -9,6 +9,7 @@ from hscl.config import Config
 from hscl.errors import InputError
 from tune.planner.decisions import plan_row
 from tune.states import Kind, Origin, Phase
+from tune.study.space import Value
 from tune.study.spec import StartPoint, StudySpec
 from tune.tables.history import History
 from tune.tables.records import config_label
@@ -29,7 +30,9 @@ class Proposal:
     plan: list[dict[str, Any]] = field(default_factory=list)
 
 
-def propose(spec: StudySpec, history: History, number: int, phase: Phase) -> Proposal:
+def propose(
+    spec: StudySpec, history: History, number: int, phase: Phase, branch: Value | None = None
+) -> Proposal:
     """Configuration `number`: the default, then the known points, then the sampler's.
 
     A point of the sampler is passed over where it breaks a constraint, makes no valid
@@ -41,6 +44,7 @@ def propose(spec: StudySpec, history: History, number: int, phase: Phase) -> Pro
         history: All rows before this proposal.
         number: The number of configurations so far.
         phase: What it is proposed for.
+        branch: Whose sampler proposes in a study with `sampler.per`: it knows of its own alone.
 
     Returns:
         A row to append to `configs`, or rows to append to `plan`.
@@ -51,21 +55,24 @@ def propose(spec: StudySpec, history: History, number: int, phase: Phase) -> Pro
     # Only here, because Optuna takes a while to import and `list` and `grid` never need it.
     from tune.planner.samplers import suggestions  # noqa: PLC0415
 
-    tried = 0
-    for point in suggestions(spec, history, number, phase):
+    name, known = config_label(number, None), history
+    if branch is not None:
+        name, known = f"{branch} {number}", history.branch(branch)
+    space, tried = known.spec.searched, 0
+    for point in suggestions(known.spec, known, number, phase):
         tried += 1
-        if not spec.searched.allows(point):
+        if not space.allows(point):
             continue
         try:
-            config = spec.searched.to_config(point)
+            config = space.to_config(point)
         except InputError:
             continue
-        start = StartPoint(config_label(number, None), Origin.SAMPLER, config)
-        row = config_row(spec, start, number)
+        row = config_row(spec, StartPoint(name, Origin.SAMPLER, config), number)
         if row["config_id"] not in history.configs:
             return Proposal(row)
     note = f"none of {tried:,} further points was new and allowed; {number} configurations"
-    row = plan_row(Kind.SPACE_EXHAUSTED, phase=phase, value=number, note=note)
+    default = None if branch is None or known.default is None else known.default.config_id
+    row = plan_row(Kind.SPACE_EXHAUSTED, phase=phase, config_id=default, value=number, note=note)
     return Proposal(None, [row])
 
 

@@ -133,6 +133,8 @@ def confirm_epochs(spec: StudySpec, candidates: int) -> int:
     if not spec.confirm.takes_place:
         return 0
     members = spec.confirm.kept_of(candidates) + 1
+    if spec.sampler.per in spec.space:  # the winner of each
+        members = len(spec.space[spec.sampler.per].values)
     return members * spec.confirm.seeds_a_look * spec.longest_trial
 
 

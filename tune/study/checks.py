@@ -6,6 +6,7 @@ import numpy as np
 
 from hscl.errors import InputError
 from tune.study.allocation import allocation_of, confirm_epochs
+from tune.study.branches import starts_by_branch
 from tune.study.spec import StudySpec
 
 __all__ = ["find_mistakes"]
@@ -29,6 +30,7 @@ def find_mistakes(spec: StudySpec, complete: set[str]) -> list[str]:
         ("base", _points),
         ("base space", _satisfiable),
         ("base space sampler refine", _sampler),
+        ("base space sampler scheduler refine confirm budget", _branches),
         ("base space sampler scheduler", _epochs),
         ("base space sampler scheduler refine confirm budget", _kept),
         ("study confirm", _seeds),
@@ -80,6 +82,8 @@ def _satisfiable(spec: StudySpec) -> list[str]:
 
 def _sampler(spec: StudySpec) -> list[str]:
     kind, trials, starts = spec.sampler.kind, spec.sampler.trials, len(spec.start_points)
+    if spec.sampler.per is not None:
+        return []  # counted for each branch
     if kind == "list":
         return [] if spec.known else ["sampler.kind = 'list' needs [[known]] points to compare"]
     if kind == "grid":
@@ -91,6 +95,47 @@ def _sampler(spec: StudySpec) -> list[str]:
     if more and not spec.space:
         return [f"[space] must name what sampler {kind!r} may vary, but is empty"]
     return []
+
+
+def _branches(spec: StudySpec) -> list[str]:
+    """Where each value of a parameter has a screen of its own."""
+    per, trials = spec.sampler.per, spec.sampler.trials
+    if per is None:
+        return []
+    if spec.compares_all:
+        none = f"sampler {spec.sampler.kind!r} has none"
+        return [f"sampler.per gives screens an equal budget, but {none}; leave it out"]
+    choice = spec.space.get(per)
+    if choice is None or choice.kind != "choice" or choice.when or len(choice.values) < 2:
+        return [f"sampler.per must name a choice in [space] of two or more, but is {per!r}"]
+    starts = starts_by_branch(spec)
+    mistakes = [
+        f"[[known]] must hold a point with {per} = {value!r}, at which its screen begins"
+        for value in choice.values
+        if value not in starts
+    ]
+    mistakes += [
+        f"[[known]] ({points[0].name}): space.{per!r} must offer {value!r} too"
+        for value, points in starts.items()
+        if value not in choice.values
+    ]
+    if mistakes:
+        return mistakes
+    most = max(map(len, starts.values()))
+    if trials != "auto" and trials < most:
+        count = "its default and [[known]] points count"
+        mistakes.append(f"sampler.trials must be at least {most} a {per}, as {count}")
+    if spec.refine.trials != 0:
+        mistakes.append("refine.trials must be 0 with sampler.per; raise sampler.trials")
+    if spec.confirm.keep != 1:
+        mistakes.append("confirm.keep must be 1 with sampler.per: the winner of each screen")
+    if spec.budget.hours:
+        mistakes.append("budget.hours must not limit a study with sampler.per; use budget.epochs")
+    need = confirm_epochs(spec, candidates=1) + len(starts) * most * spec.longest_trial
+    if 0 < spec.budget.epochs < need:
+        what = "confirm's and what the default and the known points need"
+        mistakes.append(f"budget.epochs must be at least {need:,} ({what})")
+    return mistakes
 
 
 def _grid(spec: StudySpec) -> list[str]:

@@ -94,6 +94,9 @@ class SamplerSection(Section):
     """Two models, chance, every point of a finite space, or the [[known]] points alone."""
     trials: Annotated[int | Literal["auto"], _trials(1)] = "auto"
     """Configurations of the screen, the default and known points included; or as many as fit."""
+    per: str | None = None
+    """A choice in [space], such as "model.kind": each value has a screen of its own, so many
+    `trials` or an equal share of the epochs; confirm compares the winners, with the default's."""
 
 
 class SchedulerSection(Section):

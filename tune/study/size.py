@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tune.states import Phase
 from tune.study.allocation import Allocation, allocation_of, default_total, rungs_of
+from tune.study.branches import starts_by_branch
 from tune.study.sections import ResourcesSection
 from tune.study.seeds import SeedPlan
+from tune.study.space import Value
 from tune.study.spec import StudySpec
 
 __all__ = [
@@ -35,6 +37,7 @@ class PhaseSize:
         trainings: Trials.
         epochs: Epochs over all trials.
         estimated: Configurations and trainings are about what its epochs hold, and no limit.
+        branches: For whom it is repeated, each with an equal part: the values of `sampler.per`.
     """
 
     phase: Phase
@@ -43,6 +46,7 @@ class PhaseSize:
     trainings: int
     epochs: int
     estimated: bool = False
+    branches: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,10 @@ def size_of(
     confirm = _confirm(spec, found, total, seeds.looks[0])
     phases = [confirm] if confirm else []
     if not spec.compares_all:
-        phases = [*_search(found, total, confirm.epochs if confirm else 0, seeds), *phases]
+        selecting = max(0.0, total - (confirm.epochs if confirm else 0))
+        branches = tuple(starts_by_branch(spec)) if spec.sampler.per is not None else ()
+        each = [*_search(found, selecting / max(1, len(branches)), seeds)]
+        phases = [*(_repeated(one, branches) if branches else one for one in each), *phases]
     usual = sum(
         round(phase.trainings * found.usual) if phase.phase is Phase.SCREEN else phase.epochs
         for phase in phases
@@ -180,6 +187,8 @@ def _confirm(
     """The first look; None where it has no seeds or nothing to compare."""
     if spec.compares_all:
         members = len(spec.compared_points)
+    elif spec.sampler.per is not None:
+        members = len(starts_by_branch(spec))
     elif found.screen_trials is not None and found.refine_trials is not None:
         members = spec.confirm.kept_of(found.screen_trials - 1 + found.refine_trials) + 1
     elif spec.confirm.keep != "all":
@@ -192,9 +201,21 @@ def _confirm(
     return PhaseSize(Phase.CONFIRM, members, look, trainings, trainings * found.longest)
 
 
-def _search(found: Allocation, total: float, confirm: int, seeds: SeedPlan) -> Iterator[PhaseSize]:
-    """Screen and refine, from their counts and from what confirm leaves of the total."""
-    longest, selecting = found.longest, max(0.0, total - confirm)
+def _repeated(phase: PhaseSize, branches: tuple[Value, ...]) -> PhaseSize:
+    """A phase that each branch has."""
+    times = len(branches)
+    return replace(
+        phase,
+        configurations=times * phase.configurations,
+        trainings=times * phase.trainings,
+        epochs=times * phase.epochs,
+        branches=branches,
+    )
+
+
+def _search(found: Allocation, selecting: float, seeds: SeedPlan) -> Iterator[PhaseSize]:
+    """Screen and refine, from their counts and from the epochs that confirm leaves."""
+    longest = found.longest
     part = found.screen_part(selecting)
     fitting = part / found.usual
     screened = found.screen_trials if found.screen_trials is not None else math.inf

@@ -125,6 +125,11 @@ class StudySpec(Section):
         return self.sampler.kind in {"list", "grid"}
 
     @property
+    def is_table(self) -> bool:
+        """Whether confirm compares several with one, and no winner with the default."""
+        return self.compares_all or self.sampler.per is not None
+
+    @property
     def opens_test(self) -> bool:
         """Whether confirm evaluates test; a grid stays on valid."""
         return self.confirm.takes_place and self.sampler.kind != "grid"

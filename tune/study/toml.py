@@ -1,6 +1,6 @@
 """Study files: TOML (also JSON and YAML) in, with every mistake in one message; TOML out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,8 @@ _OF_TABLES: dict[str, dict[str, Any]] = {
     "confirm": {"keep": "all"},
 }
 """What follows from sampler list or grid."""
+_OF_BRANCHES: dict[str, dict[str, Any]] = {"refine": {"trials": 0}}
+"""What follows from `sampler.per`: each branch has a screen alone."""
 _NO_RACE = (
     "[race] must not stand in a study since version 0.2, which has [refine] in its place (full "
     "trainings of what a model proposes); remove it, or write [refine] with trials = N"
@@ -201,7 +203,13 @@ class _Reader:
         found = len(self.mistakes)
         space = read_space(self._table(tree, "space"), base or Config(), self.mistakes)
         rules = read_rules(self._table(tree, "constraints"), base or Config(), self.mistakes)
-        known = self._known(tree.get("known", []), self._table(tree, "base"), base)
+        known = self._known(
+            tree.get("known", []),
+            self._table(tree, "base"),
+            base,
+            # An equal budget is one of trainings that are equally long.
+            same=("train.epochs",) if "per" in self._table(tree, "sampler") else (),
+        )
         sections["space"] = space if len(self.mistakes) == found else None
         sections["base"] = base
         _fill_in(sections)
@@ -256,8 +264,13 @@ class _Reader:
         raise InputError(f"preset {name!r} is neither a published setting nor a file; {nearest}")
 
     def _known(
-        self, points: Any, base_table: Mapping[str, Any], base: Config | None
+        self,
+        points: Any,
+        base_table: Mapping[str, Any],
+        base: Config | None,
+        same: Collection[str] = (),
     ) -> list[KnownPoint]:
+        """`same`: keys that are as in `base`, whatever a point's preset has for them."""
         if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
             self.mistakes.append("[[known]] must be an array of tables")
             return []
@@ -283,6 +296,7 @@ class _Reader:
                 origin = base
                 if "preset" in point:
                     origin = _under(self._preset(point["preset"], "known")[1], shared)
+                    origin = origin.with_overrides({name: defaults[name] for name in same})
                 config = origin.with_settings(overrides)
             except InputError as error:
                 self.mistakes += [
@@ -318,9 +332,13 @@ def _say(table: str, model: type[BaseModel], item: dict[str, Any]) -> str:
 def _fill_in(sections: dict[str, Any]) -> None:
     """Defaults that follow from other keys."""
     sampler = sections["sampler"]
-    if sampler is None or sampler.kind not in {"list", "grid"}:
+    if sampler is None:
         return
-    for name, update in _OF_TABLES.items():
+    follows = _OF_TABLES if sampler.kind in {"list", "grid"} else {}
+    refine = sections["refine"]
+    if sampler.per is not None and refine is not None and refine.trials == "auto":
+        follows = _OF_BRANCHES
+    for name, update in follows.items():
         if sections[name] is not None:
             sections[name] = sections[name].model_copy(update=update)
 

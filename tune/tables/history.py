@@ -9,6 +9,8 @@ import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ import numpy.typing as npt
 
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.allocation import rungs_of
+from tune.study.branches import branches_of
 from tune.study.size import size_of
+from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.tables.records import (
     BrokenNodes,
@@ -232,6 +236,43 @@ class History:
         """All losses at a rung, ascending."""
         return self._rung_values[rung]
 
+    @cached_property
+    def branches(self) -> dict[Value, StudySpec]:
+        """The screens of a study with `sampler.per`, the default's first; none without."""
+        return branches_of(self.spec)
+
+    def branch(self, value: Value) -> "History":
+        """What has happened in one of `branches`, as if it were a study of its own.
+
+        Its configurations are numbered from 0, its default's number. Computed anew at each call,
+        so that nothing has to be kept in step; the trials' records are shared.
+        """
+        per, found = self.spec.sampler.per, History(self.branches[value])
+        mine = [one for one in self.configs.values() if one.params.get(str(per)) == value]
+        for number, one in enumerate(mine):
+            params = {name: v for name, v in one.params.items() if name != per}
+            found.configs[one.config_id] = replace(one, number=number, params=params)
+        trials = [t for one, t in self.search_trials.items() if one in found.configs]
+        found.search_trials = {trial.config_id: trial for trial in trials}
+        found.trials = {trial.trial_id: trial for trial in trials}
+        found.open = {one: trial for one, trial in self.open.items() if one in found.trials}
+        found.unstarted = {k: v for k, v in self.unstarted.items() if k in found.configs}
+        found.warm = [seen for seen in self.warm if seen.values.get(str(per)) == value]
+        found.epochs = sum(len(trial.curve) for trial in trials)
+        found.seconds = sum(trial.seconds for trial in trials)
+        found._by_kind = {
+            Kind.SPACE_EXHAUSTED: [
+                row
+                for row in self.plan_rows(Kind.SPACE_EXHAUSTED)
+                if row["config_id"] in found.configs
+            ]
+        }
+        for rung in found.rungs:
+            for trial in trials:
+                if rung in trial.best or (trial.finished and rung > trial.epoch):
+                    found._enter(rung, trial)
+        return found
+
     def plan_rows(self, kind: Kind, phase: Phase | None = None) -> list[dict[str, Any]]:
         """Plan rows of one kind, in order."""
         rows = self._by_kind.get(kind, [])
@@ -261,8 +302,20 @@ class History:
         return first if first is not None and first.number == 0 else None
 
     @property
+    def reference(self) -> str | None:
+        """Whom confirm compares all others with: the default, or the winner of its branch."""
+        if self.spec.sampler.per is None:
+            return None if self.default is None else self.default.config_id
+        return next(iter(self.finalists(Phase.CONFIRM)), None)
+
+    @property
     def winner(self) -> str | None:
-        """The configuration that won the search; None before that, and where none did."""
+        """The configuration that won the search; None before that, and where none did.
+
+        None, too, where each branch has a winner: see `reference`.
+        """
+        if self.spec.sampler.per is not None:
+            return None
         rows = self.plan_rows(Kind.WINNER)
         return rows[-1]["config_id"] if rows else None
 
@@ -275,6 +328,11 @@ class History:
     def without_winner(self) -> str | None:
         """Why a search that is over has no winner; None where it has one, or none yet."""
         rows = self.plan_rows(Kind.WINNER)
+        if self.spec.sampler.per is not None:
+            found = [row["config_id"] for row in rows]
+            if not rows or (found[0] and sum(map(bool, found)) > 1):
+                return None
+            return "; ".join(str(row["note"]) for row in rows if row["config_id"] is None)
         if not rows or rows[-1]["config_id"] is not None:
             return None
         return str(rows[-1]["note"] or "no reason is recorded").rstrip(".")
@@ -284,7 +342,7 @@ class History:
         """The pair of the primary comparison: the winner and the default."""
         for row in self.plan_rows(Kind.PRIMARY):
             return row["config_id"], row["other_config_id"]
-        if self.spec.compares_all or self.winner is None or self.default is None:
+        if self.spec.is_table or self.winner is None or self.default is None:
             return None
         return self.winner, self.default.config_id
 
@@ -327,7 +385,9 @@ class History:
     @property
     def proposes_no_more(self) -> bool:
         """Whether the search is decided to propose nothing further."""
-        ends = (Kind.BUDGET_REACHED, Kind.SPACE_EXHAUSTED, Kind.WINNER)
+        ends = [Kind.WINNER]
+        if self.spec.sampler.per is None:  # else they hold for one branch
+            ends += [Kind.BUDGET_REACHED, Kind.SPACE_EXHAUSTED]
         return any(self.plan_rows(kind) for kind in ends)
 
     @property
@@ -363,6 +423,8 @@ class History:
 
     def _with_pair(self, members: Iterable[str]) -> tuple[str, ...]:
         """And the primary pair and the default, which are among them unless plan rows are lost."""
+        if self.spec.sampler.per is not None:
+            return tuple(members)
         default = () if self.default is None else (self.default.config_id,)
         return tuple(dict.fromkeys((*members, *(self.primary or ()), *default)))
 
@@ -370,7 +432,7 @@ class History:
         """Whether every run of every look that was begun has ended."""
         spec = self.spec
         if not spec.compares_all and not spec.confirm.takes_place:
-            return self.winner is not None
+            return bool(self.plan_rows(Kind.WINNER))
         proposed = not spec.compares_all or len(self.configs) >= len(spec.compared_points)
         looks = self.looks
         if not (looks and proposed) or self.default is None or self._open_in[Phase.CONFIRM]:

@@ -73,7 +73,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             "state": pa.string(),
             "time": _TIME,
         },
-        {"error": pa.string(), "host": pa.string(), "precision": pa.string()},
+        {
+            "error": pa.string(),
+            "host": pa.string(),
+            "precision": pa.string(),
+            "parameters": pa.int64(),
+        },
     ),
     # One row per trial and epoch.
     "reports": _schema(

@@ -42,6 +42,7 @@ class Message:
         row: With `REPORT`.
         predictions: With `DONE`: an Arrow stream with columns of the `predictions` table.
         error: With `FAILED`: one line.
+        parameters: Numbers that the model trains outside the text encoder; None: not known.
     """
 
     kind: MessageKind
@@ -50,6 +51,7 @@ class Message:
     row: dict[str, Any] | None = None
     predictions: bytes | None = None
     error: str | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True, repr=False)

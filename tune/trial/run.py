@@ -283,6 +283,7 @@ class _Trial:
         return prediction_stream(tables)
 
     def _send(self, training: TrialTraining, kind: MessageKind, **content: Any) -> None:
+        content |= {"parameters": training.parameters}
         message = Message(kind, platform.node(), training.precision, **content)
         with self.watchdog.resting():
             self.worker.send(message)

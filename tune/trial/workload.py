@@ -59,6 +59,10 @@ class TrialTraining(Protocol):
     def precision(self) -> str:
         """What it computes in: fp32 or bf16."""
 
+    @property
+    def parameters(self) -> int:
+        """Numbers that it trains outside the text encoder."""
+
     def __iter__(self) -> Iterator[EpochLike]: ...
 
     def save(self, folder: Path) -> Path: ...

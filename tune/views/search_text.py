@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from hscl.errors import HsclError
-from tune.display import count, duration_text
+from tune.display import count, duration_text, listing
 from tune.states import Kind, Phase, TrialState
 from tune.study.size import PhaseSize, StudySize
 from tune.tables.records import TrialRecord
@@ -27,7 +27,8 @@ def size_lines(
         disk: What it takes on the disk, in words; None: not measured.
     """
     lines = [f"{size.name}: the default is {size.default}"]
-    lines += [_phase_line(phase) for phase in size.phases]
+    for phase in size.phases:
+        lines += [_phase_line(phase), *_branch_lines(phase)]
     if size.rungs:
         lines.append(f"  rungs    epochs {', '.join(map(str, size.rungs))}")
     trainings = f"{size.trainings} trainings"
@@ -57,6 +58,19 @@ def _phase_line(phase: PhaseSize) -> str:
         f"{count(len(phase.seeds), 'seed')} = {about}{count(phase.trainings, 'training')}, "
         f"at most {count(phase.epochs, 'epoch')}; seeds {seeds}"
     )
+
+
+def _branch_lines(phase: PhaseSize) -> list[str]:
+    """The equal part of each branch."""
+    if not phase.branches:
+        return []
+    times = len(phase.branches)
+    about = "about " if phase.estimated else ""
+    return [
+        f"           each of {listing([str(one) for one in phase.branches])} has "
+        f"{about}{count(phase.trainings // times, 'training')}, "
+        f"at most {count(phase.epochs // times, 'epoch')}"
+    ]
 
 
 _USUAL_SHARE = 0.25
