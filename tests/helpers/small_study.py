@@ -64,3 +64,37 @@ def seen(run: SimulatedRun) -> dict[str, list[dict[str, Any]]]:
         ]
         for name, rows in tables.items()
     }
+
+
+def branched(text: str = "") -> StudySpec:
+    """HSCL, MulT and LF-DNN with a screen each of five configurations; changed by TOML text."""
+    space = """
+[[known]]
+name = "MulT"
+preset = "mosi-mult"
+[[known]]
+name = "LF-DNN"
+preset = "mosi-lf-dnn"
+[space]
+"model.kind" = { choice = ["lf-dnn", "hscl", "mult"] }
+"train.lr" = { log_uniform = [1e-4, 5e-3] }
+"loss.temperature" = { log_uniform = [0.03, 1.0], when = { "model.kind" = "hscl" } }
+"model.mult.layers" = { int = [2, 5], when = { "model.kind" = "mult" } }
+"""
+    tree: dict[str, Any] = {
+        "base": {"train.epochs": 9},
+        "sampler": {"kind": "random", "trials": 5, "per": "model.kind"},
+        "confirm": {"seeds": 3},
+    } | tomllib.loads(space)
+    for table, keys in tomllib.loads(text).items():
+        tree[table] = tree.get(table, {}) | keys
+    return parse_spec(tree)
+
+
+def by_model(config: Config, trial_seed: int, epoch: int) -> float:
+    """MulT's levels lie above all of HSCL's: a rung that mixed them would stop every MulT."""
+    level = {"hscl": 0.6, "mult": 1.6, "lf-dnn": 1.1}[config.model.kind]
+    luck = np.random.default_rng([round(config.train.lr * 1e9), trial_seed])
+    return float(
+        level + abs(np.log(config.train.lr / 8e-4)) / 10 + 1 / epoch + 0.01 * luck.random()
+    )

@@ -52,6 +52,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "similarity only": {"loss.low": False},
     "SupCon labels": {"loss.labels": "supcon"},
 }
+MODELS = {"MulT": "mult", "LF-DNN": "lf-dnn"}
 FloatArray = npt.NDArray[np.float64]
 
 _HOST = "node-1"
@@ -74,6 +75,7 @@ class Simulated:
         name: The study's name, which is user input.
         known: Points to try first: a name, a hyperparameter, its value.
         base: Hyperparameters of the default that differ from the preset, and their values.
+        per_model: HSCL and `MODELS` have a screen each, of `trials` configurations.
     """
 
     sampler: str = "random"
@@ -94,6 +96,7 @@ class Simulated:
     name: str = "mosi temperature"
     known: tuple[tuple[str, str, float], ...] = ()
     base: tuple[tuple[str, float], ...] = ()
+    per_model: bool = False
 
 
 def write_study(folder: Path, what: Simulated | None = None) -> Path:
@@ -205,7 +208,8 @@ class _Writer:
         tables = [self._predictions(run.config_id, "valid", luck)]
         if confirmed and self.spec.opens_test:
             tables.append(self._predictions(run.config_id, "test", luck))
-        yield Message(MessageKind.DONE, _HOST, "fp32", predictions=prediction_stream(tables))
+        stream, size = prediction_stream(tables), 1_000 + number
+        yield Message(MessageKind.DONE, _HOST, "fp32", predictions=stream, parameters=size)
 
     def _report(self, epoch: int, mae: float) -> dict[str, Any]:
         wins = float(np.clip(1.05 - 0.3 * mae, 0, 1))
@@ -289,20 +293,29 @@ def _specification(what: Simulated) -> str:
     if what.sampler not in {"list", "grid"}:
         lines += [
             f"trials = {what.trials}",
+            *(['per = "model.kind"'] if what.per_model else []),
             "[scheduler]",
             'kind = "asha"',
             "[refine]",
-            f"trials = {what.refined}",
+            f"trials = {0 if what.per_model else what.refined}",
         ]
     for label, values in known.items():
         lines += ["[[known]]", f"name = {_toml(label)}"]
         lines += [f'"{key}" = {_toml(value)}' for key, value in values.items()]
+    if what.per_model:
+        for label, kind in MODELS.items():
+            lines += ["[[known]]", f'name = "{label}"', f'preset = "mosi-{kind}"']
     if what.sampler == "grid":
         lines.append("[space]")
         lines += [f'"{key}" = {{ choice = {options} }}' for key, options in GRID.items()]
     elif what.sampler != "list":
         lines.append("[space]")
-        lines += [f'"{key}" = {{ {kind} = [{a}, {b}] }}' for key, (kind, a, b) in SPACE.items()]
+        when = ', when = { "model.kind" = "hscl" }'
+        for key, (kind, a, b) in SPACE.items():
+            alone = when if what.per_model and key != "train.lr" else ""
+            lines.append(f'"{key}" = {{ {kind} = [{a}, {b}]{alone} }}')
+        if what.per_model:
+            lines.append(f'"model.kind" = {{ choice = {_toml(["hscl", *MODELS.values()])} }}')
     return "\n".join(lines) + "\n"
 
 

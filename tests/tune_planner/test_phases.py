@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from small_study import noisy, shuffled, study
+from small_study import branched, by_model, noisy, seen, shuffled, study
 
 from hscl.config import Config
 from hscl.errors import InputError
@@ -402,3 +402,120 @@ def test_a_study_that_gave_up_opens_no_further_look() -> None:
     assert run.done.gave_up
     with pytest.raises(InputError, match="run hscl search"):
         next_look(spec, run.history)
+
+
+def by_kind(history: History) -> dict[str, list[str]]:
+    """Configurations of each model, in order of proposal."""
+    found: dict[str, list[str]] = {}
+    for config_id, record in history.configs.items():
+        found.setdefault(str(record.params["model.kind"]), []).append(config_id)
+    return found
+
+
+def test_each_model_has_as_many_configurations_in_turn_and_none_is_measured_by_another() -> None:
+    history = simulate(branched(), by_model).history
+    assert {kind: len(ids) for kind, ids in by_kind(history).items()} == dict.fromkeys(
+        ("hscl", "mult", "lf-dnn"), 5
+    )
+    kinds = [record.params["model.kind"] for record in history.configs.values()]
+    assert kinds[:9] == ["hscl", "mult", "lf-dnn"] * 3
+    for ids in by_kind(history).values():
+        trials = [history.search_trials[config_id] for config_id in ids]
+        best = min(trials, key=history.loss)
+        # Of five values at a rung one in three stays: a rung over all would stop all but HSCL's.
+        assert best.state is TrialState.DONE
+        assert TrialState.PRUNED in {trial.state for trial in trials}
+
+
+def test_confirm_compares_the_winner_of_each_model_with_hscls_on_the_same_seeds() -> None:
+    run = simulate(branched(), by_model)
+    history = run.history
+    chosen = [row["config_id"] for row in history.plan_rows(Kind.WINNER)]
+    assert [history.configs[one].params["model.kind"] for one in chosen] == list(by_kind(history))
+    assert {history.search_trials[one].state for one in chosen} == {TrialState.DONE}
+    assert history.confirmed == tuple(chosen)
+    assert history.reference == chosen[0]
+    assert (history.winner, history.primary) == (None, None)
+    confirm = [t for t in history.trials.values() if t.phase is Phase.CONFIRM]
+    assert {(t.config_id, t.seed) for t in confirm} == {
+        (one, seed) for one in chosen for seed in run.spec.seed_plan().looks[0]
+    }
+    assert history.ending == Ending()
+
+
+def test_what_was_published_may_win_its_screen() -> None:
+    history = simulate(branched("[sampler]\ntrials = 1"), by_model).history
+    names = [history.configs[one].name for one in history.confirmed]
+    assert names == ["default", "MulT", "LF-DNN"]
+
+
+def test_a_model_that_never_completes_is_left_out_and_hscl_alone_ends_the_study() -> None:
+    def failing(*kinds: str) -> History:
+        def objective(config: Config, seed: int, epoch: int) -> float:
+            if config.model.kind in kinds:
+                raise SimulatedTrialError("no memory")
+            return by_model(config, seed, epoch)
+
+        return simulate(branched(), objective).history
+
+    without_mult = failing("mult")
+    assert len(without_mult.confirmed) == 2
+    assert without_mult.ending == Ending()
+    alone = failing("mult", "lf-dnn")
+    assert alone.confirmed == ()
+    assert alone.ending is not None
+    assert "model.kind = mult completed" in alone.ending.note
+
+
+def test_an_epochs_budget_is_spent_equally() -> None:
+    text = '[sampler]\ntrials = "auto"\n[budget]\nepochs = 321'
+    history = simulate(branched(text), by_model, slots=3).history
+    share = (321 - 81) // 3
+    for kind in history.branches:
+        spent = history.branch(kind).epochs
+        assert share - 9 < spent <= share
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_study_of_models_that_was_killed_goes_on_as_if_it_was_not(sampler: str) -> None:
+    spec = branched(f'[sampler]\nkind = "{sampler}"')
+    undisturbed = simulate(spec, by_model)
+    run = SimulatedRun(spec, by_model)
+    for reports in (3, 20, 31, 9):
+        run = SimulatedRun(spec, by_model, tables=run.run(reports).tables)
+    assert seen(run.run()) == seen(undisturbed)
+
+
+def test_a_branch_is_what_a_study_of_its_rows_alone_would_be() -> None:
+    run = SimulatedRun(branched(), by_model, slots=2).run(40)
+    for kind, spec in run.history.branches.items():
+        alone = History(spec)
+        for row in run.tables["configs"]:
+            if row["model.kind"] == kind:
+                alone.apply_config(row | {"number": len(alone.configs), "model.kind": None})
+        mine = {f"{one}-{run.spec.seed_plan().screen}" for one in alone.configs}
+        rows = [*run.tables["trials"], *run.tables["reports"]]
+        for row in sorted(rows, key=lambda row: int(row["seq"])):
+            if row["trial_id"] in mine:
+                (alone.apply_event if "state" in row else alone.apply_report)(row)
+        branch = run.history.branch(kind)
+        assert branch.configs == alone.configs
+        assert branch.rungs == alone.rungs
+        assert [branch.rung_values(rung) for rung in branch.rungs] == [
+            alone.rung_values(rung) for rung in alone.rungs
+        ]
+        assert (branch.epochs, set(branch.open), set(branch.unstarted)) == (
+            alone.epochs,
+            set(alone.open),
+            set(alone.unstarted),
+        )
+        assert branch.search_trials == alone.search_trials
+
+
+def test_a_small_space_of_one_model_ends_before_the_others() -> None:
+    small = '"train.lr" = { choice = [1e-3, 2e-3, 3e-3] }'
+    history = simulate(branched(f"[space]\n{small}"), by_model).history
+    counts = {kind: len(ids) for kind, ids in by_kind(history).items()}
+    assert counts == {"hscl": 5, "mult": 5, "lf-dnn": 3}
+    (row,) = history.plan_rows(Kind.SPACE_EXHAUSTED)
+    assert history.configs[row["config_id"]].name == "LF-DNN"

@@ -5,7 +5,9 @@ import tomllib
 import pytest
 
 from hscl.config import PRESETS
+from hscl.config_kinds import KINDS, table_of
 from hscl.errors import InputError
+from tune.study.branches import branches_of
 from tune.study.ready import ready_studies, ready_study
 from tune.study.size import size_of
 from tune.study.spec import StudySpec
@@ -32,7 +34,7 @@ def test_a_name_that_is_near_is_offered() -> None:
 def test_the_ablation_tables_have_all_their_rows() -> None:
     rows = {
         name: [point.name for point in spec_of(name).start_points]
-        for name in ("ablation-modalities", "ablation-levels", "ablation-labels", "baselines")
+        for name in ("ablation-modalities", "ablation-levels", "ablation-labels", "published")
     }
     assert rows == {
         "ablation-modalities": [
@@ -54,7 +56,7 @@ def test_the_ablation_tables_have_all_their_rows() -> None:
             "similarity only",
         ],
         "ablation-labels": ["default", "classes only", "no labels"],
-        "baselines": [
+        "published": [
             "default",
             "text-only",
             "T",
@@ -80,8 +82,8 @@ def test_switches_of_the_levels_are_those_of_the_contract() -> None:
     }
 
 
-def test_baselines_are_the_published_settings() -> None:
-    points = {point.name: point.config for point in spec_of("baselines").start_points}
+def test_the_published_study_has_the_published_settings() -> None:
+    points = {point.name: point.config for point in spec_of("published").start_points}
     assert points["text-only"] == PRESETS["text-only"]
     assert points["released"] == PRESETS["released"]
     assert points["default"] == PRESETS["mosi"]
@@ -93,6 +95,20 @@ def test_baselines_are_the_published_settings() -> None:
     ):
         assert points[name] == PRESETS[f"mosi-{kind}"]
         assert points[name].model.kind == kind
+
+
+def test_baselines_begin_as_published_but_equally_long_and_search_keys_of_their_own() -> None:
+    spec = spec_of("baselines")
+    own = {"hscl": "loss."} | {kind: f"model.{table_of(kind)}." for kind in KINDS[1:]}
+    branches = branches_of(spec)
+    assert set(branches) == set(KINDS)
+    for kind, branch in branches.items():
+        published = PRESETS["mosi" if kind == "hscl" else f"mosi-{kind}"]
+        assert branch.base == published.with_overrides({"train.epochs": spec.base.train.epochs})
+        assert branch.searched.inside(branch.base) is not None
+        rest = set(branch.space) - {"train.lr", "train.batch_size"}
+        assert rest
+        assert all(name.startswith(own[kind]) for name in rest)
 
 
 def test_the_grid_stays_on_valid() -> None:

@@ -22,7 +22,8 @@ from tune.tables.schemas import (
 
 COLUMNS = {
     "configs": "config_id number origin config hscl_version name",
-    "trials": "seq trial_id config_id phase seed attempt state time error host precision parameters",
+    "trials": "seq trial_id config_id phase seed attempt state time error host precision "
+    "parameters",
     "reports": "seq trial_id epoch attempt stop finished collapsed valid_mae valid_corr "
     "valid_acc7 valid_acc5 valid_acc2_has0 valid_acc2_non0 valid_f1_has0 valid_f1_non0 "
     "loss_total loss_task loss_low_ta loss_low_tv loss_sim_ta loss_sim_tv loss_high "

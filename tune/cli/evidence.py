@@ -183,6 +183,7 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
         learnt=evidence.learnt,
         opening=(headline_of(evidence), *lead_of(evidence)),
         use=evidence.use,
+        branches=evidence.branches,
     )
 
 

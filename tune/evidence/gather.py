@@ -12,6 +12,7 @@ from tune.display import listing
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.curves import Label, labels_of
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.branches import BranchCost, branch_costs
 from tune.evidence.search.choice import Choice, what_to_use
 from tune.evidence.search.learnt import Learnt, what_was_learnt
 from tune.evidence.search.use import Use, use_of
@@ -78,6 +79,11 @@ class Evidence:
     def seed_weight(self) -> SeedWeight | None:
         """The seed against the parameters; None where nothing is said about parameters."""
         return weigh_seed(self.variance)
+
+    @cached_property
+    def branches(self) -> tuple[BranchCost, ...]:
+        """Each screen of a study with `sampler.per`; none in all others."""
+        return branch_costs(self.history, self.tables["trials"])
 
     @property
     def spec(self) -> StudySpec:

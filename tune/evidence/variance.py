@@ -193,6 +193,9 @@ def analyse_variance(history: History, rng: np.random.Generator | None = None) -
     if spec.compares_all:
         note = "A list has no space whose parameters could be compared; see the comparisons."
         return VarianceReport(spec.study.metric, seed, (), (), 0, 0, (note,))
+    if spec.sampler.per is not None:
+        note = f"Each {spec.sampler.per} has a space of its own: no effects over all of them."
+        return VarianceReport(spec.study.metric, seed, (), (), 0, 0, (note,))
     return _of_search(history, seed, rng)
 
 

@@ -28,9 +28,9 @@ def fresh_pair(earlier: History, seeds: int, where: str) -> StudySpec:
         InputError: The earlier study is not over, or has no winner.
     """
     old = earlier.spec
-    if old.compares_all:
+    if old.is_table:
         raise InputError(
-            f"{where} must be a search, which has a winner, but is a {old.sampler.kind!r}; write "
+            f"{where} must be a search with one winner, but compares a table; write "
             "a study file with the rows to compare, and begin it with --warm-start"
         )
     if earlier.ending is None:

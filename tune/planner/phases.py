@@ -209,7 +209,7 @@ def _search(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
 
 
 def _next_branch(spec: StudySpec, history: History) -> Propose | Wait | None:
-    """The next configuration of the branch that has had the fewest; None where all have had theirs.
+    """The next configuration of the branch that has had the fewest; None where all are done.
 
     The default and the known points come first. A branch whose running trials may leave it room
     doesn't keep the others waiting.

@@ -146,11 +146,13 @@ def _winner(history: History, compared: Compared) -> str:
     winner = compared.comparison.winner
     if winner is not None:
         return winner
-    if spec.compares_all:
+    if spec.is_table:
+        why = f"a {spec.sampler.kind!r} study compares all with the default and chooses none"
+        if spec.sampler.per is not None:
+            why = f"here each {spec.sampler.per} has one of its own"
         raise InputError(
-            f"{compared.where} must have a winner, but a {spec.sampler.kind!r} study compares all "
-            "with the default and chooses none; say which one: --config NUMBER or NAME, as "
-            f"`hscl trials {compared.where}` lists them"
+            f"{compared.where} must have a winner, but {why}; say which one: --config NUMBER or "
+            f"NAME, as `hscl trials {compared.where}` lists them"
         )
     why = history.without_winner
     if why is not None:
@@ -179,6 +181,8 @@ def _lines(
     names: Mapping[str, str],
 ) -> list[str]:
     if config_id == compared.comparison.reference:
+        if compared.branches:
+            return ["With this winner those of all other screens are compared."]
         return ["This is the default itself: nothing is claimed about it."]
     if pair is None:
         return []

@@ -12,7 +12,7 @@ from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.cost import cost_of, cost_text
 from tune.evidence.search.use import COST_HEADS, VALUE_HEADS, cost_rows, value_rows
-from tune.evidence.sentences import here_text, p_text, verdict_label, verdict_text
+from tune.evidence.sentences import called, here_text, p_text, verdict_label, verdict_text
 from tune.report.model import Fact, ReportSection, TextTable
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
@@ -33,7 +33,7 @@ def headline_of(evidence: Evidence) -> str:
     if ending is not None and ending.note:
         how = "gave up" if ending.gave_up else "is over without a winner"
         return f"The study {how}: {ending.note.rstrip('.')}."
-    if evidence.spec.compares_all and compared.phase is Phase.CONFIRM:
+    if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
         return _table_headline(evidence, compared)
     if evidence.use is not None:
         return evidence.use.sentences[0]
@@ -168,10 +168,18 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         why = "; ".join(filter(None, reasons))
         parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
     return (
-        f"Of {rows} against the default, on {compared.unit}s like these: "
+        f"Of {rows} against {_reference(evidence, compared)}, on {compared.unit}s like these: "
         f"{listing(parts)} "
         f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
     )
+
+
+def _reference(evidence: Evidence, compared: StudyComparison) -> str:
+    """Whom a table compares all others with."""
+    if not evidence.branches or compared.reference is None:
+        return "the default"
+    name = called(compared.names, compared.reference)
+    return f"{name} (the winner of {evidence.branches[0].value})"
 
 
 def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:

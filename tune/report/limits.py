@@ -11,6 +11,7 @@ from tune.evidence.sentences import outlook_lines
 from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase, TrialState
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
+from tune.study.spec import StudySpec
 from tune.tables.identity import code_changes, recorded_spec
 
 __all__ = ["failures_of", "limits_of", "reproduction_of"]
@@ -50,11 +51,7 @@ def _limits(evidence: Evidence) -> Iterable[str]:
                 f"{count(len(compared.seeds), 'confirm seed')}: below {FEWEST_PAIRS} complete "
                 "pairs, no verdict is given."
             )
-    if not spec.compares_all:
-        yield (
-            "Screen and refine ran each configuration once, on one and the same seed. Their "
-            "figures show where to look, not who wins: a seed's luck is in every value."
-        )
+    yield from _about_search(spec)
     if compared.others and compared.asked is compared.primary:
         yield (
             f"{count(len(compared.others), 'pair')} besides the primary one "
@@ -70,6 +67,19 @@ def _limits(evidence: Evidence) -> Iterable[str]:
         )
     looked_at = "these rows" if spec.sampler.kind == "list" else "the space that was searched"
     yield f"Nothing outside {looked_at}, the preset {spec.preset!r}, and this data set was tried."
+
+
+def _about_search(spec: StudySpec) -> Iterable[str]:
+    if spec.sampler.per is not None:
+        yield (
+            f"Each {spec.sampler.per} has had an equal budget, and no more: one whose parameters "
+            "matter more, or whose space is larger, may gain more from a larger one."
+        )
+    if not spec.compares_all:
+        yield (
+            "Screen and refine ran each configuration once, on one and the same seed. Their "
+            "figures show where to look, not who wins: a seed's luck is in every value."
+        )
 
 
 def reproduction_of(evidence: Evidence) -> ReportSection:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from hscl.errors import InputError
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.branches import BranchCost
 from tune.evidence.search.choice import Choice
 from tune.evidence.search.learnt import Learnt
 from tune.evidence.search.use import Use
@@ -55,6 +56,7 @@ class Compared:
         opening: The first sentences, where there is no answer (yet).
         use: The answer; None before there is one.
         learnt: What the model of all runs knows; None where it knows nothing.
+        branches: The screens of a study with `sampler.per`.
         weight: The seed against the parameters; None where nothing is said about them.
     """
 
@@ -67,6 +69,7 @@ class Compared:
     weight: SeedWeight | None = None
     opening: tuple[str, ...] = ()
     use: Use | None = None
+    branches: tuple[BranchCost, ...] = ()
 
     @property
     def candidate(self) -> str | None:
@@ -87,6 +90,8 @@ class Compared:
             "seed_weight": None if self.weight is None else self.weight.to_dict(),
             "learnt": None if self.learnt is None else self.learnt.to_dict(self.candidate),
         }
+        if self.branches:
+            known |= {"branches": [one.to_dict() for one in self.branches]}
         return known | self.comparison.to_dict()
 
 

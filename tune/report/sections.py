@@ -10,6 +10,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.branches import BRANCH_HEADS, branch_cells
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.trials import trials_table
 from tune.evidence.sentences import (
@@ -36,6 +37,11 @@ _HOW_TO_READ_CURVES = (
     "winner, if there is one."
 )
 _MOST_ROWS = 500
+_ON_BRANCHES = (
+    " Every row won a screen of its own, all with an equal budget; behind it stand what that "
+    "took, what one of its trainings takes (mean of confirm), and its parameters outside the text "
+    "encoder."
+)
 _SEARCH = ("best-so-far", "learning-curves")
 
 
@@ -112,7 +118,9 @@ def _comparison(
     if compared is None:
         return ReportSection("comparison", "The comparison", paragraphs=(evidence.why_not,))
     title = "The comparison"
-    if evidence.spec.compares_all:
+    if evidence.branches:
+        title = "The winners of all screens"
+    elif evidence.spec.compares_all:
         title = "The grid" if maps else "The ablations"
     details: tuple[str, ...] = ()
     if compared.primary is not None:
@@ -134,7 +142,7 @@ def _comparison(
 def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterable[TextTable]:
     if not compared.configs:
         return
-    if evidence.spec.compares_all:
+    if evidence.spec.is_table:
         yield ablation_table(evidence, compared)
     else:
         yield _runs_table(evidence, compared)
@@ -143,7 +151,7 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
     if compared.other_metrics:
         yield (
             _metrics_by_row(evidence, compared)
-            if evidence.spec.compares_all
+            if evidence.spec.is_table
             # The first pair is the primary one; further finalists have theirs in hscl compare.
             else _metrics_of_pair(evidence, compared.other_metrics[: len(METRICS) - 1])
         )
@@ -211,6 +219,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
     name = METRIC[compared.metric].name
     of = {pair.first: pair for pair in compared.others}
     rows = []
+    costs = {one.config_id: one for one in evidence.branches}
     for one in compared.configs:
         pair = of.get(one.config_id)
         spread = f"{number(one.mean, DIGITS)} ± {number(one.sd, DIGITS)}"
@@ -219,9 +228,12 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
             tail = (difference, *_both(pair), verdict_label(pair))
         bad = f"{one.failed} + {len(one.fallen)}"
-        rows.append((_name(evidence, one.config_id), spread, risk_text(one), bad, *tail))
+        cost = branch_cells(costs, one.config_id) if costs else ()
+        rows.append((_name(evidence, one.config_id), spread, risk_text(one), bad, *tail, *cost))
+    heads = BRANCH_HEADS if costs else ()
     for label, value, ends in ensemble_cells(compared):
-        rows.append((label, f"{value} ({ends})" if ends else value, *[""] * 6))
+        filled = [""] * (6 + len(heads))
+        rows.append((label, f"{value} ({ends})" if ends else value, *filled))
     return TextTable(
         (
             "Configuration",
@@ -232,6 +244,7 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             f"On this {compared.split} set",
             f"On {compared.unit}s like these",
             "Verdict",
+            *heads,
         ),
         tuple(rows),
         caption=(
@@ -239,8 +252,9 @@ def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
             f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
             "method; intervals are not. Spoiled runs: those that failed + those that collapsed or "
             f"had bad luck. {deployed_text(compared)}"
-        ).rstrip(),
-        numeric=frozenset(range(1, 7)),
+        ).rstrip()
+        + _ON_BRANCHES * bool(heads),
+        numeric=frozenset({*range(1, 7), *range(8, 8 + len(heads))}),
         strong=frozenset({0}),
     )
 

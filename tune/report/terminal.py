@@ -12,6 +12,7 @@ from hscl.metrics import DIGITS, METRIC, METRICS
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
+from tune.evidence.search.branches import BRANCH_HEADS, BranchCost, branch_cells
 from tune.evidence.search.choice import answer_lines
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.use import use_lines
@@ -52,7 +53,7 @@ def render_study(compared: Compared) -> RenderableType:
         parts = [Text(line, style="bold" if n < bold else "") for n, line in enumerate(lines)]
     parts.append(Text(f"\n{comparison.study}: {compared.where}", style="bold"))
     if comparison.configs:
-        parts.append(_configurations(comparison))
+        parts.append(_configurations(comparison, compared.branches))
         parts.append(Text(deployed_text(comparison)))
     if primary is not None:
         lines = pair_lines(primary, comparison.names, rules)
@@ -87,7 +88,7 @@ def render_study(compared: Compared) -> RenderableType:
     return Group(*parts)
 
 
-def _configurations(comparison: StudyComparison) -> Table:
+def _configurations(comparison: StudyComparison, branches: Sequence[BranchCost]) -> Table:
     split, metric = comparison.split, METRIC[comparison.metric].name
     table = Table(
         title=f"{metric} on {split}, {len(comparison.seeds)} seeds"
@@ -99,7 +100,9 @@ def _configurations(comparison: StudyComparison) -> Table:
     table.add_column("configuration")
     ensembles = ensemble_cells(comparison)
     heads = ["mean", "sd over seeds" + " or interval" * bool(ensembles), "finished"]
-    for head in (*heads, "worse runs", "failed", "collapsed", "unfinished"):
+    heads += ["worse runs", "failed", "collapsed", "unfinished"]
+    costs = {one.config_id: one for one in branches}
+    for head in (*heads, *(text.lower() for text in BRANCH_HEADS if costs)):
         table.add_column(head, justify="right")
     for config in comparison.configs:
         table.add_row(
@@ -112,6 +115,7 @@ def _configurations(comparison: StudyComparison) -> Table:
             str(config.failed or ""),
             str(len(config.fallen) or ""),
             str(config.unfinished or ""),
+            *(branch_cells(costs, config.config_id) if costs else ()),
         )
     for name, value, ends in ensembles:
         table.add_row("", escape(name), value, ends)

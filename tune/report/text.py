@@ -11,6 +11,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
+from tune.evidence.search.branches import BRANCH_HEADS, branch_cells
 from tune.evidence.search.use import use_lines
 from tune.report.model import Report, ReportSection
 from tune.states import Verdict
@@ -128,7 +129,12 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     name = evidence.spec.study.name
     answer = [] if evidence.use is None else use_lines(evidence.use)
     said = "".join(f"% {line}".rstrip() + "\n" for line in answer)
-    table = _latex(compared, names, _caption(compared, name, "the default"), generator)
+    reference, more = "the default", None
+    if evidence.branches:
+        reference = _tex(names.get(compared.reference or "", ""))
+        costs = {one.config_id: one for one in evidence.branches}
+        more = BRANCH_HEADS, {one: branch_cells(costs, one) for one in names}
+    table = _latex(compared, names, _caption(compared, name, reference), generator, more)
     head, rest = table.split("\n", 1)
     return f"{head}\n{said}{rest}"
 
@@ -145,19 +151,28 @@ def comparison_latex(compared: StudyComparison, generator: str) -> str:
     return _latex(compared, compared.names, caption, generator)
 
 
+_More = tuple[Sequence[str], Mapping[str, Sequence[str]]]
+"""Further columns: their heads, and the cells of each configuration."""
+
+
 def _latex(
-    compared: StudyComparison, names: Mapping[str, str], caption: str, generator: str
+    compared: StudyComparison,
+    names: Mapping[str, str],
+    caption: str,
+    generator: str,
+    more: _More | None = None,
 ) -> str:
     shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
     cells = _cells(compared)
     verdicts = _verdicts(compared)
-    heads = [f"{_tex(METRIC[m].name)} ${_arrow(m)}$" for m in shown]
+    further, rest = more or ((), {})
+    heads = [*(f"{_tex(METRIC[m].name)} ${_arrow(m)}$" for m in shown), *map(_tex, further)]
     lines = [
         f"% {generator}; needs \\usepackage{{booktabs}}",
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{l{'c' * len(shown)}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(shown)}{'r' * len(further)}}}",
         r"\toprule",
         " & ".join(["Configuration", *heads]) + r" \\",
         r"\midrule",
@@ -166,6 +181,7 @@ def _latex(
         mark = _MARKS.get(verdicts.get(one.config_id) or Verdict.UNDECIDED, "")
         name = _tex(names[one.config_id]) + mark
         values = [cells.get((one.config_id, metric), "--") for metric in shown]
+        values += map(_tex, rest.get(one.config_id, ()))
         lines.append(" & ".join([name, *values]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 

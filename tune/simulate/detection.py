@@ -59,7 +59,7 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
         test_lengths: Utterances of each test video; None where test stays closed.
     """
     size = size_of(spec)
-    planned = plan_looks(max(size.pairs, 1), size.looks, early=not spec.compares_all)
+    planned = plan_looks(max(size.pairs, 1), size.looks, early=not spec.is_table)
     looks = tuple(look for look in planned if look.pairs <= size.pairs)
     # Holm gives the first of its comparisons this level; one that alone differs has no better one.
     shared = _family(spec, size.comparisons)
@@ -91,7 +91,7 @@ def detection(spec: StudySpec, test_lengths: Sequence[int] | None) -> Detection:
 
 def _family(spec: StudySpec, comparisons: int) -> int:
     """How many comparisons share the 5 % of false claims."""
-    if spec.compares_all:
+    if spec.is_table:
         return max(1, comparisons)
     # Of several finalists and the default, every pair.
     return comparisons * (comparisons + 1) // 2 if spec.confirm.claims == "all" else 1
@@ -114,7 +114,7 @@ def detection_lines(
         return [
             f"  evidence {found.pairs} seeds give no verdict: at least {FEWEST_PAIRS} are needed"
         ]
-    many = spec.compares_all and found.comparisons > 1
+    many = spec.is_table and found.comparisons > 1
     each = f", in each of {found.comparisons} comparisons" if many else ""
     lines = [f"  evidence {found.pairs} pairs of seeds find, in four of five studies{each}:"]
     lines.append(f"           {_this_set(found)}")
@@ -147,7 +147,7 @@ def _promise(spec: StudySpec, comparisons: int) -> str:
     family = _family(spec, comparisons)
     if family > 1:
         return f"at most 5 % of such studies claim anything falsely, of {family} comparisons"
-    if comparisons > 1 and not spec.compares_all:
+    if comparisons > 1 and not spec.is_table:
         return (
             "at most 5 % of such studies claim falsely: of the winner against the default, and "
             "nothing is claimed of other pairs"

@@ -66,11 +66,9 @@ def _branch_lines(phase: PhaseSize) -> list[str]:
         return []
     times = len(phase.branches)
     about = "about " if phase.estimated else ""
-    return [
-        f"           each of {listing([str(one) for one in phase.branches])} has "
-        f"{about}{count(phase.trainings // times, 'training')}, "
-        f"at most {count(phase.epochs // times, 'epoch')}"
-    ]
+    each = f"each of {listing([str(one) for one in phase.branches])}"
+    has = f"{about}{count(phase.trainings // times, 'training')}"
+    return [f"           {each} has {has}, at most {count(phase.epochs // times, 'epoch')}"]
 
 
 _USUAL_SHARE = 0.25
@@ -118,7 +116,7 @@ def ending_lines(study: Study) -> list[str]:
         "who beats whom, and how surely": f"hscl compare {where}",
         "one page with plots": f"hscl report {where}",
     }
-    if not study.spec.compares_all and history.plan_rows(Kind.WINNER):
+    if not study.spec.is_table and history.plan_rows(Kind.WINNER):
         nexts["what to use, with its evidence"] = f"hscl export {where} --out best.toml"
     if study.folder.local is not None:
         nexts["curves"] = f"tensorboard --logdir {where}/tensorboard"

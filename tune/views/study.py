@@ -118,7 +118,7 @@ class Study(StudyTables):
         evidence = self._evidence()
         if evidence.use is None:
             why = "compares all with the default and chooses none"
-            if not self.spec.compares_all:
+            if not self.spec.is_table:
                 why = "has not come so far, or is over without a winner"
             raise InputError(
                 f"{self.folder.uri} must have a configuration to use, but it {why}; "

@@ -131,8 +131,11 @@ def what_was_learnt(history: History, predictions: pa.Table) -> Learnt | None:
         predictions: Its table of predictions, which tells how large valid is.
 
     Returns:
-        None where no training of a search is complete (yet): a list and a grid have none.
+        None where no training of a search is complete (yet): a list and a grid have none. None,
+        too, where each branch has a model of its own.
     """
+    if history.spec.sampler.per is not None:
+        return None
     learnt = learn(history)
     ranking = rank_by(learnt, history)
     if not ranking.others and (ranking.default is None or not ranking.default.complete):
