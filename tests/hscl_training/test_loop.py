@@ -59,6 +59,18 @@ def test_equal_seeds_give_equal_trainings(
     assert np.array_equal(first.predict(tiny_data.valid), second.predict(tiny_data.valid))
 
 
+@pytest.mark.parametrize("finetune", [True, False])
+def test_parameters_are_counted_outside_the_text_encoder(
+    tiny_config: Config, tiny_data: TrainingData, *, finetune: bool
+) -> None:
+    config = tiny_config.with_overrides({"model.text.finetune": finetune})
+    training = Training(config, tiny_data, seed=1)
+    sizes = {name: one.numel() for name, one in training.network.named_parameters()}
+    inside = {name for name in sizes if name.startswith("text_encoder.")}
+    assert bool(inside) is finetune
+    assert training.parameters == sum(sizes.values()) - sum(sizes[name] for name in inside)
+
+
 def test_the_seed_matters(tiny_config: Config, tiny_data: TrainingData) -> None:
     first, second = (_run(tiny_config, tiny_data, seed) for seed in (1, 2))
     assert _said(first.reports) != _said(second.reports)

@@ -71,6 +71,8 @@ def test_search_trains_for_real_says_what_came_out_and_a_second_time_changes_not
     done = open_study(out)
     states = {(row["state"], row["precision"]) for row in done.table("trials").to_pylist()}
     assert states == {("done", "fp32")}
+    (parameters,) = {row["parameters"] for row in done.table("trials").to_pylist()}
+    assert parameters > 1_000
     assert done.table("reports").num_rows == 4
     splits = {row["split"] for row in done.table("predictions").to_pylist()}
     assert splits == {"valid", "test"}

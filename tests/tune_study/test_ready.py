@@ -108,7 +108,7 @@ def test_baselines_begin_as_published_but_equally_long_and_search_keys_of_their_
         assert branch.searched.inside(branch.base) is not None
         rest = set(branch.space) - {"train.lr", "train.batch_size"}
         assert rest
-        assert all(name.startswith(own[kind]) for name in rest)
+        assert all(name.startswith(own[str(kind)]) for name in rest)
 
 
 def test_the_grid_stays_on_valid() -> None:

@@ -147,11 +147,11 @@ def _winner(history: History, compared: Compared) -> str:
     if winner is not None:
         return winner
     if spec.is_table:
-        why = f"a {spec.sampler.kind!r} study compares all with the default and chooses none"
+        what = f"a {spec.sampler.kind!r} study compares all with the default and chooses none"
         if spec.sampler.per is not None:
-            why = f"here each {spec.sampler.per} has one of its own"
+            what = f"here each {spec.sampler.per} has one of its own"
         raise InputError(
-            f"{compared.where} must have a winner, but {why}; say which one: --config NUMBER or "
+            f"{compared.where} must have a winner, but {what}; say which one: --config NUMBER or "
             f"NAME, as `hscl trials {compared.where}` lists them"
         )
     why = history.without_winner

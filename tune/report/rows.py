@@ -90,9 +90,8 @@ class Compared:
             "seed_weight": None if self.weight is None else self.weight.to_dict(),
             "learnt": None if self.learnt is None else self.learnt.to_dict(self.candidate),
         }
-        if self.branches:
-            known |= {"branches": [one.to_dict() for one in self.branches]}
-        return known | self.comparison.to_dict()
+        branches = {"branches": [one.to_dict() for one in self.branches]} if self.branches else {}
+        return known | branches | self.comparison.to_dict()
 
 
 def check_alike(studies: Sequence[Compared]) -> str | None:

@@ -15,7 +15,7 @@ def starts_by_branch(spec: StudySpec) -> dict[Value, list[StartPoint]]:
     """The default and the known points by their value of `sampler.per`, the default's first."""
     found: dict[Value, list[StartPoint]] = {}
     for start in spec.start_points:
-        found.setdefault(start.config.dotted()[spec.sampler.per], []).append(start)
+        found.setdefault(start.config.dotted()[str(spec.sampler.per)], []).append(start)
     return found
 
 
