@@ -23,7 +23,9 @@ TOP_LEVEL = {
 }
 NOT_KEPT = {"build", "dist", "runs", "models"}  # .gitignore
 DOZEN = 12
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "tune/tables/history.py": "one fold, its questions, and the same of one screen of several",
+}
 """Modules with more than 300 lines of code, and why."""
 
 

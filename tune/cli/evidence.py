@@ -173,10 +173,9 @@ def _open(where: str) -> tuple["Evidence", "Compared | None"]:
     warn_of_damage(evidence.damages)
     if evidence.comparison is None:
         return evidence, None
-    data = evidence.history.plan_rows(Kind.DATA)
     return evidence, Compared(
         where=where,
-        data_digest=data[0]["note"] if data else None,
+        data_digest=next((row["note"] for row in evidence.history.plan_rows(Kind.DATA)), None),
         comparison=evidence.comparison,
         failed_trials=sum(trial.state is TrialState.FAILED for trial in evidence.trials),
         choice=evidence.choice,
