@@ -103,7 +103,8 @@ class Kind(StrEnum):
     """Driver, before anything else, and where a person changes what is asked by an explicit
     option. `note` is JSON: `digest` and `study`; of a change also `before` and `changed`."""
     DATA = "data"
-    """Driver, before anything runs. `note` is the data set's digest: a resume needs the same."""
+    """Driver, before anything runs. `note` is the data set's digest, `value` the range of its
+    labels (since 0.3): a resume needs the same."""
     PRECISION = "precision"
     """Driver, where a study begins. `note` is what `run.precision = "auto"` means for its trials
     on CPUs, on every worker and after every restart; without such a row it is fp32."""
@@ -114,8 +115,14 @@ class Kind(StrEnum):
     """Driver, at the first start and wherever it changes. A trial has `value` GPUs, or a share."""
     SHARED_SPEAKERS = "shared_speakers"
     """Driver, before anything runs. Speakers of test who are in train or valid too: `note`."""
+    REPAIRED = "repaired"
+    """`hscl repair`. Rows were lost and given up: `note` is JSON, `lost` by table (`files`, `rows`
+    `of` how many), `again`, `ended` and `restored` how many trials and configurations."""
     TRIAL_STOPPED = "trial_stopped"
     """Driver, asked by `hscl stop`. A person stopped the trial of `config_id` on `seeds`."""
+    UNSAVED = "unsaved"
+    """Driver, once a trial. A checkpoint of `config_id` on `seeds` could not be written, `note`
+    says why. The trial goes on; interrupted, it would begin earlier."""
     NOTE = "note"
     """Driver, asked by `hscl note`. What a person has to say about the study: `note`."""
     WARM_START = "warm_start"

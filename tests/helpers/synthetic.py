@@ -222,6 +222,7 @@ class Data:
 
     where: str = "/nowhere/synthetic.arrow"
     digest: str = "d" * 64
+    label_range: float = 3.0
 
     def check(self, spec: StudySpec) -> None:
         """Every study is fine."""

@@ -1,5 +1,6 @@
 """What the driver decides, as plain values; every step is what is written down."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hscl.errors import RunError
 from tune.states import Kind, Phase, TrialState
 from tune.tables.store import TableStore
 from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
+from tune.views.progress import plain_line
+from tune.views.summary import summarise
 
 
 def test_a_trial_is_written_down_as_started_before_anybody_hears_of_it(tmp_path: Path) -> None:
@@ -206,3 +209,18 @@ def test_a_worker_that_differs_from_the_driver_ends_the_run_and_no_trial(tmp_pat
     assert "node-2 runs other code: torch 2.1, not 2.0; make the nodes equal" in str(new.failure)
     assert [trial.state for trial in new.history.trials.values()] == ["started"]
     assert new.next_run("t2") is None
+
+
+def test_a_checkpoint_that_could_not_be_written_is_said_once_a_trial_and_in_the_status(
+    tmp_path: Path,
+) -> None:
+    new = engine(tmp_path)
+    trial_id = started(new)
+    full = "[Errno 28] No space left on device"
+    for epoch in (1, 2):
+        new.on_message("t1", replace(report(epoch, 1.0), unsaved=full))
+    (row,) = new.history.plan_rows(Kind.UNSAVED)
+    assert f"{row['config_id']}-{row['seeds'][0]}" == trial_id
+    assert plain_line(summarise(new.history)).endswith(
+        f"1 trial could not write a checkpoint, the last one on node: {full}"
+    )

@@ -73,6 +73,14 @@ def test_only_the_data_that_it_began_with_are_taken(tmp_path: Path) -> None:
         check_data(recorder.history, "b" * 64, "new.arrow")
 
 
+def test_a_changed_range_of_the_labels_is_noticed_which_no_digest_tells(tmp_path: Path) -> None:
+    recorder = Recorder(study(), TableStore(tmp_path))
+    recorder.add_plan([plan_row(Kind.DATA, note="a" * 64, value=1.0)])
+    check_data(recorder.history, "a" * 64, "same.arrow", 1.0)
+    with pytest.raises(InputError, match=r"labels within ± 1, but changed\.arrow says ± 3"):
+        check_data(recorder.history, "a" * 64, "changed.arrow", 3.0)
+
+
 def begun_before(folder: Folder) -> StudySpec:
     """A study of which a version before 0.2 froze the specification in a folder."""
     tree = {name: keys for name, keys in study().tree().items() if name != "refine"}

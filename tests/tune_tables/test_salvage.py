@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +16,14 @@ from tune.evidence.gather import gather
 from tune.states import TrialState
 from tune.study.spec import StudySpec
 from tune.tables.folder import read_study_file
+from tune.tables.identity import specification_note
+from tune.tables.reading import StudyTables
 from tune.tables.salvage import LOST, salvage
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +108,17 @@ def test_an_unreadable_merged_file_gives_way_to_the_files_that_it_was_merged_fro
     saved = salvage(open_folder(study), _spec(study))
     assert len(saved.damages) == 1
     assert saved.tables["reports"].equals(whole)
+
+
+def test_a_count_that_is_gone_is_said_by_every_reader_and_stops_nobody(tmp_path: Path) -> None:
+    spec, store = small(), TableStore(tmp_path)
+    note = specification_note(spec)
+    store.append("plan", [{"seq": 0, "kind": "specification", "time": NOW, "note": note}])
+    assert salvage(open_folder(tmp_path), spec).damages == ()
+    (tmp_path / "tables/counts.json").unlink()
+    (damage,) = salvage(open_folder(tmp_path), spec, for_history=True).damages
+    assert str(damage).startswith("tables/counts.json is missing or damaged: files that are gone")
+    StudyTables(open_folder(tmp_path), spec).refuse_damage()
 
 
 def test_an_empty_folder_has_five_empty_tables(tmp_path: Path) -> None:

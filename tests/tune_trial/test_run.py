@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -178,8 +179,29 @@ def test_what_another_process_may_get_past_is_raised_the_rest_is_said(
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_a_trial(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    assert [message.kind for message in run(order(tmp_path))][-1] is MessageKind.DONE
+    heard = run(order(tmp_path))
+    assert heard[-1].kind is MessageKind.DONE
     assert "no checkpoint after epoch 1" in log(tmp_path)
+    assert heard[0].unsaved is not None
+    assert "checkpoints" in heard[0].unsaved
+
+
+def test_a_study_folder_that_is_deleted_while_a_trial_runs_is_not_made_again(
+    tmp_path: Path,
+) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    heard: list[Message] = []
+
+    def send(message: Message) -> None:
+        heard.append(message)
+        shutil.rmtree(study, ignore_errors=True)
+
+    run_trial(order(study), DATA, Synthetic(), Worker(send, lambda: False))
+    assert heard[-1].kind is MessageKind.DONE
+    assert "is gone" in str(heard[1].unsaved)
+    run_trial(order(study), DATA, Synthetic(), Worker(send, lambda: False))
+    assert not study.exists()
 
 
 def test_a_quick_trial_saves_only_at_its_end(tmp_path: Path) -> None:

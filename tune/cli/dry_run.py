@@ -86,7 +86,7 @@ def _used_seeds(spec: "StudySpec", data: "HsclData", options: dict[str, Any]) ->
         opened = open_study(options["out"])
         opened.refuse_damage()
         begun = opened.history
-        check_data(begun, data.digest, data.where)
+        check_data(begun, data.digest, data.where, data.label_range)
         check_phases(begun, options["out"])
         return begun.earlier_seeds
     if options["warm_start"] is None:

@@ -1,6 +1,7 @@
 """The commands that read a study: `status`, `trials`, `table`, `tensorboard`, `studies`."""
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,11 +83,14 @@ def table(name: str, study: str, *, events: bool, form: str, out: Path | None) -
     event, whatever was interrupted and resumed.
     """
     from tune.tables.reading import as_bytes
+    from tune.tables.salvage import salvage
     from tune.views.study import open_study
 
     opened = open_study(study)
     rows = opened.table(name, events=events)
-    warn_of_damage(opened.damages)
+    # A history needs no predictions, and does not miss any.
+    whole = salvage(opened.folder, opened.spec) if name == "predictions" else opened
+    warn_of_damage(whole.damages)
     refuse_terminal(form, out)
     write_output(as_bytes(rows, form), out)
 
@@ -176,12 +180,12 @@ def _write_foreign(
                 write_optuna(evidence, rows, part)
                 part.replace(out)
                 sqlite = out.suffix.lower() in SQLITE
-                return f"optuna-dashboard {f'sqlite:///{out}' if sqlite else out}"
+                return shlex.join(["optuna-dashboard", f"sqlite:///{out}" if sqlite else str(out)])
             from tune.views.mlflow_runs import write_mlflow
 
             write_mlflow(evidence, rows, part)
             part.replace(out)
-            return f"mlflow ui --backend-store-uri sqlite:///{out}"
+            return shlex.join(["mlflow", "ui", "--backend-store-uri", f"sqlite:///{out}"])
     except OSError as error:
         raise RunError(f"{out} must be a file that can be written, but: {error}") from error
 
@@ -210,7 +214,7 @@ def tensorboard(study: str, out: Path | None) -> None:
         rebuild(opened, root)
     except OSError as error:
         raise RunError(f"{root} must be a folder that can be written, but: {error}") from error
-    click.echo(f"tensorboard --logdir {root}")
+    click.echo(f"tensorboard --logdir {shlex.quote(str(root))}")
 
 
 @click.command()

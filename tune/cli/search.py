@@ -132,7 +132,7 @@ def confirm(study: str, data: str, *, fresh: bool, as_json: bool, **options: Any
     from tune.states import Kind
     from tune.tables.folder import check_data
 
-    check_data(earlier.history, dataset.digest, data)
+    check_data(earlier.history, dataset.digest, data, dataset.label_range)
     if earlier.history.plan_rows(Kind.TEST_OPENED):
         notice(_OPENED_BEFORE.format(earlier.spec.study.name))
     request = SearchOptions(out=out, address=address, warm_start=study, notice=notice)

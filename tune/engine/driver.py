@@ -127,7 +127,7 @@ def run_search(
         store = TableStore(folder, guard=lock.check)
         StudyTables(folder, spec).refuse_damage()
         recorder = Recorder(spec, store)
-        check_data(recorder.history, data.digest, data.where)
+        check_data(recorder.history, data.digest, data.where, data.label_range)
         check_phases(recorder.history, folder.uri, another_look=request.another_look)
         first = opening_rows(recorder, data, request, frozen_spec(folder))
         request.notice("preparing the data")

@@ -146,6 +146,10 @@ class Engine:
         one.seen = time.monotonic()
         one.host, one.precision = message.host, message.precision
         one.parameters = message.parameters
+        if message.unsaved is not None and one.trial_id not in self.history.unsaved:
+            note = f"{message.host}: {message.unsaved}"
+            row = plan_row(Kind.UNSAVED, config_id=one.config_id, seeds=[one.seed], note=note)
+            self.recorder.add_plan([row])
         if message.row is not None:
             return self._report(tune_id, one, message.row)
         if message.kind is MessageKind.INTERRUPTED:
@@ -236,6 +240,7 @@ class Engine:
                 "seed": run.seed,
                 "attempt": run.attempt,
                 "state": TrialState.STARTED,
+                "host": None,  # who will run it is known by its first word
                 "error": self._reasons.pop(run.trial_id, None),
             }
         )

@@ -63,7 +63,7 @@ def finished(
     tables = StudyTables(folder, before)
     tables.refuse_damage()
     history = tables.history
-    check_data(history, data.digest, data.where)
+    check_data(history, data.digest, data.where, data.label_range)
     check_phases(history, folder.uri)
     _refuse_late_warm_start(history, request)
     if request.more and changed_keys(before, spec):
@@ -93,7 +93,7 @@ def opening_rows(
     if (code := code_note(history, code_here())) is not None:
         rows.append(plan_row(Kind.CODE, note=code))
     if not recorder.decided(Kind.DATA):
-        rows.append(plan_row(Kind.DATA, note=data.digest))
+        rows.append(plan_row(Kind.DATA, note=data.digest, value=data.label_range))
         if shared := data.shared_speakers(spec):
             rows.append(plan_row(Kind.SHARED_SPEAKERS, note=shared))
     # A cluster's nodes may not have what this machine has.

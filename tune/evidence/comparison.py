@@ -35,6 +35,7 @@ from tune.stats.power import FEWEST_VIDEOS
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.study.spec import StudySpec
 from tune.tables.history import History
+from tune.tables.identity import repairs_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -227,6 +228,7 @@ def compare_study(
             *_about_videos(runs),
             *_about_fallen(configs),
             *_by_todays_rules(spec, state, runs, primary),
+            *(f"The tables were {repair}." for repair in repairs_of(history.plan)),
             *problems,
             *runs.problems,
         ),

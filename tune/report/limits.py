@@ -1,5 +1,6 @@
 """What a study cannot say, what failed in it, and all that is needed to do it again."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +13,7 @@ from tune.report.model import ReportSection, TextTable
 from tune.states import Kind, Phase, TrialState
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.study.spec import StudySpec
-from tune.tables.identity import code_changes, recorded_spec
+from tune.tables.identity import code_changes, recorded_spec, repairs_of
 
 __all__ = ["failures_of", "limits_of", "reproduction_of"]
 
@@ -85,14 +86,14 @@ def _about_search(spec: StudySpec) -> Iterable[str]:
 def reproduction_of(evidence: Evidence) -> ReportSection:
     """Data, versions, seeds, and the commands."""
     rows = [(name, value) for name, value in _facts(evidence) if value]
-    where = evidence.where
+    quoted = shlex.quote(evidence.where)
     commands = "\n".join(
         (
             "# the specification below, saved as study.toml, and the same data",
             "hscl search study.toml --data DATA.arrow --out NEW_FOLDER",
-            f"hscl compare {where}",
-            f"hscl report {where}",
-            f"hscl export {where} --out best.toml",
+            f"hscl compare {quoted}",
+            f"hscl report {quoted}",
+            f"hscl export {quoted} --out best.toml",
         )
     )
     return ReportSection(
@@ -147,6 +148,8 @@ def _identity(plan: list[dict[str, Any]]) -> Iterable[tuple[str, str]]:
         if row["kind"] == Kind.SPECIFICATION and (told := recorded_spec(row["note"], "")).before:
             what = f"{'; '.join(told.changed)} (digest {told.before[:12]} → {told.digest[:12]})"
             yield "Changed by a person", f"{_time(row['time'])}: {what}"
+    for repair in repairs_of(plan):
+        yield "Tables", repair
     for time, what in code_changes(plan):
         yield "Went on with other code", f"{_time(time)}: {what}"
 

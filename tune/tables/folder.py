@@ -1,5 +1,6 @@
 """A study's folder as a driver enters it: the frozen specification, and whose folder it is."""
 
+import shlex
 import tomllib
 from dataclasses import dataclass
 
@@ -168,7 +169,7 @@ def check_more(history: History, spec: StudySpec, where: str) -> None:
         raise InputError(
             f"--more is for a search whose test set is closed, but {where} has begun confirm; "
             "begin a new one that knows what it found: hscl search STUDY --data FILE "
-            f"--warm-start {where} --out NEW"
+            f"--warm-start {shlex.quote(where)} --out NEW"
         )
     keys = [line.partition(":")[0] for line in changed_keys(history.spec, spec)]
     if keys == ["sampler.trials"] and history.refined_from is not None:
@@ -182,7 +183,7 @@ def _only_read(where: str) -> str:
     return (
         f"{where} holds a study begun by a version before 0.2, which every command reads but none "
         "goes on with; begin a new one that knows what it found: hscl search NEW.toml --data FILE "
-        f"--warm-start {where} --out DIR"
+        f"--warm-start {shlex.quote(where)} --out DIR"
     )
 
 
@@ -195,22 +196,31 @@ def freeze(folder: Folder, spec: StudySpec) -> None:
         folder.write(STUDY_FILE, text)
 
 
-def check_data(history: History, digest: str, where: str) -> None:
+def check_data(
+    history: History, digest: str, where: str, label_range: float | None = None
+) -> None:
     """Refuse other data than those that the study began with.
 
     Args:
         history: The study's rows.
         digest: Of the data at hand.
         where: Their file, for the message.
+        label_range: That of their labels, if it is to be compared.
 
     Raises:
-        InputError: The digests differ.
+        InputError: The digests differ, or the range of the labels.
     """
     for row in history.plan_rows(Kind.DATA):
         if row["note"] != digest:
             raise InputError(
                 f"a study resumes only on the data that it began with, digest {row['note'][:12]}, "
                 f"but {where} has {digest[:12]}; give the old file, or another --out"
+            )
+        if None not in {row["value"], label_range} and row["value"] != label_range:
+            raise InputError(
+                f"a study resumes only on the data that it began with, labels within ± "
+                f"{row['value']:g}, but {where} says ± {label_range:g}; give the old file, or "
+                "another --out"
             )
 
 

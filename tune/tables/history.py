@@ -69,6 +69,7 @@ class History:
         search_trials: The trials of screen and refine by config_id, one of each configuration.
         failures: How trials have been ending lately.
         gave_up: Why the study stopped itself; None once a person asked again.
+        unsaved: Why a trial's checkpoint could not be written, by trial, in order.
         stopped_by_hand: Trials of the search that a person stopped: they end with their next
             report.
     """
@@ -91,6 +92,7 @@ class History:
         self.gave_up: str | None = None
         self.stopped_by_hand: set[str] = set()
         self.broken_nodes = BrokenNodes()
+        self.unsaved: dict[str, str] = {}
         self._rung_values: dict[int, list[float]] = {rung: [] for rung in self.rungs}
         self._by_kind: dict[str, list[dict[str, Any]]] = {}
         self._cells: dict[tuple[str, int], TrialRecord] = {}
@@ -199,6 +201,10 @@ class History:
             self._decide_anew(kept)
         elif kept["kind"] == Kind.TRIAL_STOPPED:
             self.stopped_by_hand |= {trial_id_of(kept["config_id"], s) for s in kept["seeds"]}
+        elif kept["kind"] == Kind.UNSAVED:
+            self.unsaved |= {
+                trial_id_of(kept["config_id"], s): kept["note"] for s in kept["seeds"]
+            }
         elif kept["kind"] == Kind.GAVE_UP:
             self.gave_up = kept["note"]
         elif kept["kind"] == Kind.RESUMED:

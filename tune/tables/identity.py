@@ -7,6 +7,7 @@ from typing import Any
 
 from hscl.config import dotted_values
 from hscl.errors import InputError
+from tune.display import count
 from tune.states import Kind
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, changed_keys, parse_spec
@@ -18,6 +19,7 @@ __all__ = [
     "code_note",
     "lowered_keys",
     "recorded_spec",
+    "repairs_of",
     "specification_note",
     "standing_spec",
 ]
@@ -184,3 +186,33 @@ def _code(note: str | None) -> dict[str, str]:
         return {str(name): str(value) for name, value in json.loads(note or "{}").items()}
     except (ValueError, AttributeError):
         return {}
+
+
+def repairs_of(plan: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What was lost of a study's tables and given up, a sentence a repair.
+
+    Args:
+        plan: Its plan rows, in order.
+    """
+    for row in plan:
+        if row["kind"] != Kind.REPAIRED:
+            continue
+        told = json.loads(row["note"])
+        lost = [
+            f"{'some' if part['rows'] is None else part['rows']} of "
+            f"{'the' if part['of'] is None else part['of']} rows of {name}"
+            for name, part in told["lost"].items()
+        ]
+        when = f" on {row['time']:%Y-%m-%d %H:%M} UTC" if row.get("time") else ""
+        yield f"repaired{when}: {', '.join(lost)} were lost; {_brought_back(told)}"
+
+
+def _brought_back(told: Mapping[str, Any]) -> str:
+    """Such as "2 ends of trials written anew and 3 trials begun again"."""
+    restored, ended, again = told["restored"], told["ended"], told["again"]
+    parts = [
+        f"{count(restored, 'configuration')} written anew" if restored else "",
+        f"{count(ended, 'trial')} ended as their last rows tell" if ended else "",
+        f"{count(again, 'trial')} begun again" if again else "",
+    ]
+    return ", ".join(filter(None, parts)) or "nothing of it is brought back"

@@ -1,6 +1,7 @@
 """A study's tables, opened to be read: by key, folded, or as a file of another format."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from tune.tables.history import History
 from tune.tables.salvage import Damage, Salvaged, salvage
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder, open_folder
-from tune.tables.store import TableStore
+from tune.tables.store import REPAIR, TableStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,11 +84,12 @@ class StudyTables:
         Raises:
             InputError: Names all that is.
         """
-        if self.damages:
-            told = "\n".join(f"  {damage}" for damage in self.damages)
+        if found := [damage for damage in self.damages if damage.blocks]:
+            told = "\n".join(f"  {damage}" for damage in found)
             raise InputError(
                 f"{self.folder.uri} must hold every row that was written, but:\n{told}\n"
-                "put it back from a copy; nothing is decided without it"
+                "put it back from a copy; nothing is decided without it. "
+                f"{REPAIR} {shlex.quote(self.folder.uri)}"
             )
 
     @cached_property

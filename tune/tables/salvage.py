@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hscl.errors import HsclError, InputError
-from tune.states import Origin, TrialState
+from tune.states import Kind, Origin, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.fold import fold, report_columns
 from tune.tables.history import History
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder
-from tune.tables.store import NOT_WHOLE, PUT_BACK, TableStore
+from tune.tables.store import COUNTS_FILE, NOT_WHOLE, PUT_BACK, TableStore
 
 __all__ = ["LOST", "UNKNOWN", "Damage", "Salvaged", "salvage"]
 
@@ -47,6 +47,7 @@ class Damage:
         reason: What is wrong with it.
         lost: What is gone with it; empty: what `LOST` says of the table.
         no_verdict: Why no verdict may be given; empty: one may.
+        blocks: Nothing may be decided by the tables.
     """
 
     table: str
@@ -54,10 +55,20 @@ class Damage:
     reason: str
     lost: str = ""
     no_verdict: str = ""
+    blocks: bool = True
 
     def __str__(self) -> str:
         """One sentence: which file, what is wrong, what is lost."""
         return f"{self.file} {self.reason}: {self.lost or LOST[self.table]}."
+
+
+_UNCOUNTED = Damage(
+    "",
+    f"tables/{COUNTS_FILE}",
+    "is missing or damaged",
+    "files that are gone from the end of a table would not be missed; the next search counts anew",
+    blocks=False,
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,9 @@ def salvage(folder: Folder, spec: StudySpec, *, for_history: bool = False) -> Sa
             f"({type(error).__name__}: {error}); put the files back from a copy"
         ) from error
     damages += _without_metric(history)
+    # Who recorded the specification counted too; the count isn't synced: power cuts take it.
+    if not counted and history.plan_rows(Kind.SPECIFICATION):
+        damages.append(_UNCOUNTED)
     if not for_history:
         damages += _without_labels(tables["predictions"])
         damages += _two_labels(tables["predictions"])

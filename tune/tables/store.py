@@ -10,6 +10,7 @@ wherever it was. Writing is for the one process that holds the study's lock; rea
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +34,12 @@ from tune.tables.schemas import (
 )
 from tune.tables.storage import Folder, open_folder
 
-__all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "Hole", "Part", "TableStore"]
+__all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "REPAIR", "Hole", "Part", "TableStore"]
 
 _T = TypeVar("_T")
 NOT_WHOLE = "must be a whole Parquet file, but: "
 PUT_BACK = "; put it back from a copy"
+REPAIR = "where there is no copy: hscl repair"
 COUNTS_FILE = "counts.json"
 """In the folder of the tables: how many appends and rows each has."""
 
@@ -182,6 +184,31 @@ class TableStore:
             raise self._refused(error) from error
         self._committed = True
 
+    def close_holes(self, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Give up what is missing: a file without rows takes its place, and nothing is missed.
+
+        The rows that say so are there first: a kill in between leaves holes open that are told,
+        and none closed that is not.
+
+        Args:
+            rows: What is appended before, by table.
+
+        Raises:
+            RunError: If the storage refuses.
+        """  # noqa: DOC502 - the private halves raise
+        self._guard()
+        missing, (appends, _) = self.holes(), self._counts()
+        for name in SCHEMAS:
+            self._count(name, None, appends.get(name, 0))
+        for name, added in rows.items():
+            self.append(name, added)
+        for name, holes in missing.items():
+            for hole in holes:
+                self._write(name, hole.part, to_arrow(name, []))
+                self._files[name] += 1
+        self._committed = False
+        self.commit()
+
     def holes(self) -> dict[str, list[Hole]]:
         """What each table lacks, in the middle or at its end; nothing where nothing is missing.
 
@@ -217,7 +244,8 @@ class TableStore:
             raise InputError(
                 f"{self._folder.uri} must hold every row that was written, but:\n"
                 + "\n".join(found)
-                + "\nput them back from a copy; nothing is decided without them"
+                + f"\nput them back from a copy; nothing is decided without them. {REPAIR} "
+                + shlex.quote(self._folder.uri.removesuffix("/tables"))
             )
 
     def counted_rows(self) -> dict[str, int]:
@@ -295,14 +323,19 @@ class TableStore:
         self.check_whole()
         appends, rows = self._counts()
         for name in SCHEMAS:
-            parts = self.parts(name)
-            self._next[name] = 1 + max((part.last for part in parts), default=-1)
-            self._rows[name] = rows[name] if appends.get(name) == self._next[name] else -1
-            if self._rows[name] < 0:  # nobody has counted, or the last to write was killed
-                self._rows[name] = len(self.read(name, columns=()))
-            self._files[name] = len(parts)
+            self._count(name, rows.get(name), appends.get(name))
         self._committed = False
         self.commit()  # from the first row on nothing can be lost unnoticed
+
+    def _count(self, name: str, rows: int | None, appends: int | None) -> None:
+        """Take where a table ends, and how many rows it has if it was counted up to there."""
+        parts = self.parts(name)
+        end = 1 + max((part.last for part in parts), default=-1)
+        self._next[name] = max(end, appends or 0)
+        if rows is None or appends != end:  # nobody has, or the last to write was killed
+            rows = len(self.read(name, columns=()))
+        self._rows[name] = rows
+        self._files[name] = len(parts)
 
     def _counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Appends and rows by table as they were written down; nothing where they can't be read.

@@ -40,6 +40,10 @@ class StudyData(Protocol):
     def digest(self) -> str:
         """What tells it from other data."""
 
+    @property
+    def label_range(self) -> float:
+        """Labels lie between − and + this, which no digest of the rows tells."""
+
     def check(self, spec: StudySpec) -> None:
         """Refuse a study that these data can't serve; nothing is trained."""
 
@@ -67,6 +71,7 @@ class HsclData:
         self.where = where
         self._dataset = open_verified(where)
         self.digest = self._dataset.digest
+        self.label_range = self._dataset.label_range
 
     def check(self, spec: StudySpec) -> None:
         """Build every network that the study names, and count what each split must have.

@@ -36,6 +36,7 @@ class TrialFiles:
         root = scratch if study.local is None else study.local
         self.checkpoint = root / CHECKPOINTS / trial_id
         self._log_path = root / LOGS / f"{trial_id}.txt"
+        self._root = root
         if self._remote is not None:
             for name in self._remote.files(f"{CHECKPOINTS}/{trial_id}"):
                 self._download(f"{CHECKPOINTS}/{trial_id}/{name}", self.checkpoint / name)
@@ -57,6 +58,15 @@ class TrialFiles:
     def has_checkpoint(self) -> bool:
         """Whether there is anything to resume from."""
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
+
+    def check_there(self) -> None:
+        """Return if the study's folder is there: one that was deleted is not made again.
+
+        Raises:
+            FileNotFoundError: It is gone.
+        """
+        if self._remote is None and not self._root.is_dir():
+            raise FileNotFoundError(f"the study's folder {self._root} is gone")
 
     def publish_checkpoint(self) -> None:
         """Make what the training saved last survive this machine.
@@ -88,6 +98,7 @@ class TrialFiles:
         """
         with ExitStack() as stack:
             try:
+                self.check_there()
                 self._log_path.parent.mkdir(parents=True, exist_ok=True)
                 log = stack.enter_context(self._log_path.open("a", encoding="utf-8", buffering=1))
             except OSError:

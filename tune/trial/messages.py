@@ -43,6 +43,7 @@ class Message:
         predictions: With `DONE`: an Arrow stream with columns of the `predictions` table.
         error: With `FAILED`: one line.
         parameters: Numbers that the model trains outside the text encoder; None: not known.
+        unsaved: Why a checkpoint could not be written since the last message; None: none failed.
     """
 
     kind: MessageKind
@@ -52,6 +53,7 @@ class Message:
     predictions: bytes | None = None
     error: str | None = None
     parameters: int | None = None
+    unsaved: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

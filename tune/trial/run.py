@@ -197,6 +197,7 @@ class _Trial:
         self.sent = order.recorded
         self.saved_at = time.monotonic()
         self.save_cost = 0.0
+        self.unsaved: str | None = None
         self.asked_at = -math.inf
 
     def run(self) -> None:
@@ -262,10 +263,12 @@ class _Trial:
     def _save(self, training: TrialTraining) -> None:
         began = time.monotonic()
         try:
+            self.files.check_there()
             training.save(self.files.checkpoint)
             self.files.publish_checkpoint()
         except OSError as error:  # the trial can go on; resuming it would begin earlier
             self.files.note(f"no checkpoint after epoch {len(training.reports)}: {error}")
+            self.unsaved = str(error)
         self.saved_at = time.monotonic()
         self.save_cost = self.saved_at - began
         self.files.publish_log()
@@ -283,8 +286,9 @@ class _Trial:
         return prediction_stream(tables)
 
     def _send(self, training: TrialTraining, kind: MessageKind, **content: Any) -> None:
-        content |= {"parameters": training.parameters}
+        content |= {"parameters": training.parameters, "unsaved": self.unsaved}
         message = Message(kind, platform.node(), training.precision, **content)
+        self.unsaved = None
         with self.watchdog.resting():
             self.worker.send(message)
 

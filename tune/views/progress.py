@@ -245,7 +245,9 @@ def _lines(summary: Summary) -> list[str]:
     if summary.eta_s is not None:
         speed += f", about {duration_text(summary.eta_s)} left"
     lines.append(speed)
-    lines += map(visible, summary.broken_nodes)
+    lines += map(visible, (*summary.repairs, *summary.broken_nodes))
+    if summary.unsaved:
+        lines.append(visible(summary.unsaved))
     if summary.last_error:
         lines.append(f"last failure: {visible(summary.last_error[:160])}")
     return lines

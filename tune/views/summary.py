@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from hscl.metrics import DIGITS
+from tune.display import count
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
+from tune.tables.identity import repairs_of
 from tune.tables.lock import STOPPED, Holder
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
 
@@ -105,6 +107,8 @@ class Summary:
         broken_nodes: Such as "10.77.0.2 broke 7 starts: ImportError: …", for each such node.
         epochs_per_minute: As measured lately.
         eta_s: Seconds until the study is over, if all goes on like this.
+        repairs: What was lost of the tables and given up, a sentence a repair.
+        unsaved: How many trials could not write a checkpoint, and why; empty: none.
     """
 
     study: str
@@ -125,11 +129,13 @@ class Summary:
     epochs_per_minute: float | None
     eta_s: float | None
     broken_nodes: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+    unsaved: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         told = asdict(self)
-        return told | {name: list(told[name]) for name in ("running", "broken_nodes")}
+        return told | {name: list(told[name]) for name in ("running", "broken_nodes", "repairs")}
 
 
 @dataclass(frozen=True)
@@ -234,6 +240,8 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
         epochs_per_minute=epochs_per_minute,
         eta_s=60 * left / epochs_per_minute if left is not None and epochs_per_minute else None,
         broken_nodes=history.broken_nodes.lines(),
+        repairs=tuple(repairs_of(history.plan)),
+        unsaved=_unsaved(history),
     )
 
 
@@ -261,6 +269,15 @@ def events_rate(events: Sequence[Mapping[str, Any]], history: History) -> float 
     minutes = (lately[-1][1] - began).total_seconds() / 60
     epochs = sum(history.trials[trial_id].epoch for trial_id, _ in lately)
     return epochs / minutes if minutes > 0 else None
+
+
+def _unsaved(history: History) -> str:
+    """Such as "2 trials could not write a checkpoint, the last one on node-1: No space …"."""
+    if not history.unsaved:
+        return ""
+    trials = count(len(history.unsaved), "trial")
+    *_, last = history.unsaved.values()
+    return f"{trials} could not write a checkpoint, the last one on {last}"
 
 
 def _no_trials() -> dict[str, int]:
