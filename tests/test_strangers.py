@@ -1,5 +1,7 @@
 """A sample of `tests/bench/bench_fuzz.py`: no stranger's file ends in a traceback or a wait."""
 
+import ast
+import re
 import sys
 from pathlib import Path
 
@@ -45,3 +47,33 @@ def test_model_folders(tmp_path: Path, tiny_model: Path, tiny_file: Path) -> Non
     folders = model_folders(12, tiny_model, tmp_path / "model", seed=1)
     outcomes = [ended(lambda folder=folder: predict(folder)) for folder in folders]  # type: ignore[misc]
     assert badly(outcomes) == []
+
+
+WORD = r"(?: (?:--?[a-z-]+|[A-Z][A-Za-z.]*|[a-z]+\.[a-z]+|[0-9]+|…))*"
+COMMAND = re.compile(
+    rf"(?:\bhscl (?:cluster )?[a-z]+(?: check| convert)?{WORD}|--logdir|--warm-start) $"
+)
+PLAIN = re.compile(r"quote|\bjob\b|job_id|address|command|running|\bids?\b")
+"""What may stand in a command: a quoted path, a job's id, an address."""
+
+
+def test_every_command_in_a_message_quotes_its_paths() -> None:
+    found, bare = 0, []
+    for package in ("hscl", "tune", "cluster"):
+        for path in (ROOT / package).rglob("*.py"):
+            for text in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(text, ast.JoinedStr):
+                    continue
+                said = ""
+                for piece in text.values:
+                    if isinstance(piece, ast.Constant):
+                        said += str(piece.value)
+                        continue
+                    value = ast.unparse(piece)
+                    if COMMAND.search(said):
+                        found += 1
+                        if not PLAIN.search(value):
+                            bare.append(f"{path.name}: {said[-60:]}{value}")
+                    said += "…"
+    assert bare == []
+    assert found > 10

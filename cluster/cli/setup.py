@@ -1,6 +1,7 @@
 """`hscl cluster token | template | doctor | fetch`: what comes before and after a search."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -131,4 +132,4 @@ def fetch(arguments: tuple[str, ...], address: str, out: str | None, *, checkpoi
     count = fetch_study(
         checked_location("--out", out), Path(folder), head, checkpoints=checkpoints
     )
-    click.echo(f"{count} files; look at them with: hscl compare {folder}")
+    click.echo(f"{count} files; look at them with: hscl compare {shlex.quote(str(folder))}")

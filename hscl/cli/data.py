@@ -1,6 +1,7 @@
 """The commands `hscl data convert`, `check` and `demo`."""
 
 import json
+import shlex
 from typing import Any
 
 import click
@@ -131,4 +132,4 @@ def demo(out: str, *, overwrite: bool, keep: bool, **options: int) -> None:
         f"{out}: {sum(sizes.values())} synthetic utterances "
         f"({', '.join(f'{name} {n}' for name, n in sizes.items())})."
     )
-    click.echo(f"Next: hscl data check {out}")
+    click.echo(f"Next: hscl data check {shlex.quote(str(out))}")

@@ -6,6 +6,7 @@ wrong.
 """
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -163,7 +164,7 @@ class ConversionReport:
                 such = ", such as " if len(names) > _SHOWN else ": "
                 lines.append(f"{len(names)} {words}{such}{'; '.join(names[:_SHOWN])}.")
         lines += self.remarks
-        lines.append(f"Next: hscl data check {self.path}")
+        lines.append(f"Next: hscl data check {shlex.quote(str(self.path))}")
         return lines
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Dataset:
         if stored is None:
             raise InputError(
                 f"{file} must be a data set of hscl; it is another Arrow file. "
-                f"Convert it: hscl data convert {file} --out OTHER.arrow"
+                f"Convert it: hscl data convert {shlex.quote(str(file))} --out OTHER.arrow"
             )
         metadata = _checked_metadata(file, stored)
         expected = arrow_schema(
@@ -206,7 +207,8 @@ def _read_table(file: Path) -> pa.Table:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{file} must be a data set of hscl (an Arrow file); it is foreign or damaged "
-            f"({reason}). Make one: hscl data convert SOURCE --out {file.stem}.arrow"
+            f"({reason}). Make one: hscl data convert SOURCE --out "
+            + shlex.quote(f"{file.stem}.arrow")
         ) from None
     return table
 

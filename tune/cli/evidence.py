@@ -1,6 +1,7 @@
 """The commands `hscl compare`, `hscl export` and `hscl simulate`."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,7 +263,8 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
     for line in chosen.lines:
         click.echo(line)
     click.echo(f"{out}: {chosen.evidence['configuration']} ({chosen.evidence['config_id']})")
-    click.echo(f"next: hscl train {out} --data DATA --seeds 5 --out models/{out.stem}")
+    paths = [shlex.quote(path) for path in (str(out), f"models/{out.stem}")]
+    click.echo("next: hscl train {} --data DATA --seeds 5 --out {}".format(*paths))
 
 
 def _format_of(out: Path) -> str:

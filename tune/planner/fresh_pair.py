@@ -1,5 +1,7 @@
 """A new study of one question: an earlier study's winner against its default, on unused seeds."""
 
+import shlex
+
 from hscl.config import Config
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
@@ -34,7 +36,9 @@ def fresh_pair(earlier: History, seeds: int, where: str) -> StudySpec:
             "a study file with the rows to compare, and begin it with --warm-start"
         )
     if earlier.ending is None:
-        raise InputError(f"{where} must be over, but is not: go on with hscl search {where}")
+        raise InputError(
+            f"{where} must be over, but is not: go on with hscl search {shlex.quote(where)}"
+        )
     if earlier.winner is None:
         raise InputError(f"{where} must have a winner, but: {earlier.without_winner}")
     record = earlier.configs[earlier.winner]

@@ -5,6 +5,7 @@ expects more of the winner than of the default, they change nothing, and it is e
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -152,7 +153,7 @@ def _winner(history: History, compared: Compared) -> str:
             what = f"here each {spec.sampler.per} has one of its own"
         raise InputError(
             f"{compared.where} must have a winner, but {what}; say which one: --config NUMBER or "
-            f"NAME, as `hscl trials {compared.where}` lists them"
+            f"NAME, as `hscl trials {shlex.quote(compared.where)}` lists them"
         )
     why = history.without_winner
     if why is not None:

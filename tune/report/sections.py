@@ -1,5 +1,6 @@
 """The parts of a report below its headline, in the order in which a reader asks."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -83,7 +84,7 @@ def _trials(evidence: Evidence) -> ReportSection:
     caption = (
         "A row a configuration; a click on a head sorts. Valid is the mean over its seeds in its "
         f"furthest phase, so that values of one phase alone are alike.{best} The same with a row "
-        f"a seed, filters and CSV: hscl trials {evidence.where}"
+        f"a seed, filters and CSV: hscl trials {shlex.quote(evidence.where)}"
     )
     table = replace(shown, caption=caption, sortable=True)
     return ReportSection("trials", "All configurations in numbers", tables=(table,))

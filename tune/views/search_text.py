@@ -1,5 +1,6 @@
 """What `hscl search` says before it starts and after it ended."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from hscl.errors import HsclError
@@ -95,7 +96,7 @@ def _price(size: StudySize) -> list[str]:
 
 def ending_lines(study: Study) -> list[str]:
     """What came out: the winner, its difference from the default, and what to do next."""
-    history, where = study.history, study.folder.uri
+    history, quoted = study.history, shlex.quote(study.folder.uri)
     evidence, lines = None, list[str]()
     try:
         evidence = _evidence(study)
@@ -113,13 +114,13 @@ def ending_lines(study: Study) -> list[str]:
     if failed:
         lines.append(_failures(failed))
     nexts = {
-        "who beats whom, and how surely": f"hscl compare {where}",
-        "one page with plots": f"hscl report {where}",
+        "who beats whom, and how surely": f"hscl compare {quoted}",
+        "one page with plots": f"hscl report {quoted}",
     }
     if not study.spec.is_table and history.plan_rows(Kind.WINNER):
-        nexts["what to use, with its evidence"] = f"hscl export {where} --out best.toml"
+        nexts["what to use, with its evidence"] = f"hscl export {quoted} --out best.toml"
     if study.folder.local is not None:
-        nexts["curves"] = f"tensorboard --logdir {where}/tensorboard"
+        nexts["curves"] = f"tensorboard --logdir {quoted}/tensorboard"
     width = max(map(len, nexts.values()))
     return [*lines, "next", *(f"  {command:<{width}}  {what}" for what, command in nexts.items())]
 
