@@ -10,7 +10,7 @@ from places import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
-from bench_fuzz import ended, model_folders, pickles, study_files
+from bench_fuzz import data_sets, ended, model_folders, pickles, study_files
 
 from hscl.cli.main import main
 from hscl.data.readers.safe_pickle import read_pickle
@@ -38,6 +38,11 @@ def test_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         outcomes.append(ended(lambda: read_pickle(tmp_path / "a.pkl")))
     assert badly(outcomes) == []
     assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
+
+
+def test_data_sets(tmp_path: Path, tiny_file: Path) -> None:
+    found = data_sets(40, tiny_file, tmp_path / "damaged.arrow", seed=1)
+    assert badly([outcome for _, outcome in found]) == []
 
 
 def test_model_folders(tmp_path: Path, tiny_model: Path, tiny_file: Path) -> None:

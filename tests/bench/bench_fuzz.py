@@ -1,8 +1,8 @@
-"""What strangers' files do: study files, pickles and model folders, damaged and hostile.
+"""What strangers' files do: study files, pickles, model folders, data sets, damaged and hostile.
 
-`python tests/bench/bench_fuzz.py [STUDIES PICKLES MODELS]` (500, 900 and 100 without) prints how
-each kind ended and every input that ended badly: with a traceback, or after more than five
-seconds. `tests/test_strangers.py` runs a sample.
+`python tests/bench/bench_fuzz.py [STUDIES PICKLES MODELS DATA]` (500, 900, 100 and 200 without)
+prints how each kind ended and every input that ended badly: with a traceback, after more than five
+seconds, or (data sets) read with other rows. `tests/test_strangers.py` runs a sample.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ import numpy as np
 from hscl.cli.main import main
 from hscl.errors import HsclError
 
-__all__ = ["ended", "model_folders", "pickles", "study_files"]
+__all__ = ["data_sets", "ended", "model_folders", "pickles", "study_files"]
 
 LIMIT_S = 5.0
 _PATIENCE_S = 30
@@ -300,6 +300,40 @@ def model_folders(count: int, model: Path, place: Path, seed: int = 0) -> Iterat
         yield place
 
 
+def data_sets(
+    count: int, sound: Path, place: Path, seed: int = 0
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Open a data set as whatever begins does, each time with other damage in its file.
+
+    Args:
+        count: How many times.
+        sound: A sound one.
+        place: Where the damaged one is put, again and again.
+        seed: Of the damage.
+
+    Yields:
+        What the damage was, and how it ended: as `ended`, or "SILENT" with other rows.
+    """
+    from hscl.data.dataset import Dataset
+
+    rng, content = random.Random(seed), sound.read_bytes()
+    wanted = Dataset.open(sound).verify().table
+    for number in range(count):
+        altered = bytearray(content)
+        if number % 50 == 49:  # none, which is read
+            pass
+        elif number % 4:  # one byte, as a disk or a network alters it
+            altered[rng.randrange(len(altered))] ^= 1 << rng.randrange(8)
+        else:
+            altered = bytearray(_damaged(content, rng))
+        place.write_bytes(altered)
+        read: list[Any] = []
+        outcome, why = ended(lambda read=read: read.append(Dataset.open(place).verify().table))
+        if outcome == "read" and not read[0].equals(wanted):
+            outcome = "SILENT"
+        yield str(number), (outcome, why)
+
+
 def _tally(kind: str, outcomes: Iterator[tuple[str, tuple[str, str]]]) -> bool:
     counts: Counter[str] = Counter()
     for name, (outcome, why) in outcomes:
@@ -314,7 +348,7 @@ def _command(*arguments: object) -> Callable[[], None]:
     return lambda: main([str(argument) for argument in arguments])
 
 
-def _run(studies: int, folders: int, dumps: int) -> bool:
+def _run(studies: int, dumps: int, folders: int, sets: int) -> bool:
     from hscl.data.demo import write_demo
     from tune.study.toml import load_spec
 
@@ -338,14 +372,15 @@ def _run(studies: int, folders: int, dumps: int) -> bool:
 
         def read_models() -> Iterator[tuple[str, tuple[str, str]]]:
             data, model = root / "demo.arrow", root / "model"
-            write_demo(data, utterances=60)
             (root / "c.toml").write_text('"train.epochs" = 1\n"model.text.max_tokens" = 16\n')
-            run = _command("train", root / "c.toml", "--data", data, "--out", model, "--seeds", 1)
-            print("  a model:", ended(run)[0], flush=True)
+            with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+                _command("train", root / "c.toml", "--data", data, "--out", model, "--seeds", 1)()
             for number, folder in enumerate(model_folders(folders, model, root / "damaged")):
                 yield str(number), ended(_command("predict", folder, "--data", data))
 
+        write_demo(root / "demo.arrow", utterances=60)
         sound = [
+            _tally("data sets", data_sets(sets, root / "demo.arrow", root / "damaged.arrow")),
             _tally("study files", read_studies()),
             _tally("pickles", read_pickles()),
             _tally("model folders", read_models()),
@@ -354,5 +389,5 @@ def _run(studies: int, folders: int, dumps: int) -> bool:
 
 
 if __name__ == "__main__":
-    wanted = [int(argument) for argument in sys.argv[1:]] or [500, 900, 100]
-    sys.exit(0 if _run(wanted[0], wanted[2], wanted[1]) else 1)
+    wanted = [int(argument) for argument in sys.argv[1:]] or [500, 900, 100, 200]
+    sys.exit(0 if _run(*wanted) else 1)

@@ -182,8 +182,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_a_trial(tmp_path: Path
     heard = run(order(tmp_path))
     assert heard[-1].kind is MessageKind.DONE
     assert "no checkpoint after epoch 1" in log(tmp_path)
-    assert heard[0].unsaved is not None
-    assert "checkpoints" in heard[0].unsaved
+    assert any("checkpoints" in str(message.unsaved) for message in heard)
 
 
 def test_a_study_folder_that_is_deleted_while_a_trial_runs_is_not_made_again(
@@ -199,7 +198,7 @@ def test_a_study_folder_that_is_deleted_while_a_trial_runs_is_not_made_again(
 
     run_trial(order(study), DATA, Synthetic(), Worker(send, lambda: False))
     assert heard[-1].kind is MessageKind.DONE
-    assert "is gone" in str(heard[1].unsaved)
+    assert any("is gone" in str(message.unsaved) for message in heard)
     run_trial(order(study), DATA, Synthetic(), Worker(send, lambda: False))
     assert not study.exists()
 
