@@ -58,8 +58,8 @@ WORD = r"(?: (?:--?[a-z-]+|[A-Z][A-Za-z.]*|[a-z]+\.[a-z]+|[0-9]+|…))*"
 COMMAND = re.compile(
     rf"(?:\bhscl (?:cluster )?[a-z]+(?: check| convert)?{WORD}|--logdir|--warm-start) $"
 )
-PLAIN = re.compile(r"quote|\bjob\b|job_id|address|command|running|\bids?\b")
-"""What may stand in a command: a quoted path, a job's id, an address."""
+PLAIN = re.compile(r"quote|\bjob\b|job_id|address|command|running|\bids?\b|_MANY")
+"""What may stand in a command: a quoted path, a job's id, an address, a number."""
 
 
 def test_every_command_in_a_message_quotes_its_paths() -> None:
