@@ -73,6 +73,11 @@ def plan_repair(
     """
     if spec.is_of_old_phases:
         raise InputError("a study begun by a version before 0.2 is only read: nothing goes on")
+    if spec.sampler.per is not None:
+        raise InputError(
+            "a study with a screen for each value of a choice is not repaired: which screen lost "
+            "rows belonged to is not told by those that are left; put the files back from a copy"
+        )
     seqs = [s for name in ("trials", "reports", "plan") for s in tables[name]["seq"].to_pylist()]
     numbers = iter(range(max(seqs, default=-1) + 1, 2**62))
     configs = _restored(spec, tables, settings) if "configs" in holes else []
