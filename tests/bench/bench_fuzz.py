@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -300,6 +301,12 @@ def model_folders(count: int, model: Path, place: Path, seed: int = 0) -> Iterat
         yield place
 
 
+def _read_into(read: list[Any], path: Path) -> None:
+    from hscl.data.dataset import Dataset
+
+    read.append(Dataset.open(path).verify().table)
+
+
 def data_sets(
     count: int, sound: Path, place: Path, seed: int = 0
 ) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -328,7 +335,7 @@ def data_sets(
             altered = bytearray(_damaged(content, rng))
         place.write_bytes(altered)
         read: list[Any] = []
-        outcome, why = ended(lambda read=read: read.append(Dataset.open(place).verify().table))
+        outcome, why = ended(partial(_read_into, read, place))
         if outcome == "read" and not read[0].equals(wanted):
             outcome = "SILENT"
         yield str(number), (outcome, why)

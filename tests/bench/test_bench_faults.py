@@ -15,11 +15,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "number", "killed"),
-    [("write", 12, False), ("fsync", 30, True), ("rename", 45, False), ("rename", 75, True)],
+    [("write", 12, False), ("fsync", 30, True), ("rename", 45, False), ("rename", 55, True)],
 )
 def test_after_a_fault_the_tables_become_those_of_the_undisturbed_study(
     undisturbed: Path, tmp_path: Path, kind: str, number: int, *, killed: bool
 ) -> None:
     said = after_fault(tmp_path / "study", Fault(kind, number, killed=killed))
-    assert said == "killed" if killed else "No space left on device" in said
+    assert "killed" in said if killed else "No space left on device" in said
     assert view(tmp_path / "study") == view(undisturbed)

@@ -102,6 +102,6 @@ def _order(engine: Engine, run: Run, where: Path) -> TrialOrder:
         cpus=1.0,
         gpus=0.0,
         epoch_timeout_s=60.0,
-        checkpoint_s=0.0,
+        checkpoint_s=3600.0,  # at the end only, so that the same operations follow each other
         stop_key=b"stop",
     )

@@ -40,8 +40,8 @@ def test_a_study_that_lost_a_file_is_repaired_goes_on_and_says_for_ever_what_was
     assert all(path.read_bytes() == content for path, content in before.items())
     assert open_study(where).damages == ()
     assert go_on(where, small())
-    for command in (["status", where], ["compare", where], ["report", where, "--markdown"]):
-        _, said, _ = hscl(*command)
+    for words in (["status", where], ["compare", where], ["report", where, "--markdown"]):
+        _, said, _ = hscl(*words)
         assert "repaired on 20" in said
         assert "2 of 5 rows of trials were lost" in said
     study = open_study(where)

@@ -1,7 +1,6 @@
 """The commands `hscl compare`, `hscl export` and `hscl simulate`."""
 
 import json
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tune.cli.output import (
     print_rich,
     reads_studies,
     refuse_terminal,
+    train_command,
     warn_of_damage,
     write_output,
 )
@@ -260,11 +260,8 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
         told = {"written": str(out), "lines": list(chosen.lines)} | dict(chosen.evidence)
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    for line in chosen.lines:
-        click.echo(line)
-    click.echo(f"{out}: {chosen.evidence['configuration']} ({chosen.evidence['config_id']})")
-    paths = [shlex.quote(path) for path in (str(out), f"models/{out.stem}")]
-    click.echo("next: hscl train {} --data DATA --seeds 5 --out {}".format(*paths))
+    named = f"{out}: {chosen.evidence['configuration']} ({chosen.evidence['config_id']})"
+    click.echo("\n".join([*chosen.lines, named, f"next: {train_command(out)}"]))
 
 
 def _format_of(out: Path) -> str:

@@ -10,7 +10,6 @@ wherever it was. Writing is for the one process that holds the study's lock; rea
 
 import json
 import re
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -205,7 +204,6 @@ class TableStore:
         for name, holes in missing.items():
             for hole in holes:
                 self._write(name, hole.part, to_arrow(name, []))
-                self._files[name] += 1
         self._committed = False
         self.commit()
 
@@ -244,8 +242,7 @@ class TableStore:
             raise InputError(
                 f"{self._folder.uri} must hold every row that was written, but:\n"
                 + "\n".join(found)
-                + f"\nput them back from a copy; nothing is decided without them. {REPAIR} "
-                + shlex.quote(self._folder.uri.removesuffix("/tables"))
+                + "\nput them back from a copy; nothing is decided without them"
             )
 
     def counted_rows(self) -> dict[str, int]:
@@ -346,12 +343,10 @@ class TableStore:
         try:
             told = json.loads(self._folder.read(COUNTS_FILE))
             found = [{n: int(told[kind][n]) for n in SCHEMAS} for kind in ("appends", "rows")]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return {}, {}
         except OSError as error:
             raise RunError(f"{self._folder.uri} must be readable, but: {error}") from error
-        except (ValueError, KeyError, TypeError):
-            return {}, {}
         return found[0], found[1]
 
     def _lost_rows(self, table: str, rows: int | None) -> tuple[int | None, int | None]:
