@@ -18,7 +18,7 @@ from tune.tables.history import History
 from tune.tables.salvage import Damage, Salvaged, salvage
 from tune.tables.schemas import SCHEMAS
 from tune.tables.storage import Folder, open_folder
-from tune.tables.store import REPAIR, TableStore
+from tune.tables.store import TableStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class StudyTables:
             raise InputError(
                 f"{self.folder.uri} must hold every row that was written, but:\n{told}\n"
                 "put it back from a copy; nothing is decided without it. "
-                f"{REPAIR} {shlex.quote(self.folder.uri)}"
+                f"Where there is no copy: hscl repair {shlex.quote(self.folder.uri)}"
             )
 
     @cached_property

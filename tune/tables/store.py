@@ -33,12 +33,11 @@ from tune.tables.schemas import (
 )
 from tune.tables.storage import Folder, open_folder
 
-__all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "REPAIR", "Hole", "Part", "TableStore"]
+__all__ = ["COUNTS_FILE", "NOT_WHOLE", "PUT_BACK", "Hole", "Part", "TableStore"]
 
 _T = TypeVar("_T")
 NOT_WHOLE = "must be a whole Parquet file, but: "
 PUT_BACK = "; put it back from a copy"
-REPAIR = "where there is no copy: hscl repair"
 COUNTS_FILE = "counts.json"
 """In the folder of the tables: how many appends and rows each has."""
 
