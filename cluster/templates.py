@@ -106,10 +106,11 @@ def write(kind: str, settings: TemplateSettings, folder: Path, *, replace: bool)
         What was written.
 
     Raises:
-        InputError: A file exists and may not be replaced, or the folder cannot be written.
+        InputError: Another file exists and may not be replaced, or the folder cannot be written.
     """
     files = {folder / name: text for name, text in render(kind, settings).items()}
-    there = [str(path) for path in files if path.exists()]
+    # Kinds share constraints.txt: what stands there word for word is no conflict.
+    there = [str(path) for path, text in files.items() if path.exists() and not _holds(path, text)]
     if there and not replace:
         message = (
             f"{', '.join(there)} must not exist yet (it may hold your edits); --force replaces"
@@ -123,6 +124,13 @@ def write(kind: str, settings: TemplateSettings, folder: Path, *, replace: bool)
         message = f"--out must be a folder that can be written, but {folder}: {error.strerror}"
         raise InputError(message) from None
     return list(files)
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _ray_version() -> str:

@@ -86,8 +86,10 @@ def test_one_at_a_time_the_tables_are_those_of_the_planner_alone(undisturbed: Pa
     reports = cut(ours.table("reports").to_pylist(), *columns)
     assert reports == cut(reference.tables["reports"], *columns)
     columns = ("kind", "phase", "config_id", "other_config_id", "seeds", "value", "note")
-    identity, plan = ours.table("plan").to_pylist()[:3], ours.table("plan").to_pylist()[3:]
-    assert [row["kind"] for row in identity] == [Kind.SPECIFICATION, Kind.CODE, Kind.DATA]
+    rows = ours.table("plan").to_pylist()
+    bound = [Kind.SPECIFICATION, Kind.CODE, Kind.DATA, Kind.DEVICES]
+    identity, plan = rows[: len(bound)], rows[len(bound) :]
+    assert [row["kind"] for row in identity] == bound
     assert recorded_spec(identity[0]["note"], "").digest == study().digest
     assert cut(plan, *columns) == cut(reference.tables["plan"], *columns)
 

@@ -13,6 +13,7 @@ from tune.trial.files import TrialFiles
 @pytest.fixture(params=["disk", "s3"])
 def study(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "disk":
+        (tmp_path / "study").mkdir()  # as the driver has made it before any worker comes
         return str(tmp_path / "study")
     bucket: str = request.getfixturevalue("bucket")
     return f"{bucket}/study"

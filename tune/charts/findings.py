@@ -203,6 +203,8 @@ def of_lines(
         metric: The study's metric.
         noise: One seed's deviation, if known.
     """
+    if not values:
+        return "No training is complete yet."
     sign = 1.0 if METRIC[metric].lower_wins else -1.0
     best = min(sign * value for value in values.values())
     level = [name for name, value in values.items() if sign * value <= best + (noise or 0.0)]
