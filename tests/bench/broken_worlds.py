@@ -21,7 +21,8 @@ from tune.simulate.runs import (
     uneven_layout,
     video_layout,
 )
-from tune.states import TrialState, Verdict
+from tune.simulate.trouble import draw_own, runs_of
+from tune.states import Verdict
 
 __all__ = ["BrokenCell", "BrokenResult", "broken_cells", "run_broken_cell"]
 
@@ -198,8 +199,7 @@ def _finalists(cell: BrokenCell, rng: np.random.Generator) -> Runs:
     """The winner "a", the default "b" and the other finalists, all equally good."""
     names = "abcdefgh"[: cell.finalists + 1]
     layout = video_layout()
-    error = 3.0 + _own(cell.effects, rng, len(names), cell.pairs, layout)
-    return _runs(names, error, layout)
+    return runs_of(names, draw_own(cell.effects, rng, len(names), cell.pairs, layout), layout)
 
 
 def _chosen_on_shared_styles(cell: BrokenCell, rng: np.random.Generator) -> Runs:
@@ -213,31 +213,8 @@ def _chosen_on_shared_styles(cell: BrokenCell, rng: np.random.Generator) -> Runs
     valid = of_style @ shares + noise + rng.normal(0.0, effects.seed * 0.5, 33)
     winner = 1 + int(np.argmin(valid[1:]))
     chosen = of_style[[winner, 0]][:, shown[layout]]
-    own = _own(effects, rng, 2, cell.pairs, layout)
-    return _runs("ab", 3.0 + chosen[:, None, :] + own, layout)
-
-
-def _own(
-    effects: RandomEffects, rng: np.random.Generator, count: int, seeds: int, layout: np.ndarray
-) -> np.ndarray:
-    """(count, seeds, U) what each configuration has of its own; half a difference's variance."""
-    half, videos = 0.5**0.5, int(layout[-1]) + 1
-    error = rng.normal(0.0, effects.video * half, (count, 1, videos))[..., layout]
-    error = error + rng.normal(0.0, effects.seed * half, (count, seeds, 1))
-    return error + rng.normal(0.0, effects.error * half, (count, seeds, layout.size))
-
-
-def _runs(names: str, error: FloatArray, layout: IntArray) -> Runs:
-    return Runs(
-        split="test",
-        config_ids=tuple(names),
-        seeds=tuple(range(error.shape[1])),
-        utterances=tuple(map(str, range(layout.size))),
-        videos=layout,
-        labels=np.zeros(layout.size),
-        predictions=error,
-        states=tuple((TrialState.DONE,) * error.shape[1] for _ in names),
-    )
+    own = draw_own(effects, rng, 2, cell.pairs, layout)
+    return runs_of("ab", chosen[:, None, :] + own, layout)
 
 
 def _is_false(said: str, gap: float) -> bool:

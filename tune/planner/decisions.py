@@ -49,14 +49,13 @@ def plan_row(  # noqa: PLR0913 - one argument a column
 
 def begin_study(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
     """All seeds, fixed before anything runs, and the first phase."""
-    confirm = [seed for look in seeds.looks for seed in look]
     rows = (
         []
         if spec.compares_all
         else [plan_row(Kind.SEEDS, phase=Phase.SCREEN, seeds=[seeds.screen])]
     )
-    if confirm:
-        rows.append(plan_row(Kind.SEEDS, phase=Phase.CONFIRM, seeds=confirm))
+    if seeds.confirm:
+        rows.append(plan_row(Kind.SEEDS, phase=Phase.CONFIRM, seeds=seeds.confirm))
     if spec.compares_all:
         note = f"{len(spec.compared_points)} configurations, all against the default"
         return rows + _open_confirm(spec, seeds, note)
@@ -183,14 +182,13 @@ def _planned_looks(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
 
     The rows of a table have equal numbers of seeds, all that were ordered: one look an order.
     """
-    every = [seed for look in seeds.looks for seed in look]
     looks = plan_looks(len(seeds.looks[0]), len(seeds.looks), early=not spec.is_table)
     before = [0, *(look.pairs for look in looks)]
     return [
         plan_row(
             Kind.LOOK_PLANNED,
             phase=Phase.CONFIRM,
-            seeds=every[start : look.pairs],
+            seeds=seeds.confirm[start : look.pairs],
             value=look.level,
             note=f"look {number} of {len(looks)}: {look.pairs} pairs, level {look.level:g}",
         )

@@ -34,7 +34,7 @@ from tune.study.seeds import SeedPlan
 from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.tables.history import History
-from tune.tables.records import FEW_FAILURES, Ending, TrialRecord
+from tune.tables.records import FEW_FAILURES, Ending, TrialRecord, trial_id_of
 
 __all__ = [
     "Close",
@@ -289,4 +289,4 @@ def _first_missing(
 
 
 def _run(config_id: str, phase: Phase, seed: int) -> Run:
-    return Run(config_id, phase, seed, f"{config_id}-{seed}")
+    return Run(config_id, phase, seed, trial_id_of(config_id, seed))

@@ -20,7 +20,7 @@ from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.spec import StartPoint, StudySpec
 from tune.tables.fold import fold
 from tune.tables.history import History
-from tune.tables.records import TrialRecord, config_label
+from tune.tables.records import TrialRecord, config_label, trial_id_of
 from tune.tables.schemas import to_arrow
 from tune.tables.store import Hole
 
@@ -186,8 +186,7 @@ def _restored_plan(
             f"knows what this one found: {_FRESH}"
         )
     seeds = spec.seed_plan(history.earlier_seeds)
-    confirming = {seed for look in seeds.looks for seed in look}
-    if any(seed in confirming for _, seed in _named(tables)):
+    if any(seed in seeds.confirm for _, seed in _named(tables)):
         raise InputError(
             "decisions are lost of a study whose confirm has begun: which pair was primary and "
             "what each look may claim was fixed before the test set was opened, and can't be "
@@ -230,8 +229,7 @@ def _trials(
     A trial begins that has rows but no event, or whose end lacks what it ended; without an end it
     is open, and the planner runs it.
     """
-    seeds = history.spec.seed_plan(history.earlier_seeds)
-    confirming = {seed for look in seeds.looks for seed in look}
+    confirming = history.spec.seed_plan(history.earlier_seeds).confirm
     predicted = set(tables["predictions"]["trial_id"].unique().to_pylist())
     begun = []
     for config_id, seed in dict.fromkeys(_named(tables)):
@@ -240,7 +238,7 @@ def _trials(
             number, first = history.configs[config_id].number, history.refined_from
             phase = Phase.SCREEN if first is None or number < first else Phase.REFINE
             phase = Phase.CONFIRM if seed in confirming else phase
-            trial = TrialRecord(f"{config_id}-{seed}", config_id, phase, seed)
+            trial = TrialRecord(trial_id_of(config_id, seed), config_id, phase, seed)
         elif not _lacks(history, trial, predicted, holes):
             continue
         begun.append(_event(trial, TrialState.STARTED, next(numbers)))

@@ -14,6 +14,7 @@ from tune.states import Kind, Phase, TrialState
 from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.study.spec import StudySpec
 from tune.tables.identity import code_changes, recorded_spec, repairs_of
+from tune.tables.records import trial_id_of
 
 __all__ = ["failures_of", "limits_of", "reproduction_of"]
 
@@ -126,7 +127,7 @@ def _facts(evidence: Evidence) -> Iterable[tuple[str, str]]:
         if row["kind"] == Kind.NOTE:
             yield "Note", row["note"] or ""
         if row["kind"] == Kind.TRIAL_STOPPED:
-            trials = ", ".join(f"{row['config_id']}-{seed}" for seed in row["seeds"] or ())
+            trials = ", ".join(trial_id_of(row["config_id"], seed) for seed in row["seeds"] or ())
             yield "Stopped by hand", f"{trials}, {row['note'] or ''}"
     versions = sorted({v for v in tables["configs"]["hscl_version"].to_pylist() if v})
     yield "hscl that searched", listing(versions)

@@ -21,7 +21,7 @@ from tune.simulate.runs import (
 from tune.states import TrialState, Verdict
 from tune.stats.power import Spread
 
-__all__ = ["PER_VIDEO", "Trouble", "trouble_lines"]
+__all__ = ["PER_VIDEO", "Trouble", "draw_own", "runs_of", "trouble_lines"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -105,9 +105,9 @@ class Trouble:
         if self.uneven:
             layout = uneven_layout(rng, self.uneven, videos, PER_VIDEO * videos)
         if self.finalists > 1:
-            own = _own(effects, rng, self.finalists + 1, seeds, layout)
+            own = draw_own(effects, rng, self.finalists + 1, seeds, layout)
             own[0] -= gap
-            return _as_runs("abcdefghijk"[: self.finalists + 1], own, layout)
+            return runs_of("abcdefghijk"[: self.finalists + 1], own, layout)
         if self.styles:
             return self._chosen(rng, effects, seeds, layout, gap)
         runs, _here = draw_linear_runs(rng, effects, seeds=seeds, layout=layout, gap=gap)
@@ -132,10 +132,10 @@ class Trouble:
         luck = rng.normal(0.0, effects.video * (0.5 / videos) ** 0.5, _CANDIDATES)
         luck += rng.normal(0.0, effects.seed * 0.5**0.5, _CANDIDATES)
         winner = int(np.argmin(of_style[:-1] @ shares + luck))
-        own = _own(effects, rng, 2, seeds, layout)
+        own = draw_own(effects, rng, 2, seeds, layout)
         own += of_style[[winner, -1]][:, shown[layout]][:, None, :]
         own[0] -= gap
-        return _as_runs("ab", own, layout)
+        return runs_of("ab", own, layout)
 
     def claims(self, runs: Runs, rules: Rules, *, every: bool) -> bool:
         """Whether a difference is claimed, by the code that judges real studies.
@@ -157,7 +157,7 @@ class Trouble:
         return any(one.verdict in {Verdict.BETTER, Verdict.WORSE} for one in told)
 
 
-def _own(
+def draw_own(
     effects: RandomEffects, rng: np.random.Generator, count: int, seeds: int, layout: IntArray
 ) -> FloatArray:
     """(count, seeds, U) what each configuration has of its own; half a difference's variance."""
@@ -170,7 +170,8 @@ def _own(
 _BASE_ERROR = 3.0  # so large that no error turns negative: |error| stays linear in its parts
 
 
-def _as_runs(names: str, own: FloatArray, layout: IntArray) -> Runs:
+def runs_of(names: str, own: FloatArray, layout: IntArray) -> Runs:
+    """Complete runs (C, S, U) of configurations, each named by a letter, on labels of 0."""
     return Runs(
         split="test",
         config_ids=tuple(names),

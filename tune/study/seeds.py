@@ -36,9 +36,14 @@ class SeedPlan:
         return self.screen
 
     @property
+    def confirm(self) -> tuple[int, ...]:
+        """The seeds of all looks, in order of use."""
+        return tuple(seed for look in self.looks for seed in look)
+
+    @property
     def all(self) -> tuple[int, ...]:
         """Every seed, in order of use."""
-        return (self.screen, *(seed for look in self.looks for seed in look))
+        return (self.screen, *self.confirm)
 
 
 def plan_seeds(
