@@ -82,12 +82,8 @@ class Fault:
 
 
 def view(where: Path) -> dict[str, list[dict[str, Any]]]:
-    """The tables as readers see them, without times, attempts and what failed checkpoints say.
-
-    Nor what only a trial's own worker says of its end: another driver closes it without.
-    """
+    """The tables as readers see them, without times, attempts and what failed checkpoints say."""
     tables = readers_view(open_study(where))
-    tables["trials"] = [row | {"precision": None, "parameters": None} for row in tables["trials"]]
     tables["plan"] = [row for row in tables["plan"] if row["kind"] != Kind.UNSAVED]
     return tables
 

@@ -19,7 +19,7 @@ def engine(folder: Path, spec: StudySpec | None = None, slots: int = 1) -> Engin
 def report(epoch: int, value: float, *, finished: bool = False) -> Message:
     flags = {"finished": finished, "collapsed": False, "seconds": 0.1}
     row = {"epoch": epoch, "valid_mae": value} | flags
-    return Message(MessageKind.REPORT, "node", "fp32", row=row)
+    return Message(MessageKind.REPORT, "node", "fp32", row=row, parameters=1_234)
 
 
 def started(new: Engine, name: str = "t1") -> str:

@@ -11,6 +11,7 @@ from synthetic import study
 
 from hscl.errors import RunError
 from tune.states import Kind, Phase, TrialState
+from tune.tables.schemas import SAID
 from tune.tables.store import TableStore
 from tune.trial.messages import NODE_LOST, Breakdown, Message, MessageKind
 from tune.views.progress import plain_line
@@ -187,10 +188,23 @@ def test_a_decision_that_was_killed_before_its_event_is_closed_without_running_a
     first.recorder.flush()
     again = engine(tmp_path, slots=2)
     assert started(again) != trial_id
-    states = {
-        row["trial_id"]: row["state"] for row in TableStore(tmp_path).read("trials").to_pylist()
-    }
-    assert states[trial_id] == "done"
+    ends = {row["trial_id"]: row for row in TableStore(tmp_path).read("trials").to_pylist()}
+    assert ends[trial_id]["state"] == "done"
+    # What its worker said of itself, of which this driver heard nothing.
+    assert [ends[trial_id][name] for name in SAID] == ["node", "fp32", 1_234]
+
+
+def test_a_trial_that_breaks_before_its_first_word_keeps_what_its_earlier_attempt_said(
+    tmp_path: Path,
+) -> None:
+    new = engine(tmp_path, study(study={"retries": 1}))
+    started(new)
+    new.on_message("t1", report(1, 1.0))
+    new.on_breakdown("t1", Breakdown("memory", "too much"))
+    started(new, "t2")
+    new.on_breakdown("t2", Breakdown("memory", "too much"))
+    end = last_event(new)
+    assert (end["state"], end["precision"], end["parameters"]) == ("failed", "fp32", 1_234)
 
 
 def test_the_first_failure_is_the_one_that_counts(tmp_path: Path) -> None:

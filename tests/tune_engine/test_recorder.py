@@ -155,11 +155,21 @@ def test_a_view_hears_of_rows_once_they_are_durable(tmp_path: Path, trial: str) 
         )
     )
     now.add_report(report(trial, 1))
-    now.add_event(event(trial, "done", precision="fp32"))
+    now.add_event(event(trial, "done"))
     assert heard == []
     now.flush()
     assert heard == [("reports", 1, 1), ("trials", 1, 2)]
-    assert recorder(tmp_path).precision == "fp32"
+
+
+def test_what_a_trials_worker_said_of_itself_is_known_to_the_next_driver(
+    tmp_path: Path, trial: str
+) -> None:
+    now = recorder(tmp_path)
+    now.add_report(report(trial, 1) | {"host": "a", "precision": "fp32", "parameters": 7})
+    now.add_report(report(trial, 2) | {"host": "b", "precision": "bf16"})
+    assert now.said == {trial: {"host": "b", "precision": "bf16", "parameters": 7}}
+    now.flush()
+    assert recorder(tmp_path).said == now.said
 
 
 def test_a_decision_is_never_durable_without_the_end_that_it_was_made_on(

@@ -28,7 +28,7 @@ COLUMNS = {
     "valid_acc7 valid_acc5 valid_acc2_has0 valid_acc2_non0 valid_f1_has0 valid_f1_non0 "
     "loss_total loss_task loss_low_ta loss_low_tv loss_sim_ta loss_sim_tv loss_high "
     "loss_similarity loss_difference loss_reconstruction loss_text loss_audio loss_vision "
-    "seconds steps peak_memory",
+    "seconds steps peak_memory host precision parameters",
     "predictions": "trial_id split utterance video prediction label speaker",
     "plan": "seq kind time phase config_id other_config_id seeds value note",
 }

@@ -23,6 +23,7 @@ from tune.planner.proposals import propose
 from tune.states import Kind, Phase, TrialState
 from tune.tables.history import History
 from tune.tables.records import Ending
+from tune.tables.schemas import SAID
 from tune.trial.messages import Breakdown, Message, MessageKind
 
 __all__ = ["Engine", "Live", "LookJudge"]
@@ -42,9 +43,8 @@ class Live:
         attempt: From 1.
         seen: When it last said something, or began to run; seconds of the monotonic clock.
         running: An actor is working on it.
-        precision: "fp32" or "bf16", once it has said so.
-        host: Where it runs, once it has said so.
-        parameters: Of its model, outside the text encoder, once it has said so.
+        said: What its worker has said of itself: where it runs, the precision that it computes in
+            ("fp32" or "bf16"), the parameters of its model outside the text encoder.
     """
 
     trial_id: str
@@ -54,9 +54,7 @@ class Live:
     attempt: int
     seen: float = field(default_factory=time.monotonic)
     running: bool = False
-    precision: str | None = None
-    host: str | None = None
-    parameters: int | None = None
+    said: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine:
@@ -144,8 +142,8 @@ class Engine:
             self.on_breakdown(tune_id, Breakdown("worker", "ended without a word"))
             return False
         one.seen = time.monotonic()
-        one.host, one.precision = message.host, message.precision
-        one.parameters = message.parameters
+        told = {name: getattr(message, name) for name in SAID}
+        one.said |= {name: value for name, value in told.items() if value is not None}
         if message.unsaved is not None and one.trial_id not in self.history.unsaved:
             note = f"{message.host}: {message.unsaved}"
             row = plan_row(Kind.UNSAVED, config_id=one.config_id, seeds=[one.seed], note=note)
@@ -258,7 +256,7 @@ class Engine:
                 self.spec, self.history, one.trial_id, epoch, value, finished=finished
             )
             self.recorder.add_report(
-                {**row, "trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
+                {**row, **one.said, "trial_id": one.trial_id, "attempt": one.attempt, "stop": stop}
             )
             if stop:
                 self._end(tune_id, TrialState.PRUNED, self._by_hand(one.trial_id))
@@ -275,7 +273,6 @@ class Engine:
     def _close(self, trial_id: str, state: TrialState) -> None:
         trial = self.history.trials[trial_id]
         one = Live(trial_id, trial.config_id, trial.phase, trial.seed, trial.attempt)
-        one.precision = self.recorder.precision
         error = self._by_hand(trial_id) if state is TrialState.PRUNED else None
         self._append_end(one, state, error)
 
@@ -284,7 +281,6 @@ class Engine:
         return "stopped by a person" if trial_id in self.history.stopped_by_hand else None
 
     def _append_end(self, one: Live, state: TrialState, error: str | None) -> None:
-        self.recorder.precision = one.precision or self.recorder.precision
         row = {
             "trial_id": one.trial_id,
             "config_id": one.config_id,
@@ -293,7 +289,6 @@ class Engine:
             "attempt": one.attempt,
             "state": state,
             "error": error,
-            "precision": one.precision,
-            "parameters": one.parameters,
         }
-        self.recorder.add_event(row | ({"host": one.host} if one.host else {}))
+        # Whoever ends it, another driver too: what its worker said is kept.
+        self.recorder.add_event(row | self.recorder.said.get(one.trial_id, {}) | one.said)

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tune.states import NODE_BROKE, Kind, TrialState
 from tune.study.spec import StudySpec
 from tune.tables.fold import Readable, fold, read_tables
-from tune.tables.schemas import SCHEMAS
+from tune.tables.schemas import SAID, SCHEMAS
 from tune.trial.messages import NODE_LOST
 
 __all__ = ["Recorder", "Store"]
@@ -60,7 +61,8 @@ class Recorder:
         history: The fold of all rows, those not yet flushed included.
         setbacks: For each trial how many of its attempts ended in a way that counts.
         predicted: Trials whose predictions are written.
-        precision: What the last trial that said so computed in.
+        said: What the worker last said of itself (`SAID`), for each trial that had no end when
+            this process began or has reported since.
         listeners: Called with a table's name and the rows of it that have just become durable.
     """
 
@@ -81,8 +83,12 @@ class Recorder:
         self._clock = clock
         tables = read_tables(store, spec)
         self.history = fold(spec, tables)
-        precisions = tables["trials"]["precision"].drop_null()
-        self.precision: str | None = precisions[-1].as_py() if len(precisions) else None
+        self.said: dict[str, Row] = {}
+        if self.history.open:
+            reports = store.read("reports", columns=SAID)
+            names = pa.array(list(self.history.open), pa.string())
+            for row in reports.filter(pc.is_in(reports["trial_id"], names)).to_pylist():
+                self._hear(row)
         numbered = ("trials", "reports", "plan")
         last = [max(tables[name]["seq"].to_pylist(), default=-1) for name in numbered]
         self._seq = max(last) + 1
@@ -119,6 +125,7 @@ class Recorder:
         if not self.history.apply_report(row):
             return False
         self._waiting["reports"].append({**row, "seq": self._number()})
+        self._hear(row)
         return True
 
     def add_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -164,6 +171,10 @@ class Recorder:
         self._store.check()
         if any(self._waiting.values()) and time.monotonic() - self._flushed > _FLUSH_S:
             self.flush()
+
+    def _hear(self, report: Mapping[str, Any]) -> None:
+        told = {name: report[name] for name in SAID if report.get(name) is not None}
+        self.said.setdefault(report["trial_id"], {}).update(told)
 
     def _number(self) -> int:
         self._seq += 1

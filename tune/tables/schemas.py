@@ -19,6 +19,7 @@ __all__ = [
     "KEYS",
     "LOSSES",
     "METRICS",
+    "SAID",
     "SCHEMAS",
     "SCHEMA_VERSION",
     "check_columns",
@@ -41,6 +42,9 @@ LOSSES = ("total", "task", *_HSCL, *_MISA, *_SELF_MM)
 """Columns `loss_<term>`, null where a kind of model has no such term."""
 
 _TIME = pa.timestamp("us", tz="UTC")
+_SAID = {"host": pa.string(), "precision": pa.string(), "parameters": pa.int64()}
+SAID = tuple(_SAID)
+"""What a worker says of itself and its model: of each epoch, and at a trial's end once more."""
 
 
 def _schema(required: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType]) -> pa.Schema:
@@ -73,12 +77,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "state": pa.string(),
             "time": _TIME,
         },
-        {
-            "error": pa.string(),
-            "host": pa.string(),
-            "precision": pa.string(),
-            "parameters": pa.int64(),
-        },
+        {"error": pa.string(), **_SAID},
     ),
     # One row per trial and epoch.
     "reports": _schema(
@@ -93,7 +92,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {f"valid_{metric}": pa.float64() for metric in METRICS}
         | {f"loss_{term}": pa.float64() for term in LOSSES}
-        | {"seconds": pa.float64(), "steps": pa.int64(), "peak_memory": pa.int64()},
+        | {"seconds": pa.float64(), "steps": pa.int64(), "peak_memory": pa.int64()}
+        | _SAID,
     ),
     # One row per trial and utterance of a split.
     "predictions": _schema(
