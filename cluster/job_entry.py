@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cluster.jobs.records import ANSWER
+from cluster.jobs.shipping import ANSWER
 from hscl.cli.main import main as run_hscl
 from hscl.cli.main import run_command
 from hscl.errors import InputError, did_you_mean

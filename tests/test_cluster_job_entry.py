@@ -12,7 +12,7 @@ import pytest
 from study_factory import Simulated, write_study
 
 from cluster.job_entry import _status_of, _wait_for_lock
-from cluster.jobs.records import ANSWER
+from cluster.jobs.shipping import ANSWER
 from tune.tables.lock import StudyLock
 from tune.tables.storage import open_folder
 
@@ -25,6 +25,12 @@ def _entry(*arguments: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         env=os.environ | {"RAY_ADDRESS": "127.0.0.1:1"},
     )
+
+
+def test_ray_is_not_loaded_before_the_driver_has_set_its_environment() -> None:
+    """Else it prints what it reads that from: a broken worker's traceback, among our lines."""
+    code = "import cluster.job_entry, tune.cli.search, sys; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_trials_log_is_one_line_of_json(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from ray.job_submission import JobDetails, JobStatus
 
 from cluster.connect.connection import Connection, RefusalError, asked
-from cluster.jobs.records import ACTIVE, ANSWER, JobRequest, JobSetup
+from cluster.jobs.records import ACTIVE, JobRequest, JobSetup
 from cluster.jobs.searches import start_job
+from cluster.jobs.shipping import ANSWER
 from hscl.errors import HsclError, InputError, RunError
 
 __all__ = ["TaskResult", "ask_head", "check_search", "failure", "run_on_head"]

@@ -14,7 +14,6 @@ from tune.study.toml import STUDY_FILE
 
 __all__ = [
     "ACTIVE",
-    "ANSWER",
     "KIND",
     "JobRequest",
     "JobSetup",
@@ -24,8 +23,6 @@ __all__ = [
 ]
 
 ACTIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-ANSWER = "hscl-answer: "
-"""The line of `python -m cluster.job_entry` that carries an answer begins with this."""
 KIND = "hscl"  # the metadata key that marks our jobs
 
 

@@ -15,7 +15,11 @@ from hscl.errors import InputError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, dump_spec
 
-__all__ = ["DISTRIBUTION", "Shipment", "ShippedFile", "pack"]
+__all__ = ["ANSWER", "DISTRIBUTION", "Shipment", "ShippedFile", "pack"]
+
+ANSWER = "hscl-answer: "
+"""What comes back: the line of `python -m cluster.job_entry` that begins with this, and no Ray is
+needed to write it. (A driver sets Ray's environment first and imports Ray then.)"""
 
 _PACKAGES = ("hscl", "tune", "cluster")
 _DATA_FOLDERS = {"studies", "templates"}

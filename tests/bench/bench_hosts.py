@@ -28,7 +28,7 @@ WORKER = ADDRESSES["worker"]
 STUDY = """
 [study]
 name = "hosts"
-epoch_timeout_s = 20
+epoch_timeout_s = 90
 [base]
 "model.text.finetune" = false
 "train.epochs" = 2
