@@ -6,11 +6,13 @@ Rounding is for display only and happens nowhere else.
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = [
     "MISSING",
     "count",
     "duration_text",
+    "from_here",
     "interval",
     "listing",
     "number",
@@ -115,3 +117,8 @@ def listing(items: Sequence[str], most: int = 12) -> str:
     if len(shown) <= 1:
         return "".join(shown)
     return ", ".join(shown[:-1]) + " and " + shown[-1]
+
+
+def from_here(path: str) -> str:
+    """A path as short as it is from the working directory."""
+    return path.removeprefix(f"{Path.cwd()}/")

@@ -1,5 +1,6 @@
 """Gathering what is known of a study: sound, running, damaged, or no study at all."""
 
+import shlex
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from tune.report.limits import limits_of
 from tune.simulate.study import SimulatedRun, SimulatedTrialError
 from tune.states import Kind, Verdict
 from tune.study.toml import dump_spec
+from tune.tables.lock import StudyLock
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
@@ -51,6 +53,26 @@ def _parts(study: Path, table: str, pieces: int) -> list[Path]:
 
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize("given", ["sets/mo si.arrow", "s3://bucket/mosi.arrow"])
+def test_the_printed_commands_name_the_data_that_the_driver_had(
+    study: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent)
+    path = given if "://" in given else str(study.parent / given)
+    with StudyLock(open_folder(study), go_on=["hscl", "search", str(study), "--data", path]):
+        pass
+    use = _gather(study).use
+    assert use is not None
+    words = shlex.split(use.commands[1])
+    assert words[words.index("--data") + 1] == given
+
+
+def test_without_a_driver_s_word_the_data_are_left_to_the_reader(study: Path) -> None:
+    use = _gather(study).use
+    assert use is not None
+    assert "--data DATA --seeds" in use.commands[1]
 
 
 def test_a_finished_study_has_its_verdict_and_no_damage(study: Path) -> None:

@@ -261,7 +261,7 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     named = f"{out}: {chosen.evidence['configuration']} ({chosen.evidence['config_id']})"
-    click.echo("\n".join([*chosen.lines, named, f"next: {train_command(out)}"]))
+    click.echo("\n".join([*chosen.lines, named, f"next: {train_command(out, evidence.data)}"]))
 
 
 def _format_of(out: Path) -> str:

@@ -96,9 +96,9 @@ def print_rich(shown: "RenderableType", out: Path | None, *, width: int = _PIPE_
     write_output(console.export_text().encode(), out)
 
 
-def train_command(config: Path) -> str:
+def train_command(config: Path, data: str) -> str:
     """What trains a configuration next, as words of a shell."""
-    words = ["hscl", "train", str(config), "--data", "DATA", "--seeds", "5"]
+    words = ["hscl", "train", str(config), "--data", data, "--seeds", "5"]
     return shlex.join([*words, "--out", f"models/{config.stem}"])
 
 

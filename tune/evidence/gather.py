@@ -8,7 +8,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from hscl.errors import InputError
-from tune.display import listing
+from tune.display import from_here, listing
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.curves import Label, labels_of
 from tune.evidence.pair import PairComparison
@@ -20,6 +20,7 @@ from tune.evidence.variance import SeedWeight, VarianceReport, analyse_variance,
 from tune.study.spec import StudySpec
 from tune.tables.folder import read_study_file
 from tune.tables.history import History
+from tune.tables.lock import holder_of
 from tune.tables.records import TrialRecord
 from tune.tables.salvage import Damage, Salvaged, salvage
 from tune.tables.storage import Folder
@@ -33,6 +34,7 @@ class Evidence:
 
     Attributes:
         where: The folder as the user wrote it.
+        data: The file that it was trained on, as commands name it.
         specification: The frozen study file, as text.
         tables: All tables, as far as they can be read.
         history: What they say has happened.
@@ -44,6 +46,7 @@ class Evidence:
     """
 
     where: str
+    data: str
     specification: str
     tables: Mapping[str, pa.Table]
     history: History
@@ -73,7 +76,9 @@ class Evidence:
     @cached_property
     def use(self) -> Use | None:
         """The answer; None before there is one, and in lists and grids."""
-        return use_of(self.history, self.tables, self.comparison, self.choice, self.where)
+        return use_of(
+            self.history, self.tables, self.comparison, self.choice, self.where, self.data
+        )
 
     @cached_property
     def seed_weight(self) -> SeedWeight | None:
@@ -129,6 +134,7 @@ def gather(folder: Folder) -> Evidence:
     comparison, why_not = _comparison(saved)
     return Evidence(
         where=folder.uri,
+        data=_data(folder),
         specification=study.text,
         tables=saved.tables,
         history=saved.history,
@@ -138,6 +144,12 @@ def gather(folder: Folder) -> Evidence:
         why_not=why_not,
         labels=labels_of(saved.history),
     )
+
+
+def _data(folder: Folder) -> str:
+    """The data's file, known from the last driver; a word in its place where that left none."""
+    holder = holder_of(folder)
+    return from_here((holder and holder.data) or "DATA")
 
 
 def _mixed_precision(saved: Salvaged) -> list[str]:

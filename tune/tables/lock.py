@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -287,6 +288,11 @@ class Holder:
     at: str | None = None
     why: str | None = None
     go_on: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> str | None:
+        """The file that it trains on, as the command that goes on names it."""
+        return dict(pairwise(self.go_on)).get("--data")
 
 
 def holder_of(folder: Folder) -> Holder | None:

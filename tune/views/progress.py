@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from hscl.errors import visible
 from hscl.metrics import DIGITS, METRIC
-from tune.display import count, duration_text
+from tune.display import count, duration_text, from_here
 from tune.engine.driver import View
 from tune.engine.engine import Engine
 from tune.states import TrialState
@@ -219,8 +218,7 @@ def going_on(holder: Holder | None) -> str | None:
     """The command that goes on after a driver, with paths as short as they are from here."""
     if holder is None or not holder.go_on:
         return None
-    here = f"{Path.cwd()}/"
-    return shlex.join(word.removeprefix(here) for word in holder.go_on)
+    return shlex.join(map(from_here, holder.go_on))
 
 
 def trial_text(counts: dict[str, int], *, live: bool = True) -> str:

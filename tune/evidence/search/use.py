@@ -101,6 +101,7 @@ def use_of(
     comparison: StudyComparison | None,
     choice: Choice | None,
     where: str,
+    data: str,
 ) -> Use | None:
     """The answer of a study.
 
@@ -110,6 +111,7 @@ def use_of(
         comparison: What may be said about its pairs.
         choice: From `tune.evidence.search.choice.what_to_use`.
         where: Its folder, for the commands.
+        data: The file that it was trained on, for the commands.
 
     Returns:
         None before there is one: while the search or the first look at confirm runs, where
@@ -125,7 +127,7 @@ def use_of(
     if primary is not None and (outlook := primary.judgement.outlook) is not None:
         sentences.append(f"What would decide it: {deciding_text(outlook)}.")
     if primary is not None and primary.judgement.overruled:
-        sentences.append(_next_step(history, primary, names, where))
+        sentences.append(_next_step(history, primary, names, where, data))
     record = history.configs[choice.config_id]
     return Use(
         config_id=choice.config_id,
@@ -136,17 +138,18 @@ def use_of(
         toml=short_toml(history.spec.preset, record.config),
         commands=(
             f"hscl export {shlex.quote(where)} --out best.toml",
-            "hscl train best.toml --data DATA --seeds 5 --out models/best",
+            f"hscl train best.toml --data {shlex.quote(data)} --seeds 5 --out models/best",
         ),
         cost=cost_of(history, tables),
     )
 
 
 def _next_step(
-    history: History, pair: PairComparison, names: Mapping[str, str], where: str
+    history: History, pair: PairComparison, names: Mapping[str, str], where: str, data: str
 ) -> str:
     """What to do where runs that were lost, collapsed or had bad luck forbid the verdict."""
-    again = f"hscl confirm {shlex.quote(where)} --data DATA --fresh --seeds {_MANY} --out NEW"
+    study = f"{shlex.quote(where)} --data {shlex.quote(data)}"
+    again = f"hscl confirm {study} --fresh --seeds {_MANY} --out NEW"
     more = f"only more seeds tell how often that happens to either: {again}"
     side = 0 if len(pair.fallen[0]) > len(pair.fallen[1]) else 1
     if len(pair.fallen[side]) == len(pair.fallen[1 - side]):
