@@ -85,6 +85,8 @@ def test_the_experiment_lists_what_is_searched_with_its_domain(tmp_path: Path) -
         "loss.low",
         "loss.alpha",
     }
+    phases = [one.string_value for one in domains["trial.phase"].domain_discrete.values]
+    assert set(phases) == {"screen", "refine", "confirm"}
     temperature = domains["loss.temperature"].domain_interval
     assert (temperature.min_value, temperature.max_value) == (0.03, 1.0)
     assert len(domains["loss.low"].domain_discrete.values) == 2

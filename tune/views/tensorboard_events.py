@@ -52,8 +52,9 @@ def experiment_file(spec: StudySpec) -> bytes:
     """The event file beside all runs: which hyperparameters and metrics there are."""
     searched = [summary_v2.HParam(name, _domain(spec, name)) for name in varied_names(spec)]
     # TensorBoard sorts hyperparameters by name and shows the first five: these come last.
+    phases = [str(phase) for phase in Phase if phase is not Phase.RACE or spec.race is not None]
     told = [
-        summary_v2.HParam("trial.phase", summary_v2.Discrete([str(phase) for phase in Phase])),
+        summary_v2.HParam("trial.phase", summary_v2.Discrete(phases)),
         summary_v2.HParam(
             "trial.state", summary_v2.Discrete([str(state) for state in TrialState])
         ),
