@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from broken_worlds import broken_cells, run_broken_cell
-from calibration import confirm_cells, null_cells, run_cell, run_confirm_cell, run_power_cell
-from study_calibration import (
+from calibrated.broken import broken_cells, run_broken_cell
+from calibrated.cells import confirm_cells, null_cells, run_cell, run_confirm_cell, run_power_cell
+from calibrated.studies import (
     null_study_claim,
     parameters_called,
 )
-from world import flat_surface
+from calibrated.world import flat_surface
 
 from tune.simulate.runs import Proportion, RandomEffects
 

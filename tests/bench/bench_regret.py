@@ -4,7 +4,7 @@
         [--json FILE] [--kinds …] [--arms …] [--jobs 1] [--first-world 10000] [--slots 1]
         [--against optuna] [--known FILE] [--recorded [--totals 150 300 600]]
 
-Every arm (`regret_arms`, `regret_rivals`) searches the same worlds (`regret_worlds`) with the same
+Every arm (`regret.arms`, `regret.rivals`) searches the same worlds (`regret.worlds`) with the same
 total of epochs, trainings × epochs, all that it does included (the product's confirm too). Regret
 is the true value of what is exported less the best true value of the space, in standard deviations
 of the true values among the better half of the space. Ratio is an arm's mean regret over that of
@@ -21,7 +21,7 @@ be exported any more), wrong pick.
 
 --known keeps the rivals' searches, one line a world, and doesn't repeat what the file has.
 
---recorded replays real trainings instead (`regret_recorded`): what the table of runs says of seeds
+--recorded replays real trainings instead (`regret.recorded`): what the table of runs says of seeds
 and configurations, then the test MAE of what each arm exports, over --worlds replays (200).
 """
 
@@ -41,14 +41,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import regret_rivals
-import regret_surfaces
-import regret_worlds
-from regret_arms import is_product, search, study_of
-from regret_rivals import RIVALS
-from regret_surfaces import KINDS
-from regret_tables import Row, Setting, show, summarise
-from regret_worlds import World
+from regret import rivals, surfaces, worlds
+from regret.arms import is_product, search, study_of
+from regret.rivals import RIVALS
+from regret.surfaces import KINDS
+from regret.tables import Row, Setting, show, summarise
+from regret.worlds import World
 
 from hscl.errors import InputError
 
@@ -77,7 +75,7 @@ class Known:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        sources = (regret_surfaces, regret_worlds, regret_rivals)
+        sources = (surfaces, worlds, rivals)
         texts = [Path(str(module.__file__)).read_text() for module in sources]
         self._version = zlib.crc32("".join(texts).encode())
         self._rows: dict[tuple[Any, ...], Row] = {}
@@ -180,16 +178,14 @@ def _simulated(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
 
 
 def _recorded(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
-    import regret_recorded  # only here: its table's recorder imports torch
+    from regret import recorded  # only here: its table's recorder imports torch
 
-    for name, value in regret_recorded.facts(regret_recorded.read_recorded()).items():
+    for name, value in recorded.facts(recorded.read_recorded()).items():
         print(f"{name:<60}{value:.4f}")
     keys = range(asked.first_world, asked.first_world + (asked.worlds or 200))
     for total in asked.totals:
-        rows, missing = regret_recorded.replays(
-            asked.arms, total, keys, slots=asked.slots, over=over
-        )
-        regret_recorded.show(rows)
+        rows, missing = recorded.replays(asked.arms, total, keys, slots=asked.slots, over=over)
+        recorded.show(rows)
         print("\n".join(missing))
         yield rows
 

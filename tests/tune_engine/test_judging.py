@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from world import World, run_study
+from calibrated.world import World, run_study
 
 from hscl.config import Config
 from tune.engine.judging import judging

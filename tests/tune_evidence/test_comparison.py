@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from calibrated.world import World, flat_surface, run_study
 from study_factory import Simulated, evidence_of
-from world import World, flat_surface, run_study
 
 from hscl.metrics import METRICS
 from tune.evidence.comparison import StudyComparison, compare_study

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from world import World, run_study
+from calibrated.world import World, run_study
 
 from tune.evidence.confirm_state import read_state
 from tune.states import Phase

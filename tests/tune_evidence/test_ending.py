@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from world import World, run_study
+from calibrated.world import World, run_study
 
 from hscl.config import Config
 from tune.evidence.comparison import compare_study

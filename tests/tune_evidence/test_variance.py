@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from world import World, run_study
+from calibrated.world import World, run_study
 
 from tune.evidence.variance import (
     SEED,

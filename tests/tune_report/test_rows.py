@@ -8,7 +8,7 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from world import World, run_study
+from calibrated.world import World, run_study
 
 from hscl.errors import InputError
 from tune.evidence.comparison import compare_study

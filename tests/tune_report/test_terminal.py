@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from calibrated.world import World, run_study
 from rich.console import Console
-from world import World, run_study
 
 from tune.evidence.comparison import compare_study
 from tune.report.rows import Compared

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from broken_worlds import BrokenCell, BrokenResult, broken_cells, run_broken_cell
+
+from calibrated.broken import BrokenCell, BrokenResult, broken_cells, run_broken_cell
 
 CELLS = {(cell.name, cell.pairs): cell for cell in broken_cells()}
 

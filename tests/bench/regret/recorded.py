@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 from record_mosi import RUNS, SPACE
-from regret_arms import search
-from regret_worlds import PATIENCE, Values
 from scipy.stats import spearmanr
 
 from hscl.config import Config
 from hscl.errors import InputError
+from regret.arms import search
+from regret.worlds import PATIENCE, Values
 from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
@@ -173,7 +173,7 @@ def replays(
     """What each arm exports at a total, over replays.
 
     Args:
-        arms: See `regret_arms.search`.
+        arms: See `regret.arms.search`.
         total: Epochs.
         keys: Of the replays.
         slots: The product's trials at once.

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from regret_surfaces import KINDS, snap
-from regret_worlds import UNIT, Values, World
+
+from regret.surfaces import KINDS, snap
+from regret.worlds import UNIT, Values, World
 
 SEEDS = range(1, 201)
 

@@ -2,7 +2,7 @@
 
 A point of the unit cube has a column a parameter: numbers on their own scale from 0 to 1, choices
 as their place in the list, NaN where a parameter takes no part. Surfaces are lower-is-better and
-in any unit; `regret_worlds` brings all of them to one.
+in any unit; `regret.worlds` brings all of them to one.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """Whole simulated studies judged: quick versions of the benchmark's cells."""
 
 import pytest
-from study_calibration import _spec, null_study_claim, parameters_called
-from world import flat_surface
 
+from calibrated.studies import _spec, null_study_claim, parameters_called
+from calibrated.world import flat_surface
 from tune.simulate.runs import RandomEffects
 
 

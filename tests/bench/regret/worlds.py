@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from regret_surfaces import KINDS, snap
 
 from hscl.config import Config
+from regret.surfaces import KINDS, snap
 from tune.study.space import Value
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
@@ -83,7 +83,7 @@ class World:
     """What is true, and what a run says.
 
     Attributes:
-        kind: Of `regret_surfaces.KINDS`.
+        kind: Of `regret.surfaces.KINDS`.
         key: Names the world among its kind; keys below 1,000 are for tuning, from 10,000 on for
             reporting.
         noise: Standard deviation between seeds, in units.

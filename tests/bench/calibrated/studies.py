@@ -3,8 +3,7 @@
 from functools import cache
 from typing import Any
 
-from world import Surface, World, flat_surface, hscl_surface, run_study
-
+from calibrated.world import Surface, World, flat_surface, hscl_surface, run_study
 from tune.evidence.comparison import compare_study
 from tune.evidence.variance import analyse_variance
 from tune.simulate.runs import RandomEffects

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from record_mosi import SPACE
-from regret_arms import search
-from regret_recorded import Replay, facts, read_recorded, replays, shares
-from regret_worlds import Values
+
+from regret.arms import search
+from regret.recorded import Replay, facts, read_recorded, replays, shares
+from regret.worlds import Values
 
 
 def _drawn(replay: Replay, count: int) -> list[Values]:

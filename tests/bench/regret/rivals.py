@@ -22,7 +22,8 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
-from regret_worlds import Searched, Values, World
+
+from regret.worlds import Searched, Values, World
 
 __all__ = ["RIVALS", "Search"]
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from regret_rivals import RIVALS, Search
-from regret_worlds import Searched
 
+from regret.rivals import RIVALS, Search
+from regret.worlds import Searched
 from tune.evidence.search.choice import reason_for_default
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Phase, TrialState, Verdict

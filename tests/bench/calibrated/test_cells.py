@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from calibration import (
+
+from calibrated.cells import (
     Cell,
     ConfirmCell,
     confirm_cells,
@@ -13,7 +14,6 @@ from calibration import (
     run_confirm_cell,
     run_power_cell,
 )
-
 from tune.evidence.pair import Rules, compare_pair
 from tune.simulate.runs import Proportion, RandomEffects
 from tune.stats.intervals import crossed_variance

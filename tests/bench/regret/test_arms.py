@@ -3,12 +3,12 @@
 import numpy as np
 import optuna
 import pytest
-from regret_arms import exported, is_product, search, wins
-from regret_rivals import RIVALS, _Rival, _SpentError
-from regret_surfaces import KINDS
-from regret_tables import PARTS, Setting, ratio, summarise
-from regret_worlds import World
 
+from regret.arms import exported, is_product, search, wins
+from regret.rivals import RIVALS, _Rival, _SpentError
+from regret.surfaces import KINDS
+from regret.tables import PARTS, Setting, ratio, summarise
+from regret.worlds import World
 from tune.simulate.study import simulate
 from tune.states import Kind
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from world import World, flat_surface, hscl_surface, run_study
 
+from calibrated.world import World, flat_surface, hscl_surface, run_study
 from hscl.config import preset
 from hscl.metrics import evaluate
 from tune.simulate.runs import RandomEffects

@@ -1,0 +1,1 @@
+"""Worlds and cells of `bench_calibration.py`."""

@@ -1,0 +1,1 @@
+"""Worlds, rivals and tables of `bench_regret.py`."""
