@@ -32,6 +32,7 @@ def repair(study: str, *, yes: bool, dry_run: bool) -> None:
     table of decisions says for ever what was lost: `status`, `compare` and the report show it.
     What can't be brought back or decided again is refused.
     """  # noqa: DOC501 - this is what --help prints
+    from tune.display import from_here
     from tune.tables.folder import read_study_file
     from tune.tables.lock import StudyLock, check_free, holder_of
     from tune.tables.storage import open_folder
@@ -58,7 +59,10 @@ def repair(study: str, *, yes: bool, dry_run: bool) -> None:
             for name, some in now[1].rows.items()
         }
         TableStore(folder, guard=lock.check).close_holes(rows)
-    click.echo(f"repaired; go on with: hscl search {shlex.quote(study)} --data FILE")
+    data = from_here((holder and holder.data) or "FILE")
+    click.echo(
+        f"repaired; go on with: hscl search {shlex.quote(study)} --data {shlex.quote(data)}"
+    )
 
 
 def _planned(folder: "Folder") -> "tuple[dict[str, list[Hole]], Repair] | None":
