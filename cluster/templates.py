@@ -24,6 +24,7 @@ KINDS: dict[str, dict[str, str]] = {  # kind: {template: the name it is written 
         "hscl-storage.yaml": "hscl-storage.yaml",
         "raycluster.yaml": "raycluster.yaml",
         "rayjob.yaml": "rayjob.yaml",
+        "job.yaml": "job.yaml",
     },
     "slurm": {"slurm.sbatch": "hscl.sbatch"},
     "docker": {

@@ -105,7 +105,7 @@ def test_kubernetes_clusters_ask_for_a_token_and_keep_results() -> None:
         "dashboard-host"
     ] == ("127.0.0.1")
     budget = documents["PodDisruptionBudget"]["spec"]
-    assert budget["maxUnavailable"] == 0
+    assert budget["minAvailable"] > 1  # the one head may never be drained
     assert budget["selector"]["matchLabels"]["ray.io/node-type"] == "head"
     claim = documents["PersistentVolumeClaim"]["metadata"]["name"]
     for spec in (documents["RayCluster"]["spec"], documents["RayJob"]["spec"]["rayClusterSpec"]):
@@ -124,6 +124,56 @@ def test_kubernetes_clusters_ask_for_a_token_and_keep_results() -> None:
             volumes = {v["name"]: v for v in pod["spec"]["volumes"]}
             assert volumes["results"]["persistentVolumeClaim"]["claimName"] == claim
             assert set(volumes) == set(mounts)
+
+
+def test_spot_workers_are_a_group_of_their_own_apart_from_the_head() -> None:
+    for document in _documents("kuberay"):
+        if document["kind"] in {"RayCluster", "RayJob"}:
+            spec = document["spec"].get("rayClusterSpec", document["spec"])
+            plain, spot = (group["template"]["spec"] for group in spec["workerGroupSpecs"])
+            assert spot["nodeSelector"]
+            assert plain == {key: spot[key] for key in spot if key != "nodeSelector"}
+            assert "nodeSelector" not in spec["headGroupSpec"]["template"]["spec"]
+            # Nothing waits for nodes that a cluster has not.
+            assert spec["workerGroupSpecs"][1]["maxReplicas"] == 0
+
+
+def test_who_submits_or_watches_a_rayjob_reaches_the_dashboard_alone() -> None:
+    documents = {d["kind"]: d for d in _documents("kuberay")}
+    own, others = documents["NetworkPolicy"]["spec"]["ingress"]
+    assert own["from"] == [{"podSelector": documents["NetworkPolicy"]["spec"]["podSelector"]}]
+    assert others["ports"] == [{"protocol": "TCP", "port": 8265}]
+    submitter, operator = others["from"]
+    assert submitter["podSelector"]["matchLabels"] == {
+        "batch.kubernetes.io/job-name": documents["RayJob"]["metadata"]["name"]
+    }
+    assert operator["namespaceSelector"]
+
+
+def test_the_job_without_kuberay_is_begun_anew_unless_a_person_has_to_mend_something() -> None:
+    documents = {d["kind"]: d for d in _documents("kuberay")}
+    job, service = documents["Job"], documents["Service"]
+    bad_input, drained = job["spec"]["podFailurePolicy"]["rules"]
+    assert (bad_input["action"], bad_input["onExitCodes"]["values"]) == ("FailJob", [2])
+    assert drained["onPodConditions"] == [{"type": "DisruptionTarget"}]
+    assert job["spec"]["backoffLimit"] > 0
+    head, worker = (documents[kind]["spec"]["template"] for kind in ("Job", "Deployment"))
+    policy = documents["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    budget = documents["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"]
+    assert budget.items() <= head["metadata"]["labels"].items()
+    assert policy.items() <= worker["metadata"]["labels"].items()
+    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    (script,) = head["spec"]["containers"][0]["args"]
+    subprocess.run(["bash", "-n", "-c", script], check=True)
+    port = service["spec"]["ports"][0]["port"]
+    assert f"ray start --head --port {port} " in script
+    assert f"{service['metadata']['name']}:{port}" in worker["spec"]["containers"][0]["command"]
+    assert "--dashboard-host 127.0.0.1 " in script
+    for pod in (head, worker):
+        environment = {one["name"]: one for one in pod["spec"]["containers"][0]["env"]}
+        assert environment["RAY_AUTH_MODE"]["value"] == "token"
+        assert "secretKeyRef" in environment["RAY_AUTH_TOKEN"]["valueFrom"]
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
 
 
 def test_the_entrypoint_of_a_rayjob_is_one_clean_command() -> None:
