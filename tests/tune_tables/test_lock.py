@@ -179,6 +179,45 @@ def test_who_looks_is_told_whether_the_driver_runs_or_was_killed(tmp_path: Path)
     check_free(folder)
 
 
+def test_a_lock_that_nobody_touches_any_more_is_told_from_a_driver_that_lives(
+    tmp_path: Path,
+) -> None:
+    """As a file server keeps the lock of a host that is gone."""
+    folder, file = open_folder(tmp_path), tmp_path / "lock.json"
+
+    def silent_s(age_s: float) -> float | None:
+        os.utime(file, (time.time() - age_s,) * 2)
+        found = holder_of(folder)
+        assert found is not None
+        assert found.running
+        return found.silent_s
+
+    with StudyLock(folder, beat_s=1000.0):
+        assert silent_s(60.0) is None
+        assert silent_s(600.0) == pytest.approx(600.0, abs=5.0)
+        told = json.loads(file.read_text())
+        del told["beat"]  # as earlier versions write it, which touch nothing
+        file.write_text(json.dumps(told))
+        assert silent_s(600.0) is None
+
+
+def test_a_driver_on_a_disk_touches_its_lock_until_it_gives_it_back(tmp_path: Path) -> None:
+    file = tmp_path / "lock.json"
+
+    def old() -> bool:
+        return file.stat().st_mtime < time.time() - 60.0
+
+    with StudyLock(open_folder(tmp_path), beat_s=0.01):
+        os.utime(file, (0.0, 0.0))
+        deadline = time.monotonic() + 20.0
+        while old() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not old()
+    os.utime(file, (0.0, 0.0))
+    time.sleep(0.1)
+    assert old()
+
+
 def test_who_looks_afterwards_is_told_how_the_driver_ended_and_what_goes_on(root: str) -> None:
     folder = open_folder(root)
     with StudyLock(folder, beat_s=0.1, go_on=["hscl", "search"]):

@@ -99,6 +99,11 @@ GOES_ON = "go on with: hscl search 'runs/my study' --data /far/mosi.arrow"
     ("who", "alive", "said"),
     [
         (holder(running=True), "running", "running, by process 7 on node-1 for 5 min"),
+        (
+            holder(running=True, silent_s=600.0),
+            "silent",
+            "silent: process 7 on node-1 has it, but gave no sign of life for 10 min",
+        ),
         (holder(), "died", "died: process 7 on node-1 is gone"),
         (
             holder(at=NOON, why="stopped"),

@@ -3,12 +3,15 @@
 On a disk the lock is `flock` on a file: the kernel frees it when the process ends, however it
 ends, so that a rerun after `kill -9` starts at once. On object storage, which has no locks, it is
 an object that its holder rewrites every few seconds; whoever wants it watches whether it changes,
-which needs no agreement between the clocks of two hosts.
+which needs no agreement between the clocks of two hosts. On a disk, too, its holder touches the
+file every few seconds: a file server keeps the lock of a host that is gone for a while, and who
+looks can tell then.
 
 The file says who holds the lock, and once that is given back, how its holder ended.
 """
 
 import json
+import math
 import os
 import socket
 import threading
@@ -35,8 +38,9 @@ _NAME = "lock.json"
 _LONGEST = 300
 _BEAT_S = 5.0
 _DEAD_AFTER_BEATS = 4  # a holder is given up when its object did not change for so many beats
-
-
+_QUIET_S = 180.0
+"""A locked file that was not touched for so long is a dead or stopped holder's: longer than two
+clocks differ, and than a file server's client remembers a file's times."""
 _SILENT_S = 60.0
 """An object that was not rewritten for so long is taken for a dead holder's by who only looks; the
 two clocks may differ by that much."""
@@ -54,7 +58,7 @@ class StudyLock:
 
     Args:
         folder: The study's folder.
-        beat_s: Seconds between two heartbeats on object storage.
+        beat_s: Seconds between two signs of life.
         go_on: The command that goes on once the holder is gone, as words, for who looks then.
 
     Attributes:
@@ -70,6 +74,7 @@ class StudyLock:
         self._folder = folder
         self._beat_s = beat_s
         self._file: IO[str] | None = None  # on a disk: open and locked
+        self._released = threading.Event()
         self._beat: _Heartbeat | None = None  # on object storage
         self._holder = {
             "host": socket.gethostname(),
@@ -118,6 +123,7 @@ class StudyLock:
 
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
+        self._released.set()
         # Under one key: earlier versions take a "pid" at the top for that of a holder.
         left = json.dumps({"left": self._holder | {"at": _now(), "why": self.why}})
         if self._beat is not None:
@@ -168,9 +174,16 @@ class StudyLock:
             file.close()
             raise self._held(holder)
         file.truncate(0)
-        file.write(json.dumps(self._holder))
+        file.write(json.dumps(self._holder | {"beat": 0}))
         file.flush()
         self._file = file
+        self._released.clear()
+        threading.Thread(target=self._touch, args=[file], name="study-lock", daemon=True).start()
+
+    def _touch(self, file: IO[str]) -> None:
+        while not self._released.wait(self._beat_s):
+            with suppress(OSError, ValueError):  # ValueError: closed just now
+                os.utime(file.fileno())
 
     def _acquire_object(self) -> None:
         seen = _read(self._folder)
@@ -279,6 +292,8 @@ class Holder:
         at: When it gave the lock back; None: not yet, or it was killed.
         why: How it ended, as `StudyLock.why`; None as `at`.
         go_on: The command that goes on after it, as words.
+        silent_s: Seconds since its last sign of life, where that is too long; None: it lives, or
+            that can't be told.
     """
 
     host: str
@@ -288,6 +303,7 @@ class Holder:
     at: str | None = None
     why: str | None = None
     go_on: tuple[str, ...] = ()
+    silent_s: float | None = None
 
     @property
     def data(self) -> str | None:
@@ -304,6 +320,7 @@ def holder_of(folder: Folder) -> Holder | None:
     try:
         told = _read(folder)
         running = "pid" in told and _is_held(folder)
+        silent = _silence(folder) if running and "beat" in told else 0.0
     except OSError:
         return None
     left = told.get("left")
@@ -319,6 +336,7 @@ def holder_of(folder: Folder) -> Holder | None:
         at=known.get("at"),
         why=known.get("why"),
         go_on=tuple(map(str, go_on)) if isinstance(go_on, list) else (),
+        silent_s=silent if silent > _QUIET_S else None,
     )
 
 
@@ -345,10 +363,15 @@ def _held_text(folder: Folder, pid: Any, host: Any, since: Any) -> str:
     )
 
 
+def _silence(folder: Folder) -> float:
+    """Seconds since the lock's file was last touched, or its object rewritten."""
+    changed = folder.filesystem.get_file_info(folder.full(_NAME)).mtime
+    return math.inf if changed is None else (datetime.now(UTC) - changed).total_seconds()
+
+
 def _is_held(folder: Folder) -> bool:
     if folder.local is None:
-        changed = folder.filesystem.get_file_info(folder.full(_NAME)).mtime
-        return changed is not None and (datetime.now(UTC) - changed).total_seconds() < _SILENT_S
+        return _silence(folder) < _SILENT_S
     with (folder.local / _NAME).open(encoding="utf-8") as file:
         return not lock(file.fileno(), wait=False, shared=True)
 

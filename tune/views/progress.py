@@ -181,6 +181,10 @@ def _alive_text(status: StudyStatus) -> str:
     who = f"process {holder.pid} on {holder.host}"
     if alive == "running":
         return f"running, by {who} for {duration_text(_seconds_since(holder.since, status))}"
+    if alive == "silent":
+        gone = duration_text(holder.silent_s or 0.0)
+        why = "it is stopped, or its host is down and a file server has not freed its lock yet"
+        return f"silent: {who} has it, but gave no sign of life for {gone} ({why})"
     if alive == "died":
         return f"died: {who} is gone and could not say why (killed, or its host is down)"
     ago = age_text(_seconds_since(holder.at or holder.since, status))

@@ -160,12 +160,13 @@ class StudyStatus:
     def alive(self) -> str:
         """Whether it runs, and if not, why.
 
-        "running", "stopped" (by a person), "failed" (an error ended its driver), "died" (killed,
-        or its host is gone); else the summary's state.
+        "running", "silent" (its driver has the lock, but gave no sign of life for minutes),
+        "stopped" (by a person), "failed" (an error ended its driver), "died" (killed, or its host
+        is gone); else the summary's state.
         """
         holder, state = self.holder, self.summary.state
         if holder is not None and holder.running:
-            return "running"
+            return "running" if holder.silent_s is None else "silent"
         if holder is None or state in {"done", "gave up"}:
             return state
         if holder.at is None:
