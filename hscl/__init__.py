@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 # a machine that does something else as well, an epoch then takes many times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
+# Likewise, when a GPU first multiplies matrices: without it the same product may round otherwise.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 if TYPE_CHECKING:
     from hscl.trained.predict import TrainedModel

@@ -14,6 +14,7 @@ from hscl.errors import RunError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE
 from tune.trial.code import code_here
+from tune.trial.first_steps import gpu_advice
 
 __all__ = ["diagnose"]
 
@@ -59,6 +60,7 @@ def diagnose(
         return [*checks, Check("first steps", ok=False, found=str(error), todo=todo)], None
     peak = timed["peak_memory"] / 2**30
     found = f"{timed['took']:.1f} s, peak memory {peak:.2f} GiB"
+    found = "; ".join(filter(None, (found, gpu_advice(spec, timed))))
     checks.append(Check("first steps", ok=True, found=found))
     nodes = [node["resources"] for node in report["nodes"]]
     return checks, estimate(spec, timed, nodes)

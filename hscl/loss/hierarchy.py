@@ -18,6 +18,7 @@ from hscl.loss.contrastive import (
     supcr_loss,
     supcr_loss_of_views,
 )
+from hscl.model.batch import moved
 from hscl.model.contract import float32
 from hscl.model.network import HsclOutput
 
@@ -137,10 +138,10 @@ class _ContrastiveBatch:
             "fused": _all_of(output.has_audio, output.fused_audio)
             & _all_of(output.has_vision, output.fused_vision),
         }
-        # One transfer from the device for all three.
+        # One transfer for all three where the masks are on a device, none where on the CPU.
         complete = torch.stack([mask.all() for mask in present.values()]).tolist()
         self._rows = {
-            name: None if whole else mask.nonzero().squeeze(1)
+            name: None if whole else moved(mask.nonzero().squeeze(1), labels.device)
             for (name, mask), whole in zip(present.items(), complete, strict=True)
         }
         self._orders: dict[str, LabelOrder] = {}

@@ -1,11 +1,19 @@
-"""What a network reads: `Batch`, and the `Widths` that follow from data and text encoder."""
+"""What a network reads: `Batch`, and the `Widths` that follow from data and text encoder.
+
+A batch goes to a GPU in one copy from one pinned buffer, which the CPU doesn't wait for, and keeps
+the batch that it was made from: who has what decides how a step is computed, and would have to be
+waited for if the GPU were asked.
+"""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 
-__all__ = ["Batch", "Widths"]
+__all__ = ["Batch", "Widths", "moved"]
+
+_ALIGNED = 64  # bytes; more than any type asks for
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Batch:
         vision: (B, L_v, d_v) float32 zero padded, or None.
         vision_lengths: (B,) int64, or None.
         labels: (B,) float32, or None.
+        host: The same batch on the CPU, where this one was copied from there to a device.
     """
 
     rows: torch.Tensor
@@ -31,25 +40,59 @@ class Batch:
     vision: torch.Tensor | None = None
     vision_lengths: torch.Tensor | None = None
     labels: torch.Tensor | None = None
+    host: "Batch | None" = None
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device; copied once, from pinned memory where that helps."""
+        """The same batch on a device; all of it in one copy."""
         device = torch.device(device)
         if device == self.text.device:
             return self
-        pinned = device.type == "cuda" and self.text.device.type == "cpu"
+        there = {n: value for n, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        changes: dict[str, Any] = dict(
+            zip(there, _in_one_copy([*there.values()], device), strict=True)
+        )
+        host = self if self.text.device.type == "cpu" else self.host
+        return replace(self, **changes, host=host)
 
-        def moved(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            if tensor is None:
-                return None
-            source = tensor.pin_memory() if pinned else tensor
-            return source.to(device, non_blocking=pinned)
+    def lengths(self, name: str) -> torch.Tensor | None:
+        """(B,) of "text", "audio" or "vision", on the CPU where they are known there."""
+        lengths: torch.Tensor | None = getattr(self.host or self, f"{name}_lengths")
+        return lengths
 
-        changes: dict[str, Any] = {name: moved(value) for name, value in vars(self).items()}
-        return replace(self, **changes)
+    def has(self, name: str) -> torch.Tensor:
+        """(B,) bool, who has a modality; on the CPU where that is known there."""
+        lengths = self.lengths(name)
+        known = (self.host or self).text_lengths
+        return torch.zeros_like(known, dtype=torch.bool) if lengths is None else lengths > 0
+
+
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; from the CPU to a GPU without waiting for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _in_one_copy(tensors: list[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Tensors on a device, views of one buffer there."""
+    sizes = [tensor.nbytes for tensor in tensors]
+    ends = [*accumulate(-(-size // _ALIGNED) * _ALIGNED for size in sizes)]
+    starts = [0, *ends[:-1]]
+    pinned = device.type == "cuda" and tensors[0].device.type == "cpu"
+    source = tensors[0].new_empty(ends[-1], dtype=torch.uint8, pin_memory=pinned)
+
+    def views(buffer: torch.Tensor) -> list[torch.Tensor]:
+        return [
+            buffer[start : start + size].view(tensor.dtype).view(tensor.shape)
+            for tensor, start, size in zip(tensors, starts, sizes, strict=True)
+        ]
+
+    for view, tensor in zip(views(source), tensors, strict=True):
+        view.copy_(tensor)
+    return views(source.to(device, non_blocking=pinned))
 
 
 @dataclass(frozen=True)

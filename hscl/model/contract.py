@@ -149,7 +149,12 @@ class SentimentModel(nn.Module):
         return int(getattr(self.widths, name))
 
     def encode_text(
-        self, tokens: Tensor, token_counts: Tensor, *, padding: bool = False
+        self,
+        tokens: Tensor,
+        token_counts: Tensor,
+        *,
+        padding: bool = False,
+        known: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Vectors of the words, through the encoder where there is one.
 
@@ -157,17 +162,19 @@ class SentimentModel(nn.Module):
             tokens: (B, L) token ids or (B, L, d_t) frozen features.
             token_counts: (B,) real tokens; 0 where an utterance has no words.
             padding: As in `TextEncoder.forward`.
+            known: The counts on the CPU, such as `Batch.lengths` has them for a GPU's batch.
 
         Returns:
             E_t (B, L, d_t), and its lengths (B,), at least 1: where words are missing, `no_words`
             stands at the first place. Frozen features need no gradient where nobody lacks words.
         """
         lengths = token_counts.clamp(min=1)
+        known = token_counts if known is None else known
         if self.text_encoder is not None:
-            text = self.text_encoder(tokens, lengths, padding=padding)
+            text = self.text_encoder(tokens, lengths, padding=padding, known=known.clamp(min=1))
         else:
             text = tokens
-        if _all_above_0(token_counts):
+        if _all_above_0(known):
             return text, lengths
         wordless = (token_counts == 0)[:, None, None]
         return torch.where(wordless, self.no_words.to(text.dtype), text), lengths

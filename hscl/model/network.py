@@ -40,8 +40,8 @@ class HsclOutput(ModelOutput):
         vision: (B, p) projection R̂_v.
         fused_audio: (B, p) projection R̂_at.
         fused_vision: (B, p) projection R̂_vt.
-        has_text: (B,) bool, False where an utterance has no words.
-        has_audio: (B,) bool, False where it has no audio, or the model does not use any.
+        has_text: (B,) bool, False where an utterance has no words; on the CPU where it is known.
+        has_audio: (B,) bool, False where it has no audio, or the model does not use any; likewise.
         has_vision: (B,) bool, likewise.
     """
 
@@ -113,8 +113,9 @@ class HsclNetwork(SentimentModel):
     def forward(self, batch: Batch) -> HsclOutput:
         """Predict B utterances and project what the contrastive losses compare."""
         text, text_mask, sentence = self._encode_text(batch)
-        has_text = batch.text_lengths > 0
-        present = {name: torch.zeros_like(has_text) for name in ("audio", "vision")}
+        has_text = batch.has("text")
+        has = {n: batch.has(n) & (n in self.encoders) for n in ("audio", "vision")}
+        present: dict[str, Tensor] = {}  # on the device, for what is computed there
         projected: dict[str, Tensor] = {}
         fused: dict[str, Tensor] = {}
         for name, encoder in self.encoders.items():
@@ -139,8 +140,8 @@ class HsclNetwork(SentimentModel):
             fused_audio=fused_projected.get("audio"),
             fused_vision=fused_projected.get("vision"),
             has_text=has_text,
-            has_audio=present["audio"],
-            has_vision=present["vision"],
+            has_audio=has["audio"],
+            has_vision=has["vision"],
         )
 
     def _encode_text(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -150,7 +151,9 @@ class HsclNetwork(SentimentModel):
         if released:
             missing = max(self.config.text.max_tokens - tokens.shape[1], 0)
             tokens = functional.pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
-        text, lengths = self.encode_text(tokens, batch.text_lengths, padding=released)
+        text, lengths = self.encode_text(
+            tokens, batch.text_lengths, padding=released, known=batch.lengths("text")
+        )
         mask = torch.arange(text.shape[1], device=text.device) < lengths[:, None]
         return text, None if released else mask, self.sentence(text, lengths)
 

@@ -14,9 +14,15 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Packing", "encode_packed", "prepare_for_packing"]
+from hscl.model.batch import moved
+from hscl.model.length_groups import rows_at_a_time
+
+__all__ = ["Packing", "encode_packed", "packing_for", "prepare_for_packing"]
 
 _ATTENTION = "hscl_packed"
+_PADDING = 2048
+"""Padded places that must go for a GPU to pack: it launches some fifteen more kernels a layer, in
+which it could compute about a thousand tokens of a BERT-base (an estimate: no GPU was at hand)."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,34 @@ class Packing:
             )
             start += len(places)
         return cls(order[row] * longest + positions, positions, tuple(groups))
+
+    def to(self, device: torch.device) -> "Packing":
+        """The same on a device."""
+        groups = (
+            _Group(group.tokens, moved(group.places, device), moved(group.mask, device))
+            for group in self.groups
+        )
+        return Packing(moved(self.places, device), moved(self.positions, device), tuple(groups))
+
+
+def packing_for(lengths: Tensor, longest: int, device: torch.device) -> Packing | None:
+    """How to pack B rows for a device.
+
+    Args:
+        lengths: (B,) real tokens of each, at least 1.
+        longest: L, places of a padded row.
+        device: Where they are encoded.
+
+    Returns:
+        The packing, on a CPU in groups of like lengths, else in one; None where the padded batch
+        is as good, or a GPU would have to be waited for to know the lengths.
+    """
+    if torch.compiler.is_compiling() or lengths.device.type != "cpu":
+        return None
+    rows = rows_at_a_time(device)
+    if rows is None and len(lengths) * longest - int(lengths.sum()) < _PADDING:
+        return None
+    return Packing.of(lengths, longest, rows or len(lengths)).to(device)
 
 
 def _mask(lengths: Tensor, longest: int) -> Tensor:

@@ -22,8 +22,8 @@ from hscl.config import TextConfig
 from hscl.data.ragged import Ragged
 from hscl.encoders import ResolvedEncoder, check_shape, resolve_encoder
 from hscl.errors import InputError
-from hscl.model.length_groups import in_length_groups, rows_at_a_time
-from hscl.model.packing import Packing, encode_packed, prepare_for_packing
+from hscl.model.length_groups import in_length_groups
+from hscl.model.packing import encode_packed, packing_for, prepare_for_packing
 
 __all__ = [
     "TextEncoder",
@@ -55,7 +55,14 @@ class TextEncoder(nn.Module):
         self.model = model
         self._packs = prepare_for_packing(model)
 
-    def forward(self, token_ids: Tensor, lengths: Tensor, *, padding: bool = False) -> Tensor:
+    def forward(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        *,
+        padding: bool = False,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """Encode B texts.
 
         Args:
@@ -63,14 +70,16 @@ class TextEncoder(nn.Module):
             lengths: (B,) real tokens of each, at least 1.
             padding: Whether what stands at padded places must be the encoder's output there, for
                 attention that looks at it; else it means nothing.
+            known: The lengths on the CPU, where they are known there.
 
         Returns:
             E_t, (B, L, d_t).
         """
-        rows = rows_at_a_time(token_ids.device)
-        if self._packs and rows is not None and not padding:
-            packing = Packing.of(lengths, token_ids.shape[1], rows)
-            return encode_packed(self.model, token_ids, packing)
+        if self._packs and not padding:
+            known = lengths if known is None else known
+            packing = packing_for(known, token_ids.shape[1], token_ids.device)
+            if packing is not None:
+                return encode_packed(self.model, token_ids, packing)
         # Looked up for the whole batch: a gradient as large as the vocabulary is made only once.
         embedded = self.model.get_input_embeddings()(token_ids)
         if padding:

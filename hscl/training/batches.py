@@ -8,6 +8,7 @@ loss, so the order is uniformly random unless the configuration asks for batches
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def collate(
         The batch, each modality as long as its longest utterance here (at least 1).
     """
     text, text_lengths = _padded(split.text.take(rows))
-    fields: dict[str, torch.Tensor] = {}
+    fields: dict[str, Any] = {}
     for name, ragged, hidden in (
         ("audio", split.audio, None if absent is None else absent.audio),
         ("vision", split.vision, None if absent is None else absent.vision),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,6 +28,7 @@ __all__ = [
     "idle_cpus",
     "peak_memory",
     "release_memory",
+    "repeatable",
     "reset_peak_memory",
     "resolve_device",
     "resolve_precision",
@@ -97,6 +99,30 @@ def autocast(device: torch.device, precision: str) -> Iterator[None]:
     """Forward passes inside compute in this precision; weights and losses stay float32."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """A GPU takes algorithms that give the same bits each time, where it has them, in the block.
+
+    So a training that is tried again after a failure, or goes on elsewhere, reports the numbers
+    that stand in the tables. A CPU's are so by themselves. An algorithm that has no such form only
+    warns: a retry that rounds otherwise is better than none.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # nobody reads it
+    try:
+        yield
+    finally:
+        memory.fill_uninitialized_memory = filled
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 _THREADS_AT_START = torch.get_num_threads()

@@ -1,7 +1,8 @@
 """The epoch loop: yields one report an epoch, keeps the best epoch, knows no listener.
 
 A training is a pure function of configuration, data and seed: on a CPU to the last bit, as long as
-the number of its threads stays the same, as sums are split among them. It can be stopped after any
+the number of its threads stays the same, as sums are split among them; on a GPU as far as it has
+algorithms that repeat. It can be stopped after any
 epoch, saved, and continued in another process as if nothing had happened.
 """
 
@@ -30,11 +31,13 @@ from hscl.training.execution import (
     choose_threads,
     cpu_threads,
     peak_memory,
+    repeatable,
     reset_peak_memory,
     resolve_device,
     resolve_precision,
 )
 from hscl.training.optimisation import (
+    Done,
     backward,
     build_optimizer,
     clipped_step,
@@ -222,6 +225,7 @@ class Training:
         reset_peak_memory(self.device)
         with (
             cpu_threads(self.threads),
+            repeatable(self.device),
             torch_stream(self.seed, "dropout", epoch, device=self.device),
         ):
             losses, steps = self._train(epoch)
@@ -255,24 +259,30 @@ class Training:
         hiding = numpy_stream(self.seed, "modality_dropout", epoch)
         totals: dict[str, float] = {}
         self.network.train()
+        fed = (
+            self._parts(rows, draw_absent(len(rows), train.modality_dropout, hiding))
+            for rows in batches
+        )
+        parts = next(fed)
         for step, rows in enumerate(batches):
-            absent = draw_absent(len(rows), train.modality_dropout, hiding)
             done = (epoch - 1) * len(batches) + step
             set_learning_rates(self._optimizer, learning_rate_factor(train, done, len(batches)))
-            for name, value in self._step(rows, absent, epoch, step).items():
+            launched, norm = self._launch(parts)
+            parts = next(fed, [])  # on its way while a GPU works at this one
+            for name, value in self._finish(launched, norm, epoch, step).items():
                 totals[name] = totals.get(name, 0.0) + value * len(rows)
         return {name: total / len(split) for name, total in totals.items()}, len(batches)
 
-    def _step(
-        self, rows: NDArray[np.int64], absent: Absent | None, epoch: int, step: int
-    ) -> dict[str, float]:
-        # One update of the weights; the loss terms before it.
+    def _parts(self, rows: NDArray[np.int64], absent: Absent | None) -> list[Batch]:
         size = self.config.run.micro_batch or len(rows)
         cuts = [slice(start, start + size) for start in range(0, len(rows), size)]
-        parts = [
+        return [
             self._feed.batch(self.data.train, rows[cut], absent and absent.part(cut))
             for cut in cuts
         ]
+
+    def _launch(self, parts: list[Batch]) -> tuple[Done, torch.Tensor]:
+        # One update of the weights: all of it is asked of the device, and nothing waited for.
         self._optimizer.zero_grad(set_to_none=True)
         done = backward(self._compute, parts, self.network.loss)
         no_words = self.network.no_words
@@ -280,7 +290,10 @@ class Training:
             no_words.grad = torch.zeros_like(no_words)
         norm = gradient_norm(self.network)
         clipped_step(self._optimizer, norm, done.terms["total"].detach(), self.config.train.clip)
-        # Read from the device once everything is asked of it.
+        return done, norm
+
+    def _finish(self, done: Done, norm: torch.Tensor, epoch: int, step: int) -> dict[str, float]:
+        # The loss terms before the update: read at once, the step's only wait for the device.
         scalars = [term.detach().float() for term in (*done.terms.values(), norm)]
         *values, length = torch.stack(scalars).tolist()
         terms = dict(zip(done.terms, values, strict=True))

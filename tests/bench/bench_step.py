@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,8 @@ def padded_to_maximum(batch: Batch) -> Batch:
         missing = MAXIMUM[name] - values.shape[1]
         return functional.pad(values, (0, 0) * (values.ndim - 2) + (0, missing))
 
-    return replace(batch, **{name: longer(name) for name in MAXIMUM})
+    changes: dict[str, Any] = {name: longer(name) for name in MAXIMUM}
+    return replace(batch, **changes)
 
 
 def dense_loss(output: HsclOutput, labels: Tensor, config: Config) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from hscl.model import length_groups
-from hscl.model.packing import Packing, encode_packed, prepare_for_packing
+from hscl.model import length_groups, packing
+from hscl.model.packing import Packing, encode_packed, packing_for, prepare_for_packing
 from hscl.model.text_encoder import TextEncoder
 
 _LENGTHS = torch.tensor([3, 1, 7, 2, 7, 5, 1])
@@ -63,29 +63,29 @@ def test_attention_weights_are_dropped_out_as_in_the_padded_batch() -> None:
     # on average, and only so, the attention's result is the one without dropout.
     module = _bert(attention_probs_dropout_prob=0.5, hidden_dropout_prob=0.0)
     prepare_for_packing(module)
-    packing, ids = Packing.of(_LENGTHS, 9, 3), _ids()
+    packed, ids = Packing.of(_LENGTHS, 9, 3), _ids()
     attention = module.encoder.layer[0].attention.self
     with torch.no_grad():
-        ids = ids.flatten()[packing.places]
-        hidden = module.embeddings(ids[None], None, packing.positions[None])
-        expected = attention.eval()(hidden, packing=packing)[0]
+        ids = ids.flatten()[packed.places]
+        hidden = module.embeddings(ids[None], None, packed.positions[None])
+        expected = attention.eval()(hidden, packing=packed)[0]
         attention.train()
-        drawn = torch.stack([attention(hidden, packing=packing)[0] for _ in range(3000)])
+        drawn = torch.stack([attention(hidden, packing=packed)[0] for _ in range(3000)])
     assert drawn.std(dim=0).min() > 0.0
     torch.testing.assert_close(drawn.mean(dim=0), expected, rtol=0, atol=0.01)
 
 
 def test_rows_of_a_group_are_of_like_lengths_and_every_token_is_in_one() -> None:
-    packing = Packing.of(_LENGTHS, 9, 3)
-    assert [tuple(group.mask.shape) for group in packing.groups] == [
+    packed = Packing.of(_LENGTHS, 9, 3)
+    assert [tuple(group.mask.shape) for group in packed.groups] == [
         (3, 1, 1, 2),
         (3, 1, 1, 7),
         (1, 1, 1, 7),
     ]
-    assert sorted(packing.places.tolist()) == _REAL.flatten().nonzero().squeeze(1).tolist()
-    assert torch.equal(packing.positions, packing.places % 9)
-    stops = [group.tokens.stop for group in packing.groups]
-    assert [group.tokens.start for group in packing.groups] == [0, *stops[:-1]]
+    assert sorted(packed.places.tolist()) == _REAL.flatten().nonzero().squeeze(1).tolist()
+    assert torch.equal(packed.positions, packed.places % 9)
+    stops = [group.tokens.stop for group in packed.groups]
+    assert [group.tokens.start for group in packed.groups] == [0, *stops[:-1]]
     assert stops[-1] == _LENGTHS.sum()
 
 
@@ -99,11 +99,33 @@ def test_an_encoder_that_counts_positions_otherwise_is_not_packed() -> None:
     torch.testing.assert_close(found[_REAL], expected[_REAL])
 
 
-def test_tokens_are_packed_only_where_rows_are_grouped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_takes_the_whole_batch_packs_where_enough_padding_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     encoder = TextEncoder(_bert(), 16).eval()
-    packed = encoder(_ids(), _LENGTHS)
+    in_groups = encoder(_ids(), _LENGTHS)
     monkeypatch.setattr(length_groups, "ROWS", {})
+    padding = int((~_REAL).sum())
+    monkeypatch.setattr(packing, "_PADDING", padding + 1)
     whole = encoder(_ids(), _LENGTHS)
-    assert not packed[~_REAL].any()
+    monkeypatch.setattr(packing, "_PADDING", padding)
+    packed = encoder(_ids(), _LENGTHS)
     assert whole[~_REAL].any()
-    torch.testing.assert_close(packed[_REAL], whole[_REAL])
+    for found in (in_groups, packed):
+        assert not found[~_REAL].any()
+        torch.testing.assert_close(found[_REAL], whole[_REAL])
+
+
+def test_a_packing_is_made_of_lengths_on_the_cpu_and_lies_on_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meta = torch.device("meta")
+    monkeypatch.setattr(packing, "_PADDING", 1)
+    found = packing_for(_LENGTHS, 9, meta)
+    assert found is not None
+    (group,) = found.groups
+    for tensor in (found.places, found.positions, group.places, group.mask):
+        assert tensor.device == meta
+    assert len(found.places) == _LENGTHS.sum()
+    assert group.mask.shape == (7, 1, 1, 7)
+    assert packing_for(_LENGTHS.to(meta), 9, meta) is None  # it would have to be waited for

@@ -325,15 +325,15 @@ def test_options_that_do_not_fit_together_are_refused(
 def test_a_seed_that_fails_is_named_and_the_others_are_kept(
     final: FinalTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = Training._step
+    launch = Training._launch
 
     def broken(self: Training, *arguments: Any) -> Any:
         if self.seed == 12:
             message = "the loss is not finite in epoch 1, step 2"
             raise NonFiniteError(message)
-        return train(self, *arguments)
+        return launch(self, *arguments)
 
-    monkeypatch.setattr(Training, "_step", broken)
+    monkeypatch.setattr(Training, "_launch", broken)
     with pytest.raises(NonFiniteError, match=r"seed 12: the loss .* epoch 1, step 2"):
         train_final(final, tmp_path / "m", Notes())
     record: ModelRecord = read_folder(tmp_path / "m")[1]

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from hscl.training.execution import (
     idle_cpus,
     peak_memory,
     release_memory,
+    repeatable,
     reset_peak_memory,
     resolve_device,
     resolve_precision,
@@ -171,16 +173,41 @@ def test_a_frozen_encoder_takes_one_thread_and_a_trained_one_the_idle_cpus(
 def test_waiting_threads_let_go_of_their_cpu_from_the_first_import_on() -> None:
     program = (
         "import hscl, os, sys; print(os.environ['OMP_WAIT_POLICY'], os.environ['KMP_BLOCKTIME'], "
-        "'torch' in sys.modules)"
+        "os.environ['CUBLAS_WORKSPACE_CONFIG'], 'torch' in sys.modules)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
-        env={k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP"))},
+        env={k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP", "CUBLAS"))},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout.split() == ["PASSIVE", "0", "False"]
+    assert said.stdout.split() == ["PASSIVE", "0", ":4096:8", "False"]
+
+
+@pytest.mark.parametrize("strictly", [False, True])
+def test_a_gpu_repeats_its_bits_inside_the_block_and_a_cpu_is_left_alone(
+    *, strictly: bool
+) -> None:
+    memory: Any = torch.utils.deterministic
+
+    def state() -> tuple[bool, bool, bool]:
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            memory.fill_uninitialized_memory,
+        )
+
+    torch.use_deterministic_algorithms(strictly)
+    try:
+        before = state()
+        with repeatable(CPU):
+            assert state() == before
+        with repeatable(torch.device("cuda", 0)):
+            assert state() == (True, True, False)
+        assert state() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_share_of_a_gpu_is_a_share_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:

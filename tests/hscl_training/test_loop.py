@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from hscl.config import Config
 from hscl.data.ragged import Ragged
@@ -415,6 +416,36 @@ def test_a_compiled_network_trains_alike(
     for ours, theirs in zip(plain.reports, compiled.reports, strict=True):
         assert ours.losses == pytest.approx(theirs.losses, rel=1e-3)
     assert plain.best.weights.keys() == compiled.best.weights.keys()
+
+
+def test_a_step_is_read_once_after_the_next_batch_is_on_its_way(
+    tiny_config: Config, tiny_data: TrainingData
+) -> None:
+    order = []
+
+    class Reads(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func in {torch.Tensor.tolist, torch.Tensor.item} and args[0].is_floating_point():
+                order.append("read")
+            return func(*args, **(kwargs or {}))
+
+    class Watched(Training):
+        def _parts(self, *args: Any) -> list[Batch]:
+            order.append("batch")
+            return super()._parts(*args)
+
+        def _launch(self, parts: list[Batch]) -> tuple[Done, torch.Tensor]:
+            order.append("launch")
+            return super()._launch(parts)
+
+    training = Watched(tiny_config, tiny_data, seed=1)
+    with Reads():
+        _, steps = training._train(1)
+    assert steps > 2
+    between = ["launch", "batch", "read"] * (steps - 1)
+    assert order == ["batch", *between, "launch", "read"]
 
 
 @pytest.mark.gpu

@@ -2,13 +2,15 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from operators import Operators
 from torch import nn
 
 from hscl.config import Config, LossConfig, TrainConfig
@@ -16,7 +18,7 @@ from hscl.loss.hierarchy import hierarchical_loss
 from hscl.model.batch import Batch
 from hscl.model.contract import ModelOutput, Targets
 from hscl.model.network import HsclNetwork, HsclOutput
-from hscl.training.batches import collate
+from hscl.training.batches import Absent, collate
 from hscl.training.optimisation import (
     Loss,
     backward,
@@ -47,11 +49,13 @@ def _of(config: LossConfig) -> Loss:
     return loss
 
 
-def _parts(data: TrainingData, cuts: list[int]) -> list[Batch]:
-    bounds = [0, *np.cumsum(cuts).tolist()]
+def _parts(
+    data: TrainingData, cuts: list[int], hidden: Sequence[Absent | None] = ()
+) -> list[Batch]:
+    bounds = itertools.pairwise([0, *np.cumsum(cuts).tolist()])
     return [
-        collate(data.train, np.arange(a, b), modalities=BOTH)
-        for a, b in itertools.pairwise(bounds)
+        collate(data.train, np.arange(a, b), modalities=BOTH, absent=absent)
+        for (a, b), absent in zip(bounds, hidden or [None] * len(cuts), strict=True)
     ]
 
 
@@ -175,6 +179,43 @@ def test_trimming_a_batch_changes_no_gradient(
     network.zero_grad()
     backward(network, [padded], loss)
     _assert_equal(expected, _gradients(network))
+
+
+@pytest.mark.parametrize("cuts", [[20], [8, 12]])
+@pytest.mark.parametrize("labels", ["supcr", "supcon", "none"])
+def test_a_backward_pass_on_a_device_asks_it_nothing(
+    tiny_config: Config,
+    tiny_data: TrainingData,
+    network: HsclNetwork,
+    cuts: list[int],
+    labels: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tensors of the device "meta" have no values: whatever looked at one would fail."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it has none
+    loss = _of(replace_weights(tiny_config).with_overrides({"loss.labels": labels}).loss)
+    hidden = [Absent(np.arange(n) % 3 == 0, np.arange(n) % 4 == 0) for n in cuts]
+    there = [part.to("meta") for part in _parts(tiny_data, cuts, hidden)]
+    assert not all(part.has("audio").all() for part in there)
+    done = backward(network.to("meta"), there, loss)
+    assert done.terms["high"].device.type == "meta"
+    assert all(p.grad is not None for name, p in network.named_parameters() if name != "no_words")
+    with pytest.raises(RuntimeError, match="meta"):
+        done.terms["high"].item()
+
+
+def test_an_update_reads_nothing_from_the_device(
+    tiny_config: Config, tiny_data: TrainingData, network: HsclNetwork
+) -> None:
+    read = "aten._local_scalar_dense.default"
+    optimizer = build_optimizer(network, tiny_config.train)
+    with Operators() as operators:
+        done = backward(network, _parts(tiny_data, [20]), _of(tiny_config.loss))
+        within = operators.count[read]
+        clipped_step(optimizer, gradient_norm(network), done.terms["total"].detach(), 1.0)
+        assert operators.count[read] == within
+        done.terms["total"].item()
+    assert operators.count[read] == within + 1  # it counts
 
 
 def test_a_batch_without_labels_is_a_mistake_of_the_caller(

@@ -16,7 +16,7 @@ from hscl.errors import InputError
 from hscl.files import cache_folder
 from hscl.model.text_encoder import load_text_encoder, tokenize
 from hscl.training import text_features
-from hscl.training.text_features import frozen_features
+from hscl.training.text_features import encode_words, frozen_features
 
 WORDS = ["a good film", None, "bad !", "a film a film a good good film", "", "bad bad"]
 
@@ -136,6 +136,14 @@ def test_other_data_encoder_words_or_length_have_files_of_their_own(
     ):
         frozen_features(split, config, digest)
     assert len([path for path in _files() if path.suffix == ".arrow"]) == 5
+
+
+def test_words_are_encoded_on_the_device_that_is_asked_for(tiny_encoder: Path) -> None:
+    config = _config(tiny_encoder)
+    assert encode_words(["bad"], config).lengths.tolist() == [3]
+    # Only what was computed there can't be looked at.
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        encode_words(["bad"], config, torch.device("meta"))
 
 
 def test_missing_words_and_empty_words_are_different_texts(tiny_encoder: Path) -> None:

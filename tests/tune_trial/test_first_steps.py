@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from synthetic import study
 
-from tune.trial.first_steps import time_first_steps
+from tune.study.size import GIB
+from tune.trial.first_steps import gpu_advice, gpu_share, time_first_steps
 
 
 def test_few_steps_are_scaled_to_the_whole_epoch(
@@ -25,3 +27,47 @@ def test_few_steps_are_scaled_to_the_whole_epoch(
     assert 0 < 2 * timed["kept_bytes"] < timed["running_bytes"]
     # Six steps of two out of 32 utterances: an epoch takes longer than what was run of it.
     assert timed["took"] > 0
+    assert timed["gpu_share"] == 0.0 or torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(
+    ("peak", "whole", "expected"),
+    [
+        (0.2, 80.0, 0.125),
+        (5.0, 80.0, 0.125),
+        (10.0, 80.0, 0.25),
+        (20.0, 80.0, 0.5),
+        (40.0, 80.0, 1.0),
+        (90.0, 80.0, 1.0),
+        (0.2, 4.0, 0.25),
+        (0.2, 0.0, 0.0),
+    ],
+)
+def test_the_share_of_a_gpu_that_is_enough_leaves_room_for_longer_batches(
+    peak: float, whole: float, expected: float
+) -> None:
+    assert gpu_share(int(peak * GIB), int(whole * GIB)) == expected
+    if expected:
+        assert (1.5 * peak + 0.5) / expected <= whole or expected == 1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "said"),
+    [
+        (None, 0.25, "0.25 would let 4"),
+        (1.0, 0.5, "0.5 would let 2"),
+        (0.25, 0.25, ""),
+        (0.0, 0.25, ""),
+        (None, 1.0, ""),
+        (None, 0.0, ""),
+    ],
+)
+def test_a_smaller_share_is_advised_where_a_trial_gets_more(
+    asked: float | None, share: float, said: str
+) -> None:
+    spec = study()
+    resources = spec.resources.model_copy(update={"gpus": asked})
+    spec = spec.model_copy(update={"resources": resources})
+    advice = gpu_advice(spec, {"gpu_share": share, "peak_memory": 1.0})
+    assert said in advice
+    assert bool(said) == bool(advice)

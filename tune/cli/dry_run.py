@@ -34,8 +34,8 @@ def say_size(
 
     from tune.engine.ray_session import check_machine, fit_here
     from tune.simulate.detection import detection, detection_lines
-    from tune.study.size import size_of
-    from tune.trial.first_steps import time_first_steps
+    from tune.study.size import GIB, size_of
+    from tune.trial.first_steps import gpu_advice, time_first_steps
     from tune.views.search_text import size_lines
 
     used = _used_seeds(spec, data, options)
@@ -55,6 +55,8 @@ def say_size(
         return
     disk = _disk_text(needed, timed["kept_bytes"], options["out"])
     lines = size_lines(size, timed["seconds_per_epoch"], at_once, disk)
+    if advice := gpu_advice(spec, timed):
+        lines.append(f"  GPU      {timed['peak_memory'] / GIB:.2g} GiB (measured): {advice}")
     click.echo("\n".join([*lines, *detection_lines(spec, lengths, data.unit)]))
 
 

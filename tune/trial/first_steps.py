@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,12 @@ from tune.study.spec import StudySpec
 if TYPE_CHECKING:
     from hscl.training.loop import Training
 
-__all__ = ["time_first_steps"]
+__all__ = ["gpu_advice", "gpu_share", "time_first_steps"]
 
 _STEPS = 6  # of the default configuration; the first epoch of them warms up and is not counted
+_GPU_CONTEXT = 600 * 2**20  # bytes that a process takes of a GPU beside its tensors
+_LONGER = 1.5  # later batches may be longer than the first, and blocks don't fit without gaps
+_MOST_SHARE = 8  # trainings on one GPU, more of which would only wait for each other
 
 
 def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
@@ -25,18 +29,20 @@ def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
 
     Returns:
         `seconds_per_epoch`, scaled up to all of train and valid; in bytes `peak_memory`, and what
-        a training takes on the disk: `kept_bytes` once it is over, `running_bytes` until then.
+        a training takes on the disk: `kept_bytes` once it is over, `running_bytes` until then;
+        `gpu_share`, the share of the GPU that it ran on which is enough for it, 0 on a CPU.
     """
     import torch  # noqa: PLC0415 - on a node only
 
     from hscl.data.dataset import Dataset  # noqa: PLC0415
     from hscl.training.loop import Training  # noqa: PLC0415
     from hscl.training.prepared import prepare  # noqa: PLC0415
-    from tune.trial.data import local_copy  # noqa: PLC0415
+    from tune.trial.data import local_copy, on_its_device  # noqa: PLC0415
 
     threads = max(1, int(spec.resources.cpus))
     torch.set_num_threads(threads)
-    config = spec.base.with_overrides({"train.epochs": 2, "run.threads": threads})
+    config = on_its_device(spec.base, spec.resources.gpus)
+    config = config.with_overrides({"train.epochs": 2, "run.threads": threads})
     whole = prepare(Dataset.open(local_copy(data)), config)
     count = len(whole.train)
     few = min(count, _STEPS * config.train.batch_size)
@@ -54,7 +60,45 @@ def time_first_steps(spec: StudySpec, data: str) -> dict[str, float]:
         "seconds_per_epoch": last.seconds / share,
         "peak_memory": float(last.peak_memory),
         "took": time.monotonic() - began,
+        "gpu_share": gpu_share(last.peak_memory, _gpu_memory(training.device)),
     }
+
+
+def gpu_share(peak: int, whole: int) -> float:
+    """The share of a GPU that is enough for a training.
+
+    Args:
+        peak: Bytes that it allocated at most in its first steps.
+        whole: Bytes that the GPU has; 0 for none.
+
+    Returns:
+        1, ½, ¼ or ⅛, so that as many fit beside each other; 0 without a GPU.
+    """
+    if not whole:
+        return 0.0
+    fitting = whole / (_LONGER * peak + _GPU_CONTEXT)
+    return 1.0 / next((n for n in (_MOST_SHARE, 4, 2) if n <= fitting), 1)
+
+
+def gpu_advice(spec: StudySpec, timed: Mapping[str, float]) -> str:
+    """What a study that gives each trial more of a GPU than it needs could do; else empty.
+
+    Args:
+        spec: The study.
+        timed: What `time_first_steps` found.
+    """
+    share, asked = timed.get("gpu_share", 0.0), spec.resources.gpus
+    if not 0.0 < share < (1.0 if asked is None else asked):
+        return ""
+    return f"resources.gpus = {share:g} would let {1 / share:.0f} trials share a GPU"
+
+
+def _gpu_memory(device: Any) -> int:
+    import torch  # noqa: PLC0415 - on a node only
+
+    if device.type != "cuda":
+        return 0
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _saved_bytes(training: "Training") -> tuple[int, int]:
