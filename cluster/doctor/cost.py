@@ -7,7 +7,7 @@ from typing import Any
 from tune.display import bytes_text, duration_text
 from tune.study.size import size_of, trials_that_fit
 from tune.study.spec import StudySpec
-from tune.trial.first_steps import time_first_steps
+from tune.trial.first_steps import measured_text, time_first_steps
 
 __all__ = ["Cost", "estimate", "time_first_steps"]
 
@@ -20,7 +20,8 @@ class Cost:
         trials: Trainings, at most or about.
         epochs: Epochs at most.
         usual_epochs: Epochs if early stopping does what it usually does.
-        seconds_per_epoch: Of the default configuration, from the probe.
+        seconds_per_epoch: From the probe; of several kinds of models the mean.
+        models: Of each kind, from the probe.
         start_seconds: Until the first training begins: a worker started, the data prepared.
         at_once: Trials that run at the same time.
         hours: On the clock, at most, the start included.
@@ -33,6 +34,7 @@ class Cost:
     epochs: int
     usual_epochs: int
     seconds_per_epoch: float
+    models: Mapping[str, float]
     start_seconds: float
     at_once: int
     hours: float
@@ -56,22 +58,20 @@ class Cost:
             )
         return (
             f"cost: {trials} {self.epochs:,} epochs of about "
-            f"{self.seconds_per_epoch:.3g} s (measured), {self.at_once} at once: "
+            f"{self.seconds_per_epoch:.3g} s {measured_text(self.models)} (measured), "
+            f"{self.at_once} at once: "
             f"{duration_text(3600 * self.hours)}{usual}, with "
             f"{duration_text(self.start_seconds)} to start up; "
             f"at most {bytes_text(self.disk_bytes)} on the disk of --out"
         )
 
 
-def estimate(
-    spec: StudySpec, timed: Mapping[str, float], nodes: list[Mapping[str, float]]
-) -> Cost:
+def estimate(spec: StudySpec, timed: Mapping[str, Any], nodes: list[Mapping[str, float]]) -> Cost:
     """Divide what a study will do by what runs at once.
 
     Args:
         spec: The study.
-        timed: What `time_first_steps` measured on the default configuration, and
-            `start_seconds` before that.
+        timed: What `time_first_steps` measured, and `start_seconds` before that.
         nodes: Ray's resources of each node.
 
     Returns:
@@ -90,6 +90,7 @@ def estimate(
         epochs=size.epochs,
         usual_epochs=size.usual_epochs,
         seconds_per_epoch=seconds_per_epoch,
+        models=timed["models"],
         start_seconds=timed["start_seconds"],
         at_once=at_once,
         hours=most + start,

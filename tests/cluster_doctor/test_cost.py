@@ -20,10 +20,11 @@ def _spec(**tables: Any) -> StudySpec:
     return parse_spec({"base": base, "space": space} | tables)
 
 
-def timed(seconds: float) -> dict[str, float]:
+def timed(seconds: float) -> dict[str, Any]:
     return {
         "start_seconds": 36.0,
         "seconds_per_epoch": seconds,
+        "models": {"hscl": seconds},
         "kept_bytes": 2e6,
         "running_bytes": 5e6,
     }
@@ -68,7 +69,9 @@ def test_a_total_says_about_how_many_trials_it_holds() -> None:
     share = {"refine": {"share": 0.6}}
     limited = {"budget": {"epochs": 450}} | share
     text = estimate(_spec(**limited), timed(1.0), [SMALL]).cost_text()
-    assert text.startswith("cost: about 92 trials in at most 450 epochs of about 1 s (measured)")
+    assert text.startswith(
+        "cost: about 92 trials in at most 450 epochs of about 1 s of the default"
+    )
     hours = estimate(_spec(budget={"hours": 0.25}, **share), timed(2.0), [SMALL])
     assert hours.cost_text().startswith("cost: about 92 trials in at most 442 epochs")
 

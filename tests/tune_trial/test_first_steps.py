@@ -4,10 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_study import branched
 from synthetic import study
+from tiny_kinds import KINDS
 
 from tune.study.size import GIB
-from tune.trial.first_steps import gpu_advice, gpu_share, time_first_steps
+from tune.study.toml import parse_spec
+from tune.trial.first_steps import (
+    configs_by_kind,
+    gpu_advice,
+    gpu_share,
+    measured_text,
+    time_first_steps,
+)
 
 
 def test_few_steps_are_scaled_to_the_whole_epoch(
@@ -71,3 +80,35 @@ def test_a_smaller_share_is_advised_where_a_trial_gets_more(
     advice = gpu_advice(spec, {"gpu_share": share, "peak_memory": 1.0})
     assert said in advice
     assert bool(said) == bool(advice)
+
+
+def test_each_kind_of_model_is_timed_and_their_mean_is_what_a_study_of_equal_parts_takes(
+    tiny_file: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSCL_CACHE", str(tmp_path))
+    base = {
+        "model.text.encoder": str(tiny_encoder),
+        "model.text.finetune": False,
+        "model.fusion.heads": 2,
+        "train.batch_size": 16,
+    }
+    known = [{"name": "MulT", "model.kind": "mult"} | KINDS["mult"]]
+    space = {"model.kind": {"choice": ["hscl", "mult"]}}
+    spec = parse_spec({"base": base, "space": space, "known": known})
+    timed = time_first_steps(spec, str(tiny_file))
+    models = timed["models"]
+    assert list(models) == ["hscl", "mult"]
+    assert timed["seconds_per_epoch"] == pytest.approx((models["hscl"] + models["mult"]) / 2)
+    assert measured_text(models).startswith(f"on average (hscl {models['hscl']:.2g} and mult ")
+    assert measured_text({"hscl": 1.0}) == "of the default"
+
+
+def test_a_kind_is_timed_as_it_is_known_and_a_list_counts_its_rows() -> None:
+    found = configs_by_kind(branched())
+    assert [count for _, count in found.values()] == [1, 1, 1]
+    assert found["mult"][0].train.schedule == "constant"  # as published, not the default's
+    rows = [{"name": str(n), "model.kind": "mult", "model.mult.layers": n} for n in (2, 3)]
+    listed = parse_spec({"base": {"preset": "mosi"}, "known": rows, "sampler": {"kind": "list"}})
+    assert [count for _, count in configs_by_kind(listed).values()] == [1, 2]
+    searched = parse_spec({"space": {"model.kind": {"choice": ["hscl", "misa"]}}})
+    assert configs_by_kind(searched)["misa"][0].model.kind == "misa"

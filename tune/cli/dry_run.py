@@ -32,14 +32,22 @@ def say_size(
     """
     from dataclasses import asdict
 
+    from tune.display import listing
     from tune.engine.ray_session import check_machine, fit_here
     from tune.simulate.detection import detection, detection_lines
     from tune.study.size import GIB, size_of
-    from tune.trial.first_steps import gpu_advice, time_first_steps
+    from tune.trial.first_steps import (
+        configs_by_kind,
+        gpu_advice,
+        measured_text,
+        time_first_steps,
+    )
     from tune.views.search_text import size_lines
 
     used = _used_seeds(spec, data, options)
-    notice("timing the first steps of the default")
+    kinds = configs_by_kind(spec)
+    whose = "the default" if len(kinds) == 1 else listing(list(kinds))
+    notice(f"timing the first steps of {whose}")
     if options["address"] is None:
         check_machine(spec.resources)
     data.check(spec)
@@ -54,7 +62,8 @@ def say_size(
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     disk = _disk_text(needed, timed["kept_bytes"], options["out"])
-    lines = size_lines(size, timed["seconds_per_epoch"], at_once, disk)
+    whose = measured_text(timed["models"])
+    lines = size_lines(size, timed["seconds_per_epoch"], at_once, disk, whose)
     if advice := gpu_advice(spec, timed):
         lines.append(f"  GPU      {timed['peak_memory'] / GIB:.2g} GiB (measured): {advice}")
     click.echo("\n".join([*lines, *detection_lines(spec, lengths, data.unit)]))

@@ -17,15 +17,20 @@ __all__ = ["ending_lines", "size_lines"]
 
 
 def size_lines(
-    size: StudySize, seconds_per_epoch: float | None, at_once: int, disk: str | None = None
+    size: StudySize,
+    seconds_per_epoch: float | None,
+    at_once: int,
+    disk: str | None = None,
+    measured: str = "of the default",
 ) -> list[str]:
     """A study's size: phases, seeds, trainings, time, disk.
 
     Args:
         size: The study in numbers.
-        seconds_per_epoch: As measured on the default; None: not measured.
+        seconds_per_epoch: As measured; None: not measured.
         at_once: Trials at once.
         disk: What it takes on the disk, in words; None: not measured.
+        measured: Whose epoch took so many seconds.
     """
     lines = [f"{size.name}: the default is {size.default}"]
     for phase in size.phases:
@@ -42,7 +47,7 @@ def size_lines(
         usual, most = (duration_text(3600 * h) for h in size.hours(seconds_per_epoch, at_once))
         lines.append(
             f"  time     about {usual}, at most {most}: {at_once} at once, "
-            f"{seconds_per_epoch:.2g} s an epoch of the default on this machine (measured)"
+            f"{seconds_per_epoch:.2g} s an epoch {measured} on this machine (measured)"
         )
     if disk is not None:
         lines.append(f"  disk     {disk}")
