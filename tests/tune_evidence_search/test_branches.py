@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from small_study import branched, study
 from study_factory import Simulated, evidence_of
 
 from hscl.errors import InputError
 from tune.cli.evidence import _open
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import Role
+from tune.evidence.search.trials import trials_table
 from tune.report.export import choose
 from tune.report.headline import headline_of
 from tune.report.sections import ablation_table
@@ -63,15 +65,16 @@ def test_all_winners_are_compared_with_that_of_the_default_and_with_no_other(
 def test_one_table_has_verdict_cost_and_parameters(evidence: Evidence) -> None:
     compared = evidence.comparison
     assert compared is not None
-    table = ablation_table(evidence, compared)
-    assert table.columns[-4:] == ("Verdict", "Its screen", "A training", "Parameters")
+    table = ablation_table(compared, compared.names, evidence.branches)
+    assert table.columns[2] == "Verdict"
+    assert table.columns[-3:] == ("Its screen", "A training", "Parameters")
     rows = {row[0]: row for row in table.rows[:3]}
     assert len({len(row) for row in table.rows} | {len(table.columns)}) == 1
-    verdicts = {""} | {str(verdict) for verdict in Verdict} | {"no verdict"}
+    verdicts = {"reference"} | {str(verdict) for verdict in Verdict} | {"no verdict"}
     for one in evidence.branches:
         assert one.config_id is not None
         row = rows[compared.names[one.config_id]]
-        assert row[-4] in verdicts
+        assert row[2] in verdicts
         assert row[-3].startswith("4 trainings, ")
         assert row[-1] == f"{one.parameters:,}"
     latex = latex_table(evidence, "hscl report")
@@ -80,8 +83,25 @@ def test_one_table_has_verdict_cost_and_parameters(evidence: Evidence) -> None:
 
 
 def test_the_headline_names_whom_all_are_compared_with(evidence: Evidence) -> None:
-    assert "Of 2 configurations against" in headline_of(evidence)
-    assert "(the winner of hscl)" in headline_of(evidence)
+    compared = evidence.comparison
+    assert compared is not None
+    assert compared.reference is not None
+    name = compared.names[compared.reference]
+    assert name.startswith("hscl ")  # the winner of HSCL's screen, "hscl (default)" or "hscl 4"
+    told = f"Of 2 configurations against {name}, the winner of its screen, on videos like these"
+    assert headline_of(evidence).startswith(told)
+
+
+def test_the_default_of_several_screens_is_called_by_the_screen_that_it_is_of() -> None:
+    assert branched().default_name == "hscl (default)"
+    assert study().default_name == "default"
+
+
+def test_one_name_of_the_default_stands_in_figures_lists_and_tables(evidence: Evidence) -> None:
+    default = evidence.history.default
+    assert default is not None
+    assert evidence.labels[default.config_id].called == "hscl (default)"
+    assert trials_table(evidence).to_pylist()[0]["name"] == "hscl (default)"
 
 
 def test_json_has_the_screens_and_export_asks_for_one(evidence: Evidence) -> None:

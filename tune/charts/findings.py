@@ -165,7 +165,7 @@ def _of_seeds(
     two = [by_role[role] for role in ("winner", "default") if role in by_role]
     pair = sorted(two if len(two) == 2 else ranked, key=lambda name: fmean(losses[name]))
     ahead, behind = (losses[name] for name in pair)
-    names = [_called(labels.get(name, UNNAMED)) for name in pair]
+    names = [labels.get(name, UNNAMED).called for name in pair]
     ends = [
         f"{number(low)} to {number(high)}"
         for own in (ahead, behind)
@@ -181,10 +181,6 @@ def _of_seeds(
         f"In {phase} the seeds of {listing(names)}{whose} overlap on valid "
         f"({ends[0]} and {ends[1]})."
     )
-
-
-def _called(label: Label) -> str:
-    return f"the {label.text}" if label.role in {"winner", "default"} else label.text
 
 
 def of_lines(

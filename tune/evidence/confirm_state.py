@@ -102,7 +102,8 @@ def read_state(history: History) -> ConfirmState:
         notes=tuple(_notes(history, phase, progress, len(complete))),
         dropped=frozenset(row["config_id"] for row in history.plan_rows(Kind.DROPPED)),
         labels={
-            one.config_id: config_label(one.number, one.name) for one in history.configs.values()
+            one.config_id: config_label(one.number, one.name, spec.default_name)
+            for one in history.configs.values()
         },
         numbers={one.config_id: one.number for one in history.configs.values()},
         claims=spec.confirm.claims,

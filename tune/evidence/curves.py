@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tune.states import Kind, Origin, TrialState
 from tune.tables.fold import metric_values
 from tune.tables.history import History
-from tune.tables.records import TrialRecord, config_label
+from tune.tables.records import DEFAULT_NAME, TrialRecord, config_label
 
 __all__ = [
     "UNNAMED",
@@ -34,8 +34,8 @@ class Label:
     """How a configuration is called and which group it belongs to.
 
     Attributes:
-        text: Such as "default", a known point's name, "configuration 7", or "winner
-            (configuration 17)".
+        text: Such as "default", "hscl (default)" where it is one screen's, a known point's name,
+            "configuration 7", or "winner (configuration 17)".
         role: winner, default, finalist, known or other; see `tune.charts.theme.style_of`.
     """
 
@@ -46,6 +46,12 @@ class Label:
     def markup(self) -> str:
         """The text for a figure: Plotly reads `<` and `&` as HTML, and names are user input."""
         return html.escape(self.text, quote=False)
+
+    @property
+    def called(self) -> str:
+        """The text in a sentence, with its article where it needs one."""
+        article = self.role == "winner" or self.text == DEFAULT_NAME
+        return f"the {self.text}" if article else self.text
 
 
 _SECTION = re.compile(r"\b(?:loss|train|model)\.")
@@ -67,7 +73,7 @@ def labels_of(history: History) -> dict[str, Label]:
     for config_id, config in history.configs.items():
         text = config_label(config.number, config.name)
         if config.origin is Origin.DEFAULT:
-            labels[config_id] = Label("default", "default")
+            labels[config_id] = Label(history.spec.default_name, "default")
         elif config_id == winner:
             labels[config_id] = Label(f"winner ({text})", "winner")
         elif config_id in finalists:

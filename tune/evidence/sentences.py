@@ -233,7 +233,7 @@ def deployed_text(comparison: StudyComparison) -> str:
         return ""
     return (
         "People deploy one run or an ensemble. Worse runs: how many single ones are worse than "
-        f"{called(comparison.names, comparison.reference)}'s mean by more than "
+        f"the mean of {called(comparison.names, comparison.reference)} by more than "
         f"{comparison.margin:g}. An ensemble is the mean of all runs' predictions; its interval "
         f"is the 95 % one over {comparison.unit}s"
         + (

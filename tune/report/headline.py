@@ -178,8 +178,7 @@ def _reference(evidence: Evidence, compared: StudyComparison) -> str:
     """Whom a table compares all others with."""
     if not evidence.branches or compared.reference is None:
         return "the default"
-    name = called(compared.names, compared.reference)
-    return f"{name} (the winner of {evidence.branches[0].value})"
+    return f"{called(compared.names, compared.reference)}, the winner of its screen"
 
 
 def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
@@ -216,4 +215,4 @@ def _called(evidence: Evidence, config_id: str) -> str:
     label = evidence.labels.get(config_id)
     if label is None:
         return "an unknown configuration"
-    return f"the {label.text}" if label.role in {"winner", "default"} else label.text
+    return label.called

@@ -11,7 +11,7 @@ from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
-from tune.evidence.search.branches import BRANCH_HEADS, branch_cells
+from tune.evidence.search.branches import BRANCH_HEADS, BranchCost, branch_cells
 from tune.evidence.search.learnt import learnt_lines
 from tune.evidence.search.trials import trials_table
 from tune.evidence.sentences import (
@@ -28,7 +28,7 @@ from tune.report.limits import failures_of
 from tune.report.model import ReportSection, TextTable
 from tune.report.trials import sorted_by, trials_text
 
-__all__ = ["ablation_table", "sections_of"]
+__all__ = ["ablation_table", "metrics_table", "sections_of"]
 
 _HOW_TO_READ_CURVES = (
     "In the curves below, the line is what to expect with everything else averaged over the "
@@ -144,14 +144,14 @@ def _comparison_tables(evidence: Evidence, compared: StudyComparison) -> Iterabl
     if not compared.configs:
         return
     if evidence.spec.is_table:
-        yield ablation_table(evidence, compared)
+        yield ablation_table(compared, _names(evidence, compared), evidence.branches)
     else:
         yield _runs_table(evidence, compared)
         if compared.others:
             yield _pairs_table(evidence, compared.others)
     if compared.other_metrics:
         yield (
-            _metrics_by_row(evidence, compared)
+            metrics_table(compared, _names(evidence, compared))
             if evidence.spec.is_table
             # The first pair is the primary one; further finalists have theirs in hscl compare.
             else _metrics_of_pair(evidence, compared.other_metrics[: len(METRICS) - 1])
@@ -215,54 +215,71 @@ def _pairs_table(evidence: Evidence, pairs: Sequence[PairComparison]) -> TextTab
     )
 
 
-def ablation_table(evidence: Evidence, compared: StudyComparison) -> TextTable:
-    """Every configuration against the reference, as papers print it."""
+def ablation_table(
+    compared: StudyComparison, names: Mapping[str, str], branches: Sequence[BranchCost] = ()
+) -> TextTable:
+    """Every configuration against the reference, as papers print it, the verdict at its name.
+
+    Args:
+        compared: Of a list, of several screens' winners, or of predictions made elsewhere.
+        names: What each configuration is called.
+        branches: What each winner's screen took.
+    """
     name = METRIC[compared.metric].name
-    of = {pair.first: pair for pair in compared.others}
+    of = {pair.first: pair for pair in _with_reference(compared)}
+    costs = {one.config_id: one for one in branches}
+    spoiled = any(one.failed or one.fallen for one in compared.configs)
+    heads = [
+        "Configuration",
+        f"{name}, mean ± sd",
+        "Verdict",
+        "Difference",
+        f"On {compared.unit}s like these",
+        f"On this {compared.split} set",
+        "Worse runs",
+        *(["Spoiled"] if spoiled else []),
+        *(BRANCH_HEADS if costs else ()),
+    ]
     rows = []
-    costs = {one.config_id: one for one in evidence.branches}
     for one in compared.configs:
         pair = of.get(one.config_id)
         spread = f"{number(one.mean, DIGITS)} ± {number(one.sd, DIGITS)}"
-        tail: tuple[str, ...] = ("reference", "", "", "")
+        told: tuple[str, ...] = ("reference", "", "", "")
         if pair is not None:
             difference = signed(pair.means[0] - pair.means[1], DIGITS)
-            tail = (difference, *_both(pair), verdict_label(pair))
-        bad = f"{one.failed} + {len(one.fallen)}"
+            told = (verdict_label(pair), difference, *reversed(_both(pair)))
+        bad = (f"{one.failed} + {len(one.fallen)}",) if spoiled else ()
         cost = branch_cells(costs, one.config_id) if costs else ()
-        rows.append((_name(evidence, one.config_id), spread, risk_text(one), bad, *tail, *cost))
-    heads = BRANCH_HEADS if costs else ()
+        rows.append((names[one.config_id], spread, *told, risk_text(one), *bad, *cost))
     for label, value, ends in ensemble_cells(compared):
-        filled = [""] * (6 + len(heads))
+        filled = [""] * (len(heads) - 2)
         rows.append((label, f"{value} ({ends})" if ends else value, *filled))
+    counted = "No run failed, collapsed or had bad luck."
+    if spoiled:
+        counted = "Spoiled runs: those that failed + those that collapsed or had bad luck."
+    together = "corrected together by Holm's method; intervals are not"
     return TextTable(
-        (
-            "Configuration",
-            f"{name}, mean ± sd",
-            "Worse runs",
-            "Spoiled",
-            "Difference",
-            f"On this {compared.split} set",
-            f"On {compared.unit}s like these",
-            "Verdict",
-            *heads,
-        ),
+        tuple(heads),
         tuple(rows),
         caption=(
             f"Over {count(len(compared.seeds), 'seed')}, {compared.split} set "
-            f"({METRIC[compared.metric].direction}). Verdicts are corrected together by Holm's "
-            "method; intervals are not. Spoiled runs: those that failed + those that collapsed or "
-            f"had bad luck. {deployed_text(compared)}"
+            f"({METRIC[compared.metric].direction}). Verdicts are {together}. {counted} "
+            f"{deployed_text(compared)}"
         ).rstrip()
-        + _ON_BRANCHES * bool(heads),
-        numeric=frozenset({*range(1, 7), *range(8, 8 + len(heads))}),
+        + _ON_BRANCHES * bool(costs),
+        numeric=frozenset({1, *range(3, len(heads))}),
         strong=frozenset({0}),
     )
 
 
-def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> TextTable:
+def _with_reference(compared: StudyComparison) -> tuple[PairComparison, ...]:
+    """Each configuration's pair with the reference."""
+    return compared.others or ((compared.primary,) if compared.primary is not None else ())
+
+
+def metrics_table(compared: StudyComparison, names: Mapping[str, str]) -> TextTable:
     """The other metrics of an ablation: means and deviations, a row a configuration."""
-    names = [metric for metric in METRICS if metric != compared.metric]
+    metrics = [metric for metric in METRICS if metric != compared.metric]
     of = {
         (pair.first, pair.metric): (pair.means[0], pair.sds[0]) for pair in compared.other_metrics
     }
@@ -270,16 +287,16 @@ def _metrics_by_row(evidence: Evidence, compared: StudyComparison) -> TextTable:
         (pair.second, pair.metric): (pair.means[1], pair.sds[1]) for pair in compared.other_metrics
     }
     return TextTable(
-        ("Configuration", *(METRIC[metric].name for metric in names)),
+        ("Configuration", *(METRIC[metric].name for metric in metrics)),
         tuple(
             (
-                _name(evidence, one.config_id),
-                *(_mean_sd(of.get((one.config_id, metric))) for metric in names),
+                names[one.config_id],
+                *(_mean_sd(of.get((one.config_id, metric))) for metric in metrics),
             )
             for one in compared.configs
         ),
         caption=f"The other metrics, mean ± sd ({_wanted(compared.other_metrics)}); no verdicts.",
-        numeric=frozenset(range(1, len(names) + 1)),
+        numeric=frozenset(range(1, len(metrics) + 1)),
         strong=frozenset({0}),
     )
 
@@ -332,6 +349,10 @@ def _mean_sd(values: tuple[float, float] | None) -> str:
 
 def _name(evidence: Evidence, config_id: str) -> str:
     return evidence.labels.get(config_id, UNNAMED).text
+
+
+def _names(evidence: Evidence, compared: StudyComparison) -> dict[str, str]:
+    return {one.config_id: _name(evidence, one.config_id) for one in compared.configs}
 
 
 def _short_names(evidence: Evidence) -> dict[str, str]:

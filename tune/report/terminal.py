@@ -35,6 +35,7 @@ from tune.stats.intervals import Interval
 __all__ = ["render_sample_sizes", "render_studies", "render_study"]
 
 
+_NAMED = 1  # column of a configuration's name
 _MOST_ROWS = 42  # six configurations on the seven other metrics; more are no reading matter
 
 
@@ -96,16 +97,13 @@ def _configurations(comparison: StudyComparison, branches: Sequence[BranchCost])
         box=box.SIMPLE,
         title_justify="left",
     )
-    table.add_column("#", justify="right")
-    table.add_column("configuration")
     ensembles = ensemble_cells(comparison)
-    heads = ["mean", "sd over seeds" + " or interval" * bool(ensembles), "finished"]
-    heads += ["worse runs", "failed", "collapsed", "unfinished"]
+    heads = ["#", "configuration", "mean", "sd over seeds" + " or interval" * bool(ensembles)]
+    heads += ["finished", "worse runs", "failed", "collapsed", "unfinished"]
     costs = {one.config_id: one for one in branches}
-    for head in (*heads, *(text.lower() for text in BRANCH_HEADS if costs)):
-        table.add_column(head, justify="right")
-    for config in comparison.configs:
-        table.add_row(
+    heads += (text.lower() for text in BRANCH_HEADS if costs)
+    rows = [
+        (
             str(config.number),
             escape(config.label),
             number(config.mean, DIGITS),
@@ -117,6 +115,14 @@ def _configurations(comparison: StudyComparison, branches: Sequence[BranchCost])
             str(config.unfinished or ""),
             *(branch_cells(costs, config.config_id) if costs else ()),
         )
+        for config in comparison.configs
+    ]
+    # What no run did has no column: a study of several models needs the width.
+    shown = [n for n in range(len(heads)) if any(row[n] for row in rows)]
+    for n in shown:
+        table.add_column(heads[n], justify="left" if n == _NAMED else "right")
+    for row in rows:
+        table.add_row(*(row[n] for n in shown))
     for name, value, ends in ensembles:
         table.add_row("", escape(name), value, ends)
     return table

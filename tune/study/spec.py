@@ -173,6 +173,13 @@ class StudySpec(Section):
         named = f"preset {self.preset} with {'MiniLM' if encoder == 'minilm' else encoder}"
         return f"{named}; [base] sets {listing(changed, most=30)}" if changed else named
 
+    @property
+    def default_name(self) -> str:
+        """What output calls configuration 0: "default"; of several screens which one's it is."""
+        if self.sampler.per is None:
+            return "default"
+        return f"{self.base.dotted()[self.sampler.per]} (default)"
+
     @cached_property
     def searched(self) -> Space:
         """The space with its conditions and constraints."""

@@ -82,7 +82,7 @@ def render_list(found: list[ListedStudy]) -> RenderableType:
             one.folder,
             one.status.alive,
             str(summary.phase or ""),
-            "" if best is None else f"{best.value_text()}, {best.label}",
+            "" if best is None else f"{best.value_text()}, {best.name}",
             one.verdict or "",
             "" if age is None else age_text(age),
             notes[-1] if notes else "",

@@ -47,11 +47,6 @@ class Standing:
     spread: float | None
     seeds: int
 
-    @property
-    def label(self) -> str:
-        """The name in a table: the default is no more than that."""
-        return config_label(self.number, self.name)
-
     def value_text(self) -> str:
         """Such as `0.7421 ± 0.0080 (4 seeds)`."""
         if self.spread is None:
@@ -313,7 +308,7 @@ def _running(history: History, trial: TrialRecord) -> RunningTrial:
     rungs = history.rungs if trial.phase is Phase.SCREEN else ()
     return RunningTrial(
         trial_id=trial.trial_id,
-        name=config_label(config.number, config.name),
+        name=config_label(config.number, config.name, history.spec.default_name),
         phase=trial.phase,
         seed=trial.seed,
         epoch=trial.epoch,
@@ -330,7 +325,7 @@ def _standing(history: History, config: ConfigRecord) -> Standing | None:
         return None
     phase = trials[0].phase
     spread = statistics.stdev(values) if len(values) > 1 else None
-    name = config_label(config.number, config.name)
+    name = config_label(config.number, config.name, history.spec.default_name)
     return Standing(
         config.config_id, name, config.number, phase, statistics.fmean(values), spread, len(values)
     )

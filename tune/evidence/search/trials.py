@@ -113,7 +113,7 @@ def _columns(
 def _head(history: History, record: ConfigRecord) -> dict[str, Any]:
     """Which configuration, and its values."""
     names = {"number": record.number, "config_id": record.config_id}
-    names |= {"name": config_label(record.number, record.name)}
+    names |= {"name": config_label(record.number, record.name, history.spec.default_name)}
     return names | varied_values(history.spec, record)
 
 
