@@ -394,6 +394,21 @@ def test_a_papers_table_of_them_names_the_model_that_they_are_compared_with(
     assert re.search(r"^ours\$\^\{\+\}\$ & \$0\.\d+ ", out, re.MULTILINE)
 
 
+def test_all_that_is_known_of_them_is_a_page_or_markdown(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "their page.html"
+    assert _run("compare", "--predictions", results, "--format", "html", "--out", page) == 0
+    told = page.read_text()
+    assert "<h1>Ours is better than their_s, among runs that do not collapse" in told
+    assert 'id="plot-forest"' in told
+    arguments = ("--predictions", results, "--against", "ours", "--format", "markdown")
+    assert _run("compare", *arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("<!-- hscl compare -->\n# Their\\_s is worse than ours")
+    assert f"hscl compare --predictions {results} --against ours\n" in out
+
+
 def test_predictions_and_studies_do_not_mix(
     results: Path, better: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -401,7 +416,8 @@ def test_predictions_and_studies_do_not_mix(
         ((), "either study folders or --predictions FILE"),
         ((better, "--predictions", results), "and not both"),
         ((better, "--margin", "0.1"), "--margin belongs to --predictions"),
-        ((better, "--format", "latex"), "hscl report"),
+        ((better, "--format", "latex"), "for a study: hscl report --latex"),
+        ((better, "--format", "html"), "for a study: hscl report\n"),
     ):
         assert _run("compare", *arguments) == 2
         assert message in capsys.readouterr().err

@@ -14,7 +14,7 @@ from tune.evidence.pair import Role
 from tune.evidence.search.trials import trials_table
 from tune.report.export import choose
 from tune.report.headline import headline_of
-from tune.report.sections import ablation_table
+from tune.report.tables import ablation_table
 from tune.report.text import latex_table
 from tune.states import Phase, Verdict
 

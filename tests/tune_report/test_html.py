@@ -10,12 +10,20 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_factory import Simulated, evidence_of
 
 from hscl.errors import InputError
 from tune.charts.figures import charts_of
-from tune.report.html import GENERATOR, make_page, make_report, put_in_place
+from tune.evidence.outside import compare_outside
+from tune.report.html import (
+    GENERATOR,
+    make_outside_report,
+    make_page,
+    make_report,
+    put_in_place,
+)
 from tune.tables.storage import open_folder
 
 NASTY = '</script><script>alert("x")</script><img src=x onerror=y> & "quoted" {{ 7*7 }}'
@@ -148,6 +156,31 @@ def test_names_from_the_study_are_text_and_nothing_else() -> None:
     figures = _json(page, "figures")
     assert "<b>b</b>" not in json.dumps(figures)
     assert "&lt;b&gt;b&lt;/b&gt;" in json.dumps(figures)
+
+
+def test_predictions_made_elsewhere_have_a_page_that_is_as_closed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["model,seed,utterance,video,prediction,label"]
+    models = (("old", 0.9, "abcdef"), ("<b>b</b>", 0.5, "abcdef"), ("x", 1, "uvw"))
+    lines += [
+        f"{model},{seed},{k % 4},v{k // 4},{y + rng.normal(0, error)},{y}"
+        for model, error, seeds in models
+        for seed in seeds
+        for k, y in enumerate(np.linspace(-3, 3, 40))
+    ]
+    file = tmp_path / "results.csv"
+    file.write_text("\n".join(lines))
+    report, charts = make_outside_report(compare_outside(file), "hscl compare")
+    page = make_page(report, charts, "hscl compare")
+    seen = _outline(page).seen
+    assert report.headline.startswith("Of 2 models against old, on videos like these: 1 better")
+    assert "b" not in [tag for tag, _ in seen]
+    assert not any("src" in attributes for _, attributes in seen)
+    (forest,) = charts
+    assert [row[-1].count(":") for row in forest.rows] == [6, 0]  # what is not paired has no seeds
+    names = [attributes["id"] for _, attributes in seen if "id" in attributes]
+    assert len(names) == len(set(names))
+    assert "two independent groups" in page
 
 
 def _json(page: str, name: str) -> dict[str, object]:

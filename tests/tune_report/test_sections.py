@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from study_factory import ABLATIONS, Simulated, evidence_of
+from study_factory import Simulated, evidence_of
 
 from hscl.metrics import METRICS
 from tune.charts.figures import charts_of
 from tune.report.headline import facts_of, headline_of, verdict_of
 from tune.report.model import ReportSection, TextTable
-from tune.report.sections import ablation_table, sections_of
+from tune.report.sections import sections_of
 
 SEARCH = Simulated(trials=8, refined=3, failures=2)
 LIST = Simulated(sampler="list", confirm_seeds=5, epochs=3)
@@ -83,25 +83,6 @@ def test_a_search_that_a_person_stopped_is_no_breakdown() -> None:
 
 def test_a_study_without_failures_says_so() -> None:
     assert "No trial failed." in _sections(LIST)["failures"].points
-
-
-def test_the_ablation_table_has_the_reference_first_and_each_row_against_it() -> None:
-    evidence = evidence_of(LIST)
-    assert evidence.comparison is not None
-    table = ablation_table(evidence.comparison, evidence.comparison.names)
-    labels = ["default", *ABLATIONS]
-    ensembles = [f"ensemble of {'the ' * (name == 'default')}{name}" for name in labels]
-    assert [row[0] for row in table.rows] == labels + ensembles
-    assert table.rows[0][2] == "reference"
-    assert "Spoiled" not in table.columns
-    assert "No run failed, collapsed or had bad luck." in table.caption
-    assert all(len(row) == len(table.columns) for row in table.rows)
-    assert table.strong == {0}
-    by_name = {evidence.labels[p.first].text: p for p in evidence.comparison.others}
-    for row in table.rows[1 : len(labels)]:
-        pair = by_name[row[0]]
-        difference = row[3].replace("−", "-")
-        assert float(difference) == pytest.approx(pair.means[0] - pair.means[1], abs=6e-5)
 
 
 def test_collapsed_runs_are_counted_beside_failed_ones() -> None:

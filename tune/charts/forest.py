@@ -80,9 +80,14 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
         title="Paired differences",
         finding=of_pairs(pairs, labels),
         caption=(
-            f"Each small circle is one seed: first − second on the same seed, {split} "
-            f"{METRIC[metric].name} ({METRIC[metric].direction}). The bar is the interval "
-            f"{here}, where only seeds vary"
+            (
+                f"Each small circle is one seed: first − second on the same seed, {split} "
+                f"{METRIC[metric].name} ({METRIC[metric].direction}). "
+                if any(pair.differences for pair in pairs)
+                else f"First − second, {split} {METRIC[metric].name} "
+                f"({METRIC[metric].direction}). "
+            )
+            + f"The bar is the interval {here}, where only seeds vary"
             + (
                 f"; the line with the diamond is the interval {new}, where seeds and "
                 f"{pairs[0].unit}s vary, and it decides"
@@ -109,6 +114,11 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
     )
 
 
+def _by_seed(pair: PairComparison) -> list[tuple[int, float]]:
+    """The difference on each seed; none of runs that are not paired."""
+    return list(zip(pair.seeds, pair.differences, strict=True)) if pair.differences else []
+
+
 def _level(pairs: Sequence[PairComparison]) -> str:
     known = [pair.this_test_set for pair in pairs if pair.this_test_set is not None]
     return f"{100 * known[0].level:g} %" if known else "95 %"
@@ -126,7 +136,7 @@ def _seeds(pairs: Sequence[PairComparison]) -> Any:
     points = [
         (row + _LANES["seeds"] + 0.035 * ((n % 3) - 1), difference, seed)
         for row, pair in enumerate(pairs)
-        for n, (seed, difference) in enumerate(zip(pair.seeds, pair.differences, strict=True))
+        for n, (seed, difference) in enumerate(_by_seed(pair))
     ]
     return go.Scatter(
         x=[point[1] for point in points],
@@ -288,8 +298,5 @@ def _row(pair: PairComparison, labels: Mapping[str, Label]) -> tuple[str, ...]:
         signed(_difference(pair), DIGITS),
         *ends,
         verdict_label(pair),
-        ", ".join(
-            f"{seed}: {signed(d, DIGITS)}"
-            for seed, d in zip(pair.seeds, pair.differences, strict=True)
-        ),
+        ", ".join(f"{seed}: {signed(d, DIGITS)}" for seed, d in _by_seed(pair)),
     )

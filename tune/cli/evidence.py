@@ -52,8 +52,8 @@ _LARGEST = 1e6  # far beyond any metric, and its square is still a number
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "parquet", "latex"]),
-    help="One row per pair and metric (parquet goes to --out or a pipe), or a paper's table.",
+    type=click.Choice(["csv", "parquet", "latex", "markdown", "html"]),
+    help="A row per pair and metric; with --predictions also a paper's table or a whole page.",
 )
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Instead of printing."
@@ -73,17 +73,17 @@ def compare(
     prediction and label, one row a prediction on test, gets the same judgement. Runs of two models
     are paired where their seeds have the same names.
     """  # noqa: DOC501 - this is what --help prints
-    from tune.report.rows import as_csv, as_parquet, check_alike
+    from tune.report.rows import PAGES, as_csv, as_parquet, check_alike
     from tune.report.terminal import render_studies, render_study
 
     if as_json and form:
         raise InputError("--json and --format must not be given together; run it twice")
     if form is not None:
         refuse_terminal(form, out)
-    opened = _opened(studies, outside)
-    if form == "latex":
-        write_output(_latex([one for _, one in opened if one]).encode(), out)
+    if form in PAGES:
+        write_output(_page(form, studies, outside).encode(), out)
         return
+    opened = _opened(studies, outside)
     found = [compared for _, compared in opened if compared is not None]
     warning = check_alike(found)
     if warning:
@@ -146,20 +146,20 @@ def _told(evidence: "Evidence | None", one: "Compared | None") -> dict[str, Any]
     return one.to_dict() if one else {}
 
 
-def _latex(found: "list[Compared]") -> str:
-    """The table of a paper.
+def _page(form: str, studies: tuple[str, ...], outside: dict[str, Any]) -> str:
+    """A paper's table of predictions that no study made, or all that is known of them.
 
     Raises:
-        InputError: It is of studies, which have a report.
+        InputError: There are none: a study has a report.
     """
-    from tune.report.html import GENERATOR
-    from tune.report.text import comparison_latex
+    if outside["predictions"] is None:
+        report = "hscl report" if form == "html" else f"hscl report --{form}"
+        raise InputError(f"--format {form} belongs to --predictions; for a study: {report}")
+    from tune.report.html import outside_page
 
-    if len(found) != 1 or found[0].comparison.phase is not None:
-        raise InputError(
-            "--format latex belongs to --predictions; for a study: hscl report --latex"
-        )
-    return comparison_latex(found[0].comparison, GENERATOR)
+    given = {name: str(value) for name, value in outside.items() if value is not None}
+    ((_, one),) = _opened(studies, outside)
+    return outside_page(form, one.comparison, given) if one else ""
 
 
 def _open(where: str) -> tuple["Evidence", "Compared | None"]:

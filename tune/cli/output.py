@@ -125,7 +125,7 @@ def reads_studies(command: Callable[_P, None]) -> Callable[_P, None]:
         except (HsclError, click.ClickException, click.Abort, OSError):
             raise
         except Exception as error:
-            named = kwargs.get("studies") or (kwargs.get("study"),)
+            named = kwargs.get("studies") or kwargs.get("study") or ()  # compare may have none
             told = _damages_of(named if isinstance(named, tuple) else (named,))
             if not told:
                 raise

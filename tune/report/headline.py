@@ -4,10 +4,12 @@ The word "better" stands only where a verdict has it.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 from hscl.metrics import DIGITS, METRIC
 from tune.display import count, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
+from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.cost import cost_of, cost_text
@@ -17,7 +19,16 @@ from tune.report.model import Fact, ReportSection, TextTable
 from tune.states import Phase, TrialState, Verdict
 from tune.tables.history import History
 
-__all__ = ["answer_of", "facts_of", "headline_of", "lead_of", "verdict_of"]
+__all__ = [
+    "answer_of",
+    "facts_of",
+    "headline_of",
+    "lead_of",
+    "pair_facts",
+    "pair_verdict",
+    "table_headline",
+    "verdict_of",
+]
 
 
 _MOST_NAMES = 3
@@ -34,7 +45,7 @@ def headline_of(evidence: Evidence) -> str:
         how = "gave up" if ending.gave_up else "is over without a winner"
         return f"The study {how}: {ending.note.rstrip('.')}."
     if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
-        return _table_headline(evidence, compared)
+        return table_headline(compared, evidence.labels, _reference(evidence, compared))
     if evidence.use is not None:
         return evidence.use.sentences[0]
     return _unfinished_headline(evidence, compared)
@@ -47,7 +58,11 @@ def verdict_of(evidence: Evidence) -> tuple[str, str]:
         return "", "none"
     if not (evidence.finished or compared.closed):
         return "so far", "running"
-    pair = compared.asked
+    return pair_verdict(compared.asked)
+
+
+def pair_verdict(pair: PairComparison | None) -> tuple[str, str]:
+    """The same of a pair alone; empty where there is none."""
     if pair is None:
         return "", "none"
     if pair.verdict is None:
@@ -87,7 +102,7 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     compared = evidence.comparison
     facts = []
     if compared is not None and compared.asked is not None and compared.closed:
-        facts += _pair_facts(compared.asked)
+        facts += pair_facts(compared.asked)
     seed = evidence.variance.seed
     if seed is not None:
         facts.append(
@@ -111,7 +126,8 @@ def facts_of(evidence: Evidence) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _pair_facts(pair: PairComparison) -> list[Fact]:
+def pair_facts(pair: PairComparison) -> list[Fact]:
+    """A pair's differences, wins and failures."""
     facts = []
     metric = METRIC[pair.metric].name
     if pair.new_videos is not None:
@@ -147,9 +163,22 @@ def _pair_facts(pair: PairComparison) -> list[Fact]:
     return facts
 
 
-def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
+def table_headline(
+    compared: StudyComparison,
+    labels: Mapping[str, Label],
+    reference: str,
+    what: str = "configuration",
+) -> str:
+    """How many are better, worse, equivalent and undecided; of a single one its verdict.
+
+    Args:
+        compared: All against one reference.
+        labels: What each configuration is called.
+        reference: What the sentence calls the reference.
+        what: What it calls one of the others.
+    """
     told = Counter(pair.verdict for pair in compared.others)
-    rows = count(len(compared.others), "configuration")
+    rows = count(len(compared.others), what)
     if not compared.closed:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
         planned = sum(c.planned for c in compared.configs)
@@ -160,7 +189,8 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
     parts = []
     for verdict in Verdict:
         if told[verdict]:
-            names = [_called(evidence, p.first) for p in compared.others if p.verdict is verdict]
+            those = [pair.first for pair in compared.others if pair.verdict is verdict]
+            names = [labels.get(config_id, UNNAMED).called for config_id in those]
             named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
             parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
     if told[None]:
@@ -168,7 +198,7 @@ def _table_headline(evidence: Evidence, compared: StudyComparison) -> str:
         why = "; ".join(filter(None, reasons))
         parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
     return (
-        f"Of {rows} against {_reference(evidence, compared)}, on {compared.unit}s like these: "
+        f"Of {rows} against {reference}, on {compared.unit}s like these: "
         f"{listing(parts)} "
         f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
     )
@@ -212,7 +242,4 @@ def _searched(history: History) -> str:
 
 
 def _called(evidence: Evidence, config_id: str) -> str:
-    label = evidence.labels.get(config_id)
-    if label is None:
-        return "an unknown configuration"
-    return label.called
+    return evidence.labels.get(config_id, UNNAMED).called

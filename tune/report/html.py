@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,19 +14,45 @@ from typing import Any
 import jinja2
 
 from hscl.errors import InputError, RunError
+from hscl.metrics import METRIC
 from tune.charts.figures import charts_of
+from tune.charts.forest import forest
 from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
+from tune.evidence.comparison import StudyComparison
+from tune.evidence.curves import Label
 from tune.evidence.gather import Evidence
-from tune.report.headline import answer_of, facts_of, headline_of, lead_of, verdict_of
+from tune.evidence.sentences import here_text, pair_lines, verdict_text
+from tune.report.headline import (
+    answer_of,
+    facts_of,
+    headline_of,
+    lead_of,
+    pair_facts,
+    pair_verdict,
+    table_headline,
+    verdict_of,
+)
 from tune.report.limits import limits_of, reproduction_of
-from tune.report.model import Report, TextTable
+from tune.report.model import Report, ReportSection, TextTable
 from tune.report.sections import sections_of
+from tune.report.tables import comparison_tables
+from tune.report.text import comparison_latex, markdown
 from tune.tables.storage import Folder, open_folder
 
-__all__ = ["GENERATOR", "make_page", "make_report", "put_in_place"]
+__all__ = [
+    "GENERATOR",
+    "make_outside_report",
+    "make_page",
+    "make_report",
+    "outside_page",
+    "put_in_place",
+]
 
 GENERATOR = "hscl report"
 """What every file that a report is written to says in its first lines."""
+
+COMPARE = "hscl compare"
+"""The same of predictions that no study made."""
 
 BUNDLE = "plotly-cartesian.min.js"
 """Plotly's own bundle of what our figures use, a third of the whole; npm has it as
@@ -69,7 +96,87 @@ def make_report(evidence: Evidence, *, now: datetime | None = None) -> tuple[Rep
     return report, list(charts.values())
 
 
-def make_page(report: Report, charts: list[Chart]) -> str:
+def make_outside_report(
+    compared: StudyComparison, command: str, *, now: datetime | None = None
+) -> tuple[Report, list[Chart]]:
+    """The same of predictions that no study made.
+
+    Args:
+        compared: From `tune.evidence.outside.compare_outside`.
+        command: What makes it again.
+        now: The time that the report bears; the present if not given.
+    """
+    names, asked = compared.names, compared.asked
+    labels = {
+        config_id: Label(name, "default" if config_id == compared.reference else "other")
+        for config_id, name in names.items()
+    }
+    pairs = ([compared.primary] if compared.primary else []) + [*compared.others]
+    drawn = [pair for pair in pairs if pair.this_test_set is not None]
+    charts = [forest(drawn, labels, compared.margin)] if drawn else []
+    headline = (
+        verdict_text(asked, names, compared.rules, brief=True)
+        if asked is not None
+        else table_headline(compared, labels, names[compared.reference or ""], "model")
+    )
+    verdict, kind = pair_verdict(asked)
+    time = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    facts = TextTable(
+        ("What", "Value"),
+        (
+            ("Predictions", compared.study),
+            ("SHA-256", compared.study_digest),
+            ("Compared with", names[compared.reference or ""]),
+            (f"Test {compared.unit}s", str(compared.videos)),
+            ("Metric, margin", f"{METRIC[compared.metric].name}, {compared.margin:g}"),
+        ),
+    )
+    details = [line for pair in pairs for line in pair_lines(pair, names, compared.rules)]
+    report = Report(
+        title=f"{compared.study} – hscl compare",
+        kicker=f"Predictions in “{compared.study}” · {time}",
+        headline=headline[0].upper() + headline[1:],
+        verdict=verdict,
+        verdict_class=kind,
+        lead=() if asked is None else tuple(filter(None, [here_text(asked)])),
+        answer=ReportSection("answer", "What it rests on", tables=(facts,)),
+        damages=(),
+        facts=() if asked is None else tuple(pair_facts(asked)),
+        sections=(
+            ReportSection(
+                "comparison",
+                "The comparison",
+                charts=tuple(charts),
+                tables=tuple(comparison_tables(compared, names, as_list=True)),
+                details=("Each pair in words", *details),
+            ),
+            ReportSection("limits", "What this cannot say", points=compared.notes),
+            ReportSection("reproduce", "How to do it again", code=(command,)),
+        ),
+        colophon=(
+            f"Made by hscl {version('hscl-search')} on {time}. Every number is computed from the "
+            "predictions."
+        ),
+    )
+    return report, charts
+
+
+def outside_page(form: str, compared: StudyComparison, given: Mapping[str, str]) -> str:
+    """What `hscl compare --predictions` writes in one of `tune.report.rows.PAGES`.
+
+    Args:
+        form: Which.
+        compared: Of these predictions.
+        given: The command's options, to be printed as what makes the page again.
+    """
+    if form == "latex":
+        return comparison_latex(compared, COMPARE)
+    options = [f"--{name} {shlex.quote(value)}" for name, value in given.items()]
+    report, charts = make_outside_report(compared, " ".join(["hscl compare", *options]))
+    return markdown(report, COMPARE) if form == "markdown" else make_page(report, charts, COMPARE)
+
+
+def make_page(report: Report, charts: list[Chart], generator: str = GENERATOR) -> str:
     """The report as HTML.
 
     Names in a study are user input: Jinja escapes all of them, figures and colours travel as JSON
@@ -78,6 +185,7 @@ def make_page(report: Report, charts: list[Chart]) -> str:
     Args:
         report: From `make_report`.
         charts: Its figures.
+        generator: What the page says about who made it.
     """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
@@ -90,7 +198,7 @@ def make_page(report: Report, charts: list[Chart]) -> str:
     plotly, script = _template(BUNDLE), _template("report.js")
     return environment.get_template("report.html.j2").render(
         report=report,
-        generator=f"{GENERATOR} {version('hscl-search')}",
+        generator=f"{generator} {version('hscl-search')}",
         policy=_policy(plotly, script),
         css=css,
         tables={chart.name: TextTable(chart.columns, chart.rows) for chart in charts},

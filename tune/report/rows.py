@@ -19,7 +19,7 @@ from tune.evidence.search.use import Use
 from tune.evidence.variance import SeedWeight
 from tune.stats.intervals import Interval
 
-__all__ = ["COLUMNS", "Compared", "as_csv", "as_parquet", "check_alike", "pair_rows"]
+__all__ = ["COLUMNS", "PAGES", "Compared", "as_csv", "as_parquet", "check_alike", "pair_rows"]
 
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 _SIDE = {"mean": _NUMBER, "sd": _NUMBER, "failures": _WHOLE, "missing": _WHOLE}
@@ -41,6 +41,9 @@ COLUMNS: dict[str, pa.DataType] = (
     | {"below_margin": pa.bool_(), "reason": _TEXT}
 )
 """The columns of CSV and Parquet: a script finds them where there is no row (yet), too."""
+
+PAGES = ("latex", "markdown", "html")
+"""What predictions that no study made may be written as beside rows; a study has its report."""
 
 
 @dataclass(frozen=True)
