@@ -194,6 +194,12 @@ def test_the_slurm_script_is_a_script_whose_token_is_private_and_removed(tmp_pat
     assert "#SBATCH --nodes=3" in text
     assert "#SBATCH --exclusive" in text
     assert "srun --wait=10 --kill-on-bad-exit=1" in text
+    # Beside other people's Ray on one node: nothing of it is ended, no port or folder is shared.
+    code = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+    assert "ray stop" not in code
+    assert "symmetric-run" not in code
+    for ours in ('--port "$port"', "--min-worker-port 0", '--temp-dir "$folder"'):
+        assert ours in code
     before = text[: text.index("srun --wait")]
     for needed in (
         "umask 077",
