@@ -380,11 +380,14 @@ def _run(studies: int, dumps: int, folders: int, sets: int) -> bool:
         def read_models() -> Iterator[tuple[str, tuple[str, str]]]:
             data, model = root / "demo.arrow", root / "model"
             (root / "c.toml").write_text('"train.epochs" = 1\n"model.text.max_tokens" = 16\n')
-            with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-                _command("train", root / "c.toml", "--data", data, "--out", model, "--seeds", 1)()
             out = root / "predictions.jsonl"
             say = ("--data", data, "--overwrite", "--out", out)
-            _command("predict", model, *say)()
+            train = _command(
+                "train", root / "c.toml", "--data", data, "--out", model, "--seeds", 1
+            )
+            for command in (train, _command("predict", model, *say)):
+                with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+                    command()
             wanted = out.read_bytes()
             for number, folder in enumerate(model_folders(folders, model, root / "damaged")):
                 outcome, why = ended(_command("predict", folder, *say))

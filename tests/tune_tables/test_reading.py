@@ -36,6 +36,13 @@ def test_csv_holds_lists_as_json_and_nothing_for_what_is_missing() -> None:
     assert (rows[1]["value"], rows[1]["seeds"], rows[1]["count"]) == ("", "", "4")
 
 
+def test_a_whole_number_stays_whole_beside_a_missing_one() -> None:
+    rows = pa.table({"parameters": pa.array([2**53 + 1, None])})
+    assert as_bytes(rows, "csv").decode().split() == ["parameters", f"{2**53 + 1}", '""']
+    lines = [json.loads(line) for line in as_bytes(rows, "json").decode().splitlines()]
+    assert lines == [{"parameters": 2**53 + 1}, {"parameters": None}]
+
+
 def test_what_a_spreadsheet_would_run_is_text_in_csv_and_numbers_and_ids_stay() -> None:
     rows = [
         {"name": "=1+1", "note": "@x", "error": "-", "utterance": "-v_1", "value": -0.5},

@@ -129,7 +129,7 @@ def as_bytes(rows: pa.Table, form: str) -> bytes:
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink)
         return bytes(sink.getvalue().to_pybytes())
-    frame = rows.to_pandas()
+    frame = rows.to_pandas(integer_object_nulls=True)  # else a null makes 1 into 1.0
     if form == "json":
         text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
         return str(text).encode()
