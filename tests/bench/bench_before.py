@@ -1,4 +1,4 @@
-"""A training step of this checkout against the same step of an earlier commit.
+"""A training step, or an epoch, of this checkout against the same of an earlier commit.
 
 Two processes, one for each checkout, take turns over the same batches of real MOSI, on one thread;
 what is compared is the processor's time, so that other load on the machine counts little. Frozen:
@@ -18,6 +18,7 @@ from typing import Any
 
 BEFORE = "2baed25"
 KINDS = ("frozen 32", "frozen 128", "frames 32", "frames 128", "fine 32", "fine 128")
+EPOCHS = ("frozen-epoch 32", "fine-epoch 32")  # with validation
 ROUNDS = 6
 STEPS = 4
 _ZERO = 1e-12  # rounding leaves 1e-18
@@ -25,7 +26,7 @@ _HERE = Path(__file__).resolve()
 
 
 def worker(kind: str, out: str) -> None:
-    """Answers each line on standard input with the CPU milliseconds of a step."""
+    """Answers each line on standard input with the CPU milliseconds of a step or an epoch."""
     import tempfile
 
     import numpy as np
@@ -40,6 +41,7 @@ def worker(kind: str, out: str) -> None:
 
     torch.set_num_threads(1)
     name, size = kind.split()
+    name, _, whole = name.partition("-")
     overrides: dict[str, Any] = {
         "model.text.finetune": name == "fine",
         "model.modalities": "text+audio" if name == "frozen" else "text+audio+vision",
@@ -70,9 +72,13 @@ def worker(kind: str, out: str) -> None:
         print("ready", flush=True)
         for _ in sys.stdin:
             began = time.process_time()
-            for step, rows in enumerate(batches):
-                one_step(training, rows, step)
-            print((time.process_time() - began) / len(batches) * 1e3, flush=True)
+            if whole:
+                training._run_epoch()
+            else:
+                for step, rows in enumerate(batches):
+                    one_step(training, rows, step)
+            parts = 1 if whole else len(batches)
+            print((time.process_time() - began) / parts * 1e3, flush=True)
 
 
 def one_step(training: Any, rows: Any, step: int) -> None:
@@ -162,7 +168,7 @@ def main() -> None:
         whole = ["git", "-C", str(here), "archive", BEFORE]
         archive = subprocess.run(whole, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", str(before)], input=archive, check=True)
-        for kind in sys.argv[1:] or KINDS:
+        for kind in sys.argv[1:] or KINDS + EPOCHS:
             found = compared(kind, (before, here), Path(folder))
             print(kind, {name: float(f"{value:.3g}") for name, value in found.items()}, flush=True)
 
