@@ -2,7 +2,7 @@
 
 Seconds on the clock. The epoch (10 videos of MOSI with all frames, `run.threads = 0`) beside one
 process that never waits, the search (demo data, frozen) beside one for each CPU; each quiet, busy,
-quiet, busy. Says nothing on a machine where others work: look at `uptime` first.
+quiet: about four minutes. Says nothing on a machine where others work: look at `uptime` first.
 Run: python tests/bench/bench_busy.py [epoch|search …]    (the epoch needs the shared folder; set
 HSCL_SHARED)
 """
@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-ROUNDS = 2
 STUDY = """
 [study]
 seed = 1
@@ -98,14 +97,12 @@ def search(folder: Path) -> float:
 
 
 def compared(name: str, run: Callable[[], float], beside: int) -> None:
-    """The least of each, taking turns."""
-    print(f"{name}: quiet, then beside {beside} busy, {ROUNDS} times")
-    quiet, loaded = [], []
-    for _ in range(ROUNDS):
-        quiet.append(run())
-        with busy(beside):
-            loaded.append(run())
-    print(f"  {min(loaded) / min(quiet):.2f} times the quiet one", flush=True)
+    """Beside busy processes, between two quiet runs of which the quicker counts."""
+    print(f"{name}: quiet, beside {beside} busy, quiet", flush=True)
+    first = run()
+    with busy(beside):
+        loaded = run()
+    print(f"  {loaded / min(first, run()):.2f} times the quiet one", flush=True)
 
 
 def main() -> None:
