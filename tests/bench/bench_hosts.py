@@ -4,7 +4,7 @@ Three machines in network namespaces (`tests/helpers/cluster_hosts.py`: root, ip
 token mode, a generated data set, real trainings. Each case prints every command with its exit code
 and what it says, and checks the tables. About two minutes a case:
 
-    python tests/bench/bench_hosts.py [data loss versions broken output term stopped]
+    python tests/bench/bench_hosts.py [data loss versions broken output term stopped job]
 """
 
 import os
@@ -18,9 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
+import yaml
 from cluster_checks import assert_complete
 from cluster_hosts import ADDRESSES, BIN, DASHBOARD, GCS, Hosts, missing
 from places import ROOT
+
+from cluster.templates import TemplateSettings, render
 
 ADDRESS = ("--address", f"http://{ADDRESSES['head']}:{DASHBOARD}")
 HSCL = str(BIN / "hscl")
@@ -229,6 +232,43 @@ def stopped(case: Case) -> None:
     assert "epoch_timeout_s" in told[0]
 
 
+def job(case: Case) -> None:
+    """`job.yaml`: Ray's head and the driver, one pod, are lost in mid-study, and begun anew."""
+    hosts = case.hosts
+    documents = yaml.safe_load_all(render("kuberay", TemplateSettings(gpus=0))["job.yaml"])
+    pods = {one["kind"]: one["spec"].get("template") for one in documents}
+    head, worker = (pods[kind]["spec"]["containers"][0] for kind in ("Job", "Deployment"))
+    (script,) = head["args"]
+    for was, now in (
+        ("--head", f"--head --node-ip-address {ADDRESSES['head']} --temp-dir {case.out}-ray"),
+        ("/study/study.toml", str(hosts.laptop / "study.toml")),
+        ("/results/mosi.arrow", str(case.data)),
+        ("/results/mosi", str(case.out)),
+    ):
+        assert was in script
+        script = script.replace(was, now)
+    join = [word.replace("hscl-job", ADDRESSES["head"]) for word in worker["command"]]
+    join += ["--node-ip-address", WORKER, "--num-cpus", "1"]
+    for name in ("head", "worker"):
+        hosts.kill(name)
+    anew = 'while :; do "$@"; sleep 1; done'  # as Kubernetes does
+    hosts.start("worker", ["sh", "-c", anew, "sh", *join], stdout=subprocess.DEVNULL)
+
+    def begin() -> "subprocess.Popen[str]":
+        into = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return hosts.start("head", [*head["command"], script], **into)
+
+    lost = begin()
+    _until_reported(case, 4)
+    hosts.kill("head")
+    lost.communicate()
+    child = begin()
+    text, _ = child.communicate(timeout=1200)
+    case._said(("…", "job.yaml"), child.returncode, text, 0, "winner")
+    case.ended()
+    hosts.kill("worker")
+
+
 def _training(case: Case) -> int | None:
     """A process of the worker that trains: it has begun to say what it does."""
     if not list((case.out / "logs").glob("*.txt")):
@@ -257,7 +297,7 @@ def _until_reported(case: Case, count: int) -> None:
         time.sleep(0.2)
 
 
-CASES = (data, loss, versions, broken, output, term, stopped)
+CASES = (data, loss, versions, broken, output, term, stopped, job)
 
 
 def main(wanted: list[str]) -> None:
