@@ -240,7 +240,7 @@ def job(case: Case) -> None:
     head, worker = (pods[kind]["spec"]["containers"][0] for kind in ("Job", "Deployment"))
     (script,) = head["args"]
     for was, now in (
-        ("--head", f"--head --node-ip-address {ADDRESSES['head']} --temp-dir {case.out}-ray"),
+        ("--head", f"--head --node-ip-address {ADDRESSES['head']} --temp-dir /POD"),
         ("/study/study.toml", str(hosts.laptop / "study.toml")),
         ("/results/mosi.arrow", str(case.data)),
         ("/results/mosi", str(case.out)),
@@ -254,15 +254,16 @@ def job(case: Case) -> None:
     anew = 'while :; do "$@"; sleep 1; done'  # as Kubernetes does
     hosts.start("worker", ["sh", "-c", anew, "sh", *join], stdout=subprocess.DEVNULL)
 
-    def begin() -> "subprocess.Popen[str]":
+    def begin(pod: str) -> "subprocess.Popen[str]":
         into = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return hosts.start("head", [*head["command"], script], **into)
+        mine = script.replace("/POD", f"{case.out}-{pod}")  # each has a /tmp of its own
+        return hosts.start("head", [*head["command"], mine], **into)
 
-    lost = begin()
+    lost = begin("1")
     _until_reported(case, 4)
     hosts.kill("head")
     lost.communicate()
-    child = begin()
+    child = begin("2")
     text, _ = child.communicate(timeout=1200)
     case._said(("…", "job.yaml"), child.returncode, text, 0, "winner")
     case.ended()
