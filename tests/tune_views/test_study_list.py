@@ -2,12 +2,16 @@
 
 import io
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 from study_factory import Simulated, write_study
 
+from tune.evidence.gather import gather
+from tune.report.headline import headline_of
 from tune.tables.storage import open_folder
+from tune.views.search_text import ending_lines
 from tune.views.study import open_study
 from tune.views.study_list import list_studies, render_list
 
@@ -39,6 +43,21 @@ def test_every_study_has_a_row_with_state_best_verdict_and_age(tmp_path: Path) -
     assert f"{over.summary.best.value_text()}, " in done
     assert " ago" in done
     assert found["over"].to_dict()["alive"] == "done"
+
+
+def test_a_list_s_answer_is_the_same_on_every_screen(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "four", Simulated(sampler="list", confirm_seeds=5, epochs=3))
+    study = open_study(folder)
+    compared = study.comparison()
+    assert compared is not None
+    (told,) = list_studies(open_folder(tmp_path))
+    counts = Counter(str(pair.verdict) for pair in compared.others)
+    assert sorted(str(told.verdict).split(", ")) == sorted(f"{n} {v}" for v, n in counts.items())
+    first, *_ = ending_lines(study)
+    assert first.startswith("Of 4 configurations against the default, on videos like these: ")
+    assert all(f"{number} {verdict}" in first for verdict, number in counts.items())
+    assert study.answer_text() == f"{first}\n\n"
+    assert headline_of(gather(open_folder(folder))) == first
 
 
 def test_a_study_itself_is_no_list(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from tune.evidence.search.branches import BranchCost, branch_costs
 from tune.evidence.search.choice import Choice, what_to_use
 from tune.evidence.search.learnt import Learnt, what_was_learnt
 from tune.evidence.search.use import Use, use_of
+from tune.evidence.sentences import called, several_text
 from tune.evidence.variance import SeedWeight, VarianceReport, analyse_variance, weigh_seed
+from tune.states import Phase
 from tune.study.spec import StudySpec
 from tune.tables.folder import read_study_file
 from tune.tables.history import History
@@ -79,6 +81,17 @@ class Evidence:
         return use_of(
             self.history, self.tables, self.comparison, self.choice, self.where, self.data
         )
+
+    @cached_property
+    def several(self) -> str | None:
+        """What confirm says of a list, a grid or several models; None in all other studies."""
+        compared = self.comparison
+        if compared is None or not self.spec.is_table or compared.phase is not Phase.CONFIRM:
+            return None
+        reference = "the default"
+        if self.branches and compared.reference is not None:
+            reference = f"{called(compared.names, compared.reference)}, the winner of its screen"
+        return several_text(compared, self.labels, reference)
 
     @cached_property
     def seed_weight(self) -> SeedWeight | None:

@@ -1,11 +1,13 @@
 """A comparison in plain words; "better" stands only where the verdict says so."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hscl.metrics import DIGITS, METRIC
-from tune.display import listing, number, signed
+from tune.display import count, listing, number, signed
 from tune.evidence.comparison import ConfigSummary, StudyComparison
+from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
 from tune.stats.intervals import Interval
@@ -28,11 +30,14 @@ __all__ = [
     "risk_text",
     "seed_deviation",
     "seed_lines",
+    "several_text",
+    "verdict_counts",
     "verdict_label",
     "verdict_text",
 ]
 
 _NAMED = 5  # seeds in a sentence
+_MOST_NAMES = 3  # configurations in a sentence
 _MOST_SEEDS = 200  # more seeds than these nobody trains
 
 
@@ -241,6 +246,54 @@ def deployed_text(comparison: StudyComparison) -> str:
             if any(one.ensemble for one in comparison.configs)
             else f", and below {FEWEST_VIDEOS} of them there is none."
         )
+    )
+
+
+def verdict_counts(compared: StudyComparison) -> str:
+    """How many pairs with the reference have each verdict, such as "1 worse, 2 undecided"."""
+    told = Counter(pair.verdict for pair in compared.others)
+    parts = [f"{told[verdict]} {verdict}" for verdict in Verdict if told[verdict]]
+    return ", ".join([*parts, *([f"{told[None]} without verdict"] if told[None] else [])])
+
+
+def several_text(
+    compared: StudyComparison,
+    labels: Mapping[str, Label],
+    reference: str,
+    what: str = "configuration",
+) -> str:
+    """How many are better, worse, equivalent and undecided; of a single one its verdict.
+
+    Args:
+        compared: All against one reference.
+        labels: What each configuration is called.
+        reference: What the sentence calls the reference.
+        what: What it calls one of the others.
+    """
+    rows = count(len(compared.others), what)
+    if not compared.closed:
+        ended = sum(c.planned - c.unfinished for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs)
+        return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
+    if compared.asked is not None:
+        said = verdict_text(compared.asked, compared.names, compared.rules, brief=True)
+        return f"{said[0].upper()}{said[1:]}"
+    told = Counter(pair.verdict for pair in compared.others)
+    parts = []
+    for verdict in Verdict:
+        if told[verdict]:
+            those = [pair.first for pair in compared.others if pair.verdict is verdict]
+            names = [labels.get(config_id, UNNAMED).called for config_id in those]
+            named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
+            parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
+    if told[None]:
+        reasons = dict.fromkeys(p.judgement.reason for p in compared.others if p.verdict is None)
+        why = "; ".join(filter(None, reasons))
+        parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
+    return (
+        f"Of {rows} against {reference}, on {compared.unit}s like these: "
+        f"{listing(parts)} "
+        f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
     )
 
 

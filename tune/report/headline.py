@@ -4,19 +4,18 @@ The word "better" stands only where a verdict has it.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 
 from hscl.metrics import DIGITS, METRIC
-from tune.display import count, interval, listing, number, signed
+from tune.display import count, interval, number, signed
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.curves import UNNAMED, Label
+from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.cost import cost_of, cost_text
 from tune.evidence.search.use import COST_HEADS, VALUE_HEADS, cost_rows, value_rows
-from tune.evidence.sentences import called, here_text, p_text, verdict_label, verdict_text
+from tune.evidence.sentences import here_text, p_text, verdict_label
 from tune.report.model import Fact, ReportSection, TextTable
-from tune.states import Phase, TrialState, Verdict
+from tune.states import Phase, TrialState
 from tune.tables.history import History
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "lead_of",
     "pair_facts",
     "pair_verdict",
-    "table_headline",
     "verdict_of",
 ]
 
@@ -44,8 +42,8 @@ def headline_of(evidence: Evidence) -> str:
     if ending is not None and ending.note:
         how = "gave up" if ending.gave_up else "is over without a winner"
         return f"The study {how}: {ending.note.rstrip('.')}."
-    if evidence.spec.is_table and compared.phase is Phase.CONFIRM:
-        return table_headline(compared, evidence.labels, _reference(evidence, compared))
+    if evidence.several is not None:
+        return evidence.several
     if evidence.use is not None:
         return evidence.use.sentences[0]
     return _unfinished_headline(evidence, compared)
@@ -161,54 +159,6 @@ def pair_facts(pair: PairComparison) -> list[Fact]:
         first, second = pair.failures
         facts.append(Fact("Failed runs", f"{first} against {second}", f"of {pair.planned} each"))
     return facts
-
-
-def table_headline(
-    compared: StudyComparison,
-    labels: Mapping[str, Label],
-    reference: str,
-    what: str = "configuration",
-) -> str:
-    """How many are better, worse, equivalent and undecided; of a single one its verdict.
-
-    Args:
-        compared: All against one reference.
-        labels: What each configuration is called.
-        reference: What the sentence calls the reference.
-        what: What it calls one of the others.
-    """
-    told = Counter(pair.verdict for pair in compared.others)
-    rows = count(len(compared.others), what)
-    if not compared.closed:
-        ended = sum(c.planned - c.unfinished for c in compared.configs)
-        planned = sum(c.planned for c in compared.configs)
-        return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
-    if compared.asked is not None:
-        said = verdict_text(compared.asked, compared.names, compared.rules, brief=True)
-        return f"{said[0].upper()}{said[1:]}"
-    parts = []
-    for verdict in Verdict:
-        if told[verdict]:
-            those = [pair.first for pair in compared.others if pair.verdict is verdict]
-            names = [labels.get(config_id, UNNAMED).called for config_id in those]
-            named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
-            parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
-    if told[None]:
-        reasons = dict.fromkeys(p.judgement.reason for p in compared.others if p.verdict is None)
-        why = "; ".join(filter(None, reasons))
-        parts.append(f"{told[None]} without verdict" + (f", because {why}" if why else ""))
-    return (
-        f"Of {rows} against {reference}, on {compared.unit}s like these: "
-        f"{listing(parts)} "
-        f"({compared.split} {METRIC[compared.metric].name}, corrected by Holm)."
-    )
-
-
-def _reference(evidence: Evidence, compared: StudyComparison) -> str:
-    """Whom a table compares all others with."""
-    if not evidence.branches or compared.reference is None:
-        return "the default"
-    return f"{called(compared.names, compared.reference)}, the winner of its screen"
 
 
 def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:

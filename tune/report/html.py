@@ -21,7 +21,7 @@ from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import Label
 from tune.evidence.gather import Evidence
-from tune.evidence.sentences import here_text, pair_lines, verdict_text
+from tune.evidence.sentences import here_text, pair_lines, several_text, verdict_text
 from tune.report.headline import (
     answer_of,
     facts_of,
@@ -29,7 +29,6 @@ from tune.report.headline import (
     lead_of,
     pair_facts,
     pair_verdict,
-    table_headline,
     verdict_of,
 )
 from tune.report.limits import limits_of, reproduction_of
@@ -117,7 +116,7 @@ def make_outside_report(
     headline = (
         verdict_text(asked, names, compared.rules, brief=True)
         if asked is not None
-        else table_headline(compared, labels, names[compared.reference or ""], "model")
+        else several_text(compared, labels, names[compared.reference or ""], "model")
     )
     verdict, kind = pair_verdict(asked)
     time = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

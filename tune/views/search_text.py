@@ -147,6 +147,8 @@ def _answer(evidence: "Evidence") -> list[str]:
     compared = evidence.comparison
     if compared is None:
         return []
+    if evidence.several is not None and compared.asked is None:
+        return [evidence.several, ""]
     return answer_lines(evidence.choice, compared.asked, compared.names, compared.rules)
 
 

@@ -62,11 +62,13 @@ class Study(StudyTables):
         return self._evidence().use
 
     def answer_text(self) -> str:
-        """What to use of a study that is over, as text with an empty line after it; else empty."""
+        """What a study that is over says, as text with an empty line after it; else empty."""
         from tune.evidence.search.use import use_lines  # noqa: PLC0415 - statistics
 
-        use = self._last_answer()
-        return "" if use is None else "\n".join([*use_lines(use), "", ""])
+        if (use := self._last_answer()) is not None:
+            return "\n".join([*use_lines(use), "", ""])
+        several = self._evidence().several if self.history.ending is not None else None
+        return "" if several is None else f"{several}\n\n"
 
     def _last_answer(self) -> "Use | None":
         """The answer of a study that is over and did not give up."""

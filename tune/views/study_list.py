@@ -24,8 +24,7 @@ class ListedStudy:
     Attributes:
         folder: The name of its folder.
         status: How it stands; None where it can't be read.
-        verdict: Of winner against default, or of a table's only pair, once confirm is over; else
-            None.
+        verdict: Of winner against default, or of a table's pairs, once confirm is over; else None.
         problem: Why it can't be read.
     """
 
@@ -61,8 +60,12 @@ def _verdict(study: Study, status: StudyStatus) -> str | None:
     if status.summary.state != "done" or not study.spec.confirm.takes_place:
         return None
     compared = study.comparison()
-    if compared is None or compared.asked is None:
+    if compared is None:
         return None
+    if compared.asked is None:
+        from tune.evidence.sentences import verdict_counts  # noqa: PLC0415 - statistics
+
+        return verdict_counts(compared) if study.spec.is_table else None
     return str(compared.asked.verdict or "no verdict")
 
 
