@@ -33,6 +33,17 @@ def test_a_trial_larger_than_the_machine_is_refused_by_its_key() -> None:
     assert fit_here(ResourcesSection(cpus=1e6)) == 1
 
 
+def test_where_a_scheduler_binds_this_process_its_cpus_are_those_and_no_more() -> None:
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        assert fit_here(ResourcesSection(cpus=1.0, gpus=0.0)) == 1
+        with pytest.raises(InputError, match=r"resources\.cpus must be at most the 1 of this"):
+            check_machine(ResourcesSection(cpus=2.0))
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_a_ray_that_is_there_is_used_and_left_and_the_environment_is_as_before() -> None:
     import ray
