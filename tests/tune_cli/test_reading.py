@@ -65,7 +65,8 @@ def test_trials_come_as_a_table_for_people_and_as_the_same_rows_for_programs(
     rows = open_study(folder).trials()
     code, said, _ = hscl("trials", folder)
     assert code == 0
-    assert all(name in said for name in rows["name"])
+    shown = [line.split()[0] for line in said.splitlines() if line[:3].strip().isdigit()]
+    assert shown == [str(number) for number in rows["number"]]
     _, text, _ = hscl("trials", folder, "--format", "csv", "--sort", "valid")
     told = [float(row["valid"]) for row in csv.DictReader(io.StringIO(text))]
     assert told == pytest.approx(sorted(rows["valid"]))

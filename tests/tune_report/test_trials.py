@@ -85,7 +85,10 @@ def test_people_see_deviations_beside_values_and_the_winner_named() -> None:
     assert {"#", "configuration", "temperature", "valid MAE", "test MAE"} <= set(text.columns)
     (place,) = text.strong
     winner = text.rows[place]
-    assert winner[1].startswith("winner (")
+    names = {int(row[0]): row[1] for row in text.rows}
+    assert names.pop(0) == "default"
+    assert winner[1] == names.pop(int(winner[0])) == "winner"
+    assert set(names.values()) == {""}  # the number says it
     assert " ± " in winner[text.columns.index("valid MAE")]
     assert "failed" in text.columns
     # What no row has needs no column.

@@ -15,6 +15,7 @@ from hscl.metrics import DIGITS, METRIC
 from tune.display import MISSING, duration_text, number, setting
 from tune.report.model import TextTable
 from tune.study.rules import parse_rule
+from tune.tables.records import config_label
 
 __all__ = ["TRIAL_FORMATS", "filtered", "render_trials", "sorted_by", "trials_text"]
 
@@ -167,8 +168,11 @@ def _cell(name: str, record: dict[str, Any]) -> str:
         return number(value, DIGITS) + ("" if sd is None else f" ± {number(sd, DIGITS)}")
     if name == "seconds":
         return duration_text(value)
-    if name == "name" and record["role"] == "winner":
-        return f"winner ({value})"
+    if name == "name":
+        place = record.get("number")  # which a configuration without a name of its own is called
+        own = "" if place and value == config_label(place, None) else value
+        winner = record["role"] == "winner"
+        return (f"winner ({own})" if own else "winner") if winner else own
     if name == "failures":
         return str(value or "")
     if name == "error":
