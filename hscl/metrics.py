@@ -18,6 +18,7 @@ __all__ = [
     "METRIC",
     "METRICS",
     "Metric",
+    "clipped",
     "evaluate",
     "metrics_of",
     "why_undefined",
@@ -116,6 +117,18 @@ def metrics_of(label_range: float) -> tuple[str, ...]:
     return _SIMS if label_range == _SIMS_RANGE else METRICS
 
 
+def clipped(values: NDArray[np.float64], label_range: float) -> NDArray[np.float64]:
+    """Labels or predictions as their metrics count them: CH-SIMS's within their range.
+
+    MMSA clips both there (`metricsTop.py`, `__eval_sims_regression`), and neither elsewhere.
+
+    Args:
+        values: Any shape; NaN stays.
+        label_range: Labels lie between − and + this.
+    """
+    return np.clip(values, -label_range, label_range) if label_range == _SIMS_RANGE else values
+
+
 def why_undefined(metric: str, labels: ArrayLike, label_range: float = 3.0) -> str | None:
     """Why no predictions whatever have this metric on these labels; None where some have.
 
@@ -165,7 +178,7 @@ def evaluate(
     if not (np.isfinite(y).all() and np.isfinite(p).all()):
         raise ValueError("labels and predictions must be finite, but some are not")
     if label_range == _SIMS_RANGE:
-        return _evaluate_sims(np.clip(y, -label_range, label_range), np.clip(p, -1.0, 1.0))
+        return _evaluate_sims(clipped(y, label_range), clipped(p, label_range))
     signed = y != 0
     return {
         "mae": float(np.abs(p - y).mean()),

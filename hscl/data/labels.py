@@ -3,13 +3,13 @@
 CMU-MOSI and CMU-MOSEI have labels from −3 to 3, CH-SIMS from −1 to 1 in steps of 0.2.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hscl.data.readers.sources import Source
 from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError
 
-__all__ = ["refuse_binary", "told_label_range"]
+__all__ = ["range_of", "refuse_binary", "told_label_range"]
 
 _SIMS = 1.0
 _STEP = 0.2
@@ -69,11 +69,24 @@ def told_label_range(sources: list[Source], chosen: float | None) -> tuple[float
         return chosen, []
     if not labels or largest > _SIMS:
         return LABEL_RANGE, []
-    on_grid = all(abs(label / _STEP - round(label / _STEP)) < _CLOSE for label in labels)
     told = any(source.notes.label_range == _SIMS for source in sources)
-    if on_grid and (told or _are_chinese(sources)):
+    if _on_grid(labels) and (told or _are_chinese(sources)):
         return _SIMS, [_TOLD]
     return LABEL_RANGE, [_DOUBT] if len(labels) >= _ENOUGH else []
+
+
+def range_of(labels: Collection[float]) -> float:
+    """The range of labels of which nothing else is known: CH-SIMS's where all are of its grid.
+
+    Args:
+        labels: Of a whole test set.
+    """
+    within = max((abs(label) for label in labels), default=0.0) <= _SIMS
+    return _SIMS if within and len(labels) >= _ENOUGH and _on_grid(labels) else LABEL_RANGE
+
+
+def _on_grid(labels: Iterable[float]) -> bool:
+    return all(abs(label / _STEP - round(label / _STEP)) < _CLOSE for label in labels)
 
 
 def _labels(sources: Iterable[Source]) -> list[float]:

@@ -11,11 +11,12 @@ import pytest
 from calibrated.world import World, flat_surface, run_study
 from study_factory import Simulated, evidence_of
 
-from hscl.metrics import METRICS
+from hscl.metrics import METRICS, metrics_of
 from tune.evidence.comparison import StudyComparison, compare_study
 from tune.evidence.pair import Role
+from tune.planner.decisions import plan_row
 from tune.simulate.runs import RandomEffects
-from tune.states import Verdict
+from tune.states import Kind, Verdict
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 from tune.tables.fold import fold
@@ -91,6 +92,24 @@ def test_a_study_from_before_these_rules_keeps_its_own() -> None:
     assert found.primary.judgement.p_holm is None
     assert found.primary.judgement.collapse_bound is None
     assert all(pair.judgement.p_holm is not None for pair in found.others)
+
+
+def test_a_study_on_ch_sims_has_its_metrics_on_predictions_within_its_range() -> None:
+    spec = _spec("random")
+    tables = run_study(spec, World(1))[1]
+    history = fold(spec, tables)
+    wide = compare_study(history, tables["predictions"])
+    history.apply_plan(plan_row(Kind.DATA, note="digest", value=1.0))
+    found = compare_study(history, tables["predictions"])
+    assert found.metrics == metrics_of(1.0)
+    assert {pair.metric for pair in found.other_metrics} == set(metrics_of(1.0)) - {"mae"}
+    assert found.primary is not None
+    assert wide.primary is not None
+    runs = tables["predictions"].to_pandas()
+    winner = runs[runs.trial_id.str.startswith(found.primary.first) & (runs.split == "test")]
+    errors = (winner.prediction.clip(-1, 1) - winner.label).abs()
+    assert found.primary.means[0] == pytest.approx(errors.groupby(winner.trial_id).mean().mean())
+    assert found.primary.means[0] != wide.primary.means[0]
 
 
 def test_other_metrics_of_the_primary_pair_have_intervals_and_no_verdict() -> None:

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from hscl.errors import InputError
+from hscl.metrics import evaluate
 from tune.evidence.outside import NEEDED, compare_outside
 from tune.evidence.pair import Role
 from tune.states import Verdict
@@ -201,10 +202,35 @@ def test_a_missing_column_and_unknown_names_are_told_with_the_nearest(tmp_path: 
     path = _file(tmp_path / "r.csv", rows)
     with pytest.raises(InputError, match=r"--against must name a model .* did you mean 'theirs'"):
         compare_outside(path, against="their")
-    with pytest.raises(InputError, match="no metric; did you mean 'mae'"):
+    with pytest.raises(InputError, match=r"the labels of .* got .mea.; did you mean .mae."):
         compare_outside(path, metric="mea")
     path.write_text(path.read_text().replace("video", "vid", 1))
     with pytest.raises(InputError, match=r"'video' is missing .did you mean 'vid'"):
         compare_outside(path)
     with pytest.raises(InputError, match="can't be read"):
         compare_outside(tmp_path / "nothing.csv")
+
+
+def test_labels_of_ch_sims_have_its_metrics_and_predictions_are_clipped(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(-5, 6, VIDEOS * CLIPS) / 5
+    runs = {
+        model: labels + rng.normal(0, error, (6, labels.size))
+        for model, error in (("old", 0.9), ("new", 0.3))
+    }
+    rows = [
+        row | {"label": float(labels[k % labels.size])}
+        for model, predictions in runs.items()
+        for k, row in enumerate(_rows(model, predictions))
+    ]
+    found = compare_outside(_file(tmp_path / "sims.csv", rows))
+    assert found.metrics == ("mae", "corr", "acc5_sims", "acc3_sims", "acc2_sims", "f1_sims")
+    own = [np.mean([evaluate(labels, run, 1.0)["mae"] for run in runs[m]]) for m in runs]
+    assert [one.mean for one in found.configs] == pytest.approx(own)
+    (acc3,) = [pair for pair in found.other_metrics if pair.metric == "acc3_sims"]
+    assert acc3.means[1] == pytest.approx(
+        np.mean([evaluate(labels, run, 1.0)["acc3_sims"] for run in runs["old"]])
+    )
+    assert any("as CH-SIMS's" in note for note in found.notes)
+    with pytest.raises(InputError, match=r"--metric must be one that the labels of .* have"):
+        compare_outside(tmp_path / "sims.csv", metric="acc7")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from hscl.metrics import evaluate, metrics_of
 from tune.stats.pseudo_values import pseudo_values, run_scores
 
 METRICS = ("mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0")
@@ -49,6 +50,17 @@ def test_mean_of_the_pseudo_values_is_the_golden_metric(shared: Path) -> None:
             assert mine == pytest.approx(value, abs=5.1e-5), (case["name"], metric)
             checked += 1
     assert checked >= 16
+
+
+@pytest.mark.parametrize("metric", metrics_of(1.0))
+def test_metrics_of_ch_sims_are_means_of_pseudo_values_too(metric: str) -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(-5, 6, 60) / 5
+    predictions = (labels + rng.normal(0, 0.4, (3, 60))).clip(-1, 1)
+    predictions[0, :5] = -0.1, 0.1, 0.0, 0.7, -0.7  # a class holds its upper end
+    mine = run_scores(pseudo_values(metric, labels, predictions))
+    expected = [evaluate(labels, run, 1.0)[metric] for run in predictions]
+    assert mine == pytest.approx(expected)
 
 
 def _plain(name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import METRIC, METRICS, metrics_of
 from tune.display import count as counted
 from tune.evidence.confirm_state import ConfirmState, read_state
 from tune.evidence.pair import (
@@ -104,6 +104,7 @@ class StudyComparison:
         videos: K of the split.
         unit: What these are: "video", or "speaker" where the data name them.
         joint: The primary pair and all others share the 5 % of false claims.
+        metrics: All that its labels have, in the order of showing them.
         reference: Configuration 0, or the winner of its branch.
         winner: The winner; None where there is none (yet).
         configs: The configurations compared.
@@ -134,6 +135,7 @@ class StudyComparison:
     notes: tuple[str, ...]
     unit: str = "video"
     joint: bool = False
+    metrics: tuple[str, ...] = METRICS
 
     @property
     def names(self) -> dict[str, str]:
@@ -191,7 +193,7 @@ def compare_study(
     """
     spec, state = history.spec, read_state(history)
     rng = np.random.default_rng(int(spec.digest[:16], 16))
-    runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
+    runs = _runs(history, predictions, state)
     rules, metric = state.rules(spec.confirm.margin), spec.study.metric
     primary, secondary = _judge_all(spec, state, runs, rng)
     main, others = _pairs(state)
@@ -201,7 +203,7 @@ def compare_study(
     metrics = [
         _judged(compare_pair(runs, pair, other, rules, role=Role.METRIC, rng=rng), rules)
         for pair in shown
-        for other in METRICS
+        for other in metrics_of(history.label_range)
         if other != metric
     ]
     configs = _summaries(state, runs, metric, rules.margin)
@@ -234,6 +236,7 @@ def compare_study(
         ),
         unit=runs.unit,
         joint=_is_joint(state, secondary),
+        metrics=metrics_of(history.label_range),
     )
 
 
@@ -247,9 +250,14 @@ def judge_finalists(
         predictions: The table of predictions.
         state: Of that history.
     """
-    runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
+    runs = _runs(history, predictions, state)
     primary, others = _judge_all(history.spec, state, runs, None)
     return others if primary is None else (primary, *others)
+
+
+def _runs(history: History, predictions: pa.Table, state: ConfirmState) -> Runs:
+    runs = pair_runs(history.trials, predictions, state.members, state.seeds, state.split)
+    return runs.clipped(history.label_range)
 
 
 def _judge_all(
@@ -358,7 +366,7 @@ def ensemble_of(
     """The metric of the mean of several runs' predictions, and its interval over videos.
 
     Args:
-        metric: Of `hscl.metrics.METRICS`.
+        metric: Of `hscl.metrics.METRIC`.
         labels: (U,) true labels.
         predictions: (n, U) of whole runs.
         videos: (U,) number of each utterance's video.

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError, did_you_mean
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import METRIC, metrics_of
 from tune.evidence.comparison import (
     ConfigSummary,
     StudyComparison,
@@ -43,6 +44,10 @@ from tune.stats.unpaired import crossed_difference, welch_interval
 __all__ = ["NEEDED", "compare_outside"]
 
 _SPLIT = "test"
+_SIMS = (
+    "All labels lie between −1 and 1 in steps of 0.2, as CH-SIMS's: its metrics are shown, and "
+    "predictions are clipped to that range, as MMSA does."
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,9 +70,13 @@ def compare_outside(
         InputError: The table lacks something, runs differ in utterances or labels, there is one
             model only, or no such model or metric.
     """
-    if metric not in METRICS:
-        raise InputError(f"{metric!r} is no metric; {did_you_mean(metric, METRICS)}")
     results = read_results(path)
+    metrics = metrics_of(results.label_range)
+    if metric not in metrics:
+        raise InputError(
+            f"--metric must be one that the labels of {path} have, but got {metric!r}; "
+            f"{did_you_mean(metric, metrics)}"
+        )
     names = [model.name for model in results.models]
     reference = names[0] if against is None else against
     if reference not in names:
@@ -89,7 +98,7 @@ def compare_outside(
     others = [
         _estimate(results, pair, other, rules, role=Role.METRIC, rng=rng)
         for pair in pairs
-        for other in METRICS
+        for other in metrics
         if other != metric
     ]
     together = [judge(found[0], rules)] if alone else judge_together(found, rules)
@@ -119,6 +128,7 @@ def compare_outside(
             ),
         ),
         unit=results.unit,
+        metrics=metrics,
     )
 
 
@@ -254,7 +264,7 @@ def _summary(number: int, model: Model, results: Results, metric: str) -> Config
 
 
 def _notes(results: Results, pairs: Sequence[tuple[Model, Model]]) -> list[str]:
-    notes = []
+    notes = [] if results.label_range == LABEL_RANGE else [_SIMS]
     for first, second in pairs:
         if not _paired(first, second):
             notes.append(

@@ -10,7 +10,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from hscl.data.labels import range_of
+from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError, did_you_mean
+from hscl.metrics import clipped
 from tune.evidence.pairing import units_of
 
 __all__ = ["NEEDED", "Model", "Results", "read_results"]
@@ -52,6 +55,7 @@ class Results:
     videos: npt.NDArray[np.int64]
     labels: FloatArray
     unit: str = "video"
+    label_range: float = LABEL_RANGE
 
 
 def read_results(path: Path) -> Results:
@@ -138,6 +142,7 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
                     f"{path}: all runs must predict the same utterances, but model {model}, seed "
                     f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
                 )
+    label_range = range_of(labels.values())
     coded = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
     codes = np.array([coded[videos[item]] for item in items], dtype=np.int64)
     units, unit = units_of(codes, [speakers[item] for item in items])
@@ -146,7 +151,10 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
             Model(
                 model,
                 tuple(by_seed),
-                np.array([[run[item] for item in items] for run in by_seed.values()]),
+                clipped(
+                    np.array([[run[item] for item in items] for run in by_seed.values()]),
+                    label_range,
+                ),
             )
             for model, by_seed in runs.items()
         ),
@@ -154,6 +162,7 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
         videos=units,
         labels=np.array([labels[item] for item in items]),
         unit=unit,
+        label_range=label_range,
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hscl.metrics import clipped
 from tune.states import TrialState
 from tune.tables.records import TrialRecord, trial_id_of
 
@@ -66,6 +67,10 @@ class Runs:
             predictions=self.predictions[:, :seeds],
             states=tuple(row[:seeds] for row in self.states),
         )
+
+    def clipped(self, label_range: float) -> "Runs":
+        """The same with predictions as the metrics of these labels count them."""
+        return replace(self, predictions=clipped(self.predictions, label_range))
 
     def index(self, config_id: str) -> int:
         """Row of a configuration."""

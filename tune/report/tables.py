@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hscl.metrics import DIGITS, METRIC, METRICS
+from hscl.metrics import DIGITS, METRIC
 from tune.display import count, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison
@@ -53,7 +53,7 @@ def comparison_tables(
             _metrics_by_row(compared, names)
             if as_list
             # The first pair is the primary one; further finalists have theirs in hscl compare.
-            else _metrics_of_pair(compared.other_metrics[: len(METRICS) - 1], names)
+            else _metrics_of_pair(compared.other_metrics[: len(compared.metrics) - 1], names)
         )
 
 
@@ -178,7 +178,7 @@ def _with_reference(compared: StudyComparison) -> tuple[PairComparison, ...]:
 
 def _metrics_by_row(compared: StudyComparison, names: Mapping[str, str]) -> TextTable:
     """The other metrics of an ablation: means and deviations, a row a configuration."""
-    metrics = [metric for metric in METRICS if metric != compared.metric]
+    metrics = [metric for metric in compared.metrics if metric != compared.metric]
     of = {
         (pair.first, pair.metric): (pair.means[0], pair.sds[0]) for pair in compared.other_metrics
     }

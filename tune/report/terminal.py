@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hscl.metrics import DIGITS, METRIC, METRICS
+from hscl.metrics import DIGITS, METRIC
 from tune.display import number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison, Role
@@ -173,7 +173,7 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
 
 
 def _by_metric(pairs: Sequence[PairComparison]) -> list[PairComparison]:
-    return sorted(pairs, key=lambda pair: METRICS.index(pair.metric))
+    return sorted(pairs, key=lambda pair: list(METRIC).index(pair.metric))
 
 
 def _own_row(pairs: Sequence[PairComparison], names: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from hscl.errors import RunError
-from hscl.metrics import METRIC, METRICS
+from hscl.metrics import METRIC
 from tune.charts.theme import Chart
 from tune.display import count, number
 from tune.evidence.comparison import StudyComparison
@@ -162,7 +162,7 @@ def _latex(
     generator: str,
     more: _More | None = None,
 ) -> str:
-    shown = [compared.metric, *(m for m in METRICS if m != compared.metric)]
+    shown = [compared.metric, *(m for m in compared.metrics if m != compared.metric)]
     cells = _cells(compared)
     verdicts = _verdicts(compared)
     further, rest = more or ((), {})

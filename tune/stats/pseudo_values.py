@@ -22,7 +22,7 @@ def pseudo_values(metric: str, labels: FloatArray, predictions: FloatArray) -> F
     """Per-utterance values whose mean over utterances is the metric, one row per run.
 
     Args:
-        metric: One of `hscl.metrics.METRICS`.
+        metric: One of `hscl.metrics.METRIC`.
         labels: (U,) true labels.
         predictions: (n, U) predictions of n runs.
 
@@ -85,6 +85,18 @@ def _corr(truth: FloatArray, guess: FloatArray) -> FloatArray:
     y = centred / spread[:, None]
     rho = (x * y).mean(axis=1, keepdims=True)
     values: FloatArray = rho + x * y - rho * (x**2 + y**2) / 2.0
+    return values
+
+
+def _accuracy_sims(metric: str) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Share of equal classes of CH-SIMS, each of which holds its upper end."""
+
+    def values(truth: FloatArray, guess: FloatArray) -> FloatArray:
+        cuts = METRIC[metric].cuts
+        same: BoolArray
+        same = np.digitize(guess, cuts, right=True) == np.digitize(truth, cuts, right=True)
+        return same.astype(np.float64)
+
     return values
 
 
@@ -160,4 +172,6 @@ _VALUES: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "acc2_non0": _spread(_accuracy_non0),
     "f1_has0": _f1_has0,
     "f1_non0": _spread(_f1_non0),
+    **{metric: _accuracy_sims(metric) for metric in ("acc5_sims", "acc3_sims", "acc2_sims")},
+    "f1_sims": _f1_non0,  # on all utterances: a class above 0, and one that holds 0
 }

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hscl.data.schema import LABEL_RANGE
 from tune.states import Kind, Origin, Phase, TrialState
 from tune.study.allocation import rungs_of
 from tune.study.branches import branches_of
@@ -356,6 +357,12 @@ class History:
     def looks(self) -> tuple[tuple[int, ...], ...]:
         """The seeds of each look at confirm that was begun."""
         return tuple(tuple(row["seeds"]) for row in self.plan_rows(Kind.LOOK))
+
+    @property
+    def label_range(self) -> float:
+        """Labels lie between − and + this; where an older study does not say so, 3."""
+        rows = self.plan_rows(Kind.DATA)
+        return float(rows[-1]["value"] or LABEL_RANGE) if rows else LABEL_RANGE
 
     @property
     def planned_looks(self) -> tuple[PlannedLook, ...]:
