@@ -37,7 +37,7 @@ from hscl.training.loop import Training
 from hscl.training.prepared import prepare
 
 PARTS = ("step 32", "step 128", "supcr")
-STEPS, TOKENS = 1, 50
+STEPS, TOKENS = 2, 50
 SIZES = (32, 64, 128, 256, 512, 1024)
 RNC_TEMPERATURE = 2.0
 _MOST_BYTES = 6 << 30
