@@ -175,6 +175,24 @@ def test_once_it_is_stopping_nothing_new_begins_and_what_was_interrupted_stays_o
     assert list(new.history.open) == [trial_id]
 
 
+def test_who_hangs_keeps_no_search_from_stopping_and_goes_on_from_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    new = engine(tmp_path, study(study={"retries": 0, "epoch_timeout_s": 600.0}))
+    trial_id = started(new)
+    new.started("t1")
+    new.on_message("t1", report(1, 1.0))  # of .1 s
+    new.live["t1"].seen -= 62.0
+    assert new.overdue(10.0) == []
+    new.stopping = True
+    assert new.overdue(10.0) == ["t1"]
+    new.live["t1"].seen += 2.0
+    assert new.overdue(10.0) == []
+    new.on_breakdown("t1", Breakdown("worker", "was killed"))
+    assert new.live == {}
+    assert list(new.history.open) == [trial_id]
+
+
 def test_a_decision_that_was_killed_before_its_event_is_closed_without_running_again(
     tmp_path: Path,
 ) -> None:

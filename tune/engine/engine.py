@@ -33,6 +33,10 @@ LookJudge = Callable[[History], Mapping[str, Any] | None]
 pure function of the tables, such as `tune.engine.judging` makes one."""
 
 
+_STOPPING_S, _STOPPING_EPOCHS = 60.0, 10.0
+"""How long a trial may be silent after a stop: so many seconds, and the mean epoch so often."""
+
+
 @dataclass
 class Live:
     """A trial in this driver's hands.
@@ -55,6 +59,10 @@ class Live:
     seen: float = field(default_factory=time.monotonic)
     running: bool = False
     said: dict[str, Any] = field(default_factory=dict)
+
+
+def _silent_for(one: Live, seconds: float) -> bool:
+    return one.running and time.monotonic() - one.seen >= seconds
 
 
 class Engine:
@@ -185,6 +193,9 @@ class Engine:
                 )
             )
             return
+        if self.stopping and breakdown.kind == "worker":  # ended with the search, as the others
+            del self.live[tune_id]
+            return
         reason = str(breakdown)
         if is_setback(reason) and self.recorder.setbacks[one.trial_id] >= self.spec.study.retries:
             self._end(tune_id, TrialState.FAILED, reason)
@@ -203,15 +214,21 @@ class Engine:
     def overdue(self, grace_s: float) -> list[str]:
         """Trials that have been silent for longer than an epoch may take, and so long after.
 
+        Once a person asked to stop, that is no longer than many epochs took so far: who hangs
+        does not keep the search from ending.
+
         Args:
             grace_s: Seconds past the limit.
         """
-        return [tune_id for tune_id, one in self.live.items() if self._timed_out(one, grace_s)]
-
-    def _timed_out(self, one: Live, grace_s: float = 0.0) -> bool:
-        # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
         limit = self.spec.study.epoch_timeout_s + grace_s
-        return one.running and time.monotonic() - one.seen >= limit
+        if self.stopping and self.history.epochs:
+            mean = self.history.seconds / self.history.epochs
+            limit = min(limit, _STOPPING_S + _STOPPING_EPOCHS * mean)
+        return [tune_id for tune_id, one in self.live.items() if _silent_for(one, limit)]
+
+    def _timed_out(self, one: Live) -> bool:
+        # The worker ends itself at the limit (`tune.trial.watchdog`), just before this is asked.
+        return _silent_for(one, self.spec.study.epoch_timeout_s)
 
     def _judged(self) -> list[dict[str, Any]]:
         """The row that ends confirm early, where it does."""
