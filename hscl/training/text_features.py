@@ -127,7 +127,8 @@ def own_vectors(split: Split, max_tokens: int) -> Ragged:
     if vectors is None:
         raise InputError(
             'model.text.encoder is "file", but these utterances have no text vectors of their '
-            "own; convert a file that has some (MulT's, MMSA's), or take another encoder"
+            "own, and it reads no words; convert a file that has some (MulT's, MMSA's), or take "
+            "another encoder"
         )
     if int(vectors.lengths.max(initial=0)) <= max_tokens:
         return vectors

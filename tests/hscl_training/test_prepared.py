@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from feature_files import known_rows, mult_mosei, pickled
 
 from hscl.config import Config
-from hscl.data.convert import from_arrays
+from hscl.data.convert import convert, from_arrays
 from hscl.data.dataset import Dataset
 from hscl.data.splits import open_inputs, open_split
 from hscl.errors import InputError
@@ -245,6 +246,20 @@ def test_the_data_sets_own_vectors_stand_in_for_an_encoder(
     for row, own in enumerate(vectors[4:6]):
         assert np.array_equal(data.valid.text.row(row), own[:4].astype(np.float32))
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_mosei_pickle_of_mult_without_words_trains_on_its_own_vectors(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    out = tmp_path / "mosei.arrow"
+    content = mult_mosei(known_rows())
+    for part in content.values():  # GloVe's place in the file: (N, 50, 300), padded in front
+        part["text"] = np.zeros((len(part["id"]), 50, 12))
+        part["text"][:, 40:] = np.random.default_rng(0).normal(size=(len(part["id"]), 10, 12))
+    assert convert([pickled(tmp_path / "mosei.pkl", content)], out).text_width == 12
+    config = tiny_config.with_overrides(OWN | {"train.epochs": 1})
+    (report,) = Training(config, prepare(Dataset.open(out), config), seed=0)
+    assert np.isfinite(report.valid["mae"])
 
 
 def test_vectors_of_which_none_is_cut_off_are_views_of_the_file(
