@@ -14,7 +14,7 @@ from scipy import stats
 
 from hscl.errors import InputError
 from hscl.metrics import evaluate
-from tune.evidence.outside import NEEDED, compare_outside
+from tune.evidence.outside import NEEDED, compare_outside, opening_outside
 from tune.evidence.pair import Role
 from tune.states import Verdict
 
@@ -209,6 +209,13 @@ def test_a_missing_column_and_unknown_names_are_told_with_the_nearest(tmp_path: 
         compare_outside(path)
     with pytest.raises(InputError, match="can't be read"):
         compare_outside(tmp_path / "nothing.csv")
+
+
+def test_of_several_models_one_sentence_says_who_beats_whom(tmp_path: Path) -> None:
+    rows = [*_rows("old", BAD), *_rows("new", GOOD), *_rows("same", BAD)]
+    found = compare_outside(_file(tmp_path / "r.csv", rows))
+    (told,) = opening_outside(found)
+    assert told.startswith("Of 2 models against old, on videos like these: 1 better (new) and 1 ")
 
 
 def test_labels_of_ch_sims_have_its_metrics_and_predictions_are_clipped(tmp_path: Path) -> None:

@@ -125,10 +125,11 @@ def _opened(
                 f"--{next(iter(given))} belongs to --predictions; studies have their own"
             )
         return [_open(where) for where in studies]
-    from tune.evidence.outside import compare_outside
+    from tune.evidence.outside import compare_outside, opening_outside
     from tune.report.rows import Compared
 
-    return [(None, Compared(str(path), None, compare_outside(path, **given), 0))]
+    found = compare_outside(path, **given)
+    return [(None, Compared(str(path), None, found, 0, opening=opening_outside(found)))]
 
 
 def _weighed(

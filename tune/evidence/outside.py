@@ -24,6 +24,7 @@ from tune.evidence.comparison import (
     risk_of,
     unit_notes,
 )
+from tune.evidence.curves import Label
 from tune.evidence.outside_table import NEEDED, Model, Results, read_results
 from tune.evidence.pair import (
     PairComparison,
@@ -34,6 +35,7 @@ from tune.evidence.pair import (
     worst_of,
 )
 from tune.evidence.pairing import Runs
+from tune.evidence.sentences import several_text
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import TrialState
 from tune.stats.collapses import fallen_runs
@@ -41,7 +43,7 @@ from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.stats.unpaired import crossed_difference, welch_interval
 
-__all__ = ["NEEDED", "compare_outside"]
+__all__ = ["NEEDED", "compare_outside", "labels_outside", "opening_outside"]
 
 _SPLIT = "test"
 _SIMS = (
@@ -130,6 +132,26 @@ def compare_outside(
         unit=results.unit,
         metrics=metrics,
     )
+
+
+def labels_outside(compared: StudyComparison) -> dict[str, Label]:
+    """What figures and sentences call each model.
+
+    Args:
+        compared: From `compare_outside`.
+    """
+    return {
+        config_id: Label(name, "default" if config_id == compared.reference else "other")
+        for config_id, name in compared.names.items()
+    }
+
+
+def opening_outside(compared: StudyComparison) -> tuple[str, ...]:
+    """Who beats whom among several models; of a single pair its verdict says it."""
+    if compared.primary is not None:
+        return ()
+    reference = compared.names[compared.reference or ""]
+    return (several_text(compared, labels_outside(compared), reference, "model"),)
 
 
 def _paired(first: Model, second: Model) -> bool:

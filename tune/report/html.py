@@ -19,8 +19,8 @@ from tune.charts.figures import charts_of
 from tune.charts.forest import forest
 from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
 from tune.evidence.comparison import StudyComparison
-from tune.evidence.curves import Label
 from tune.evidence.gather import Evidence
+from tune.evidence.outside import labels_outside
 from tune.evidence.sentences import here_text, pair_lines, several_text, verdict_text
 from tune.report.headline import (
     answer_of,
@@ -106,10 +106,7 @@ def make_outside_report(
         now: The time that the report bears; the present if not given.
     """
     names, asked = compared.names, compared.asked
-    labels = {
-        config_id: Label(name, "default" if config_id == compared.reference else "other")
-        for config_id, name in names.items()
-    }
+    labels = labels_outside(compared)
     pairs = ([compared.primary] if compared.primary else []) + [*compared.others]
     drawn = [pair for pair in pairs if pair.this_test_set is not None]
     charts = [forest(drawn, labels, compared.margin)] if drawn else []
