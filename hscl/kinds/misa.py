@@ -101,11 +101,13 @@ class MisaModel(SentimentModel):
 
     def forward(self, batch: Batch) -> MisaOutput:
         """Represent each modality twice, let the representations attend to each other, predict."""
-        text, lengths = self.encode_text(batch.text, batch.text_lengths)
+        text, lengths = self.encode_text(
+            batch.text, batch.text_lengths, known=batch.lengths("text")
+        )
         vectors, there = [self.sentence(text, lengths)], [batch.text_lengths > 0]
         for name, encoder in self.recurrent.items():
             frames, counts = self.frames(batch, name)
-            vectors.append(encoder(frames, counts))
+            vectors.append(encoder(frames, counts, batch.lengths(name)))
             there.append(counts > 0)
         unimodal = torch.stack(
             [self.dense[name](v) for name, v in zip(self.modalities, vectors, strict=True)], dim=1

@@ -95,11 +95,13 @@ class SelfMmModel(SentimentModel):
 
     def forward(self, batch: Batch) -> SelfMmOutput:
         """Predict by every task; the multimodal one is the prediction."""
-        text, lengths = self.encode_text(batch.text, batch.text_lengths)
+        text, lengths = self.encode_text(
+            batch.text, batch.text_lengths, known=batch.lengths("text")
+        )
         inputs, there = {"text": self.sentence(text, lengths)}, [batch.text_lengths > 0]
         for name, encoder in self.recurrent.items():
             frames, counts = self.frames(batch, name)
-            inputs[name] = encoder(frames, counts)
+            inputs[name] = encoder(frames, counts, batch.lengths(name))
             there.append(counts > 0)
         inputs[FUSED] = torch.cat(list(inputs.values()), dim=1)
         hidden = {name: in_float32(self.hidden[name], value) for name, value in inputs.items()}

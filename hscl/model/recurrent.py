@@ -32,20 +32,22 @@ class EndState(nn.Module):
         )
         self.width = layers * (2 if bidirectional else 1) * hidden
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, lengths: Tensor, known: Tensor | None = None) -> Tensor:
         """Read B sequences.
 
         Args:
             frames: (B, L, d), padded at the end; L may be 0.
             lengths: (B,) real frames of each.
+            known: The same on the CPU, where they are known there: a GPU need not be asked.
 
         Returns:
             (B, width), the first layer's states first; 0 for a sequence without frames.
         """
         if not frames.shape[1]:
             frames = functional.pad(frames, (0, 0, 0, 1))
+        counts = lengths if known is None else known
         packed = pack_padded_sequence(
-            frames, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+            frames, counts.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
         _, (hidden, _) = self.lstm(packed)
         states = hidden.transpose(0, 1).flatten(1)

@@ -54,7 +54,7 @@ def test_a_template_says_how_many_places_are_left_to_edit(
     out = str(tmp_path / "new")
     code, printed, _ = _hscl(capsys, "template", "slurm", "--out", out, "--workers", "4")
     assert code == 0
-    assert "hscl.sbatch   4 places to edit" in printed
+    assert "hscl.sbatch   5 places to edit" in printed
     assert "#SBATCH --nodes=4" in (tmp_path / "new" / "hscl.sbatch").read_text()
     code, _, errors = _hscl(capsys, "template", "slurm", "--out", out)
     assert code == 2

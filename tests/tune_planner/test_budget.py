@@ -63,11 +63,13 @@ def literal_parts(run: SimulatedRun, share: float) -> tuple[int, int]:
     return screen, refine
 
 
-@given(epochs=st.integers(100, 500), share=st.floats(0.05, 0.95), seed=st.integers(0, 10**6))
-@settings(max_examples=15, deadline=None)
+# Shares in 64ths: products with them are exact, so that rounding decides nothing.
+@given(epochs=st.integers(100, 500), part=st.integers(4, 60), seed=st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
 def test_refine_begins_once_the_screen_has_spent_its_part(
-    epochs: int, share: float, seed: int
+    epochs: int, part: int, seed: int
 ) -> None:
+    share = part / 64
     spec = study(f"budget.epochs = {epochs}\n{AUTO}refine.share = {share}")
     run = simulate(spec, noisy(seed))
     phases = [trial.phase for trial in run.history.search_trials.values()]

@@ -1,15 +1,12 @@
 """The model of runs as anybody's sampler: in a plain Optuna study and a plain run of Ray Tune."""
 
-import logging
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-import ray
 import ray.tune as ray_tune
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
@@ -185,14 +182,7 @@ def test_several_objectives_are_refused() -> None:
         study.ask().suggest_float("x", 0.0, 1.0)
 
 
-@pytest.fixture(scope="module")
-def _local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
-
-
-@pytest.mark.usefixtures("_local_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_in_a_plain_run_of_ray_tune_it_finds_the_ground_too(tmp_path: Any) -> None:
     def train(config: dict[str, float]) -> None:
         ray_tune.report({"loss": (config["x"] - 0.3) ** 2 + 0.5 * (config["y"] - 0.7) ** 2})

@@ -18,6 +18,7 @@ def test_a_report_fills_its_columns_and_leaves_the_drivers_ones_to_it() -> None:
     valid = {"mae": 0.7, "corr": math.nan}
     row = report_row(Epoch(3, {"total": 1.5}, valid, True, False, True, 0.25, 4, 1 << 20))
     ours = {"seq": 0, "trial_id": "a-1", "attempt": 1, "stop": False}
+    ours |= {"host": "h", "precision": "fp32", "parameters": 10}
     table = to_arrow("reports", [row | ours])
     assert set(row) | set(ours) == set(SCHEMAS["reports"].names)
     assert table["loss_total"].to_pylist() == [1.5]

@@ -148,8 +148,10 @@ def _next_step(
     history: History, pair: PairComparison, names: Mapping[str, str], where: str, data: str
 ) -> str:
     """What to do where runs that were lost, collapsed or had bad luck forbid the verdict."""
-    study = f"{shlex.quote(where)} --data {shlex.quote(data)}"
-    again = f"hscl confirm {study} --fresh --seeds {_MANY} --out NEW"
+    again = (
+        f"hscl confirm {shlex.quote(where)} --data {shlex.quote(data)} --fresh --seeds {_MANY} "
+        "--out NEW"
+    )
     more = f"only more seeds tell how often that happens to either: {again}"
     side = 0 if len(pair.fallen[0]) > len(pair.fallen[1]) else 1
     if len(pair.fallen[side]) == len(pair.fallen[1 - side]):
