@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 
-_MOST_NAMES = 3
 _COST_NUMBERS = frozenset({1, 2, 3})
 
 
