@@ -69,9 +69,7 @@ class LfDnnModel(SentimentModel):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Pool, transform, concatenate, predict."""
-        text, lengths = self.encode_text(
-            batch.text, batch.text_lengths, known=batch.lengths("text")
-        )
+        text, lengths = self.words(batch)
         parts = [self.unimodal["text"](self.sentence(text, lengths))]
         for name in self.modalities[1:]:
             frames, counts = self.frames(batch, name)

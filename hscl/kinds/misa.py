@@ -101,9 +101,7 @@ class MisaModel(SentimentModel):
 
     def forward(self, batch: Batch) -> MisaOutput:
         """Represent each modality twice, let the representations attend to each other, predict."""
-        text, lengths = self.encode_text(
-            batch.text, batch.text_lengths, known=batch.lengths("text")
-        )
+        text, lengths = self.words(batch)
         vectors, there = [self.sentence(text, lengths)], [batch.text_lengths > 0]
         for name, encoder in self.recurrent.items():
             frames, counts = self.frames(batch, name)

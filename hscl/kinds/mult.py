@@ -92,9 +92,7 @@ class MultModel(SentimentModel):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Cross every pair of modalities, then predict from each target's last place."""
-        text, lengths = self.encode_text(
-            batch.text, batch.text_lengths, known=batch.lengths("text")
-        )
+        text, lengths = self.words(batch)
         sequences = {"text": (self.text_dropout(text), lengths)}
         sequences |= {name: self.frames(batch, name) for name in self.modalities[1:]}
         counts = {name: count for name, (_, count) in sequences.items()}

@@ -95,9 +95,7 @@ class SelfMmModel(SentimentModel):
 
     def forward(self, batch: Batch) -> SelfMmOutput:
         """Predict by every task; the multimodal one is the prediction."""
-        text, lengths = self.encode_text(
-            batch.text, batch.text_lengths, known=batch.lengths("text")
-        )
+        text, lengths = self.words(batch)
         inputs, there = {"text": self.sentence(text, lengths)}, [batch.text_lengths > 0]
         for name, encoder in self.recurrent.items():
             frames, counts = self.frames(batch, name)

@@ -185,6 +185,10 @@ class SentimentModel(nn.Module):
             return masked_mean(text, lengths)
         return text[:, 0]
 
+    def words(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`encode_text` of a batch: E_t (B, L, d_t) and its lengths (B,), at least 1."""
+        return self.encode_text(batch.text, batch.text_lengths, known=batch.lengths("text"))
+
     def frames(self, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
         """Frames (B, L, d) and lengths (B,); none at all where the batch lacks the modality."""
         frames: Tensor | None = getattr(batch, name)

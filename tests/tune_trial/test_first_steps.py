@@ -1,6 +1,7 @@
 """Timing a study's first steps touches neither the study's seeds nor its folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,16 +20,20 @@ from tune.trial.first_steps import (
 )
 
 
+def _frozen(encoder: Path, *, batch_size: int) -> dict[str, Any]:
+    return {
+        "model.text.encoder": str(encoder),
+        "model.text.finetune": False,
+        "model.fusion.heads": 2,
+        "train.batch_size": batch_size,
+    }
+
+
 def test_few_steps_are_scaled_to_the_whole_epoch(
     tiny_file: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HSCL_CACHE", str(tmp_path))
-    base = {
-        "model.text.encoder": str(tiny_encoder),
-        "model.text.finetune": False,
-        "model.fusion.heads": 2,
-        "train.batch_size": 2,
-    }
+    base = _frozen(tiny_encoder, batch_size=2)
     timed = time_first_steps(study(base=base), str(tiny_file))
     assert 0 < timed["seconds_per_epoch"] < 600
     assert timed["peak_memory"] > 2**20
@@ -86,12 +91,7 @@ def test_each_kind_of_model_is_timed_and_their_mean_is_what_a_study_of_equal_par
     tiny_file: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HSCL_CACHE", str(tmp_path))
-    base = {
-        "model.text.encoder": str(tiny_encoder),
-        "model.text.finetune": False,
-        "model.fusion.heads": 2,
-        "train.batch_size": 16,
-    }
+    base = _frozen(tiny_encoder, batch_size=16)
     known = [{"name": "MulT", "model.kind": "mult"} | KINDS["mult"]]
     space = {"model.kind": {"choice": ["hscl", "mult"]}}
     spec = parse_spec({"base": base, "space": space, "known": known})

@@ -14,7 +14,6 @@ from tune.cli.output import (
     print_rich,
     reads_studies,
     refuse_terminal,
-    train_command,
     warn_of_damage,
     write_output,
 )
@@ -235,6 +234,7 @@ def export(study: str, out: Path, wanted: str | None, *, as_json: bool, **option
     the default's where confirm finds the winner worse, where more of its runs fail, or where the
     search expects at least as much of the default and confirm does not find the winner better.
     """  # noqa: DOC501 - this is what --help prints
+    from tune.evidence.search.use import train_command
     from tune.report.export import choose, render
     from tune.states import Verdict
 

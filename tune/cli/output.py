@@ -2,7 +2,6 @@
 
 import functools
 import io
-import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +20,6 @@ __all__ = [
     "print_rich",
     "reads_studies",
     "refuse_terminal",
-    "train_command",
     "warn_of_damage",
     "write_output",
 ]
@@ -94,12 +92,6 @@ def print_rich(shown: "RenderableType", out: Path | None, *, width: int = _PIPE_
     console = Console(width=width, file=io.StringIO(), record=True, **_PLAIN)
     console.print(shown)
     write_output(console.export_text().encode(), out)
-
-
-def train_command(config: Path, data: str) -> str:
-    """What trains a configuration next, as words of a shell."""
-    words = ["hscl", "train", str(config), "--data", data, "--seeds", "5"]
-    return shlex.join([*words, "--out", f"models/{config.stem}"])
 
 
 def warn_of_damage(damages: Iterable[object]) -> None:

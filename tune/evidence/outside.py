@@ -43,7 +43,7 @@ from tune.stats.power import FEWEST_PAIRS, FEWEST_VIDEOS
 from tune.stats.pseudo_values import pseudo_values, run_scores
 from tune.stats.unpaired import crossed_difference, welch_interval
 
-__all__ = ["NEEDED", "compare_outside", "labels_outside", "opening_outside"]
+__all__ = ["NEEDED", "compare_outside", "headline_outside", "labels_outside", "opening_outside"]
 
 _SPLIT = "test"
 _SIMS = (
@@ -148,10 +148,13 @@ def labels_outside(compared: StudyComparison) -> dict[str, Label]:
 
 def opening_outside(compared: StudyComparison) -> tuple[str, ...]:
     """Who beats whom among several models; of a single pair its verdict says it."""
-    if compared.primary is not None:
-        return ()
+    return () if compared.primary is not None else (headline_outside(compared),)
+
+
+def headline_outside(compared: StudyComparison) -> str:
+    """Who beats whom, in one sentence."""
     reference = compared.names[compared.reference or ""]
-    return (several_text(compared, labels_outside(compared), reference, "model"),)
+    return several_text(compared, labels_outside(compared), reference, "model")
 
 
 def _paired(first: Model, second: Model) -> bool:

@@ -20,8 +20,8 @@ from tune.charts.forest import forest
 from tune.charts.theme import DARK, FONT, LIGHT, Chart, colour_map
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
-from tune.evidence.outside import labels_outside
-from tune.evidence.sentences import here_text, pair_lines, several_text, verdict_text
+from tune.evidence.outside import headline_outside, labels_outside
+from tune.evidence.sentences import here_text, pair_lines
 from tune.report.headline import (
     answer_of,
     facts_of,
@@ -106,15 +106,9 @@ def make_outside_report(
         now: The time that the report bears; the present if not given.
     """
     names, asked = compared.names, compared.asked
-    labels = labels_outside(compared)
     pairs = ([compared.primary] if compared.primary else []) + [*compared.others]
     drawn = [pair for pair in pairs if pair.this_test_set is not None]
-    charts = [forest(drawn, labels, compared.margin)] if drawn else []
-    headline = (
-        verdict_text(asked, names, compared.rules, brief=True)
-        if asked is not None
-        else several_text(compared, labels, names[compared.reference or ""], "model")
-    )
+    charts = [forest(drawn, labels_outside(compared), compared.margin)] if drawn else []
     verdict, kind = pair_verdict(asked)
     time = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     facts = TextTable(
@@ -131,7 +125,7 @@ def make_outside_report(
     report = Report(
         title=f"{compared.study} – hscl compare",
         kicker=f"Predictions in “{compared.study}” · {time}",
-        headline=headline[0].upper() + headline[1:],
+        headline=headline_outside(compared),
         verdict=verdict,
         verdict_class=kind,
         lead=() if asked is None else tuple(filter(None, [here_text(asked)])),

@@ -6,6 +6,7 @@ Every screen begins with it; each renders it in its own form.
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ __all__ = [
     "Varied",
     "cost_rows",
     "short_toml",
+    "train_command",
     "use_lines",
     "use_of",
     "value_rows",
@@ -138,10 +140,21 @@ def use_of(
         toml=short_toml(history.spec.preset, record.config),
         commands=(
             f"hscl export {shlex.quote(where)} --out best.toml",
-            f"hscl train best.toml --data {shlex.quote(data)} --seeds 5 --out models/best",
+            train_command(Path("best.toml"), data),
         ),
         cost=cost_of(history, tables),
     )
+
+
+def train_command(config: Path, data: str) -> str:
+    """What trains a configuration next.
+
+    Args:
+        config: The file that it is written to.
+        data: What it is trained on.
+    """
+    words = ["hscl", "train", str(config), "--data", data, "--seeds", "5"]
+    return shlex.join([*words, "--out", f"models/{config.stem}"])
 
 
 def _next_step(
