@@ -19,18 +19,23 @@ from tune.engine.recorder import Recorder, is_setback
 from tune.planner.asha import should_stop
 from tune.planner.decisions import plan_row
 from tune.planner.phases import Close, Decide, Judge, Propose, Run, next_step
-from tune.planner.proposals import propose
+from tune.planner.proposals import Proposal, propose
 from tune.states import Kind, Phase, TrialState
+from tune.study.space import Value
+from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.records import Ending
 from tune.tables.schemas import SAID
 from tune.trial.messages import Breakdown, Message, MessageKind
 
-__all__ = ["Engine", "Live", "LookJudge"]
+__all__ = ["Engine", "Live", "LookJudge", "Proposer"]
 
 LookJudge = Callable[[History], Mapping[str, Any] | None]
 """The plan row that ends confirm after the look that is complete, or None where the next opens: a
 pure function of the tables, such as `tune.engine.judging` makes one."""
+
+Proposer = Callable[[StudySpec, History, int, Phase, Value | None], Proposal]
+"""Specification, history, number, phase and branch to the next configuration's row."""
 
 
 _STOPPING_S, _STOPPING_EPOCHS = 60.0, 10.0
@@ -72,6 +77,8 @@ class Engine:
         recorder: The study's tables.
         slots: How many trials may be in hand now.
         judge: Says after a look at confirm whether it ends early; None: never.
+        proposer: Who makes what the planner asks for: `tune.planner.proposals.propose`, or what
+            stands before it in a simulation.
 
     Attributes:
         live: Trials in hand, by the name that whoever runs them has for them (`tune_id`).
@@ -82,7 +89,11 @@ class Engine:
     """
 
     def __init__(
-        self, recorder: Recorder, slots: Callable[[], int], judge: LookJudge | None = None
+        self,
+        recorder: Recorder,
+        slots: Callable[[], int],
+        judge: LookJudge | None = None,
+        proposer: Proposer = propose,
     ) -> None:
         self.recorder = recorder
         self.history = recorder.history
@@ -94,6 +105,7 @@ class Engine:
         self.busy = threading.RLock()
         self._slots = slots
         self._judge = judge
+        self._propose = proposer
         self._metric = f"valid_{self.spec.study.metric}"
         self._reasons: dict[str, str] = {}  # why a trial is started again
 
@@ -237,7 +249,7 @@ class Engine:
         return [] if row is None else [dict(row)]
 
     def _add_proposal(self, step: Propose) -> None:
-        proposal = propose(self.spec, self.history, step.number, step.phase, step.branch)
+        proposal = self._propose(self.spec, self.history, step.number, step.phase, step.branch)
         if proposal.config is not None:
             self.recorder.add_config(proposal.config)
         self.recorder.add_plan(proposal.plan)

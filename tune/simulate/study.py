@@ -12,8 +12,9 @@ from typing import Any
 
 from hscl.config import Config
 from hscl.errors import HsclError
-from tune.engine.engine import Engine, LookJudge
+from tune.engine.engine import Engine, LookJudge, Proposer
 from tune.engine.recorder import Recorder
+from tune.planner.proposals import propose
 from tune.study.spec import StudySpec
 from tune.tables.memory import MemoryStore
 from tune.tables.records import Ending, TrialRecord
@@ -46,7 +47,7 @@ class SimulatedRun:
         history: The fold of all rows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a study runs on
         self,
         spec: StudySpec,
         objective: Objective,
@@ -55,6 +56,7 @@ class SimulatedRun:
         pick: Pick | None = None,
         tables: Mapping[str, list[dict[str, Any]]] | None = None,
         judge: LookJudge | None = None,
+        proposer: Proposer = propose,
     ) -> None:
         """Begin, or go on with given tables.
 
@@ -65,6 +67,7 @@ class SimulatedRun:
             pick: Which running trial reports next; the one that started first by default.
             tables: Rows of an earlier process.
             judge: Says after a look at confirm whether it ends early; None: never.
+            proposer: Makes the configurations that the planner asks for.
         """
         self.spec = spec
         self._objective = objective
@@ -72,7 +75,7 @@ class SimulatedRun:
         self._store = MemoryStore(tables)
         self._recorder = Recorder(spec, self._store, host=_HOST, clock=lambda: None)
         self._slots = slots
-        self._engine = Engine(self._recorder, lambda: slots, judge)
+        self._engine = Engine(self._recorder, lambda: slots, judge, proposer)
         self.history = self._engine.history
         self._begun = 0  # trials so far: their numbers are their names for the engine
         self._running: dict[str, tuple[str, Iterator[Message]]] = {}
@@ -177,7 +180,12 @@ class SimulatedRun:
 
 
 def simulate(
-    spec: StudySpec, objective: Objective, *, slots: int = 1, pick: Pick | None = None
+    spec: StudySpec,
+    objective: Objective,
+    *,
+    slots: int = 1,
+    pick: Pick | None = None,
+    proposer: Proposer = propose,
 ) -> SimulatedRun:
     """Run a whole study in memory.
 
@@ -186,8 +194,9 @@ def simulate(
         objective: What stands for training.
         slots: Trials at once.
         pick: Which running trial reports next.
+        proposer: Makes the configurations that the planner asks for.
 
     Returns:
         The finished run: its tables and its history.
     """
-    return SimulatedRun(spec, objective, slots=slots, pick=pick).run()
+    return SimulatedRun(spec, objective, slots=slots, pick=pick, proposer=proposer).run()

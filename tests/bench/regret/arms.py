@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from hscl.config import Config
 from regret.rivals import RIVALS, Search
 from regret.worlds import Searched
+from tune.engine.engine import Proposer
 from tune.evidence.search.choice import reason_for_default
+from tune.planner.proposals import Proposal, config_row, propose
 from tune.simulate.study import SimulatedRun, simulate
-from tune.states import Phase, TrialState, Verdict
+from tune.states import Origin, Phase, TrialState, Verdict
 from tune.stats.intervals import t_interval
-from tune.study.spec import StudySpec
+from tune.study.space import Value
+from tune.study.spec import StartPoint, StudySpec
+from tune.tables.history import History
 
 __all__ = ["exported", "is_product", "search", "study_of", "wins"]
 
@@ -74,7 +79,9 @@ def study_of(arm: str, world: Searched, total: int) -> StudySpec:
 
 
 def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
-    run = simulate(study_of(arm, world, total), world.objective, slots=slots)
+    run = simulate(
+        study_of(arm, world, total), world.objective, slots=slots, proposer=_proposer(world)
+    )
     history = run.history
     own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
     trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]
@@ -89,6 +96,28 @@ def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
         epochs=history.epochs,
         confirmed=frozenset(seed for look in history.looks for seed in look),
     )
+
+
+def _proposer(world: Searched) -> Proposer:
+    """What the planner asks for, as the configuration that stands for it in this world."""
+
+    def proposed(
+        spec: StudySpec, history: History, number: int, phase: Phase, branch: Value | None
+    ) -> Proposal:
+        proposal = propose(spec, history, number, phase, branch)
+        if proposal.config is None or proposal.config["origin"] != Origin.SAMPLER:
+            return proposal
+        config = Config.from_json(proposal.config["config"])
+        wanted = world.values_of(config)
+        values = world.stands_for(wanted)
+        if values == wanted:
+            return proposal
+        named = zip(spec.searched.parameters, values, strict=True)
+        point = {name: value for name, value in named if value is not None}
+        start = StartPoint(proposal.config["name"], Origin.SAMPLER, spec.searched.to_config(point))
+        return Proposal(config_row(spec, start, number))
+
+    return proposed
 
 
 def exported(world: Searched, run: SimulatedRun) -> str:

@@ -139,8 +139,7 @@ def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
     names = world.spec.searched.parameters
     study.enqueue_trial({n: v for n, v in zip(names, world.default, strict=True) if v is not None})
     while rival.left:
-        asked = study.ask()
-        values = world.values_in(_suggested(world, asked))
+        asked, values = _asked(world, study)
         state, best = optuna.trial.TrialState.COMPLETE, np.inf
         try:
             for epoch, best in rival.reports(values):
@@ -154,6 +153,20 @@ def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
         if state is optuna.trial.TrialState.COMPLETE:
             rival.complete(values, best)
         study.tell(asked, best if state is optuna.trial.TrialState.COMPLETE else None, state)
+
+
+def _asked(world: Searched, study: optuna.Study) -> tuple[optuna.Trial, Values]:
+    """A trial of what is trained, which a world of recorded trainings chooses near by."""
+    asked = study.ask()
+    wanted = world.values_in(_suggested(world, asked))
+    values = world.stands_for(wanted)
+    # CMA-ES learns from what it has proposed itself, and from nothing else.
+    if values == wanted or isinstance(study.sampler, CmaEsSampler):
+        return asked, values
+    study.tell(asked, state=optuna.trial.TrialState.FAIL)  # TPE learns nothing from it
+    study.enqueue_trial(dict(zip(world.spec.searched.parameters, values, strict=True)))
+    asked = study.ask()
+    return asked, world.values_in(_suggested(world, asked))
 
 
 def _suggested(world: Searched, asked: optuna.Trial) -> dict[str, Any]:
@@ -215,7 +228,7 @@ def _at_random(world: Searched, total: int) -> _Rival:
     values = world.default
     while rival.left >= world.epochs:
         rival.complete(values, rival.train(values))
-        values = world.values_in(world.spec.searched.draw(rng))
+        values = world.stands_for(world.values_in(world.spec.searched.draw(rng)))
     return rival
 
 

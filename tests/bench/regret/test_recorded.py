@@ -5,7 +5,7 @@ import pytest
 from record_mosi import SPACE
 
 from regret.arms import search
-from regret.recorded import Replay, facts, read_recorded, replays, shares
+from regret.recorded import Replay, _table_se, facts, read_recorded, replays, shares
 from regret.worlds import Values
 
 
@@ -97,6 +97,7 @@ def test_rows_hold_differences_paired_by_replay() -> None:
     assert row["to_default"] == pytest.approx(gap)
     assert row["se_to_default"] == pytest.approx(row["se"])
     assert "to_optuna" not in row
+    assert 1 <= row["exports"] <= 4
     assert row["configurations"] == 5.0
 
 
@@ -116,3 +117,28 @@ def test_the_recorded_table_says_that_a_run_is_mostly_its_seed() -> None:
     assert 0.1 < told["share of configuration, test"] < 0.3
     assert told["share of seed, test"] < 0.03
     assert 0.1 < told["one run's test and the others' mean test, Spearman"] < 0.4
+
+
+def test_a_search_is_told_which_configuration_ran() -> None:
+    recorded, replay = read_recorded(), Replay(read_recorded(), 4)
+    known = {tuple(map(float, values)) for values in recorded.values}
+    for values in _drawn(replay, 40):
+        stands = replay.stands_for(values)
+        assert stands in known
+        assert replay.place(stands) == replay.place(values)
+        assert replay.stands_for(stands) == stands
+    for arm in ("optuna", "random", "default"):
+        assert search(arm, Replay(recorded, 5), 180).proposed <= known
+
+
+def test_the_error_by_configuration_is_that_of_independent_means_where_all_differ() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0.0, 1.0, 400), rng.normal(0.0, 2.0, 400)
+    rows = [np.array([tests, tests, tests, np.zeros(400)]) for tests in (one, other)]
+    rows[0][3], rows[1][3] = np.arange(400), np.arange(400, 800)
+    assert _table_se(*rows) == pytest.approx((5.0 / 400) ** 0.5, rel=0.1)
+    # Always the same two configurations: as if each had been tried once.
+    one, other = (1.0 + rng.permutation(np.repeat([-0.5, 0.5], 200)) for _ in range(2))
+    rows = [np.array([tests, tests, tests, tests > 1.0]) for tests in (one, other)]
+    rows[1][3] += 2
+    assert _table_se(*rows) == pytest.approx(0.5)

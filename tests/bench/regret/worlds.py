@@ -78,6 +78,9 @@ class Searched(Protocol):
     def test(self, values: Values, seed: int) -> float:
         """Test metric of a run, as confirm sees it."""
 
+    def stands_for(self, values: Values) -> Values:
+        """The configuration that is trained where this one is proposed."""
+
 
 class World:
     """What is true, and what a run says.
@@ -211,6 +214,10 @@ class World:
         if run not in self._tests:
             self._train(run)
         return self._tests[run]
+
+    def stands_for(self, values: Values) -> Values:
+        """The same: every configuration can be trained."""
+        return values
 
     def objective(self, config: Config, seed: int, epoch: int) -> float:
         """The same as `report`, as `tune.simulate.study.simulate` asks for it."""
