@@ -78,8 +78,8 @@ def test_refine_begins_once_the_screen_has_spent_its_part(
 
 @pytest.mark.parametrize("slots", [4, 16])
 def test_many_slots_start_no_extra_wave_of_the_screen(slots: int) -> None:
-    spec = study(f"budget.epochs = 450\n{AUTO}")
-    part = (1 - spec.refine.share) * (450 - 54)
+    spec = study(f"budget.epochs = 450\n{AUTO}refine.share = 0.5")
+    part = 0.5 * (450 - 54)
     for seed in range(3):
         run = simulate(spec, noisy(seed), slots=slots, pick=shuffled(seed))
         trials = run.history.search_trials.values()
@@ -138,8 +138,10 @@ def test_without_refine_the_screen_has_all_that_selects() -> None:
 
 @pytest.mark.parametrize("grace", [1, 2])
 def test_a_trial_that_runs_counts_with_what_it_usually_still_takes(grace: int) -> None:
-    spec = study(f"budget.epochs = 120\n{AUTO}scheduler.grace_epochs = {grace}")
-    part = (1 - spec.refine.share) * (120 - 54)
+    spec = study(
+        f"budget.epochs = 120\n{AUTO}refine.share = 0.5\nscheduler.grace_epochs = {grace}"
+    )
+    part = 0.5 * (120 - 54)
     history = History(spec)
     running = 0
     while not screen_is_over(spec, history):

@@ -75,6 +75,28 @@ def test_refine_takes_its_share_and_no_more_than_its_trainings_need(
     assert found.refines is (refine != 0)
 
 
+@pytest.mark.parametrize(("trainings", "screened"), [(8, 6.4), (13, 10.4), (38, 12), (88, 12)])
+@pytest.mark.parametrize("epochs", [9, 20])
+def test_by_itself_the_screen_has_twelve_trainings_and_refine_a_fifth(
+    epochs: int, trainings: int, screened: float
+) -> None:
+    spec = study("sampler.trials = 'auto'\nrefine.trials = 'auto'", epochs=epochs)
+    found = allocation_of(spec)
+    assert found.screen_part(trainings * epochs) == pytest.approx(screened * epochs)
+    # In hours, where an epoch takes 0.02 of one.
+    in_hours = found.screen_part(trainings * epochs * 0.02, each=0.02)
+    assert in_hours == pytest.approx(screened * epochs * 0.02)
+    few = allocation_of(study("refine.trials = 1\nbudget.epochs = 900", epochs=epochs))
+    assert few.screen_part(trainings * epochs) == pytest.approx((trainings - 1) * epochs)
+
+
+def test_without_a_total_refine_has_twice_the_screen() -> None:
+    # 24 configurations × 7/3 epochs are 56; twice that is 12.4 trainings of 9 epochs.
+    assert study("sampler.trials = 24\nrefine.trials = 'auto'").refine.trials == 12
+    # 12 trainings are 108 epochs; half of that is 23 configurations.
+    assert study("sampler.trials = 'auto'\nrefine.trials = 12").sampler.trials == 23
+
+
 def test_in_hours_the_parts_are_the_same() -> None:
     found = allocation_of(study("refine = { trials = 3, share = 0.9 }\nbudget.hours = 1.0"))
     assert found.screen_part(60 * 0.02, each=0.02) == pytest.approx(0.02 * found.screen_part(60))

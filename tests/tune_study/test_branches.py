@@ -51,7 +51,7 @@ def test_the_size_says_the_equal_part_of_each() -> None:
 
 
 def test_a_study_without_branches_says_nothing_of_them_and_keeps_its_digest() -> None:
-    spec = study()
+    spec = study("scheduler.reduction_factor = 3\nrefine.share = 0.5")  # the defaults of then
     assert branches_of(spec) == {}
     assert "\nper" not in dump_spec(spec)
     assert spec.digest != branched().digest

@@ -28,8 +28,8 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (StudySection().metric, StudySection().retries) == ("mae", 2)
     assert (SamplerSection().kind, SamplerSection().trials) == ("tpe", "auto")
     scheduler = SchedulerSection()
-    assert (scheduler.kind, scheduler.grace_epochs, scheduler.reduction_factor) == ("asha", 1, 3)
-    assert RefineSection().trials == "auto"
+    assert (scheduler.kind, scheduler.grace_epochs, scheduler.reduction_factor) == ("asha", 1, 4)
+    assert (RefineSection().trials, RefineSection().share) == ("auto", "auto")
     confirm = ConfirmSection()
     assert (confirm.keep, confirm.seeds, confirm.margin, confirm.looks) == (1, 6, 0.02, 1)
 

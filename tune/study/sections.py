@@ -21,6 +21,8 @@ __all__ = [
 
 _MOST = 1_000
 """Seeds of a phase; derived ones have to be distinct numbers of six digits."""
+_LEAST = 0.01
+"""Of a phase's share."""
 
 
 def _seeds(value: Any) -> Any:
@@ -45,6 +47,12 @@ def _trials(least: int) -> BeforeValidator:
         raise ValueError(f'must be a number ({least} or more) or "auto"')
 
     return BeforeValidator(check)
+
+
+def _share(value: Any) -> Any:
+    if value == "auto" or (type(value) in {int, float} and _LEAST <= value <= 1.0 - _LEAST):
+        return value
+    raise ValueError(f'must be a number ({_LEAST} to {1.0 - _LEAST}) or "auto"')
 
 
 def _metric(value: Any) -> Any:
@@ -106,7 +114,7 @@ class SchedulerSection(Section):
     """Asynchronous successive halving, or nobody."""
     grace_epochs: Annotated[int, Field(ge=1)] = 1
     """The first rung."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    reduction_factor: Annotated[int, Field(ge=2)] = 4
     """Each rung is so many times the one before; one in so many goes on."""
 
 
@@ -115,9 +123,9 @@ class RefineSection(Section):
 
     trials: Annotated[int | Literal["auto"], _trials(0)] = "auto"
     """How many; or as many as fit. 0: no refine."""
-    share: Annotated[float, Field(ge=0.01, le=0.99)] = 0.5
-    """What refine takes of all epochs but confirm's; the screen has the rest. Between .4 and .6
-    no difference was measured (`tests/bench/bench_regret.py`, trainings of 9 and 20 epochs)."""
+    share: Annotated[float | Literal["auto"], BeforeValidator(_share)] = "auto"
+    """What refine takes of all epochs but confirm's; the screen has the rest. By itself the
+    screen has what 12 full trainings take, and refine at least a fifth (see `Allocation`)."""
 
 
 class ConfirmSection(Section):
