@@ -16,14 +16,15 @@ __all__ = [
 
 _FULL_TRAININGS = 50
 """So many trainings of full length a study takes that says nothing about its size."""
-_SCREENED = 12.0
-"""Trainings of full length that the screen's epochs would be, where nobody gives refine a share.
-Measured with `tests/bench/bench_regret.py`: at totals of 50 trainings of 9 and 20 epochs, six
-seeds of confirm included, 9 to 13 find the best; at 25, where 13 trainings select, 8 to 10."""
-_LEAST_REFINED = 0.2
-"""Refine's share then, at least."""
 _REFINED = 2 / 3
-"""The same where counts alone say how long a study is: about that at the default total."""
+"""Refine's share of the epochs that select where the study file gives it none …"""
+_SCREENED = 12.0
+"""… but the screen has at least the epochs of so many trainings of full length …"""
+_LEAST_REFINED = 0.2
+"""… and refine at least that share. Measured with `tests/bench/bench_regret.py`, six seeds of
+confirm included: at totals of 50 trainings of 9 and 20 epochs, of which 38 select, .65 is best
+(.5 and .8 are worse); at 25, of which 13 select, .2 to .35; at 100, of which 88 select, .65
+(.86 is worse)."""
 _MOST = 2**62
 """A study file holds no whole number beyond 64 bits."""
 
@@ -34,8 +35,8 @@ class Allocation:
 
     Attributes:
         total: Epochs of the whole study.
-        share: What refine takes of the epochs that select, which are all but confirm's; None: what
-            a screen of 12 full trainings leaves, and at least a fifth.
+        share: What refine takes of the epochs that select, which are all but confirm's; None: two
+            thirds, less where the screen would have under 12 full trainings, and at least a fifth.
         screen_trials: Configurations of the screen.
         refine_trials: Trainings of refine.
         longest: Epochs of the longest trial.
@@ -67,8 +68,8 @@ class Allocation:
         if self.share is not None:
             refine = self.share * selecting
         else:
-            screen = _SCREENED * self.longest * each
-            refine = max(selecting - screen, _LEAST_REFINED * selecting)
+            left = selecting - _SCREENED * self.longest * each
+            refine = max(_LEAST_REFINED * selecting, min(left, _REFINED * selecting))
         if self.refine_trials is not None:
             refine = min(refine, each * self.refine_trials * self.longest)
         return selecting - refine

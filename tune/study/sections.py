@@ -124,8 +124,8 @@ class RefineSection(Section):
     trials: Annotated[int | Literal["auto"], _trials(0)] = "auto"
     """How many; or as many as fit. 0: no refine."""
     share: Annotated[float | Literal["auto"], BeforeValidator(_share)] = "auto"
-    """What refine takes of all epochs but confirm's; the screen has the rest. By itself the
-    screen has what 12 full trainings take, and refine at least a fifth (see `Allocation`)."""
+    """What refine takes of all epochs but confirm's; the screen has the rest. By itself two
+    thirds, less where the screen would have under 12 full trainings, and at least a fifth."""
 
 
 class ConfirmSection(Section):
