@@ -52,15 +52,15 @@ def test_hours_are_epochs_times_seconds_over_trials_at_once() -> None:
 
 def test_early_stopping_lowers_the_usual_cost_but_not_the_limit() -> None:
     tables: dict[str, Any] = {
-        "sampler": {"trials": 27},
+        "sampler": {"trials": 16},
         "refine": {"trials": 0},
         "confirm": {"seeds": 0},
     }
     full = estimate(_spec(**tables, scheduler={"kind": "none"}), timed(1.0), [SMALL])
     asha = estimate(_spec(**tables), timed(1.0), [SMALL])
-    assert asha.epochs == full.epochs == 27 * 9
-    # Rungs at 1 and 3: 27 · 1 + 9 · 2 + 3 · 6 epochs where a third goes on at each.
-    assert asha.usual_epochs == 27 + 18 + 18
+    assert asha.epochs == full.epochs == 16 * 9
+    # Rungs at 1 and 4: 16 · 1 + 4 · 3 + 1 · 5 epochs where a fourth goes on at each.
+    assert asha.usual_epochs == 16 + 12 + 5
     assert "early stopping" in asha.cost_text()
     assert "early stopping" not in full.cost_text()
 
@@ -70,10 +70,10 @@ def test_a_total_says_about_how_many_trials_it_holds() -> None:
     limited = {"budget": {"epochs": 450}} | share
     text = estimate(_spec(**limited), timed(1.0), [SMALL]).cost_text()
     assert text.startswith(
-        "cost: about 92 trials in at most 450 epochs of about 1 s of the default"
+        "cost: about 100 trials in at most 450 epochs of about 1 s of the default"
     )
     hours = estimate(_spec(budget={"hours": 0.25}, **share), timed(2.0), [SMALL])
-    assert hours.cost_text().startswith("cost: about 92 trials in at most 442 epochs")
+    assert hours.cost_text().startswith("cost: about 100 trials in at most 442 epochs")
 
 
 def test_where_gpus_are_not_given_a_trial_of_a_cluster_with_gpus_takes_one() -> None:

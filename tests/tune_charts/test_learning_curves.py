@@ -44,7 +44,7 @@ def test_every_value_of_every_trial_is_drawn_in_its_phase_once(chart: Chart) -> 
 def test_rungs_are_lines_with_the_number_that_each_stopped(chart: Chart) -> None:
     curves = evidence_of(STUDY).trials
     stopped = [c for c in curves if c.state is TrialState.PRUNED]
-    assert [shape.x0 for shape in chart.figure.layout.shapes] == [1, 3]
+    assert [shape.x0 for shape in chart.figure.layout.shapes] == [1, 4]
     counts = [int(a.text) for a in chart.figure.layout.annotations if a.text.isdigit()]
     assert sum(counts) == len(stopped)
 
