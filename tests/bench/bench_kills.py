@@ -42,7 +42,6 @@ from replay import check, raw_rows, readers_view
 from synthetic import Data, Synthetic, study
 
 from tune.engine.driver import SearchOptions, run_search
-from tune.engine.ray_session import ray_session
 from tune.planner.phases import next_step
 from tune.study.spec import StudySpec
 from tune.tables.records import Ending
@@ -257,7 +256,9 @@ def main() -> int:
         if wanted.shared_ray:
             import ray
 
-            stack.enter_context(ray_session(None, study().resources))
+            # A search's own Ray listens on loopback, where no other process can join it.
+            ray.init(address="local", include_dashboard=False)
+            stack.callback(ray.shutdown)
             address = ray.get_runtime_context().gcs_address
         wrong = [
             _run_part(name, np.random.default_rng([wanted.seed, i]), wanted.kills, address)
