@@ -21,10 +21,10 @@ _REFINED = 2 / 3
 _SCREENED = 12.0
 """… but the screen has at least the epochs of so many trainings of full length …"""
 _LEAST_REFINED = 0.2
-"""… and refine at least that share. Measured with `tests/bench/bench_regret.py`, six seeds of
-confirm included: at totals of 50 trainings of 9 and 20 epochs, of which 38 select, .65 is best
-(.5 and .8 are worse); at 25, of which 13 select, .2 to .35; at 100, of which 88 select, .65
-(.86 is worse)."""
+"""… and refine at least that share. Chosen with `tests/bench/bench_regret.py` on the worlds for
+tuning, six seeds of confirm included: at totals of 50 trainings, of which 38 select, .65 (against
+.5 and .8; on fresh worlds it gains with trainings of 20 epochs and is the same with 9); at 25, of
+which 13 select, .2 to .35 (against .5); at 100, of which 88 select, .65 (against .86)."""
 _MOST = 2**62
 """A study file holds no whole number beyond 64 bits."""
 
