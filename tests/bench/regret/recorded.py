@@ -42,6 +42,9 @@ Row = dict[str, Any]
 
 Over = Callable[..., Iterable[Any]]
 
+Exported = tuple[FloatArray, FloatArray]
+"""By replay: test MAE of what an arm exports, and which recorded configuration that is."""
+
 _CLIP = 1.0  # MAE: a run that ends above has collapsed
 
 
@@ -213,15 +216,17 @@ def replays(
             missing.append(f"{arm}: {why}")
     rows = []
     for arm in (one for one in arms if one in found):
-        tests, epochs, configurations, _ = found[arm]
+        tests, epochs, configurations, places = found[arm]
         row: Row = {"arm": arm, "kind": "recorded", "total": total, "worlds": len(keys)}
         row |= {"epochs": read_recorded().valid.shape[2], "slots": slots}
         row["test_mae"], row["se"] = _mean(tests)
-        row["exports"] = len(set(found[arm][3].tolist()))
+        row["exports"] = len(set(places.tolist()))
         for name, reference in (("optuna", "optuna"), ("default", "default-alone")):
             if reference in found:
-                row[f"to_{name}"], row[f"se_to_{name}"] = _mean(tests - found[reference][0])
-                row[f"table_se_to_{name}"] = _table_se(found[arm], found[reference])
+                others, _, _, their_places = found[reference]
+                row[f"to_{name}"], row[f"se_to_{name}"] = _mean(tests - others)
+                error = _table_se((tests, places), (others, their_places))
+                row[f"table_se_to_{name}"] = error
         row["spent"], row["configurations"] = float(epochs.mean()), float(configurations.mean())
         rows.append(row)
     return rows, missing
@@ -248,17 +253,16 @@ def show(rows: Sequence[Row]) -> None:
         )
 
 
-def _table_se(arm: FloatArray, reference: FloatArray) -> float:
+def _table_se(arm: Exported, reference: Exported) -> float:
     """Standard error of the difference of two arms' means, clustered by what they export.
 
     Liang and Zeger's (1986) for two means: what replays that export the same configuration are
     off by adds up before it is squared.
     """
-    places = int(max(arm[3].max(), reference[3].max())) + 1
-    off = np.zeros(places)
-    for tests, sign in ((arm, 1.0), (reference, -1.0)):
-        from_mean = sign * (tests[0] - tests[0].mean()) / tests[0].size
-        off += np.bincount(tests[3].astype(np.int64), from_mean, places)
+    off = np.zeros(int(max(arm[1].max(), reference[1].max())) + 1)
+    for (tests, places), sign in ((arm, 1.0), (reference, -1.0)):
+        from_mean = sign * (tests - tests.mean()) / tests.size
+        off += np.bincount(places.astype(np.int64), from_mean, off.size)
     return float(np.sqrt((off**2).sum()))
 
 

@@ -134,11 +134,11 @@ def test_a_search_is_told_which_configuration_ran() -> None:
 def test_the_error_by_configuration_is_that_of_independent_means_where_all_differ() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(0.0, 1.0, 400), rng.normal(0.0, 2.0, 400)
-    rows = [np.array([tests, tests, tests, np.zeros(400)]) for tests in (one, other)]
-    rows[0][3], rows[1][3] = np.arange(400), np.arange(400, 800)
-    assert _table_se(*rows) == pytest.approx((5.0 / 400) ** 0.5, rel=0.1)
+    places = np.arange(400, dtype=np.float64)
+    assert _table_se((one, places), (other, places + 400)) == pytest.approx(
+        (5.0 / 400) ** 0.5, rel=0.1
+    )
     # Always the same two configurations: as if each had been tried once.
     one, other = (1.0 + rng.permutation(np.repeat([-0.5, 0.5], 200)) for _ in range(2))
-    rows = [np.array([tests, tests, tests, tests > 1.0]) for tests in (one, other)]
-    rows[1][3] += 2
-    assert _table_se(*rows) == pytest.approx(0.5)
+    first, second = ((tests > 1.0).astype(np.float64) for tests in (one, other))
+    assert _table_se((one, first), (other, second + 2.0)) == pytest.approx(0.5)
