@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from fold_by_rows import fold_by_rows
 from small_study import shuffled, study
 
 from hscl.config import Config
@@ -11,6 +12,7 @@ from tune.search_model import MOST_LEARNT, learn, rank
 from tune.simulate.study import Objective, SimulatedRun, SimulatedTrialError, simulate
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, fit_runs
+from tune.study.space import Point
 from tune.tables.history import History
 
 SPACE = """
@@ -68,8 +70,34 @@ def test_its_ranking_is_that_of_the_model_of_every_run_told_by_hand() -> None:
     assert {one.config_id for one in ranking.others} == {*by_hand}
     for one in ranking.others:
         assert (one.value, one.sd) == pytest.approx(by_hand[one.config_id], rel=1e-6)
-    expected = [one.value for one in ranking.others]
+    expected = [one.value + (one.sd or 0.0) for one in ranking.others]
     assert expected == sorted(expected)
+
+
+def at_worst(history: History, points: list[Point]) -> np.ndarray:
+    """Expected loss plus its sd, by a model of the rows."""
+    learnt = learn(history)
+    assert learnt is not None
+    mean, sd = learnt.model.predict(learnt.model.encoding.codes(points))
+    return mean + sd
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_refine_s_last_training_is_where_the_model_is_surest_of_a_small_loss(seed: int) -> None:
+    run = searched(0.02, f"study.seed = {seed}")
+    *before, last = run.tables["configs"]
+    rows = {name: [*rows] for name, rows in run.tables.items()} | {"configs": before}
+    for name in ("trials", "reports"):
+        rows[name] = [r for r in rows[name] if not r["trial_id"].startswith(last["config_id"])]
+    rows["plan"] = [r for r in rows["plan"] if r["kind"] != "winner"]
+    history = fold_by_rows(run.spec, **rows)
+    space, rng = run.spec.searched, np.random.default_rng(0)
+    of_last = at_worst(history, [space.inside(Config.from_json(last["config"])) or {}])[0]
+    anywhere = at_worst(history, [space.draw(rng) for _ in range(3_000)])
+    spread = float(np.std(anywhere))
+    assert of_last < anywhere.min() + 0.01 * spread
+    # And it is among those that are chosen from.
+    assert last["config_id"] in {one.config_id for one in rank(run.history).others}
 
 
 def test_smoothing_picks_better_than_the_best_observation() -> None:

@@ -66,7 +66,7 @@ class Ranking:
     Attributes:
         others: The configurations other than the default with a complete training.
         default: The default; None where its own training isn't complete and no model tells of it.
-        prefers_default: The default is expected to do at least as well as all others.
+        prefers_default: The default is expected to do at least as well as the first of the others.
         trusted: A model decides; else the best observed value.
         note: In words, what decides, and why no model where there is none.
     """
@@ -170,10 +170,11 @@ def rank(history: History) -> Ranking:
 def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
     """Rank what screen and refine have trained to the end.
 
-    The model decides: the smallest expected loss among configurations with a complete training.
+    The model decides: the smallest expected loss plus its sd among configurations with a complete
+    training, since the smallest expectation by itself is too often one of which little is known.
     One outside the space, of which the model can say nothing, counts with the value that it
-    reached. Where the model fails to predict complete runs left out, the best observed value
-    decides.
+    reached and the scatter of one training. Where the model fails to predict complete runs left
+    out, the best observed value decides.
 
     Args:
         learnt: From `learn`.
@@ -187,8 +188,13 @@ def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
             value, sd = (trial.value, None) if found is None else found
             complete.append(Expected(config_id, value, sd, trial.value))
 
+    unknown = learnt.model.noise if learnt is not None and trusted else 0.0
+
+    def at_worst(one: Expected) -> float:
+        return history.sign * one.value + (unknown if one.sd is None else one.sd)
+
     def place(one: Expected) -> tuple[float, int]:
-        return history.sign * one.value, history.configs[one.config_id].number
+        return at_worst(one), history.configs[one.config_id].number
 
     complete.sort(key=place)
     first = None if history.default is None else history.default.config_id
@@ -223,7 +229,7 @@ def _what_decides(learnt: SearchModel | None) -> str:
     if learnt.model.trusted:
         unchecked = math.isnan(learnt.model.error_ratio)
         few = ", which too few complete runs could check" if unchecked else ""
-        return f"best expected value by the model of all runs{few}"
+        return f"best expected value by the model of all runs, its sd counted against it{few}"
     return (
         "best observed value: the model predicts complete runs that it has not seen "
         f"{learnt.model.error_ratio:.2g} times as badly as their mean does"

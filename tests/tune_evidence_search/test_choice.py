@@ -27,7 +27,7 @@ BEST = (
     ("train.lr_text", 3e-5),
     ("train.lr", 8e-4),
 )
-FINE = Simulated(seed=1, gap=0.0, video_sd=0.2, seed_sd=0.005, trials=16, refined=4, base=BEST)
+FINE = Simulated(seed=1, gap=0.0, video_sd=0.2, seed_sd=0.005, trials=16, refined=0, base=BEST)
 PLAIN = Simulated(trials=8, refined=3, gap=-0.12, seed=1, failures=1)
 RULES = Rules(0.02)
 

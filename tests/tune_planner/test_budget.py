@@ -204,3 +204,23 @@ def test_known_points_count_too(slots: int) -> None:
 def test_no_budget_is_no_limit() -> None:
     spec = study()
     assert room_for_another(spec, History(spec)).answer is Answer.YES
+
+
+@pytest.mark.parametrize("size", ["refine.trials = 4", "budget.epochs = 300\nrefine.share = 0.5"])
+@pytest.mark.parametrize("slots", [1, 5])
+def test_the_last_of_refine_begins_after_all_others_have_ended(size: str, slots: int) -> None:
+    spec = study(f"sampler.trials = 12\nconfirm.seeds = 3\n{size}")
+    run = simulate(spec, noisy(2), slots=slots, pick=shuffled(2))
+    trials = list(run.history.search_trials.values())
+    refined = [trial for trial in trials if trial.phase is Phase.REFINE]
+    rows = run.tables["trials"]
+    begun = next(r["seq"] for r in rows if r["trial_id"] == refined[-1].trial_id)
+    ended = [
+        r["seq"]
+        for r in rows
+        if r["phase"] != "confirm"
+        and r["state"] != "started"
+        and r["trial_id"] != refined[-1].trial_id
+    ]
+    assert max(ended) < begun
+    assert len(ended) == len(trials) - 1

@@ -169,8 +169,8 @@ def test_a_finished_confirm_trial_without_an_end_runs_again_for_its_predictions(
     assert hand.step() == Run(run.config_id, Phase.CONFIRM, run.seed, run.trial_id, attempt=2)
 
 
-def test_refine_begins_while_the_screen_still_runs_and_confirm_waits_for_both() -> None:
-    hand = Hand(study("sampler.trials = 3\nrefine.trials = 1"))
+def test_refine_begins_while_the_screen_still_runs_and_its_last_waits_for_both() -> None:
+    hand = Hand(study("sampler.trials = 3\nrefine.trials = 2"))
     hand.run(0.5)
     hand.run(0.4)
     screened = hand.ready()
@@ -184,6 +184,12 @@ def test_refine_begins_while_the_screen_still_runs_and_confirm_waits_for_both() 
         assert hand.step() == Wait()
         hand.report(run, 0.3, finished=True)
         hand.event(run, "done")
+    last = hand.ready()
+    assert last.phase is Phase.REFINE
+    hand.apply(last)
+    assert hand.step() == Wait()  # confirm waits for it
+    hand.report(last, 0.3, finished=True)
+    hand.event(last, "done")
     assert isinstance(hand.step(), Decide)
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from tune.stats.model.acquisition import knowledge_gradient, most_promising
+from tune.stats.model.acquisition import knowledge_gradient, most_promising, safest
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.gaussian_process import Inputs, posterior
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
@@ -26,8 +26,10 @@ def bowl(count: int, noise: float = 0.02) -> RunModel:
     return model
 
 
-def with_one_more(model: RunModel, code: np.ndarray, loss: float) -> float:
-    """The smallest expected loss after a run that really ended so."""
+def with_one_more(
+    model: RunModel, code: np.ndarray, loss: float, answers: np.ndarray | None = None
+) -> float:
+    """The smallest expected loss after a run that really ended so, of runs and of `answers`."""
     codes = np.vstack([model.codes, code])
     inputs = model.fitted.inputs
     more = Inputs(
@@ -46,21 +48,27 @@ def with_one_more(model: RunModel, code: np.ndarray, loss: float) -> float:
         fitted=posterior(more, model.fitted.settings),
         known=len(codes),
     )
-    return best(told)
+    return best(told, answers)
 
 
-def best(model: RunModel) -> float:
-    return float(model.predict(model.codes[model.complete])[0].min())
+def best(model: RunModel, answers: np.ndarray | None = None) -> float:
+    known = model.codes[model.complete]
+    known = known if answers is None else np.vstack([known, answers])
+    return float(model.predict(known)[0].min())
 
 
-def test_it_is_what_the_best_expectation_falls_by_in_the_mean_over_outcomes() -> None:
+@pytest.mark.parametrize("places", [0, 30])
+def test_it_is_what_the_best_expectation_falls_by_in_the_mean_over_outcomes(places: int) -> None:
     model, rng = bowl(12, noise=0.05), np.random.default_rng(3)
+    answers = ENCODING.draw(rng, places) if places else None
     for code in ENCODING.draw(rng, 4):
         mean, sd = (float(one[0]) for one in model.predict(code[None, :]))
         outcomes = mean + rng.normal(size=1_500) * np.hypot(sd, model.noise)
-        falls = [best(model) - with_one_more(model, code, loss) for loss in outcomes]
+        falls = [
+            best(model, answers) - with_one_more(model, code, loss, answers) for loss in outcomes
+        ]
         error = np.std(falls) / len(falls) ** 0.5
-        got = knowledge_gradient(model, code[None, :])[0]
+        got = knowledge_gradient(model, code[None, :], answers)[0]
         assert got == pytest.approx(np.mean(falls), abs=4.0 * error + 0.03 * np.mean(falls))
 
 
@@ -69,6 +77,18 @@ def test_the_best_candidates_lie_where_a_bowl_has_its_ground() -> None:
     best = np.array(list(islice(most_promising(model, np.random.default_rng(1)), 5)))
     assert np.abs(best - [0.3, 0.7]).max() < 0.25
     assert (np.diff(knowledge_gradient(model, best)) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_the_safest_comes_before_every_place_of_a_fine_grid(noise: float) -> None:
+    model = bowl(20, noise)
+    first, second = islice(safest(model, np.random.default_rng(2)), 2)
+    line = np.linspace(0.0, 1.0, 81)
+    grid = np.array(np.meshgrid(line, line)).reshape(2, -1).T
+    mean, sd = model.predict(np.vstack([first, second, grid]))
+    losses = mean + sd
+    assert losses[0] <= losses[1]
+    assert losses[0] <= losses[2:].min() + 0.001 * float(np.ptp(losses))
 
 
 def test_without_noise_what_is_known_already_is_worth_nothing() -> None:

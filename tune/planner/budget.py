@@ -7,7 +7,7 @@ from tune.study.allocation import allocation_of, confirm_epochs, usual_length
 from tune.study.spec import StudySpec
 from tune.tables.history import History
 
-__all__ = ["Answer", "Room", "room_for_another", "screen_is_over"]
+__all__ = ["Answer", "Room", "is_last", "room_for_another", "screen_is_over"]
 
 
 class Answer(StrEnum):
@@ -20,9 +20,17 @@ class Answer(StrEnum):
 
 
 class Room(NamedTuple):
-    """The answer, and for "no" what was spent (in the budget's unit) and why in words."""
+    """The answer.
+
+    Attributes:
+        answer: Whether another trial fits.
+        last: Where it does: one more besides does not, unless what runs takes less than it may.
+        spent: Where it doesn't: what was spent, in the budget's unit.
+        note: And why, in words.
+    """
 
     answer: Answer
+    last: bool = False
     spent: float = 0.0
     note: str = ""
 
@@ -75,6 +83,7 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
     # What runs now may still take, without the epochs that are recorded already.
     pending = sum(longest - trial.epoch for trial in history.open.values())
     pending += longest * len(history.unstarted)
+    last = False
     for total, spent, each, unit in _limits(spec, history):
         if each is None:
             if pending:
@@ -84,10 +93,27 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
             need = f"confirm needs up to {each * reserve:,.4g} {unit}"
             trial = f"one more trial up to {each * longest:,.4g}"
             spent_text = f"{spent:,.4g} of {total:,.4g} {unit} are spent"
-            return Room(Answer.NO, spent, f"{spent_text}, {need}, {trial}")
+            note = f"{spent_text}, {need}, {trial}"
+            return Room(Answer.NO, spent=spent, note=note)
         if spent + each * (reserve + longest + pending) > total:
             return Room(Answer.LATER)
-    return Room(Answer.YES)
+        last = last or spent + each * (reserve + 2 * longest + pending) > total
+    return Room(Answer.YES, last)
+
+
+def is_last(spec: StudySpec, history: History) -> bool:
+    """Whether no training of refine follows the next one, unless what runs takes less.
+
+    Args:
+        spec: The study.
+        history: All rows so far.
+    """
+    most, first = allocation_of(spec).refine_trials, history.refined_from
+    if first is None:
+        return False
+    if most is not None and len(history.configs) - first + 1 >= most:
+        return True
+    return room_for_another(spec, history).last
 
 
 class _Limit(NamedTuple):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hscl.errors import InputError
-from tune.planner.budget import Answer, room_for_another, screen_is_over
+from tune.planner.budget import Answer, is_last, room_for_another, screen_is_over
 from tune.planner.decisions import (
     begin_confirm,
     begin_refine,
@@ -238,6 +238,8 @@ def _one_more(spec: StudySpec, history: History, seeds: SeedPlan) -> Step:
         return Decide([begin_refine(history, seeds)])
     room = room_for_another(spec, history)
     if room.answer is Answer.YES:
+        if history.open and is_last(spec, history):
+            return Wait()  # the last is what all others say is best
         return Propose(len(history.configs), phase)
     if room.answer is Answer.LATER:
         return Wait()

@@ -7,6 +7,7 @@ from typing import Any
 
 from hscl.config import Config
 from hscl.errors import InputError
+from tune.planner.budget import is_last
 from tune.planner.decisions import plan_row
 from tune.states import Kind, Origin, Phase
 from tune.study.space import Value
@@ -59,7 +60,8 @@ def propose(
     if branch is not None:
         name, known = f"{branch} {number}", history.branch(branch)
     space, tried = known.spec.searched, 0
-    for point in suggestions(known.spec, known, number, phase):
+    last = phase is Phase.REFINE and is_last(spec, history)
+    for point in suggestions(known.spec, known, number, phase, last=last):
         tried += 1
         if not space.allows(point):
             continue

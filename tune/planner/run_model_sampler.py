@@ -7,11 +7,12 @@ step), and improves on its own smallest *expected* value, so that a lucky trial 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -22,15 +23,19 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tune.stats.model.acquisition import most_promising
+from tune.stats.model.acquisition import most_promising, safest
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
 from tune.study.space import Distribution, Value
 
-__all__ = ["ELSEWHERE", "RunModelSampler"]
+__all__ = ["ELSEWHERE", "Aim", "RunModelSampler"]
 
 ELSEWHERE = "elsewhere"
 """User attribute of trials that ran on other data, or otherwise: only their differences teach."""
+
+Aim = Literal["trained", "anywhere", "answer"]
+"""What a proposal is for: a choice among complete trials, one from the whole space, or it is that
+choice."""
 
 _Trials = tuple[str, list[tuple[int, TrialState]]]
 """A study's name, its ended trials and how they ended."""
@@ -52,6 +57,9 @@ class RunModelSampler(BaseSampler):
         allowed: Whether parameters may be tried together; a point that is not is passed over.
         when: For each conditional parameter the values of others that it needs, as in a study
             file, each after those that it needs; None: they are told from the trials.
+        aim: What is chosen in the end: "trained", the smallest expected value among complete
+            trials, as whoever reads a study of Optuna does; or "anywhere", the smallest expected
+            value plus its sd in the whole space, which "answer" proposes.
     """
 
     def __init__(
@@ -62,12 +70,14 @@ class RunModelSampler(BaseSampler):
         fallback: BaseSampler | None = None,
         allowed: Callable[[Mapping[str, Any]], bool] | None = None,
         when: Mapping[str, Mapping[str, Any]] | None = None,
+        aim: Aim = "trained",
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._startup = n_startup_trials
         self._fallback = fallback or RandomSampler(seed=seed)
         self._allowed = allowed
         self._when = when
+        self._aim = aim
         self._last: tuple[_Trials, _Space, RunModel | None] | None = None
         self._proposes: dict[int, tuple[_Space, RunModel]] = {}
 
@@ -105,7 +115,7 @@ class RunModelSampler(BaseSampler):
         ]
         model = model.with_pending(model.encoding.codes(running))
         first = None
-        for code in most_promising(model, self._rng):
+        for code in self._wanted(model):
             point = space.outer(model.encoding.point(code))
             if self._allowed is None or self._allowed(point):
                 return point
@@ -121,6 +131,11 @@ class RunModelSampler(BaseSampler):
     ) -> Any:
         """A parameter that no trial had before: the fallback's."""
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
+
+    def _wanted(self, model: RunModel) -> Iterator[npt.NDArray[np.float64]]:
+        if self._aim == "answer":
+            return safest(model, self._rng)
+        return most_promising(model, self._rng, anywhere=self._aim == "anywhere")
 
     def _fitted(
         self, study: Study, ended: Sequence[FrozenTrial]

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
-from tune.planner.run_model_sampler import RunModelSampler
+from tune.planner.run_model_sampler import Aim, RunModelSampler
 from tune.planner.told_trials import ToldStorage, told_trials
 from tune.states import Phase
 from tune.study.space import Distribution, Point
@@ -32,7 +32,12 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def suggestions(
-    spec: StudySpec, history: History, number: int, phase: Phase = Phase.SCREEN
+    spec: StudySpec,
+    history: History,
+    number: int,
+    phase: Phase = Phase.SCREEN,
+    *,
+    last: bool = False,
 ) -> Iterator[Point]:
     """Points for configuration `number`, the most wanted first.
 
@@ -43,6 +48,8 @@ def suggestions(
         history: All rows before this proposal.
         number: Which configuration is proposed.
         phase: In refine the model of all runs proposes, whatever the sampler of the screen.
+        last: It is the last of refine: what the model would choose, instead of what it would
+            learn most from.
 
     Yields:
         Points of the space; constraints are not looked at. The end says that nothing more is
@@ -51,9 +58,12 @@ def suggestions(
     space = spec.searched
     # A warm-started study doesn't draw what the earlier one drew, even with the same seed.
     seed = np.random.SeedSequence([spec.study.seed, number, len(history.warm)])
-    kind = "refine" if phase is Phase.REFINE else spec.sampler.kind
+    kind: str = spec.sampler.kind
+    aim: Aim = "trained"
+    if phase is Phase.REFINE:
+        kind, aim = "refine", "answer" if last else "anywhere"
     if kind != "random":
-        yield from _from_model(kind, spec, history, int(seed.generate_state(1)[0]))
+        yield from _from_model(kind, aim, spec, history, int(seed.generate_state(1)[0]))
     rng = np.random.default_rng(seed)
     size = space.grid_size()
     if size is not None and size <= _SMALL:
@@ -64,10 +74,12 @@ def suggestions(
         yield space.draw(rng)
 
 
-def _from_model(kind: str, spec: StudySpec, history: History, seed: int) -> Iterator[Point]:
+def _from_model(
+    kind: str, aim: Aim, spec: StudySpec, history: History, seed: int
+) -> Iterator[Point]:
     study = optuna.create_study(
         direction="minimize" if spec.mode == "min" else "maximize",
-        sampler=_sampler(kind, spec, seed),
+        sampler=_sampler(kind, aim, spec, seed),
         storage=ToldStorage(told_trials(kind, spec, history)),
     )
     for _ in range(MODEL_TRIES):
@@ -80,7 +92,7 @@ def _from_model(kind: str, spec: StudySpec, history: History, seed: int) -> Iter
         yield spec.searched.canonical(point)
 
 
-def _sampler(kind: str, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(kind: str, aim: Aim, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
     space = spec.searched
     when = {name: dict(spec.space[name].when) for name in space.ordered}
     tpe = _tpe(seed)
@@ -88,7 +100,12 @@ def _sampler(kind: str, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampl
         return tpe
     startup = 10 if kind == "gp" else 0  # refine begins where the screen has made the start
     return RunModelSampler(
-        seed=seed, n_startup_trials=startup, fallback=tpe, allowed=space.allows, when=when
+        seed=seed,
+        n_startup_trials=startup,
+        fallback=tpe,
+        allowed=space.allows,
+        when=when,
+        aim=aim,
     )
 
 

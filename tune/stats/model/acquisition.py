@@ -1,11 +1,12 @@
 """Where the next training is worth most to the choice that follows: the knowledge gradient.
 
-A training is worth what it is expected to take off the smallest *expected* loss among complete
-runs, by which the search decides in the end. So trainings near the best are worth something even
-where they can't be better themselves: they tell the best from its neighbours.
+A training is worth what it is expected to take off the smallest *expected* loss among all that
+may be chosen in the end. So trainings near the best are worth something even where they can't be
+better themselves: they tell the best from its neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +14,23 @@ from scipy import special
 
 from tune.stats.model.run_model import RunModel
 
-__all__ = ["knowledge_gradient", "most_promising"]
+__all__ = ["knowledge_gradient", "most_promising", "safest"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_CANDIDATES = 1_200
+_CANDIDATES = 800
 _CENTRES = 4  # best configurations so far, around which half of the candidates lie
 _STEPS = np.array([0.03, 0.1, 0.25])  # standard deviations, in widths of a range
+_ANSWERS = 60  # of the candidates, where nothing ran yet but something may be chosen
+_CLOSER = (0.1, 0.05, 0.02)  # steps by which the best candidates are approached …
+_BEST, _AROUND = 4, 30  # … so many of them, each so often
 _OUTCOMES: FloatArray = special.ndtri((np.arange(16) + 0.5) / 16)
 """What a training may turn out to be, in standard deviations, each as probable as the next."""
 
 
-def knowledge_gradient(model: RunModel, codes: FloatArray) -> FloatArray:
+def knowledge_gradient(
+    model: RunModel, codes: FloatArray, answers: FloatArray | None = None
+) -> FloatArray:
     """What one more complete training at codes (M, D) takes off the smallest expected loss.
 
     Sources: Frazier, Powell, Dayanik, "The knowledge-gradient policy for correlated normal
@@ -34,16 +40,19 @@ def knowledge_gradient(model: RunModel, codes: FloatArray) -> FloatArray:
     Args:
         model: With at least one complete run.
         codes: Where to train.
+        answers: (K, D) what may be chosen besides what ran to its end; nothing by default.
 
     Returns:
         (M,) expected gains, at least about 0, in units of the loss.
     """
-    ran = model.codes[model.complete]
-    known, _ = model.predict(ran)
+    may_be_chosen = model.codes[model.complete]
+    if answers is not None:
+        may_be_chosen = np.vstack([may_be_chosen, answers])
+    known, _ = model.predict(may_be_chosen)
     mean, sd = model.predict(codes)
     # A run tells its own place and, by covariance, all others.
     told = np.sqrt(sd**2 + model.noise**2)
-    moves = model.covariance(codes, ran) / told[:, None]
+    moves = model.covariance(codes, may_be_chosen) / told[:, None]
     own = sd**2 / told
     after = np.zeros(len(codes))
     for outcome in _OUTCOMES:
@@ -53,23 +62,80 @@ def knowledge_gradient(model: RunModel, codes: FloatArray) -> FloatArray:
     return gain
 
 
-def most_promising(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
+def most_promising(
+    model: RunModel, rng: np.random.Generator, *, anywhere: bool = False
+) -> Iterator[FloatArray]:
     """Codes worth training, the most promising first.
+
+    Args:
+        model: What is known, pending runs included.
+        rng: The source of all draws.
+        anywhere: The safest place of the whole space is chosen in the end, whether anything ran
+            there or not; else one among what ran to its end.
+
+    Yields:
+        (D,) codes: from the whole space, around the best so far, and ever closer to the most
+        promising of these.
+    """
+    codes, answers = _candidates(model, rng), None
+    if anywhere:
+        safe, losses = _closer(model, rng, codes, partial(_at_worst, model))
+        answers = safe[np.argsort(losses, kind="stable")[:_ANSWERS]]
+
+    def lost(at: FloatArray) -> FloatArray:
+        return -knowledge_gradient(model, at, answers)
+
+    yield from _in_order(*_closer(model, rng, codes, lost))
+
+
+def safest(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """Codes of the smallest expected loss plus its sd, the smallest first.
+
+    The smallest expectation by itself is too often one of which little is known.
 
     Args:
         model: What is known, pending runs included.
         rng: The source of all draws.
 
     Yields:
-        (D,) codes: half of them drawn from the whole space, half around the best so far.
+        (D,) codes from the whole space, ever closer to the safest of these.
     """
+    yield from _in_order(*_closer(model, rng, _candidates(model, rng), partial(_at_worst, model)))
+
+
+def _at_worst(model: RunModel, codes: FloatArray) -> FloatArray:
+    """(M,) expected loss and one sd more."""
+    mean, sd = model.predict(codes)
+    return mean + sd
+
+
+def _candidates(model: RunModel, rng: np.random.Generator) -> FloatArray:
+    """Half of them drawn from the whole space, half around the best so far."""
     encoding = model.encoding
     anywhere = encoding.draw(rng, _CANDIDATES // 2)
     known = model.codes[: model.known]
     order = np.argsort(model.predict(known)[0], kind="stable")[:_CENTRES]
     centres = known[order[rng.integers(len(order), size=_CANDIDATES // 2)]]
     near = encoding.step(rng, centres, rng.choice(_STEPS, size=len(centres)))
-    candidates = np.vstack([anywhere, near])
-    gain = knowledge_gradient(model, candidates)
-    for place in np.argsort(-gain, kind="stable"):
-        yield candidates[place]
+    return np.vstack([anywhere, near])
+
+
+def _closer(
+    model: RunModel,
+    rng: np.random.Generator,
+    codes: FloatArray,
+    lost: Callable[[FloatArray], FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    """Candidates, and more of them around the best in ever smaller steps; what each loses."""
+    losses = lost(codes)
+    for sd in _CLOSER:
+        best = codes[np.argsort(losses, kind="stable")[:_BEST]]
+        around = np.repeat(best, _AROUND, axis=0)
+        near = model.encoding.step(rng, around, np.full(len(around), sd))
+        codes, losses = np.vstack([codes, near]), np.concatenate([losses, lost(near)])
+    return codes, losses
+
+
+def _in_order(codes: FloatArray, losses: FloatArray) -> Iterator[FloatArray]:
+    for place in np.argsort(losses, kind="stable"):
+        yield codes[place]
