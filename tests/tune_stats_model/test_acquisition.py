@@ -91,6 +91,22 @@ def test_the_safest_comes_before_every_place_of_a_fine_grid(noise: float) -> Non
     assert losses[0] <= losses[2:].min() + 0.001 * float(np.ptp(losses))
 
 
+def test_the_safest_of_few_points_is_the_best_that_has_not_run() -> None:
+    levels = Encoding({name: Distribution("int", (0, 5)) for name in "ab"})
+    points = [{"a": a, "b": b} for a in range(6) for b in range(6)]
+    rng = np.random.default_rng(4)
+    ran = [points[place] for place in rng.permutation(36)[:20]] + [{"a": 2, "b": 3}]
+    losses = [(p["a"] - 2) ** 2 + (p["b"] - 3) ** 2 + float(rng.normal(0.0, 0.3)) for p in ran]
+    runs = [Ran(point, loss, {1: loss}) for point, loss in zip(ran, losses, strict=True)]
+    model = fit_runs(levels, runs)
+    assert model is not None
+    proposed = [levels.point(code) for code in safest(model, np.random.default_rng(0))]
+    assert not [point for point in proposed if point in ran]
+    left = [point for point in points if point not in ran]
+    mean, sd = model.predict(levels.codes(left))
+    assert proposed[0] == left[int(np.argmin(mean + sd))]
+
+
 def test_without_noise_what_is_known_already_is_worth_nothing() -> None:
     model = bowl(25, noise=0.0)
     known = knowledge_gradient(model, model.codes[:5])

@@ -89,7 +89,7 @@ def most_promising(
 
 
 def safest(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """Codes of the smallest expected loss plus its sd, the smallest first.
+    """Codes of the smallest expected loss plus its sd, the smallest first; none that ran already.
 
     The smallest expectation by itself is too often one of which little is known.
 
@@ -98,9 +98,13 @@ def safest(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
         rng: The source of all draws.
 
     Yields:
-        (D,) codes from the whole space, ever closer to the safest of these.
+        (D,) codes from the whole space, ever closer to the safest of these, but for those of
+        complete and pending runs.
     """
-    yield from _in_order(*_closer(model, rng, _candidates(model, rng), partial(_at_worst, model)))
+    codes, losses = _closer(model, rng, _candidates(model, rng), partial(_at_worst, model))
+    ran = model.codes[model.complete]
+    new = model.encoding.squared_differences(codes, ran).sum(axis=0).min(axis=1) > 0.0
+    yield from _in_order(codes[new], losses[new])
 
 
 def _at_worst(model: RunModel, codes: FloatArray) -> FloatArray:
