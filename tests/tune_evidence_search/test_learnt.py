@@ -92,6 +92,18 @@ def test_where_more_is_wanted_the_curse_is_turned_round() -> None:
     assert "A, Corr 0.7500 in one training; that flatters it by 0.0500" in lines
 
 
+def test_of_a_winner_that_is_not_the_best_predicted_it_is_said_what_is_expected() -> None:
+    unsure, sure = Expected("a", 0.70, 0.02, 0.70), Expected("b", 0.71, 0.005, 0.72)
+    ranking = Ranking((sure, unsure), None, prefers_default=False, trusted=True, note="")
+    known = Learnt("mae", 1.0, {"a": "A", "b": "B"}, None, ranking, None, None)
+    ending = (
+        "Of B 0.7100 ± 0.0050 is expected; among close ones the search chooses that of which it "
+        "is surest."
+    )
+    assert learnt_lines(known, "b")[0].endswith(ending)
+    assert "surest" not in " ".join(learnt_lines(known, "a") + learnt_lines(known, None))
+
+
 def test_a_default_that_was_stopped_is_never_the_best_observed() -> None:
     stopped = Expected("a", 0.70, 0.01, 0.60, complete=False)
     other = Expected("b", 0.72, 0.01, 0.71)

@@ -172,10 +172,11 @@ def learnt_lines(learnt: Learnt, config_id: str | None) -> list[str]:
 
     Args:
         learnt: From `what_was_learnt`.
-        config_id: Whose chance of being worse than the default is told; None: nobody's.
+        config_id: Of which it is told what is expected, and how probable it is that it is worse
+            than the default; None: of nobody.
     """
     return [
-        *_best(learnt),
+        *_best(learnt, config_id),
         *_chance(learnt, config_id),
         *_next(learnt),
         _trust(learnt),
@@ -183,7 +184,7 @@ def learnt_lines(learnt: Learnt, config_id: str | None) -> list[str]:
     ]
 
 
-def _best(learnt: Learnt) -> list[str]:
+def _best(learnt: Learnt, config_id: str | None) -> list[str]:
     metric = METRIC[learnt.metric].name
     predicted, observed = learnt.best_predicted, learnt.best_observed
     lines = []
@@ -194,6 +195,13 @@ def _best(learnt: Learnt) -> list[str]:
             f"{number(predicted.value, DIGITS)} ± {number(predicted.sd, DIGITS)} is expected "
             f"(its own training reached {number(predicted.observed, DIGITS)}{stopped})."
         )
+        chosen = next((one for one in learnt.ranking.others if one.config_id == config_id), None)
+        if chosen is not None and chosen.sd is not None and chosen is not predicted:
+            lines[-1] += (
+                f" Of {learnt.names[chosen.config_id]} {number(chosen.value, DIGITS)} ± "
+                f"{number(chosen.sd, DIGITS)} is expected; among close ones the search chooses "
+                "that of which it is surest."
+            )
     reached = (
         f"Best observed on valid: {learnt.names[observed.config_id]}, {metric} "
         f"{number(observed.observed, DIGITS)} in one training"
