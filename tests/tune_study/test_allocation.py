@@ -75,7 +75,9 @@ def test_refine_takes_its_share_and_no_more_than_its_trainings_need(
     assert found.refines is (refine != 0)
 
 
-@pytest.mark.parametrize(("trainings", "screened"), [(8, 6.4), (13, 10.4), (24, 12), (88, 88 / 3)])
+@pytest.mark.parametrize(
+    ("trainings", "screened"), [(3, 1.5), (8, 6), (13, 10.4), (24, 12), (88, 88 / 3)]
+)
 @pytest.mark.parametrize("epochs", [9, 20])
 def test_by_itself_refine_has_two_thirds_less_for_a_short_screen_and_at_least_a_fifth(
     epochs: int, trainings: int, screened: float

@@ -21,10 +21,15 @@ _REFINED = 2 / 3
 _SCREENED = 12.0
 """… but the screen has at least the epochs of so many trainings of full length …"""
 _LEAST_REFINED = 0.2
-"""… and refine at least that share. Chosen with `tests/bench/bench_regret.py` on the worlds for
-tuning, six seeds of confirm included: at totals of 50 trainings, of which 38 select, .65 (against
-.5 and .8; on fresh worlds it gains with trainings of 20 epochs and is the same with 9); at 25, of
-which 13 select, .2 to .35 (against .5); at 100, of which 88 select, .65 (against .86)."""
+"""… and refine at least that share …"""
+_FEWEST_REFINED = 2.0
+"""… and the epochs of two full trainings, where the screen has as many.
+
+Chosen with `tests/bench/bench_regret.py` on the worlds for tuning, six seeds of confirm included:
+at totals of 50 trainings, of which 38 select, .65 (against .5 and .8; on fresh worlds it gains
+with trainings of 20 epochs and is the same with 9); at 25, of which 13 select, .2 to .35 (against
+.5); at 100, of which 88 select, .65 (against .86). The two trainings were not swept: they see to
+it that a small study refines at all."""
 _MOST = 2**62
 """A study file holds no whole number beyond 64 bits."""
 
@@ -36,7 +41,8 @@ class Allocation:
     Attributes:
         total: Epochs of the whole study.
         share: What refine takes of the epochs that select, which are all but confirm's; None: two
-            thirds, less where the screen would have under 12 full trainings, and at least a fifth.
+            thirds, less where the screen would have under 12 full trainings, and at least a fifth
+            or two full trainings.
         screen_trials: Configurations of the screen.
         refine_trials: Trainings of refine.
         longest: Epochs of the longest trial.
@@ -69,7 +75,8 @@ class Allocation:
             refine = self.share * selecting
         else:
             left = selecting - _SCREENED * self.longest * each
-            refine = max(_LEAST_REFINED * selecting, min(left, _REFINED * selecting))
+            few = min(_FEWEST_REFINED * self.longest * each, selecting / 2)
+            refine = max(_LEAST_REFINED * selecting, few, min(left, _REFINED * selecting))
         if self.refine_trials is not None:
             refine = min(refine, each * self.refine_trials * self.longest)
         return selecting - refine

@@ -125,7 +125,8 @@ class RefineSection(Section):
     """How many; or as many as fit. 0: no refine."""
     share: Annotated[float | Literal["auto"], BeforeValidator(_share)] = "auto"
     """What refine takes of all epochs but confirm's; the screen has the rest. By itself two
-    thirds, less where the screen would have under 12 full trainings, and at least a fifth."""
+    thirds, less where the screen would have under 12 full trainings, and at least a fifth or two
+    full trainings."""
 
 
 class ConfirmSection(Section):
