@@ -101,6 +101,9 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
         click.echo("hscl: interrupted; everything so far is kept", err=True)
+        # An interrupt within text that was executed, as by dataclasses while torch is imported,
+        # leaves a mark by which `python -m` dies of SIGINT in the end; the next text takes it off.
+        exec("")  # noqa: S102 - CPython's run_eval_code_obj
         raise SystemExit(_INTERRUPTED) from None
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing left to say, and Python must not say so either.
