@@ -79,7 +79,7 @@ def _branch_lines(phase: PhaseSize) -> list[str]:
 
 _USUAL_SHARE = 0.25
 """Regret without confirm (`tests/bench/bench_regret.py`, trainings of 9 epochs, arm
-`default confirm.seeds=0`): 17 % less at 12 of 50 trainings, 23 % at 12 of 25 (240 searches
+`default confirm.seeds=0`): 12 % less at 12 of 50 trainings, 26 % at 12 of 25 (240 searches
 each)."""
 
 
@@ -93,8 +93,8 @@ def _price(size: StudySize) -> list[str]:
     lines = [f"  price    confirm takes up to {part}, which the search then lacks"]
     if share > _USUAL_SHARE:
         lines.append(
-            "           simulated searches without confirm ended 17 % nearer to the best where it "
-            "takes 24 %, 23 % nearer at 48 %; below 5 confirm.seeds there is no verdict"
+            "           simulated searches without confirm ended 12 % nearer to the best where it "
+            "takes 24 %, 26 % nearer at 48 %; below 5 confirm.seeds there is no verdict"
         )
     return lines
 
