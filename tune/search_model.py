@@ -115,8 +115,8 @@ class SearchModel:
         return float(special.ndtr(mean / sd))
 
     def next_point(self) -> Point:
-        """Where one more training would be worth most."""
-        for code in most_promising(self.model, np.random.default_rng(0)):
+        """Where one more training would be worth most, as refine sees it."""
+        for code in most_promising(self.model, np.random.default_rng(0), anywhere=True):
             point = self.space.canonical(self.model.encoding.point(code))
             if self.space.allows(point):
                 return point

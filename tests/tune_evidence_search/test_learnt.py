@@ -101,6 +101,8 @@ def test_of_a_winner_that_is_not_the_best_predicted_it_is_said_what_is_expected(
         "is surest."
     )
     assert learnt_lines(known, "b")[0].endswith(ending)
+    asked = replace(known, ranking=replace(ranking, others=(unsure, sure)))
+    assert learnt_lines(asked, "b")[0].endswith("Of B 0.7100 ± 0.0050 is expected.")
     assert "surest" not in " ".join(learnt_lines(known, "a") + learnt_lines(known, None))
 
 

@@ -199,9 +199,12 @@ def _best(learnt: Learnt, config_id: str | None) -> list[str]:
         if chosen is not None and chosen.sd is not None and chosen is not predicted:
             lines[-1] += (
                 f" Of {learnt.names[chosen.config_id]} {number(chosen.value, DIGITS)} ± "
-                f"{number(chosen.sd, DIGITS)} is expected; among close ones the search chooses "
-                "that of which it is surest."
+                f"{number(chosen.sd, DIGITS)} is expected"
             )
+            # Another may be told of, too: one that a person asked to see confirmed.
+            chose = chosen is learnt.ranking.others[0]
+            surest = "; among close ones the search chooses that of which it is surest"
+            lines[-1] += f"{surest if chose else ''}."
     reached = (
         f"Best observed on valid: {learnt.names[observed.config_id]}, {metric} "
         f"{number(observed.observed, DIGITS)} in one training"
