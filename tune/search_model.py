@@ -116,10 +116,13 @@ class SearchModel:
 
     def next_point(self) -> Point:
         """Where one more training would be worth most, as refine sees it."""
-        for code in most_promising(self.model, np.random.default_rng(0), anywhere=True):
-            point = self.space.canonical(self.model.encoding.point(code))
-            if self.space.allows(point):
-                return point
+
+        def may_run(code: FloatArray) -> bool:
+            return self.space.allows(self.model.encoding.point(code))
+
+        rng = np.random.default_rng(0)
+        for code in most_promising(self.model, rng, may_run, anywhere=True):
+            return self.space.canonical(self.model.encoding.point(code))
         return {}
 
     @property

@@ -43,7 +43,7 @@ from typing import Any
 
 from regret import rivals, surfaces, worlds
 from regret.arms import is_product, search, study_of
-from regret.rivals import RIVALS
+from regret.rivals import RIVALS, check_total
 from regret.surfaces import KINDS
 from regret.tables import Row, Setting, show, summarise
 from regret.worlds import World
@@ -126,6 +126,8 @@ def can_search(arm: str, setting: Setting, kind: str) -> bool:
         if is_product(arm):
             world = World(kind, 0, setting.noise, setting.epochs)
             study_of(arm, world, setting.trainings * setting.epochs)
+        else:
+            check_total(arm, setting.trainings)
     except InputError as why:
         print(f"{arm} is left out at {setting.trainings} trainings: {why}")
         return False

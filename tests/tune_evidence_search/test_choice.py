@@ -232,6 +232,43 @@ def test_without_confirm_the_first_sentence_says_that_nothing_confirms_it() -> N
     assert only.endswith("nothing confirms it, because this study has no confirm seeds.")
 
 
+def test_a_default_ahead_in_a_search_without_confirm_is_told_though_refine_found_the_winner() -> (
+    None
+):
+    history = deepcopy(
+        evidence_of(Simulated(trials=6, refined=3, confirm_seeds=0, epochs=3)).history
+    )
+    assert history.winner is not None
+    assert history.default is not None
+    (screened,) = [t for t in history.trials.values() if t.config_id == history.default.config_id]
+    (refined,) = [t for t in history.trials.values() if t.config_id == history.winner]
+    assert (screened.phase, refined.phase) == (Phase.SCREEN, Phase.REFINE)
+    screened.best, screened.state = {3: 0.2}, TrialState.DONE
+    refined.best[refined.epoch] = 0.3
+    choice = what_to_use(history, rank(history), None)
+    assert choice is not None
+    assert [(one.split, one.default, one.winner, one.seeds) for one in choice.ahead] == [
+        ("valid", 0.2, 0.3, 1)
+    ]
+
+
+@pytest.mark.parametrize("outside", ["default", "winner"])
+def test_of_one_outside_the_space_what_its_training_reached_is_told(outside: str) -> None:
+    history, ranking = searched(FINE)
+    assert ranking.default is not None
+    first, *others = ranking.others
+    default = replace(ranking.default, value=0.7)
+    if outside == "default":
+        default, expected = replace(default, sd=None), "on valid its training reached MAE 0.7000, "
+    else:
+        first = replace(first, sd=None)
+        expected = f"the training of the winner reached {first.value:.4f}"
+    told_of = replace(ranking, default=default, others=(first, *others))
+    (line,) = answer_lines(what_to_use(history, told_of, None), None, {}, RULES)
+    assert expected in line
+    assert f"{default.value:.4f} is expected" not in line or outside == "winner"
+
+
 def test_what_stands_in_the_plan_decides_whatever_a_model_says_now() -> None:
     history, ranking = searched()
     for planned, now in ((False, True), (True, False)):

@@ -106,6 +106,13 @@ def test_of_a_winner_that_is_not_the_best_predicted_it_is_said_what_is_expected(
     assert "surest" not in " ".join(learnt_lines(known, "a") + learnt_lines(known, None))
 
 
+def test_a_default_that_is_best_predicted_did_not_compete_with_the_winner() -> None:
+    default, winner = Expected("a", 0.74, 0.004, 0.74), Expected("b", 0.745, 0.012, 0.74)
+    ranking = Ranking((winner,), default, prefers_default=True, trusted=True, note="")
+    known = Learnt("mae", 1.0, {"a": "A", "b": "B"}, "a", ranking, None, None)
+    assert learnt_lines(known, "b")[0].endswith("Of B 0.7450 ± 0.0120 is expected.")
+
+
 def test_a_default_that_was_stopped_is_never_the_best_observed() -> None:
     stopped = Expected("a", 0.70, 0.01, 0.60, complete=False)
     other = Expected("b", 0.72, 0.01, 0.71)

@@ -1,12 +1,13 @@
 """A budget is never exceeded, and confirm keeps what it needs."""
 
 import pytest
+from fold_by_rows import fold_by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import noisy, shuffled, study
 
 from hscl.config import Config
-from tune.planner.budget import Answer, room_for_another, screen_is_over
+from tune.planner.budget import Answer, is_last, room_for_another, screen_is_over
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind, Phase
 from tune.study.allocation import rungs_of
@@ -224,3 +225,28 @@ def test_the_last_of_refine_begins_after_all_others_have_ended(size: str, slots:
     ]
     assert max(ended) < begun
     assert len(ended) == len(trials) - 1
+
+
+@pytest.mark.parametrize(
+    ("keep", "totals"), [("1", (72, 80, 91)), ("3", (100, 111)), ("'all'", (300, 337, 391))]
+)
+def test_whatever_confirm_keeps_refine_knows_its_last_training_beforehand(
+    keep: str, totals: tuple[int, ...]
+) -> None:
+    for epochs in totals:
+        spec = study(
+            f"budget.epochs = {epochs}\nconfirm = {{ keep = {keep}, seeds = 3 }}\n"
+            f"{AUTO}refine.share = 0.4\n[base]\n'train.epochs' = 3"
+        )
+        run = simulate(spec, noisy(epochs))
+        *before, last = run.tables["configs"]
+        trials = run.history.search_trials
+        ended = {trials[row["config_id"]].trial_id for row in before}
+        events, reports = (
+            [row for row in run.tables[name] if row["trial_id"] in ended]
+            for name in ("trials", "reports")
+        )
+        begun = [row for row in run.tables["plan"] if row["phase"] in {Phase.SCREEN, Phase.REFINE}]
+        plan = [row for row in begun if row["kind"] == Kind.PHASE_BEGUN]
+        assert trials[last["config_id"]].phase is Phase.REFINE
+        assert is_last(run.spec, fold_by_rows(run.spec, before, events, reports, plan))

@@ -67,6 +67,28 @@ def test_with_a_pruner_it_learns_from_pruned_trials() -> None:
     assert study.best_value < 0.01
 
 
+def pruned_from(first: int) -> list[tuple[dict[str, Any], TrialState]]:
+    """The trials of a study in which all but the best stop at once; steps begin at `first`."""
+
+    def objective(trial: optuna.Trial) -> float:
+        value = bowl(*(trial.suggest_float(name, 0.0, 1.0) for name in "xy"))
+        for step in range(first, first + 5):
+            trial.report(value + math.exp(-(step - first)), step)
+            if value > 0.1:
+                raise optuna.TrialPruned
+        return value + math.exp(-4)
+
+    study = optuna.create_study(sampler=RunModelSampler(seed=1))
+    study.optimize(objective, n_trials=24)
+    return [(trial.params, trial.state) for trial in study.trials]
+
+
+def test_whoever_counts_steps_from_0_gets_the_same_proposals() -> None:
+    trials = pruned_from(0)
+    assert trials == pruned_from(1)
+    assert {state for _, state in trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+
+
 def form(trial: optuna.Trial) -> float:
     """Every kind of parameter that Optuna knows; those of "b" exist with it alone."""
     kind = trial.suggest_categorical("kind", ["a", "b", None])

@@ -7,7 +7,7 @@ from small_study import noisy, study
 
 from hscl.errors import InputError
 from tune.planner.run_model_sampler import ELSEWHERE
-from tune.planner.told_trials import told_trials
+from tune.planner.told_trials import MOST_TOLD, told_trials
 from tune.planner.warm_start import OPENED_BEFORE, warm_start_rows
 from tune.simulate.study import SimulatedRun, simulate
 from tune.states import Kind
@@ -33,6 +33,21 @@ def test_its_sampler_knows_every_trial_of_the_old_search() -> None:
     assert [trial.params for trial in told] == [r.params for r in earlier.configs.values()]
     values = {trial.value for trial in earlier.search_trials.values() if trial.state != "failed"}
     assert {trial.value for trial in told if trial.value is not None} == values
+
+
+def test_beyond_what_the_model_learns_from_none_of_the_old_takes_a_place_of_the_best() -> None:
+    spec = study("sampler.trials = 500\nscheduler.kind = 'none'\nconfirm.seeds = 0", epochs=1)
+    # On other data: all values are smaller there.
+    earlier = simulate(spec, lambda *run: noisy()(*run) - 0.5).history
+    rows = warm_start_rows(spec, earlier, "old")[-100:]
+    plan = [{"seq": seq} | row for seq, row in enumerate(rows)]
+    run = SimulatedRun(spec, noisy(), tables={"plan": plan})
+    while len(run.history.search_trials) < 300:
+        run.run(1)
+    most = MOST_TOLD["refine"]
+    told = told_trials("refine", spec, run.history)
+    values = sorted(t.value or 0.0 for t in run.history.search_trials.values() if t.ended)
+    assert {*values[: most // 4 - 1]} <= {trial.value for trial in told}
 
 
 def test_it_never_uses_a_seed_that_the_old_study_used() -> None:

@@ -91,6 +91,36 @@ def test_the_safest_comes_before_every_place_of_a_fine_grid(noise: float) -> Non
     assert losses[0] <= losses[2:].min() + 0.001 * float(np.ptp(losses))
 
 
+@pytest.mark.parametrize("most", [0.25, 0.9])
+def test_where_the_ground_is_forbidden_both_go_to_the_best_that_is_not(most: float) -> None:
+    model, rng = bowl(25), np.random.default_rng(5)
+
+    def may_run(code: np.ndarray) -> bool:
+        return bool(code.sum() <= most)  # the ground is at a sum of 1
+
+    line = np.linspace(0.0, 1.0, 81)
+    grid = np.array(np.meshgrid(line, line)).reshape(2, -1).T
+    grid = grid[[may_run(code) for code in grid]]
+    mean, sd = model.predict(grid)
+    first, *others = safest(model, rng, may_run)
+    assert all(map(may_run, [first, *others]))
+    own_mean, own_sd = model.predict(first[None, :])
+    spread = float(np.ptp(mean + sd))
+    assert own_mean[0] + own_sd[0] <= (mean + sd).min() + 0.01 * spread
+    # What a training is worth to a choice among the best of what may run.
+    answers = grid[np.argsort(mean + sd)[:60]]
+    wanted, *rest = most_promising(model, rng, may_run, anywhere=True)
+    assert all(map(may_run, [wanted, *rest]))
+    gains = knowledge_gradient(model, np.vstack([wanted, grid]), answers)
+    assert gains[0] >= 0.9 * gains[1:].max()
+
+
+def test_where_nothing_may_run_nothing_is_proposed() -> None:
+    model, rng = bowl(25), np.random.default_rng(5)
+    assert not list(safest(model, rng, lambda _: False))
+    assert not list(most_promising(model, rng, lambda _: False, anywhere=True))
+
+
 def test_the_safest_of_few_points_is_the_best_that_has_not_run() -> None:
     levels = Encoding({name: Distribution("int", (0, 5)) for name in "ab"})
     points = [{"a": a, "b": b} for a in range(6) for b in range(6)]

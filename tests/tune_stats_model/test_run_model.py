@@ -197,6 +197,19 @@ def test_a_model_that_is_surely_wrong_is_not_trusted() -> None:
     assert not wrong.trusted
 
 
+@pytest.mark.parametrize("same", [0.0, 0.1, 0.7, 1.0, -0.3])
+def test_where_all_values_are_the_same_there_is_no_model(same: float) -> None:
+    assert fit_runs(ENCODING, [replace(run, value=same) for run in runs(12)]) is None
+
+
+def test_where_the_better_half_is_the_same_the_others_still_teach() -> None:
+    # .1 has no exact representation: twelve of them have a standard deviation of rounding.
+    ran = [replace(run, value=max(run.value, 0.85)) for run in runs(24)]
+    model = fitted(ran)
+    assert model.noise > 1e-4
+    assert error(model) < 0.03
+
+
 @pytest.mark.parametrize("ran", [[], runs(5), [Ran({"a": 0.1, "b": 0.1}, 1.0, {1: 1.0})] * 9])
 def test_where_too_little_ran_or_nothing_differs_there_is_no_model(ran: list[Ran]) -> None:
     assert fit_runs(ENCODING, ran) is None
@@ -217,6 +230,15 @@ def test_runs_elsewhere_teach_by_their_differences_alone(shift: float) -> None:
     both = fitted([*away, *here])
     assert error(both) < 0.6 * error(fitted(here))
     assert both.complete.sum() == len(here)
+
+
+def test_runs_stopped_elsewhere_by_when_no_run_here_has_a_value_teach_too() -> None:
+    here = [replace(run, curve={9: run.value}) for run in runs(8)]
+    away = [
+        Ran(run.point, run.value + 0.3, {1: run.value + 0.3}, "stopped", elsewhere=True)
+        for run in runs(40, seed=5)
+    ]
+    assert error(fitted([*away, *here])) < 0.8 * error(fitted(here))
 
 
 def test_without_a_complete_run_here_those_elsewhere_make_no_model() -> None:

@@ -69,6 +69,18 @@ def test_a_study_with_a_total_that_stops_nobody_does_about_what_was_planned(
     assert size.epochs <= 9 * trainings == len(run.tables["reports"])
 
 
+@pytest.mark.parametrize("epochs", [72, 99, 135, 180, 270, 450])
+def test_known_points_are_planned_as_screened_first(epochs: int) -> None:
+    known = "".join(f'[[known]]\n"loss.alpha" = {n}.5\n' for n in range(1, 13))
+    spec = study(
+        f"budget.epochs = {epochs}\nscheduler.kind = 'none'\nsampler.trials = 'auto'\n"
+        f"refine = {{ trials = 'auto', share = 0.9 }}\n{known}"
+    )
+    planned = {part.phase: part.trainings for part in size_of(spec).phases}
+    phases = [trial.phase for trial in simulate(spec, improving).history.trials.values()]
+    assert planned == {phase: phases.count(phase) for phase in phases}
+
+
 def test_hours_are_counted_by_a_measured_epoch() -> None:
     spec = study("budget.hours = 1.0\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
     counted = study("budget.epochs = 200\nsampler.trials = 'auto'\nrefine.trials = 'auto'")

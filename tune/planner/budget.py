@@ -78,7 +78,9 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
     Returns:
         YES, NO, or LATER where trials that run now may leave room.
     """
-    reserve = confirm_epochs(spec, candidates=max(1, len(history.configs)))
+    candidates = max(1, len(history.configs))
+    # With `keep = "all"` each further configuration has its runs of confirm, too.
+    reserve, reserve_after = (confirm_epochs(spec, candidates + more) for more in (0, 1))
     longest = spec.longest_trial
     # What runs now may still take, without the epochs that are recorded already.
     pending = sum(longest - trial.epoch for trial in history.open.values())
@@ -97,7 +99,7 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
             return Room(Answer.NO, spent=spent, note=note)
         if spent + each * (reserve + longest + pending) > total:
             return Room(Answer.LATER)
-        last = last or spent + each * (reserve + 2 * longest + pending) > total
+        last = last or spent + each * (reserve_after + 2 * longest + pending) > total
     return Room(Answer.YES, last)
 
 

@@ -54,7 +54,7 @@ class RunModelSampler(BaseSampler):
         seed: Of all draws; None: a new one.
         n_startup_trials: Ended trials before the model proposes.
         fallback: Who proposes before that, and where the model fails; at random by default.
-        allowed: Whether parameters may be tried together; a point that is not is passed over.
+        allowed: Whether parameters may be tried together; None: always.
         when: For each conditional parameter the values of others that it needs, as in a study
             file, each after those that it needs; None: they are told from the trials.
         aim: What is chosen in the end: "trained", the smallest expected value among complete
@@ -114,13 +114,9 @@ class RunModelSampler(BaseSampler):
             if other.number != trial.number and other.params and space.holds(other)
         ]
         model = model.with_pending(model.encoding.codes(running))
-        first = None
-        for code in self._wanted(model):
-            point = space.outer(model.encoding.point(code))
-            if self._allowed is None or self._allowed(point):
-                return point
-            first = first or point
-        return first or {}
+        for code in self._wanted(model, space):
+            return space.outer(model.encoding.point(code))
+        return {}
 
     def sample_independent(
         self,
@@ -132,10 +128,16 @@ class RunModelSampler(BaseSampler):
         """A parameter that no trial had before: the fallback's."""
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
-    def _wanted(self, model: RunModel) -> Iterator[npt.NDArray[np.float64]]:
+    def _wanted(self, model: RunModel, space: "_Space") -> Iterator[npt.NDArray[np.float64]]:
+        may_run = None
+        if (allowed := self._allowed) is not None:
+
+            def may_run(code: npt.NDArray[np.float64]) -> bool:
+                return allowed(space.outer(model.encoding.point(code)))
+
         if self._aim == "answer":
-            return safest(model, self._rng)
-        return most_promising(model, self._rng, anywhere=self._aim == "anywhere")
+            return safest(model, self._rng, may_run)
+        return most_promising(model, self._rng, may_run, anywhere=self._aim == "anywhere")
 
     def _fitted(
         self, study: Study, ended: Sequence[FrozenTrial]
@@ -158,8 +160,9 @@ class RunModelSampler(BaseSampler):
 def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran | None:
     """A trial as the model sees it; None where it says nothing."""
     point, elsewhere = space.inner(trial.params), bool(trial.user_attrs.get(ELSEWHERE))
+    # Steps are numbered from 0 or from 1, epochs from 1: to the model 0 is the end.
     curve = {
-        step: sign * value
+        step + 1: sign * value
         for step, value in sorted(trial.intermediate_values.items())
         if math.isfinite(value)
     }

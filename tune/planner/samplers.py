@@ -103,7 +103,7 @@ def _sampler(kind: str, aim: Aim, spec: StudySpec, seed: int) -> optuna.samplers
         seed=seed,
         n_startup_trials=startup,
         fallback=tpe,
-        allowed=space.allows,
+        allowed=space.allows if space.rules else None,
         when=when,
         aim=aim,
     )

@@ -90,7 +90,10 @@ def told_trials(kind: str, spec: StudySpec, history: History) -> list[FrozenTria
     everyone = memory.recall(history)
     losses = [
         history.sign * trial.value
-        if trial.state is TrialState.COMPLETE and trial.value is not None
+        if trial.state is TrialState.COMPLETE
+        and trial.value is not None
+        # On other data a value says nothing of who is best here.
+        and not (kind != "tpe" and trial.user_attrs.get(ELSEWHERE))
         else math.inf
         for trial in everyone
     ]

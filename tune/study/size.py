@@ -148,9 +148,10 @@ def size_of(
     phases = [confirm] if confirm else []
     if not spec.compares_all:
         selecting = max(0.0, total - (confirm.epochs if confirm else 0))
-        branches = tuple(starts_by_branch(spec)) if spec.sampler.per is not None else ()
-        each = [*_search(found, selecting / max(1, len(branches)), seeds)]
-        phases = [*(_repeated(one, branches) if branches else one for one in each), *phases]
+        branches = starts_by_branch(spec) if spec.sampler.per is not None else {}
+        starts = max(map(len, branches.values()), default=len(spec.start_points))
+        each = [*_search(found, selecting / max(1, len(branches)), seeds, starts)]
+        phases = [*(_repeated(one, tuple(branches)) if branches else one for one in each), *phases]
     usual = sum(
         round(phase.trainings * found.usual) if phase.phase is Phase.SCREEN else phase.epochs
         for phase in phases
@@ -213,10 +214,14 @@ def _repeated(phase: PhaseSize, branches: tuple[Value, ...]) -> PhaseSize:
     )
 
 
-def _search(found: Allocation, selecting: float, seeds: SeedPlan) -> Iterator[PhaseSize]:
+def _search(
+    found: Allocation, selecting: float, seeds: SeedPlan, starts: int
+) -> Iterator[PhaseSize]:
     """Screen and refine, from their counts and from the epochs that confirm leaves."""
     longest = found.longest
-    part = found.screen_part(selecting)
+    # The default and the known points are screened first, whatever the share.
+    fixed = min(starts, 1 + (selecting - longest) / found.usual)
+    part = max(found.screen_part(selecting), fixed * found.usual)
     fitting = part / found.usual
     screened = found.screen_trials if found.screen_trials is not None else math.inf
     trials = max(1, int(min(screened, fitting)))

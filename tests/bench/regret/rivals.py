@@ -23,12 +23,14 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
 
+from hscl.errors import InputError
 from regret.worlds import Searched, Values, World
 
-__all__ = ["RIVALS", "Search"]
+__all__ = ["RIVALS", "Search", "check_total"]
 
 _SEED = 1  # of a rival's search; re-runs have the next ones
 _RERUN_SEEDS = (2, 3)
+_RERUN = {"optuna-rerun5": 5, "random-rerun4": 4}  # how many of the best
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -71,6 +73,19 @@ class Search:
             lowest = min(map(world.regret, values or {self.exported}))
             losses[name], before = lowest - before, lowest
         return losses
+
+
+def check_total(arm: str, trainings: int) -> None:
+    """Whether a rival can do anything with a total.
+
+    Raises:
+        InputError: All of it would be spent on running the best again.
+    """
+    later = _RERUN.get(arm, 0) * len(_RERUN_SEEDS)
+    if trainings <= later:
+        raise InputError(
+            f"runs the best {_RERUN[arm]} again in {later} trainings, and needs more than that"
+        )
 
 
 class _Rival:
@@ -128,8 +143,8 @@ class _Rival:
         return self.ended(min(means, key=lambda values: means[values]))
 
 
-def _rerun_epochs(world: Searched, count: int) -> int:
-    return count * len(_RERUN_SEEDS) * world.epochs
+def _rerun_epochs(world: Searched, arm: str) -> int:
+    return _RERUN[arm] * len(_RERUN_SEEDS) * world.epochs
 
 
 def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
@@ -216,11 +231,11 @@ def _cmaes(world: Searched, total: int) -> Search:
 
 
 def _rerun5(world: Searched, total: int) -> Search:
-    later = _rerun_epochs(world, 5)
+    later = _rerun_epochs(world, "optuna-rerun5")
     rival = _Rival(world, total - later)
     _optuna(rival, _tpe(world), _halving())
     rival.left += later
-    return rival.rerun(5)
+    return rival.rerun(_RERUN["optuna-rerun5"])
 
 
 def _at_random(world: Searched, total: int) -> _Rival:
@@ -237,10 +252,10 @@ def _random(world: Searched, total: int) -> Search:
 
 
 def _random_rerun4(world: Searched, total: int) -> Search:
-    later = _rerun_epochs(world, 4)
+    later = _rerun_epochs(world, "random-rerun4")
     rival = _at_random(world, total - later)
     rival.left += later
-    return rival.rerun(4)
+    return rival.rerun(_RERUN["random-rerun4"])
 
 
 def _default_alone(world: Searched, total: int) -> Search:

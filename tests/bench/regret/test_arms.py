@@ -3,6 +3,7 @@
 import numpy as np
 import optuna
 import pytest
+from bench_regret import can_search
 
 from regret.arms import exported, is_product, search, wins
 from regret.rivals import RIVALS, _Rival, _SpentError
@@ -188,3 +189,10 @@ def test_a_table_has_a_row_a_cell_and_one_over_all_kinds() -> None:
     assert to_random["ratio"] == pytest.approx(np.mean([1 / one["ratio"], 1 / two["ratio"]]))
     wanted = {"arm", "kind", "epochs", "trainings", "noise", "worlds", "regret", "ratio", "se"}
     assert wanted <= whole.keys()
+
+
+@pytest.mark.parametrize(("arm", "later"), [("optuna-rerun5", 10), ("random-rerun4", 8)])
+def test_a_rival_that_runs_its_best_again_needs_more_than_that_takes(arm: str, later: int) -> None:
+    assert can_search(arm, Setting(9, later + 1, 1.0, 1), "bowl-2")
+    assert not can_search(arm, Setting(9, later, 1.0, 1), "bowl-2")
+    assert search(arm, World("bowl-2", 3), 9 * (later + 1)).epochs <= 9 * (later + 1)

@@ -155,9 +155,13 @@ def what_to_use(
 def _where_ahead(
     history: History, winner: str, default: str, primary: PairComparison | None
 ) -> Iterator[Ahead]:
-    """On valid, over the seeds of their furthest common phase, and on test once it has spoken."""
+    """On valid, over the seeds of the search or of confirm, and on test once it has spoken."""
+    # Refine trains on the screen's seed, too.
     of_winner, of_default = (
-        {(trial.phase, trial.seed): trial.value for trial in furthest_trials(history, one)}
+        {
+            (trial.phase.searches, trial.seed): trial.value
+            for trial in furthest_trials(history, one)
+        }
         for one in (winner, default)
     )
     both = [
@@ -238,8 +242,15 @@ def _expected_text(expected: tuple[Expected, Expected], choice: Choice, winner: 
         for one in expected
     )
     metric = METRIC[choice.metric].name
-    if choice.trusted:
+    known = tuple(one.sd is not None for one in expected)
+    if choice.trusted and all(known):
         return f"on valid {metric} {of_default} is expected of it, {of_winner} of {winner}"
+    if choice.trusted and any(known):  # of one that lies outside the space its training tells
+        if known[0]:
+            its = f"on valid its training reached {metric} {of_default}"
+            return f"{its}, and {of_winner} is expected of {winner}"
+        its = f"on valid {metric} {of_default} is expected of it"
+        return f"{its}, and the training of {winner} reached {of_winner}"
     return f"in the search it reached valid {metric} {of_default}, {winner} {of_winner}"
 
 

@@ -201,8 +201,9 @@ def _best(learnt: Learnt, config_id: str | None) -> list[str]:
                 f" Of {learnt.names[chosen.config_id]} {number(chosen.value, DIGITS)} ± "
                 f"{number(chosen.sd, DIGITS)} is expected"
             )
-            # Another may be told of, too: one that a person asked to see confirmed.
-            chose = chosen is learnt.ranking.others[0]
+            # The default doesn't compete, and a person may have asked for another.
+            competed = predicted.config_id != learnt.default
+            chose = competed and chosen is learnt.ranking.others[0]
             surest = "; among close ones the search chooses that of which it is surest"
             lines[-1] += f"{surest if chose else ''}."
     reached = (

@@ -17,6 +17,8 @@ from tune.stats.model.run_model import RunModel
 __all__ = ["knowledge_gradient", "most_promising", "safest"]
 
 FloatArray = npt.NDArray[np.float64]
+MayRun = Callable[[FloatArray], bool]
+"""Whether a code (D,) may be trained."""
 
 _CANDIDATES = 800
 _CENTRES = 4  # best configurations so far, around which half of the candidates lie
@@ -63,13 +65,18 @@ def knowledge_gradient(
 
 
 def most_promising(
-    model: RunModel, rng: np.random.Generator, *, anywhere: bool = False
+    model: RunModel,
+    rng: np.random.Generator,
+    may_run: MayRun | None = None,
+    *,
+    anywhere: bool = False,
 ) -> Iterator[FloatArray]:
     """Codes worth training, the most promising first.
 
     Args:
         model: What is known, pending runs included.
         rng: The source of all draws.
+        may_run: Whether a place may be trained, and chosen in the end; None: every one may.
         anywhere: The safest place of the whole space is chosen in the end, whether anything ran
             there or not; else one among what ran to its end.
 
@@ -77,18 +84,20 @@ def most_promising(
         (D,) codes: from the whole space, around the best so far, and ever closer to the most
         promising of these.
     """
-    codes, answers = _candidates(model, rng), None
+    codes, answers = _candidates(model, rng, may_run), None
     if anywhere:
-        safe, losses = _closer(model, rng, codes, partial(_at_worst, model))
+        safe, losses = _closer(model, rng, codes, partial(_at_worst, model), may_run)
         answers = safe[np.argsort(losses, kind="stable")[:_ANSWERS]]
 
     def lost(at: FloatArray) -> FloatArray:
         return -knowledge_gradient(model, at, answers)
 
-    yield from _in_order(*_closer(model, rng, codes, lost))
+    yield from _in_order(*_closer(model, rng, codes, lost, may_run))
 
 
-def safest(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
+def safest(
+    model: RunModel, rng: np.random.Generator, may_run: MayRun | None = None
+) -> Iterator[FloatArray]:
     """Codes of the smallest expected loss plus its sd, the smallest first; none that ran already.
 
     The smallest expectation by itself is too often one of which little is known.
@@ -96,12 +105,14 @@ def safest(model: RunModel, rng: np.random.Generator) -> Iterator[FloatArray]:
     Args:
         model: What is known, pending runs included.
         rng: The source of all draws.
+        may_run: See `most_promising`.
 
     Yields:
         (D,) codes from the whole space, ever closer to the safest of these, but for those of
         complete and pending runs.
     """
-    codes, losses = _closer(model, rng, _candidates(model, rng), partial(_at_worst, model))
+    codes = _candidates(model, rng, may_run)
+    codes, losses = _closer(model, rng, codes, partial(_at_worst, model), may_run)
     ran = model.codes[model.complete]
     new = model.encoding.squared_differences(codes, ran).sum(axis=0).min(axis=1) > 0.0
     yield from _in_order(codes[new], losses[new])
@@ -113,7 +124,7 @@ def _at_worst(model: RunModel, codes: FloatArray) -> FloatArray:
     return mean + sd
 
 
-def _candidates(model: RunModel, rng: np.random.Generator) -> FloatArray:
+def _candidates(model: RunModel, rng: np.random.Generator, may_run: MayRun | None) -> FloatArray:
     """Half of them drawn from the whole space, half around the best so far."""
     encoding = model.encoding
     anywhere = encoding.draw(rng, _CANDIDATES // 2)
@@ -121,7 +132,13 @@ def _candidates(model: RunModel, rng: np.random.Generator) -> FloatArray:
     order = np.argsort(model.predict(known)[0], kind="stable")[:_CENTRES]
     centres = known[order[rng.integers(len(order), size=_CANDIDATES // 2)]]
     near = encoding.step(rng, centres, rng.choice(_STEPS, size=len(centres)))
-    return np.vstack([anywhere, near])
+    return _that_may(may_run, np.vstack([anywhere, near]))
+
+
+def _that_may(may_run: MayRun | None, codes: FloatArray) -> FloatArray:
+    if may_run is None:
+        return codes
+    return codes[np.array([may_run(code) for code in codes], dtype=np.bool_)]
 
 
 def _closer(
@@ -129,13 +146,17 @@ def _closer(
     rng: np.random.Generator,
     codes: FloatArray,
     lost: Callable[[FloatArray], FloatArray],
+    may_run: MayRun | None,
 ) -> tuple[FloatArray, FloatArray]:
     """Candidates, and more of them around the best in ever smaller steps; what each loses."""
+    if not len(codes):
+        return codes, np.empty(0)
     losses = lost(codes)
     for sd in _CLOSER:
         best = codes[np.argsort(losses, kind="stable")[:_BEST]]
         around = np.repeat(best, _AROUND, axis=0)
         near = model.encoding.step(rng, around, np.full(len(around), sd))
+        near = _that_may(may_run, near)
         codes, losses = np.vstack([codes, near]), np.concatenate([losses, lost(near)])
     return codes, losses
 

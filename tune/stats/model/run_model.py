@@ -217,7 +217,7 @@ def fit_runs(encoding: Encoding, runs: Sequence[Ran]) -> RunModel | None:
     if away.any():
         ends[away] += np.median(ends[~away]) - np.median(ends[away])
     spread = _spread(ends)
-    if spread <= 0.0:
+    if spread <= _rounding(ends):
         return None
     ends = _squashed(ends, spread)
     failed = [run for run in runs if run.state == "failed"]
@@ -268,7 +268,9 @@ class _Way:
         gains = [gain for gain in gains if math.isfinite(gain)]
         if not gains:
             best = min(run.at(epoch) for run in everyone)
-            return cls(best - min(run.value for run in complete), math.nan)
+            gain = best - min(run.value for run in complete)
+            # Nobody here has a value by then: that of runs elsewhere is as good as its end.
+            return cls(gain if math.isfinite(gain) else 0.0, math.nan)
         variance = float(np.var(gains, ddof=1)) if len(gains) >= 3 else math.nan
         return cls(float(np.mean(gains)), variance)
 
@@ -293,7 +295,12 @@ def _spread(ends: FloatArray) -> float:
     """Standard deviation among the better half."""
     better = np.sort(ends)[: max(2, (ends.size + 1) // 2)]
     spread = float(better.std(ddof=1))
-    return spread if spread > 0.0 else float(ends.std())
+    return spread if spread > _rounding(ends) else float(ends.std())
+
+
+def _rounding(ends: FloatArray) -> float:
+    """What values differ by that are the same."""
+    return 1e-12 * float(np.abs(ends).max())
 
 
 def _inputs(
