@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 import click
 
+from hscl.cli.interrupts import interrupts_kept
 from hscl.errors import HsclError, InputError, RunError, did_you_mean, visible
 from hscl.uris import refuse_credentials
 
@@ -91,7 +92,8 @@ def run_command(command: click.Command, name: str, args: list[str] | None = None
     try:
         for argument in given:  # before anything can repeat one in a message
             refuse_credentials(argument)
-        left = command.main(args=list(given), prog_name=name, standalone_mode=False)
+        with interrupts_kept():
+            left = command.main(args=list(given), prog_name=name, standalone_mode=False)
     except HsclError as error:
         said = f"{error}{_way_round(error, command, name, given)}"
         click.echo(f"hscl: error: {visible(said)}", err=True)

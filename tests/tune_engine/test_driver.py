@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from places import HELPERS, ROOT
 from replay import check, raw_rows, readers_view
 from synthetic import Data, Faults, Synthetic, objective, study
 
+from hscl.config import Config
 from hscl.errors import InputError, RunError
 from tune.engine.driver import SearchOptions, SearchOutcome, View, run_search
 from tune.engine.engine import Engine
@@ -182,6 +184,25 @@ def test_ctrl_c_once_ends_running_epochs_saves_them_and_the_same_command_goes_on
     assert f"resumes after epoch {open_trial.epoch}" in log
     check(open_study(out))
     assert readers_view(open_study(out)) == readers_view(open_study(undisturbed))
+
+
+class SwallowsCtrlC(Data):
+    """Data whose preparation is interrupted, and goes on as if it were not."""
+
+    def prepare(self, config: Config) -> Any:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().prepare(config)
+
+
+def test_ctrl_c_that_is_swallowed_before_anything_runs_ends_the_search_all_the_same(
+    tmp_path: Path,
+) -> None:
+    request = SearchOptions(out=str(tmp_path / "study"), checkpoint_s=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(study(), SwallowsCtrlC(), request, workload=Synthetic())
+    assert not list((tmp_path / "study").rglob("*.arrow"))
+    assert run(study(), tmp_path / "study").done is not None
 
 
 def test_ctrl_c_gives_up_trials_that_wait_for_a_worker_which_may_never_come(

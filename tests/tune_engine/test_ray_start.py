@@ -111,9 +111,11 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
     asked: list[int] = []
     inherited = signal.signal(number, signal.SIG_DFL)  # under nohup, HUP would be ignored
     try:
-        with stopping_on_signals(lambda: asked.append(1)):
+        with stopping_on_signals(lambda: asked.append(1)) as whether:
+            assert not whether()
             os.kill(os.getpid(), number)
             assert asked == [1]
+            assert whether()
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), number)
         assert asked == [1]

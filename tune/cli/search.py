@@ -141,8 +141,10 @@ def confirm(study: str, data: str, *, fresh: bool, as_json: bool, **options: Any
 
 def _notices(spec: "StudySpec", *, as_json: bool) -> Callable[[str], None]:
     """What says, before it begins, what takes a while."""
+    from hscl.cli.interrupts import raise_if_interrupted
 
     def notice(what: str) -> None:
+        raise_if_interrupted()
         click.echo(f"{spec.study.name}: {what}", err=as_json)
 
     return notice

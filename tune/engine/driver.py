@@ -104,6 +104,7 @@ def run_search(
         InputError: Before anything starts: another study's folder, other data, a machine that is
             too small, a second driver.
         RunError: While running: no disk space, storage gone, the lock lost.
+        KeyboardInterrupt: A person stopped it before anything ran.
     """  # noqa: DOC502 - raised by the steps
     folder = open_folder(request.out)
     check_folder(folder, spec, more=request.more)
@@ -121,7 +122,7 @@ def run_search(
             raise KeyboardInterrupt  # nothing runs yet
         engine.stopping = True
 
-    with stopping_on_signals(stop), ExitStack() as stack:
+    with stopping_on_signals(stop) as asked, ExitStack() as stack:
         lock = stack.enter_context(StudyLock(folder, go_on=_going_on(request, data)))
         check_folder(folder, spec, more=request.more)
         store = TableStore(folder, guard=lock.check)
@@ -135,6 +136,8 @@ def run_search(
         prepared = {data.key(base): data.prepare(base)}
         request.notice("starting Ray" if request.address is None else "joining the cluster")
         session = stack.enter_context(ray_session(request.address, spec.resources))
+        if asked():  # and something that was imported since then swallowed it
+            raise KeyboardInterrupt
         if not recorder.history.plan:
             freeze(folder, spec)  # no row without the study that it is of
         store.compact()

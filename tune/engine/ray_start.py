@@ -101,7 +101,7 @@ def joined_ray(address: str, variables: dict[str, str]) -> Iterator[Path]:
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Within the block the first signal calls `stop`, the next is a KeyboardInterrupt.
 
     The signals are SIGINT, SIGTERM, SIGUSR1 (SLURM's warning before the time limit) and SIGHUP (a
@@ -112,12 +112,12 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         stop: Called from a signal handler: quick, called once, and what it raises passes.
 
     Yields:
-        Nothing.
+        Whether a signal has come.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     asked = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: asked
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
@@ -132,7 +132,7 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             continue
         before[number] = signal.signal(number, handle)
     try:
-        yield
+        yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
