@@ -118,7 +118,7 @@ class SearchModel:
         """Where one more training would be worth most, as refine sees it."""
 
         def may_run(code: FloatArray) -> bool:
-            return self.space.allows(self.model.encoding.point(code))
+            return self.space.allows(self.space.canonical(self.model.encoding.point(code)))
 
         rng = np.random.default_rng(0)
         for code in most_promising(self.model, rng, may_run, anywhere=True):
