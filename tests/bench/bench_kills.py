@@ -22,11 +22,13 @@ It exits with 1 if anything is wrong.
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -280,7 +282,9 @@ def _run_part(name: str, rng: np.random.Generator, kills: int, address: str | No
         try:
             killing.run(kills)
         except AssertionError as error:
-            wrong, outcome = True, f"WRONG: {error}"
+            traceback.print_exc()
+            kept = shutil.copytree(folder, Path(tempfile.mkdtemp(prefix="hscl-wrong-")) / name)
+            wrong, outcome = True, f"WRONG: {error} (see above; what was left lies in {kept})"
     whom = ", ".join(f"{count} of a {victim}" for victim, count in killing.kills.items())
     print(
         f"{name}: {killing.kills.total()} kills ({whom}) in {killing.studies} studies, "

@@ -5,6 +5,7 @@ trial's epochs, one end event a trial, and every stop and every proposal equal t
 answers on the rows with smaller `seq`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hscl.config import Config
 from tune.planner.asha import should_stop
 from tune.planner.proposals import propose
 from tune.states import Phase, TrialState
+from tune.study.spec import StudySpec
 from tune.tables.history import History
 from tune.tables.store import TableStore
 from tune.views.study import Study
@@ -67,7 +69,8 @@ def check(study: Study, *, over: bool = True, values: bool = True) -> None:
             config_id, seed = seeds[row["trial_id"]]
             config = Config.from_json(configs[config_id]["config"])
             assert row["valid_mae"] == objective(config, seed, row["epoch"])
-    _replay(study, configs, reports, events, plan)
+    tables = {"configs": [*configs.values()], "reports": reports, "trials": events, "plan": plan}
+    replay(study.spec, tables)
 
 
 def _check_numbers(*tables: list[dict[str, Any]]) -> None:
@@ -83,18 +86,17 @@ def _check_numbers(*tables: list[dict[str, Any]]) -> None:
     assert len(everything) == len(set(everything))
 
 
-def _replay(
-    study: Study,
-    configs: dict[str, dict[str, Any]],
-    reports: list[dict[str, Any]],
-    events: list[dict[str, Any]],
-    plan: list[dict[str, Any]],
-) -> None:
-    spec = study.spec
+def replay(spec: StudySpec, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Assert that every stop and every proposal is the planner's on the rows before it.
+
+    Args:
+        spec: The study.
+        tables: All rows by table name.
+    """
+    configs = {row["config_id"]: row for row in tables["configs"]}
     history = History(spec)
-    marked = [(row["seq"], "report", row) for row in reports]
-    marked += [(row["seq"], "event", row) for row in events]
-    marked += [(row["seq"], "plan", row) for row in plan]
+    kinds = {"reports": "report", "trials": "event", "plan": "plan"}
+    marked = [(row["seq"], kind, row) for name, kind in kinds.items() for row in tables[name]]
     for _, kind, row in sorted(marked, key=lambda item: item[0]):
         if kind == "plan":
             history.apply_plan(row)

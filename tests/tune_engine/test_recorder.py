@@ -1,15 +1,20 @@
 """Rows are numbered, folded at once, and durable in an order that a kill can't turn around."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import small_study
+from replay import replay
+from small_study import noisy, shuffled
 from synthetic import study
 
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
 from tune.planner.proposals import propose
+from tune.simulate.study import SimulatedRun
 from tune.states import Kind, Phase
 from tune.tables.history import History
 from tune.tables.memory import MemoryStore
@@ -183,3 +188,40 @@ def test_a_decision_is_never_durable_without_the_end_that_it_was_made_on(
     writer.add_event(event(trial, "failed"))
     writer.add_plan([plan_row(Kind.WINNER, note="nothing")])
     assert ("plan", ["started", "failed"]) in at_each
+
+
+# Of failures no report tells: they are known by their end alone.
+FAILING = noisy(failing=0.15)
+SMALL = small_study.study(
+    "sampler.trials = 10\nrefine.trials = 4\nconfirm.seeds = 0", sampler="tpe"
+)
+
+
+class KilledError(Exception):
+    """Nothing after it is written."""
+
+
+class DiesAfter(MemoryStore):
+    """A store whose process is killed right after it has written so many configurations."""
+
+    def __init__(self, configs: int) -> None:
+        super().__init__()
+        self._left = configs
+
+    def append(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        super().append(table, rows)
+        if table == "configs":
+            self._left -= len(rows)
+            if self._left <= 0:
+                raise KilledError
+
+
+@pytest.mark.parametrize("configs", [4, 9, 11, 12, 13, 14])
+def test_a_configuration_is_durable_only_after_what_it_was_proposed_on(configs: int) -> None:
+    first, store = SimulatedRun(SMALL, FAILING, slots=2, pick=shuffled(1)), DiesAfter(configs)
+    first._store = first._recorder._store = store
+    with pytest.raises(KilledError):
+        first.run()
+    again = SimulatedRun(SMALL, FAILING, slots=2, pick=shuffled(2), tables=store.tables).run()
+    assert again.done is not None
+    replay(SMALL, again.tables)

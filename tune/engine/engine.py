@@ -249,6 +249,7 @@ class Engine:
         return [] if row is None else [dict(row)]
 
     def _add_proposal(self, step: Propose) -> None:
+        self.recorder.flush()  # a configuration is never durable without what it follows from
         proposal = self._propose(self.spec, self.history, step.number, step.phase, step.branch)
         if proposal.config is not None:
             self.recorder.add_config(proposal.config)
