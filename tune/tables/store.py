@@ -104,10 +104,11 @@ class Hole:
 
     @property
     def rows_text(self) -> str:
-        """Such as ", and with it 12 of the table's 40 rows"; empty where nobody counted them."""
+        """Such as ", and 12 of the table's 40 rows are not there"; empty where nobody counted."""
         if self.rows is None:
             return ""
-        return f", and {self.rows} of the table's {self.of} rows are not there"
+        verb = "is" if self.rows == 1 else "are"
+        return f", and {self.rows} of the table's {self.of} rows {verb} not there"
 
 
 class TableStore:
