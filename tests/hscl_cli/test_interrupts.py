@@ -42,20 +42,43 @@ run_command(command, "command", [])
 """
 
 
-@pytest.mark.parametrize("afterwards", AFTERWARDS.values(), ids=list(AFTERWARDS))
-def test_one_that_was_swallowed_ends_the_command_all_the_same(
-    tmp_path: Path, afterwards: str
-) -> None:
-    (tmp_path / "own_program.py").write_text(PROGRAM.format(afterwards=afterwards))
+IN_TEXT = """
+import click
+from hscl.cli.main import run_command
+
+@click.command()
+def command():
+    exec("raise KeyboardInterrupt")
+
+run_command(command, "command", [])
+"""
+
+
+def end_of(program: str, folder: Path) -> tuple[int, str]:
+    """Exit code and standard error of a program that runs as a module."""
+    (folder / "own_program.py").write_text(program)
     done = subprocess.run(
         [sys.executable, "-m", "own_program"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 130
-    assert done.stderr == "hscl: interrupted; everything so far is kept\n"
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("afterwards", AFTERWARDS.values(), ids=list(AFTERWARDS))
+def test_one_that_was_swallowed_ends_the_command_all_the_same(
+    tmp_path: Path, afterwards: str
+) -> None:
+    ended = end_of(PROGRAM.format(afterwards=afterwards), tmp_path)
+    assert ended == (130, "hscl: interrupted; everything so far is kept\n")
+
+
+def test_one_within_executed_text_ends_with_130_too(tmp_path: Path) -> None:
+    code, said = end_of(IN_TEXT, tmp_path)
+    assert code == 130
+    assert "interrupted" in said
 
 
 def test_without_one_errors_and_results_pass() -> None:

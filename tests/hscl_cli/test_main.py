@@ -56,31 +56,6 @@ def test_an_interrupt_ends_with_130(
     assert "interrupted" in capsys.readouterr().err
 
 
-_INTERRUPTED_IN_TEXT = """
-import click
-from hscl.cli.main import run_command
-
-@click.command()
-def command():
-    exec("raise KeyboardInterrupt")
-
-run_command(command, "command", [])
-"""
-
-
-def test_an_interrupt_within_executed_text_ends_with_130_too(tmp_path: Path) -> None:
-    (tmp_path / "own_program.py").write_text(_INTERRUPTED_IN_TEXT)
-    done = subprocess.run(
-        [sys.executable, "-m", "own_program"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 130
-    assert "interrupted" in done.stderr
-
-
 def test_a_command_chooses_its_exit_code() -> None:
     @click.command()
     @click.pass_context
