@@ -31,7 +31,7 @@ def test_a_study_that_lost_a_file_is_repaired_goes_on_and_says_for_ever_what_was
         go_on(where, small())
     code, said, _ = hscl("repair", where, "--dry-run")
     assert code == 0
-    assert f"tables/trials/{lost.name} is missing, and 1 of the table's 5 rows" in said
+    assert f"tables/trials/{lost.name} is missing, and with it 1 of the table's 5 rows" in said
     assert not any("repaired" in row["kind"] for row in open_study(where).history.plan)
     command = [sys.executable, "-c", MAIN, "repair", str(where), "--yes"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

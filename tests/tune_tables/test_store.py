@@ -285,7 +285,7 @@ def test_a_file_that_is_gone_is_missed_at_the_end_too(tmp_path: Path, number: in
     (hole,) = TableStore(tmp_path).holes()["reports"]
     assert (hole.part.first, hole.part.last, hole.rows, hole.of) == (number, number, 2, 8)
     name = f"{number:08d}-{number:08d}"
-    said = rf"reports/{name}\.parquet is missing, and 2 of the table's 8 rows are not there\nput"
+    said = rf"reports/{name}\.parquet is missing, and with it 2 of the table's 8 rows\nput"
     with pytest.raises(InputError, match=said):
         TableStore(tmp_path).check_whole()
     with pytest.raises(InputError, match=said):

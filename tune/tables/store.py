@@ -104,11 +104,10 @@ class Hole:
 
     @property
     def rows_text(self) -> str:
-        """Such as ", and 12 of the table's 40 rows are not there"; empty where nobody counted."""
+        """Such as ", and with it 12 of the table's 40 rows"; empty where nobody counted them."""
         if self.rows is None:
             return ""
-        verb = "is" if self.rows == 1 else "are"
-        return f", and {self.rows} of the table's {self.of} rows {verb} not there"
+        return f", and with it {self.rows} of the table's {self.of} rows"
 
 
 class TableStore:
