@@ -40,8 +40,6 @@ def command():
 
 run_command(command, "command", [])
 """
-
-
 IN_TEXT = """
 import click
 from hscl.cli.main import run_command

@@ -266,7 +266,9 @@ def test_of_one_outside_the_space_what_its_training_reached_is_told(outside: str
     told_of = replace(ranking, default=default, others=(first, *others))
     (line,) = answer_lines(what_to_use(history, told_of, None), None, {}, RULES)
     assert expected in line
-    assert f"{default.value:.4f} is expected" not in line or outside == "winner"
+    # A default of which something is expected has its sd beside it.
+    assert (f"{default.value:.4f} ± " in line) == (outside == "winner")
+    assert f"{default.value:.4f} is expected" not in line
 
 
 def test_what_stands_in_the_plan_decides_whatever_a_model_says_now() -> None:

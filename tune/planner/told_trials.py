@@ -7,7 +7,8 @@ stand-in beside it that ranks below everything, so that TPE learns to keep away.
 that this one was warm-started from say so: the model learns from their differences alone.
 
 Above `MOST_TOLD` trials the model sees the best quarter of that number and the newest for the
-rest; the cost of a proposal stays what it is there.
+rest; the cost of a proposal stays what it is there. To the model of all runs those of an earlier
+study are none of the best: their values are of other data.
 """
 
 import copy
