@@ -31,15 +31,15 @@ def literal_draws(known: Learnt, ids: tuple[str, str], count: int) -> np.ndarray
     fitted, encoding = known.model.model.fitted, known.model.model.encoding
     now, runs = fitted.settings, len(known.model.model.codes)
     codes = np.vstack([known.model.model.codes, *(known.model.codes[one] for one in ids)])
-    trend = encoding.trend(codes)
-    squared = encoding.squared_differences(codes, codes)
+    places, trend = encoding.places(codes), encoding.trend(codes)
     whole = np.empty((runs + 2, runs + 2))
     for i in range(runs + 2):
         for j in range(runs + 2):
-            r = math.sqrt(sum(squared[d, i, j] / now.lengths[d] ** 2 for d in range(len(squared))))
+            apart = (places[i] - places[j]) / now.lengths[encoding.owners]
+            r = math.sqrt(sum(apart**2))
             matern = (1 + math.sqrt(5) * r + 5 * r * r / 3) * math.exp(-math.sqrt(5) * r)
             whole[i, j] = now.amplitude**2 * matern + now.trend**2 * float(trend[i] @ trend[j])
-            whole[i, j] += fitted.inputs.linear[i, j] if max(i, j) < runs else 1.0
+            whole[i, j] += 1.0 + (fitted.inputs.linear[i, j] if max(i, j) < runs else 0.0)
             for run in (i, j):
                 if run < runs and (rung := fitted.inputs.rungs[run]) >= 0:
                     whole[i, j] *= now.slopes[rung]

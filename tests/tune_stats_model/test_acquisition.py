@@ -8,7 +8,7 @@ import pytest
 
 from tune.stats.model.acquisition import knowledge_gradient, most_promising, safest
 from tune.stats.model.encoding import Encoding
-from tune.stats.model.gaussian_process import Inputs, posterior
+from tune.stats.model.gaussian_process import Points, posterior
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
 from tune.study.space import Distribution
 
@@ -32,10 +32,10 @@ def with_one_more(
     """The smallest expected loss after a run that really ended so, of runs and of `answers`."""
     codes = np.vstack([model.codes, code])
     inputs = model.fitted.inputs
-    more = Inputs(
-        squared=ENCODING.squared_differences(codes, codes),
-        trend=ENCODING.trend(codes),
-        linear=np.ones((len(codes), len(codes))),
+    more = replace(
+        inputs,
+        points=Points(ENCODING.places(codes), ENCODING.trend(codes)),
+        linear=np.zeros((len(codes), len(codes))),
         extra=np.append(inputs.extra, 0.0),
         values=np.append(inputs.values, (loss - model.centre) / model.scale),
         rungs=np.append(inputs.rungs, -1),

@@ -76,7 +76,9 @@ def test_small_steps_stay_near() -> None:
 
 def test_differences_are_those_of_the_literal_rule() -> None:
     codes = ENCODING.draw(RNG(2), 12)
-    squared = ENCODING.squared_differences(codes, codes[:5])
+    places = ENCODING.places(codes)
+    assert ENCODING.owners.shape == (places.shape[1],)
+    apart = (places[:, None, :] - places[None, :5, :]) ** 2
     for place, choice in enumerate(ENCODING.is_choice):
         for i, one in enumerate(codes[:, place]):
             for j, other in enumerate(codes[:5, place]):
@@ -86,7 +88,8 @@ def test_differences_are_those_of_the_literal_rule() -> None:
                 else:
                     middle = [0.5 if math.isnan(v) else v for v in (one, other)]
                     expected = (middle[0] - middle[1]) ** 2
-                assert squared[place, i, j] == pytest.approx(expected)
+                own = ENCODING.owners == place
+                assert apart[i, j, own].sum() == pytest.approx(expected)
 
 
 def test_terms_of_the_trend_have_mean_0_and_are_uncorrelated_under_the_prior() -> None:

@@ -7,58 +7,62 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Kernel, Matern
 
 from tune.stats.model import gaussian_process
 from tune.stats.model.gaussian_process import Inputs, Points, Settings, fit_settings, posterior
 
-X = np.random.default_rng(0).random((30, 3))
+X = np.random.default_rng(0).random((30, 4))
 Y = np.sin(4.0 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0.0, 0.1, 30)
 EXTRA = np.random.default_rng(2).random(30) * 0.2
-NEW = np.random.default_rng(3).random((7, 3))
+NEW = np.random.default_rng(3).random((7, 4))
+OWNERS = np.array([0, 1, 2, 2])  # the third parameter has two coordinates
 SETTINGS = Settings(np.array([0.4, 0.9, 2.0]), 0.8, 0.5, 0.2)
 
 
-def squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    between: np.ndarray = (one.T[:, :, None] - other.T[:, None, :]) ** 2
-    return between
-
-
-def points(x: np.ndarray, new: np.ndarray) -> Points:
-    return Points(squared(x, new), new, np.full((len(x), len(new)), 1.5), 1.5)
+def points(x: np.ndarray) -> Points:
+    return Points(x, x)
 
 
 def inputs(x: np.ndarray = X, y: np.ndarray = Y, extra: np.ndarray = EXTRA) -> Inputs:
-    complete = np.full(len(x), -1)
-    return Inputs(squared(x, x), x, np.full((len(x), len(x)), 1.5), extra, y, complete)
+    nothing, complete = np.zeros((len(x), len(x))), np.full(len(x), -1)
+    return Inputs(points(x), OWNERS, 1.5, nothing, extra, y, complete)
 
 
 RUNGS = np.random.default_rng(4).integers(-1, 2, 30)
-STOPPED = replace(inputs(), rungs=RUNGS, scatters=np.array([0.3, 0.1]))
+STOPPED = replace(
+    inputs(),
+    rungs=RUNGS,
+    scatters=np.array([0.3, 0.1]),
+    linear=0.25 * np.equal.outer(RUNGS, RUNGS) * (RUNGS >= 0),
+)
 OF_STOPPED = replace(SETTINGS, slopes=np.array([2.0, 0.7]), scatters=np.array([0.4, 0.05]))
 
 
-def oracle() -> GaussianProcessRegressor:
-    kernel = (
-        ConstantKernel(0.8**2) * Matern([0.4, 0.9, 2.0], nu=2.5)
-        + ConstantKernel(0.5**2) * DotProduct(0.0, "fixed")
+def kernel(now: Settings) -> Kernel:
+    return (
+        ConstantKernel(now.amplitude**2) * Matern(now.lengths[OWNERS], nu=2.5)
+        + ConstantKernel(now.trend**2) * DotProduct(0.0, "fixed")
         + ConstantKernel(1.5)
     )
-    return GaussianProcessRegressor(kernel, alpha=0.2**2 + EXTRA + 1e-8, optimizer=None).fit(X, Y)
+
+
+def oracle() -> GaussianProcessRegressor:
+    alpha = 0.2**2 + EXTRA + 1e-8
+    return GaussianProcessRegressor(kernel(SETTINGS), alpha=alpha, optimizer=None).fit(X, Y)
 
 
 def test_mean_and_sd_are_those_of_scikit_learn() -> None:
-    mean, sd = posterior(inputs(), SETTINGS).at(points(X, NEW))
+    got = posterior(inputs(), SETTINGS).at(points(NEW))
     expected = oracle().predict(NEW, return_std=True)
-    assert mean == pytest.approx(expected[0], abs=1e-6)
-    assert sd == pytest.approx(expected[1], abs=1e-6)
+    assert got.mean == pytest.approx(expected[0], abs=1e-6)
+    assert got.sd == pytest.approx(expected[1], abs=1e-6)
 
 
 def test_covariances_are_those_of_scikit_learn() -> None:
-    one, other = NEW[:3], NEW[3:]
-    got = posterior(inputs(), SETTINGS).covariance(
-        points(X, one), points(X, other), squared(one, other)
-    )
+    fitted = posterior(inputs(), SETTINGS)
+    one, other = fitted.at(points(NEW[:3])), fitted.at(points(NEW[3:]))
+    got = fitted.covariance(one, other)
     _, expected = oracle().predict(NEW, return_cov=True)
     assert got == pytest.approx(expected[:3, 3:], abs=1e-6)
 
@@ -67,15 +71,13 @@ def test_a_stopped_run_tells_its_value_over_its_slope_and_the_less_the_more_it_s
     slope = np.array([2.0, 0.7, 1.0])[RUNGS]
     noise = 0.2**2 + EXTRA + 1e-8 + np.array([0.4, 0.05, 0.0])[RUNGS] ** 2
     told = oracle().set_params(alpha=noise / slope**2).fit(X, Y / slope)
-    mean, sd = posterior(STOPPED, OF_STOPPED).at(points(X, NEW))
+    fitted = posterior(replace(STOPPED, linear=np.zeros((30, 30))), OF_STOPPED)
+    got = fitted.at(points(NEW))
     expected = told.predict(NEW, return_std=True)
-    assert mean == pytest.approx(expected[0], abs=1e-6)
-    assert sd == pytest.approx(expected[1], abs=1e-6)
-    one, other = NEW[:3], NEW[3:]
-    got = posterior(STOPPED, OF_STOPPED).covariance(
-        points(X, one), points(X, other), squared(one, other)
-    )
-    assert got == pytest.approx(told.predict(NEW, return_cov=True)[1][:3, 3:], abs=1e-6)
+    assert got.mean == pytest.approx(expected[0], abs=1e-6)
+    assert got.sd == pytest.approx(expected[1], abs=1e-6)
+    between = fitted.covariance(fitted.at(points(NEW[:3])), fitted.at(points(NEW[3:])))
+    assert between == pytest.approx(told.predict(NEW, return_cov=True)[1][:3, 3:], abs=1e-6)
 
 
 def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
@@ -83,9 +85,9 @@ def test_what_is_said_of_a_run_left_out_is_what_the_others_say() -> None:
     for i in range(len(X)):
         rest = np.arange(len(X)) != i
         others = posterior(inputs(X[rest], Y[rest], EXTRA[rest]), SETTINGS)
-        mean, sd = others.at(points(X[rest], X[i : i + 1]))
-        assert residuals[i] == pytest.approx(Y[i] - mean[0], abs=1e-6)
-        assert sds[i] ** 2 == pytest.approx(sd[0] ** 2 + 0.2**2 + EXTRA[i], abs=1e-6)
+        said = others.at(points(X[i : i + 1]))
+        assert residuals[i] == pytest.approx(Y[i] - said.mean[0], abs=1e-6)
+        assert sds[i] ** 2 == pytest.approx(said.sd[0] ** 2 + 0.2**2 + EXTRA[i], abs=1e-6)
 
 
 @pytest.mark.parametrize("runs", [inputs(), STOPPED], ids=["complete", "stopped"])
@@ -94,12 +96,7 @@ def test_the_fit_is_a_maximum_of_likelihood_times_prior(runs: Inputs) -> None:
 
     def log_posterior(logs: np.ndarray) -> float:
         now = Settings.of(logs, rungs)
-        kernel = (
-            ConstantKernel(now.amplitude**2) * Matern(now.lengths, nu=2.5)
-            + ConstantKernel(now.trend**2) * DotProduct(0.0, "fixed")
-            + ConstantKernel(1.5)
-        )
-        covariance = kernel(X)
+        covariance = kernel(now)(X) + runs.linear
         for i, j in np.ndindex(covariance.shape):
             for run in (i, j):
                 if runs.rungs[run] >= 0:
@@ -138,8 +135,8 @@ def test_few_steps_come_near_the_maximum() -> None:
 
 def test_a_parameter_without_effect_gets_a_long_scale() -> None:
     rng = np.random.default_rng(5)
-    x = rng.random((60, 2))
-    y = np.sin(9.0 * x[:, 0]) + rng.normal(0.0, 0.05, 60)
+    x = rng.random((60, 4))
+    y = np.sin(9.0 * x[:, 0]) + x[:, 2] + rng.normal(0.0, 0.05, 60)
     found = fit_settings(inputs(x, y, np.zeros(60)))
     assert found.lengths[1] > 3.0 * found.lengths[0]
     assert found.noise == pytest.approx(0.05, rel=0.4)

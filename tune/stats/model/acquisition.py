@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+from scipy.spatial import distance
 
 from tune.stats.model.run_model import RunModel
 
@@ -50,11 +51,10 @@ def knowledge_gradient(
     may_be_chosen = model.codes[model.complete]
     if answers is not None:
         may_be_chosen = np.vstack([may_be_chosen, answers])
-    known, _ = model.predict(may_be_chosen)
-    mean, sd = model.predict(codes)
+    (mean, sd), (known, _), between = model.jointly(codes, may_be_chosen)
     # A run tells its own place and, by covariance, all others.
     told = np.sqrt(sd**2 + model.noise**2)
-    moves = model.covariance(codes, may_be_chosen) / told[:, None]
+    moves = between / told[:, None]
     own = sd**2 / told
     after = np.zeros(len(codes))
     for outcome in _OUTCOMES:
@@ -113,8 +113,8 @@ def safest(
     """
     codes = _candidates(model, rng, may_run)
     codes, losses = _closer(model, rng, codes, partial(_at_worst, model), may_run)
-    ran = model.codes[model.complete]
-    new = model.encoding.squared_differences(codes, ran).sum(axis=0).min(axis=1) > 0.0
+    places = (model.encoding.places(some) for some in (codes, model.codes[model.complete]))
+    new = distance.cdist(*places).min(axis=1) > 0.0
     yield from _in_order(codes[new], losses[new])
 
 

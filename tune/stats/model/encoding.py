@@ -7,6 +7,7 @@ is inactive.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -86,16 +87,29 @@ class Encoding:
                 rows[:, place] = _to_options(distribution, np.clip(rows[:, place], 0.0, 1.0))
         return self._active_only(rows)
 
-    def squared_differences(self, one: FloatArray, other: FloatArray) -> FloatArray:
-        """(D, N, M) squared differences between codes (N, D) and (M, D), each at most 1.
+    def places(self, codes: FloatArray) -> FloatArray:
+        """(N, E) coordinates of codes, whose distances are how much codes differ.
 
-        Two choices differ by 0 or 1; an inactive parameter counts as the middle of its range, or
-        as one more option.
+        A range has one, between 0 and 1; an inactive parameter counts as its middle. A choice has
+        one an option, and one for being inactive: two options are 1 apart.
         """
-        filled = [np.where(np.isnan(rows), self._inactive, rows) for rows in (one, other)]
-        between = (filled[0].T[:, :, None] - filled[1].T[:, None, :]) ** 2
-        between[self.is_choice] = np.minimum(between[self.is_choice], 1.0)
-        return between
+        columns = []
+        for place, distribution in enumerate(self._distributions):
+            column = codes[:, place]
+            missing = np.isnan(column)
+            if self.is_choice[place]:
+                options = np.where(missing, -1, column).astype(np.int64)
+                table = math.sqrt(0.5) * np.eye(len(distribution.values) + 1)
+                columns.append(table[options])
+            else:
+                columns.append(np.where(missing, _MIDDLE, column)[:, None])
+        return np.hstack(columns)
+
+    @cached_property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """(E,) the parameter to which a coordinate belongs."""
+        sizes = [len(d.values) + 1 if d.kind == "choice" else 1 for d in self._distributions]
+        return np.repeat(np.arange(len(sizes)), sizes)
 
     def trend(self, codes: FloatArray) -> FloatArray:
         """(N, P) terms of a quadratic trend, each scaled by the sd of its weight's prior.
@@ -131,10 +145,6 @@ class Encoding:
         for place, distribution in enumerate(self._distributions):
             rows[:, place] = _to_options(distribution, rows[:, place])
         return rows
-
-    @property
-    def _inactive(self) -> FloatArray:
-        return np.where(self.is_choice, -1.0, _MIDDLE)
 
     def _active_only(self, rows: FloatArray) -> FloatArray:
         rows[:, self._single] = _MIDDLE

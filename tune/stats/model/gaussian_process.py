@@ -17,8 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 from scipy import linalg, optimize
+from scipy.spatial import distance
 
-__all__ = ["Inputs", "Points", "Posterior", "Settings", "fit_settings", "one_thread", "posterior"]
+__all__ = [
+    "Inputs",
+    "Points",
+    "Posterior",
+    "Predicted",
+    "Settings",
+    "fit_settings",
+    "one_thread",
+    "posterior",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -95,21 +105,36 @@ _SCATTER_SD = 0.5  # of the logarithm of what stopping adds, around what the cur
 
 
 @dataclass(frozen=True)
+class Points:
+    """Where M runs or points lie.
+
+    Attributes:
+        places: (M, E) coordinates.
+        trend: (M, P) terms of the trend.
+    """
+
+    places: FloatArray
+    trend: FloatArray
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What is known of N runs.
 
     Attributes:
-        squared: (D, N, N) squared differences of the parameters.
-        trend: (N, P) terms of the trend.
-        linear: (N, N) covariance of all else that is linear: constant, offsets.
+        points: Where they lie.
+        owners: (E,) to which of the D parameters a coordinate belongs.
+        constant: Prior variance of what all runs and points have in common.
+        linear: (N, N) covariance of all else that is linear: offsets.
         extra: (N,) variance of a run beyond what its rung gives it.
         values: (N,) the runs' values, standardised.
         rungs: (N,) which of R rungs a run was stopped at, -1 where it is complete.
         scatters: (R,) what stopping at a rung is expected to add, as a standard deviation.
     """
 
-    squared: FloatArray
-    trend: FloatArray
+    points: Points
+    owners: npt.NDArray[np.int64]
+    constant: float
     linear: FloatArray
     extra: FloatArray
     values: FloatArray
@@ -119,7 +144,7 @@ class Inputs:
     @property
     def prior(self) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations of the logarithms of the settings before any data."""
-        parameters, rungs = len(self.squared), self.scatters.size
+        parameters, rungs = int(self.owners.max()) + 1, self.scatters.size
         means = [np.full(parameters, _PRIOR_LENGTH[0]), _MEANS, np.zeros(rungs)]
         sds = [np.full(parameters, _PRIOR_LENGTH[1]), _SDS, np.full(rungs, _SLOPE_SD)]
         return (
@@ -128,12 +153,12 @@ class Inputs:
         )
 
 
-def _matern(squared: FloatArray, lengths: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _matern(r2: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(…) correlation, and its derivative by r² times −2: (5/3)(1 + √5 r) exp(−√5 r)."""
-    r2 = np.tensordot(lengths**-2.0, squared, axes=1)
     r = _ROOT5 * np.sqrt(r2)
     fall = np.exp(-r)
-    return (1.0 + r + r**2 / 3.0) * fall, (5.0 / 3.0) * (1.0 + r) * fall
+    steep = (1.0 + r) * fall
+    return steep + r2 * fall * (5.0 / 3.0), steep * (5.0 / 3.0)
 
 
 def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25) -> Settings:
@@ -144,9 +169,12 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
         start: Where to begin; the prior's mode by default.
         steps: Iterations of L-BFGS at most.
     """
-    parameters, rungs = len(inputs.squared), inputs.scatters.size
+    rungs, owners = inputs.scatters.size, inputs.owners
     means, sds = inputs.prior
-    gram = inputs.trend @ inputs.trend.T
+    parameters = means.size - 3 - 2 * rungs
+    places, trend = inputs.points.places, inputs.points.trend
+    gram = trend @ trend.T
+    linear = inputs.constant + inputs.linear
     diagonal = np.arange(inputs.values.size)
     at_rung = inputs.rungs == np.arange(rungs)[:, None]
 
@@ -154,27 +182,32 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
         now = Settings.of(logs, rungs)
         slopes, noise = now.of_runs(inputs.rungs)
         steep = np.outer(slopes, slopes)
-        shape, fall = _matern(inputs.squared, now.lengths)
-        whole = steep * (now.amplitude**2 * shape)
-        sloping = steep * (now.trend**2 * gram)
-        clean = whole + sloping + steep * inputs.linear
+        # Of each two runs once: what costs most is the exponential.
+        pairs = distance.pdist(places / now.lengths[owners], "sqeuclidean")
+        shape, fall = (distance.squareform(half, checks=False) for half in _matern(pairs))
+        shape[diagonal, diagonal] = 1.0
+        whole = now.amplitude**2 * shape
+        sloping = now.trend**2 * gram
+        clean = steep * (whole + sloping + linear)
         covariance = clean.copy()
         covariance[diagonal, diagonal] += noise + inputs.extra + _JITTER
         try:
             factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         except linalg.LinAlgError:
             return 1e10, np.zeros_like(logs)
-        inverse, _ = linalg.lapack.dpotri(factor, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        inverse = _inverse(factor)
         weights = inverse @ inputs.values
         # ∂/∂θ of the loss is ½ tr((K⁻¹ − ααᵀ) ∂K/∂θ).
         half = 0.5 * (inverse - np.outer(weights, weights))
-        by_r2 = half * steep * fall * now.amplitude**2
+        sloped = half * steep
+        by_r2 = sloped * fall * now.amplitude**2
+        # Σ W (x − x′)² = 2 (Σ x² ΣW − Σ x W x′)
+        by_place = 2.0 * places * (by_r2.sum(axis=1)[:, None] * places - by_r2 @ places)
         gradient = np.empty_like(logs)
         of_all = gradient[: parameters + 3]
-        of_all[:-3] = np.tensordot(inputs.squared, by_r2, axes=2) / now.lengths**2
-        of_all[-3] = 2.0 * (half * whole).sum()
-        of_all[-2] = 2.0 * (half * sloping).sum()
+        of_all[:-3] = np.bincount(owners, by_place.sum(axis=0)) / now.lengths**2
+        of_all[-3] = 2.0 * (sloped * whole).sum()
+        of_all[-2] = 2.0 * (sloped * sloping).sum()
         of_all[-1] = 2.0 * now.noise**2 * np.trace(half)
         of_rungs = gradient[parameters + 3 :].reshape(2, rungs)
         of_rungs[0] = 2.0 * at_rung @ (half * clean).sum(axis=1)
@@ -194,21 +227,32 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
     return Settings.of(found.x, rungs)
 
 
+def _inverse(factor: FloatArray) -> FloatArray:
+    """(N, N) inverse of a matrix of this lower Cholesky factor, whose upper half is 0."""
+    lower, _ = linalg.lapack.dpotri(factor, lower=1)
+    inverse: FloatArray = lower + lower.T
+    diagonal = np.arange(len(inverse))
+    inverse[diagonal, diagonal] *= 0.5
+    return inverse
+
+
 @dataclass(frozen=True)
-class Points:
-    """M points as the runs see them.
+class Predicted:
+    """What the runs say of M points.
 
     Attributes:
-        squared: (D, N, M) squared differences between runs and points.
-        trend: (M, P) terms of the trend.
-        linear: (N, M) covariance of what else is linear; the same everywhere among points.
-        own: Prior variance of what else is linear at a point.
+        mean: (M,) expectations of the noiseless values.
+        sd: (M,) their standard deviations.
+        scaled: (M, E) coordinates in units of the length scales.
+        trend: (M, P) terms of the trend in units of their weights.
+        solved: (N, M) the runs' lower Cholesky factor solved for their covariance with the points.
     """
 
-    squared: FloatArray
+    mean: FloatArray
+    sd: FloatArray
+    scaled: FloatArray
     trend: FloatArray
-    linear: FloatArray
-    own: float
+    solved: FloatArray
 
 
 @dataclass(frozen=True)
@@ -227,44 +271,23 @@ class Posterior:
     factor: FloatArray
     weights: FloatArray
 
-    def at(self, points: Points) -> tuple[FloatArray, FloatArray]:
-        """(M,) mean and standard deviation of the noiseless value at points."""
-        across = self._across(points)
-        solved = self._solved(across)
-        now = self.settings
-        own = now.amplitude**2 + now.trend**2 * (points.trend**2).sum(axis=1) + points.own
+    def at(self, points: Points) -> Predicted:
+        """What they say of M points."""
+        now, inputs = self.settings, self.inputs
+        scaled, trend = _scaled(inputs, now, points)
+        across = _prior(inputs, now, _scaled(inputs, now, inputs.points), (scaled, trend))
+        slopes, _ = now.of_runs(inputs.rungs)
+        across *= slopes[:, None]
+        solved = linalg.solve_triangular(self.factor, across, lower=True, check_finite=False)
+        own = now.amplitude**2 + (trend**2).sum(axis=1) + inputs.constant
         variance = np.maximum(own - (solved**2).sum(axis=0), 1e-12)
-        return across.T @ self.weights, np.sqrt(variance)
+        return Predicted(across.T @ self.weights, np.sqrt(variance), scaled, trend, solved)
 
-    def covariance(self, one: Points, other: Points, between: FloatArray) -> FloatArray:
-        """(M, K) of the noiseless values at M points with those at K others.
-
-        Args:
-            one: M points.
-            other: K points.
-            between: (D, M, K) squared differences between them.
-        """
-        now = self.settings
-        shape, _ = _matern(between, now.lengths)
-        prior = now.amplitude**2 * shape + now.trend**2 * one.trend @ other.trend.T + one.own
-        solved = (self._solved(self._across(points)) for points in (one, other))
-        covariance: FloatArray = prior - next(solved).T @ next(solved)
-        return covariance
-
-    def _across(self, points: Points) -> FloatArray:
-        """(N, M) prior covariance of runs and points."""
-        now = self.settings
-        shape, _ = _matern(points.squared, now.lengths)
-        across: FloatArray = now.amplitude**2 * shape + points.linear
-        across += now.trend**2 * (self.inputs.trend @ points.trend.T)
-        slopes, _ = now.of_runs(self.inputs.rungs)
-        return slopes[:, None] * across
-
-    def _solved(self, across: FloatArray) -> FloatArray:
-        solved: FloatArray = linalg.solve_triangular(
-            self.factor, across, lower=True, check_finite=False
-        )
-        return solved
+    def covariance(self, one: Predicted, other: Predicted) -> FloatArray:
+        """(M, K) of the noiseless values at M points with those at K others."""
+        places = (one.scaled, one.trend), (other.scaled, other.trend)
+        covariance: FloatArray = _prior(self.inputs, self.settings, *places)
+        return covariance - one.solved.T @ other.solved
 
     def left_out(self) -> tuple[FloatArray, FloatArray]:
         """(N,) what the other runs say of each run: value minus expectation, and its sd."""
@@ -275,9 +298,8 @@ class Posterior:
 
 def posterior(inputs: Inputs, settings: Settings) -> Posterior:
     """Condition the process on the runs."""
-    shape, _ = _matern(inputs.squared, settings.lengths)
-    covariance = settings.amplitude**2 * shape + inputs.linear
-    covariance += settings.trend**2 * (inputs.trend @ inputs.trend.T)
+    own = _scaled(inputs, settings, inputs.points)
+    covariance = _prior(inputs, settings, own, own) + inputs.linear
     slopes, noise = settings.of_runs(inputs.rungs)
     covariance *= np.outer(slopes, slopes)
     diagonal = np.arange(inputs.values.size)
@@ -285,3 +307,18 @@ def posterior(inputs: Inputs, settings: Settings) -> Posterior:
     factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     weights = linalg.cho_solve((factor, True), inputs.values, check_finite=False)
     return Posterior(inputs, settings, factor, weights)
+
+
+_Scaled = tuple[FloatArray, FloatArray]
+"""Coordinates in units of the length scales, terms in units of their weights."""
+
+
+def _scaled(inputs: Inputs, settings: Settings, points: Points) -> _Scaled:
+    return points.places / settings.lengths[inputs.owners], settings.trend * points.trend
+
+
+def _prior(inputs: Inputs, settings: Settings, one: _Scaled, other: _Scaled) -> FloatArray:
+    """(M, K) covariance of the function at points with that at others, before any data."""
+    shape, _ = _matern(distance.cdist(one[0], other[0], "sqeuclidean"))
+    covariance: FloatArray = settings.amplitude**2 * shape + one[1] @ other[1].T
+    return covariance + inputs.constant

@@ -28,6 +28,7 @@ from tune.stats.model.gaussian_process import (
     Inputs,
     Points,
     Posterior,
+    Predicted,
     fit_settings,
     one_thread,
     posterior,
@@ -109,22 +110,26 @@ class RunModel:
 
         The sd is that of the expectation over seeds; one run scatters by `noise` around it.
         """
-        mean, sd = self.fitted.at(self._points(codes))
-        return self.centre + self.scale * mean, self.scale * sd
+        return self._in_units(self.fitted.at(_points(self.encoding, codes)))
 
     @one_thread()
-    def covariance(self, one: FloatArray, other: FloatArray) -> FloatArray:
-        """(M, K) posterior covariance of the expected losses at codes (M, D) and (K, D)."""
-        between = self.encoding.squared_differences(one, other)
-        found = self.fitted.covariance(self._points(one), self._points(other), between)
-        return self.scale**2 * found
+    def jointly(
+        self, one: FloatArray, other: FloatArray
+    ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray], FloatArray]:
+        """What `predict` says at codes (M, D), at others (K, D), and their (M, K) covariance."""
+        both = [self.fitted.at(_points(self.encoding, codes)) for codes in (one, other)]
+        between = self.scale**2 * self.fitted.covariance(*both)
+        return self._in_units(both[0]), self._in_units(both[1]), between
 
     def difference(self, one: FloatArray, other: FloatArray) -> tuple[float, float]:
         """Expected loss at a code (D,) less that at another, and the sd of that."""
         both = np.vstack([one, other])
-        mean, _ = self.predict(both)
-        (own, shared), (_, others) = self.covariance(both, both).tolist()
+        (mean, _), _, covariance = self.jointly(both, both)
+        (own, shared), (_, others) = covariance.tolist()
         return float(mean[0] - mean[1]), math.sqrt(max(own + others - 2.0 * shared, 0.0))
+
+    def _in_units(self, predicted: Predicted) -> tuple[FloatArray, FloatArray]:
+        return self.centre + self.scale * predicted.mean, self.scale * predicted.sd
 
     @property
     def noise(self) -> float:
@@ -155,15 +160,6 @@ class RunModel:
         mine, means = (np.clip(r, -most, most) for r in (residuals, of_mean))
         below = float((means**2).mean())
         return math.sqrt(float((mine**2).mean()) / below) if below > 0.0 else math.nan
-
-    def _points(self, codes: FloatArray) -> Points:
-        # A complete run has the constant, but no offset, in common with all others.
-        return Points(
-            squared=self.encoding.squared_differences(self.codes, codes),
-            trend=self.encoding.trend(codes),
-            linear=np.full((len(self.codes), len(codes)), _CONSTANT),
-            own=_CONSTANT,
-        )
 
     @one_thread()
     def with_pending(self, codes: FloatArray) -> "RunModel":
@@ -323,14 +319,19 @@ def _inputs(
     same = (rungs[:, None] == rungs[None, :]) & (rungs[:, None] != 0)
     elsewhere = rungs < 0
     return Inputs(
-        squared=encoding.squared_differences(codes, codes),
-        trend=encoding.trend(codes),
-        linear=_CONSTANT + _OFFSET * same + _ELSEWHERE * np.outer(elsewhere, elsewhere),
+        points=_points(encoding, codes),
+        owners=encoding.owners,
+        constant=_CONSTANT,  # complete runs have no offset in common with any other
+        linear=_OFFSET * same + _ELSEWHERE * np.outer(elsewhere, elsewhere),
         extra=np.zeros(len(codes)),
         values=values,
         rungs=np.array([stops.index(stop) if stop else -1 for stop in _stopped(rungs)]),
         scatters=np.array([at_stop[stop] for stop in stops]),
     )
+
+
+def _points(encoding: Encoding, codes: FloatArray) -> Points:
+    return Points(encoding.places(codes), encoding.trend(codes))
 
 
 def _stopped(rungs: npt.NDArray[np.int64]) -> list[int]:
