@@ -38,7 +38,7 @@ class Encoding:
         self.is_choice = np.array([d.kind == "choice" for d in self._distributions])
         # Its one value has one code, wherever it comes from.
         self._single = np.array([d.kind != "choice" and d.is_single for d in self._distributions])
-        self._places = {name: place for place, name in enumerate(self.names)}
+        self._columns = {name: place for place, name in enumerate(self.names)}
 
     def codes(self, points: Sequence[Mapping[str, Value]]) -> FloatArray:
         """(N, D) codes of points; a value outside its range is taken to the nearer end."""
@@ -150,7 +150,7 @@ class Encoding:
         rows[:, self._single] = _MIDDLE
         for place, distribution in enumerate(self._distributions):
             for parent, value in distribution.when:
-                of_parent = self._places[parent]
+                of_parent = self._columns[parent]
                 wanted = _code(self._distributions[of_parent], value)
                 off = ~np.isclose(rows[:, of_parent], wanted)
                 rows[off, place] = np.nan
