@@ -1,7 +1,7 @@
 """What a search exports, against the best of the space: the product and its rivals at equal cost.
 
     python tests/bench/bench_regret.py [--worlds 20] [--epochs 9] [--trainings 50] [--noise 1]
-        [--json FILE] [--kinds …] [--arms …] [--jobs 1] [--first-world 10000] [--slots 1]
+        [--json FILE] [--kinds …] [--arms …] [--jobs N] [--first-world 10000] [--slots 1]
         [--against optuna] [--known FILE] [--recorded [--totals 150 300 600]]
 
 Every arm (`regret.arms`, `regret.rivals`) searches the same worlds (`regret.worlds`) with the same
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), help=", ".join(RIVALS))
     parser.add_argument("--against", default="optuna", help="the arm that ratios are to")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--first-world", type=int, default=10_000, help="key of the first")
     parser.add_argument("--slots", type=int, default=1, help="the product's trials at once")
     parser.add_argument("--known", type=Path, help="rivals' searches of earlier calls")
