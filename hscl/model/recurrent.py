@@ -1,4 +1,8 @@
-"""Frames -> the end state of an LSTM: one vector a sequence."""
+"""Frames -> the end state of an LSTM: one vector a sequence.
+
+bf16 on a CPU stays out of it, as of the sequence encoders: where a CPU has no instructions for it,
+torch has no LSTM in it at all.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +53,7 @@ class EndState(nn.Module):
         packed = pack_padded_sequence(
             frames, counts.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
-        _, (hidden, _) = self.lstm(packed)
+        with torch.autocast("cpu", enabled=False):  # a GPU's goes on
+            _, (hidden, _) = self.lstm(packed)
         states = hidden.transpose(0, 1).flatten(1)
         return torch.where(lengths[:, None] > 0, states, 0.0)

@@ -312,5 +312,6 @@ def test_predictions_of_a_bf16_model_are_not_rounded_to_bf16(
     assert len(prediction.unique()) >= 0.99 * 400
     with torch.no_grad():
         exact = model(many).prediction
-    assert not torch.equal(prediction, exact)
+    # Of Self-MM nothing is in bf16 on a CPU: its LSTMs and tasks stay out of it.
+    assert torch.equal(prediction, exact) == (kind == "self-mm")
     assert float((prediction - exact).abs().max()) < 0.1 * float(exact.std()) + 0.02

@@ -28,3 +28,13 @@ def test_no_frames_at_all_give_nothing() -> None:
         encoder(torch.zeros(2, 0, 3), torch.zeros(2, dtype=torch.int64)).tolist()
         == [[0.0] * 4] * 2
     )
+
+
+def test_bf16_on_a_cpu_changes_nothing_and_needs_no_instructions_of_its_own() -> None:
+    torch.manual_seed(0)
+    encoder, frames = EndState(3, 4), torch.randn(2, 5, 3)
+    exact = encoder(frames, torch.tensor([5, 2]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = encoder(frames, torch.tensor([5, 2]))
+    assert states.dtype is torch.float32
+    assert torch.equal(states, exact)
