@@ -222,18 +222,14 @@ def test_where_nothing_is_complete_there_is_no_model() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, -0.5, 0.3])
 def test_runs_elsewhere_teach_by_their_differences_alone(shift: float) -> None:
-    with_them, without = [], []
-    for seed in range(4):
-        away = [
-            replace(run, value=run.value + shift, elsewhere=True)
-            for run in runs(40, stopped=0.4, seed=10 + seed)
-        ]
-        here = runs(8, seed=seed)
-        both = fitted([*away, *here])
-        assert both.complete.sum() == len(here)
-        with_them.append(error(both))
-        without.append(error(fitted(here)))
-    assert np.mean(with_them) < 0.6 * np.mean(without)
+    away = [
+        replace(run, value=run.value + shift, elsewhere=True)
+        for run in runs(40, stopped=0.4, seed=5)
+    ]
+    here = runs(8)
+    both = fitted([*away, *here])
+    assert error(both) < 0.6 * error(fitted(here))
+    assert both.complete.sum() == len(here)
 
 
 def test_runs_stopped_elsewhere_by_when_no_run_here_has_a_value_teach_too() -> None:

@@ -142,9 +142,14 @@ class Inputs:
     scatters: FloatArray = field(default_factory=_none)
 
     @property
+    def parameters(self) -> int:
+        """D."""
+        return int(self.owners.max()) + 1
+
+    @property
     def prior(self) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations of the logarithms of the settings before any data."""
-        parameters, rungs = int(self.owners.max()) + 1, self.scatters.size
+        parameters, rungs = self.parameters, self.scatters.size
         means = [np.full(parameters, _PRIOR_LENGTH[0]), _MEANS, np.zeros(rungs)]
         sds = [np.full(parameters, _PRIOR_LENGTH[1]), _SDS, np.full(rungs, _SLOPE_SD)]
         return (
@@ -169,9 +174,8 @@ def fit_settings(inputs: Inputs, start: Settings | None = None, steps: int = 25)
         start: Where to begin; the prior's mode by default.
         steps: Iterations of L-BFGS at most.
     """
-    rungs, owners = inputs.scatters.size, inputs.owners
+    parameters, rungs, owners = inputs.parameters, inputs.scatters.size, inputs.owners
     means, sds = inputs.prior
-    parameters = means.size - 3 - 2 * rungs
     places, trend = inputs.points.places, inputs.points.trend
     gram = trend @ trend.T
     linear = inputs.constant + inputs.linear
@@ -291,8 +295,7 @@ class Posterior:
 
     def left_out(self) -> tuple[FloatArray, FloatArray]:
         """(N,) what the other runs say of each run: value minus expectation, and its sd."""
-        inverse, _ = linalg.lapack.dpotri(self.factor, lower=1)
-        variances = 1.0 / np.diag(inverse)
+        variances = 1.0 / np.diag(_inverse(self.factor))
         return self.weights * variances, np.sqrt(variances)
 
 
