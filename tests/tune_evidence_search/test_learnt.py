@@ -1,6 +1,7 @@
 """What the search knows: against a literal computation, and in words."""
 
 import math
+import statistics
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from study_factory import Simulated, evidence_of
 
 from tune.evidence.search.learnt import Learnt, learnt_lines, what_was_learnt
-from tune.search_model import Expected, Ranking
+from tune.search_model import TOO_SURE, Expected, Ranking
 
 SEARCHED = Simulated(trials=24, refined=6, gap=-0.1)
 
@@ -54,16 +55,28 @@ def literal_draws(known: Learnt, ids: tuple[str, str], count: int) -> np.ndarray
 
 
 def test_the_chance_to_be_worse_is_that_of_draws_from_the_posterior() -> None:
+    """Spread as far as the model is too sure, and weighted by what confirm's pairs say of each."""
     known = learnt()
     assert known.default is not None
-    chances = []
+    assert known.model is not None
+    scale = known.model.model.scale
+    chances, confirmed = [], 0
     for one in known.ranking.others:
         draws = literal_draws(known, (one.config_id, known.default), 40_000)
-        expected = float((draws[:, 0] > draws[:, 1]).mean())
+        gaps = scale * (draws[:, 0] - draws[:, 1])
+        gaps = gaps.mean() + TOO_SURE * (gaps - gaps.mean())
+        fresh = [own - default for own, default in known.fresh_pairs(one.config_id)]
+        weights = np.ones(len(gaps))
+        if fresh:
+            confirmed += 1
+            scatter = max(statistics.variance(fresh), 2.0 * known.model.noise**2) / len(fresh)
+            weights = np.exp(-0.5 * (gaps - statistics.fmean(fresh)) ** 2 / scatter)
+        expected = float(weights[gaps > 0.0].sum() / weights.sum())
         chance = known.chance_worse(one.config_id)
         assert chance == pytest.approx(expected, abs=0.01)
         chances.append(expected)
     assert max(chances) - min(chances) > 0.05  # else the comparison would say little
+    assert confirmed == 1
     assert known.chance_worse(known.default) is None
 
 
@@ -131,14 +144,30 @@ def test_all_of_it_is_said_and_labelled_as_valid() -> None:
     assert lines[0].startswith(f"Best predicted on valid: {known.names[predicted.config_id]}, ")
     assert f"{predicted.value:.4f} ± {predicted.sd:.4f}" in lines[0]
     assert lines[1].startswith(f"Best observed on valid: {known.names[observed.config_id]}, ")
-    assert f"Chance that {known.names[one]} is worse than the default on valid: " in lines[2]
-    assert "One more training would tell most at temperature τ" in lines[3]
+    trials = evidence_of(SEARCHED).history.trials.values()
+    own, default = (
+        [t.value for t in trials if t.config_id == who and t.phase == "confirm" and t.value]
+        for who in (one, known.default)
+    )
+    assert len(own) == len(default) == 10
+    assert lines[2].startswith(
+        f"On 10 seeds of confirm that the search did not have, {known.names[one]} reached MAE "
+        f"{statistics.fmean(own):.4f} on valid in the mean, "
+    )
+    assert lines[2].endswith(f" than expected; the default {statistics.fmean(default):.4f}.")
+    assert lines[3].startswith(
+        f"Chance that {known.names[one]} is worse than the default on valid"
+    )
+    assert lines[3].endswith(
+        " by the model and confirm's 10 pairs, which know nothing of test or new videos."
+    )
+    assert "One more training would tell most at temperature τ" in lines[4]
     assert known.error_ratio is not None
-    assert f"with {known.error_ratio:.2f} of the error of the mean of the others" in lines[4]
+    assert f"with {known.error_ratio:.2f} of the error of the mean of the others" in lines[5]
     valid = evidence_of(SEARCHED).tables["predictions"].to_pylist()
     utterances = {(r["video"], r["utterance"]) for r in valid if r["split"] == "valid"}
     videos = {video for video, _ in utterances}
-    assert f"a sample of {len(utterances)} utterances from {len(videos)} videos" in lines[5]
+    assert f"a sample of {len(utterances)} utterances from {len(videos)} videos" in lines[6]
 
 
 def test_before_confirm_the_size_of_valid_is_unknown_and_not_made_up() -> None:
@@ -168,7 +197,8 @@ def test_without_trust_nothing_is_predicted_and_what_decides_is_said(
     assert told["left_out_error_ratio"] > 0.0
     lines = learnt_lines(known, candidate())
     assert "being the best of several, such a value flatters itself" in lines[0]
-    assert lines[1].startswith("No model is relied on; what decides is the best observed value: ")
+    assert "than expected" not in lines[1]
+    assert lines[2].startswith("No model is relied on; what decides is the best observed value: ")
 
 
 def test_a_default_outside_the_space_cannot_be_compared_by_the_model() -> None:

@@ -26,7 +26,7 @@ from tune.study.space import Value
 from tune.study.spec import StartPoint, StudySpec
 from tune.tables.history import History
 
-__all__ = ["exported", "is_product", "search", "study_of", "wins"]
+__all__ = ["exported", "is_product", "search", "simulated", "study_of", "wins"]
 
 
 def is_product(arm: str) -> bool:
@@ -78,10 +78,14 @@ def study_of(arm: str, world: Searched, total: int) -> StudySpec:
     return world.study(**tables)
 
 
+def simulated(arm: str, world: Searched, total: int, *, slots: int = 1) -> SimulatedRun:
+    """The product's whole study of a world, as `search` runs it."""
+    spec = study_of(arm, world, total)
+    return simulate(spec, world.objective, slots=slots, proposer=_proposer(world))
+
+
 def _product(arm: str, world: Searched, total: int, slots: int) -> Search:
-    run = simulate(
-        study_of(arm, world, total), world.objective, slots=slots, proposer=_proposer(world)
-    )
+    run = simulated(arm, world, total, slots=slots)
     history = run.history
     own = {config_id: world.values_of(run.config_of(config_id)) for config_id in history.configs}
     trained = [t for t in history.trials.values() if t.phase is not Phase.CONFIRM]

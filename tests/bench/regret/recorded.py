@@ -169,6 +169,12 @@ class Replay:
             runs[seed] = (fresh or wanted)[0]
         return runs[seed]
 
+    def unseen_valid(self, values: Values) -> FloatArray:
+        """(runs,) valid MAE of the runs that the search has not seen."""
+        place = self.place(values)
+        seen = list(self._runs.get(place, {}).values())
+        return np.delete(self._recorded.valid[place].min(axis=1), seen)
+
     def judge(self, values: Values, confirmed: frozenset[int] = frozenset()) -> float:
         """Mean test MAE over the runs that did not choose.
 

@@ -197,6 +197,11 @@ class World:
         """Final value over all seeds."""
         return self._place(values)[0]
 
+    def valid(self, values: Values) -> float:
+        """What valid shows over all seeds: the true value and valid's error."""
+        true, _, _, error, _ = self._place(values)
+        return true + error
+
     def regret(self, values: Values) -> float:
         """How far a configuration lies above the best of the space, in units."""
         return max(0.0, self.true(values) - self.best) / UNIT

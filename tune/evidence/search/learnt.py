@@ -1,7 +1,8 @@
 """What the model of all runs knows about a search, and what it does not, in numbers and words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from hscl.metrics import DIGITS, METRIC
 from tune.display import count, number, parameter_name, setting
 from tune.search_model import Expected, Ranking, SearchModel, learn, rank_by
+from tune.states import Phase, TrialState
 from tune.study.space import Value
 from tune.tables.history import History
 from tune.tables.records import config_label
@@ -32,6 +34,8 @@ class Learnt:
             None where too little ran to tell.
         valid_utterances: How many valid has; None where no run has written predictions.
         valid_videos: Of how many videos they are; None where that is unknown.
+        confirmed: By configuration what its complete trainings in confirm reached on valid, by
+            seed. The search has chosen by none of them.
     """
 
     metric: str
@@ -43,6 +47,7 @@ class Learnt:
     error_ratio: float | None
     valid_utterances: int | None = None
     valid_videos: int | None = None
+    confirmed: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def best_predicted(self) -> Expected | None:
@@ -74,6 +79,8 @@ class Learnt:
     def chance_worse(self, config_id: str) -> float | None:
         """How probable it is that a configuration is worse than the default on valid.
 
+        By the model and, once there are any, by confirm's pairs of seeds.
+
         Args:
             config_id: Another than the default.
 
@@ -82,7 +89,15 @@ class Learnt:
         """
         if self.model is None or self.default is None or config_id == self.default:
             return None
-        return self.model.chance_worse(config_id, self.default)
+        pairs = self.fresh_pairs(config_id)
+        fresh = [own - default for own, default in pairs]
+        return self.model.chance_worse(config_id, self.default, fresh)
+
+    def fresh_pairs(self, config_id: str) -> list[tuple[float, float]]:
+        """What a configuration and the default reached on valid, by seed of confirm."""
+        own = self.confirmed.get(config_id, {})
+        default = self.confirmed.get(self.default, {}) if self.default is not None else {}
+        return [(own[seed], default[seed]) for seed in own if seed in default]
 
     def to_dict(self, config_id: str | None) -> dict[str, Any]:
         """Plain values for JSON.
@@ -104,6 +119,7 @@ class Learnt:
             "configuration": None if config_id is None else self.names.get(config_id),
             "config_id": config_id,
             "chance_worse_than_default": chance,
+            "confirm_pairs": 0 if config_id is None else len(self.fresh_pairs(config_id)),
             "prefers_default": self.ranking.prefers_default,
             "next_training": None if self.model is None else dict(self.model.next_point()),
             "valid_utterances": self.valid_utterances,
@@ -155,7 +171,18 @@ def what_was_learnt(history: History, predictions: pa.Table) -> Learnt | None:
         error_ratio=ratio if ratio == ratio else None,  # noqa: PLR0124 - NaN: too few to tell
         valid_utterances=utterances,
         valid_videos=videos,
+        confirmed=_confirmed(history),
     )
+
+
+def _confirmed(history: History) -> dict[str, dict[int, float]]:
+    """By configuration and seed, valid of confirm's complete trainings."""
+    reached: dict[str, dict[int, float]] = {}
+    for trial in history.trials.values():
+        done = trial.phase is Phase.CONFIRM and trial.state is TrialState.DONE
+        if done and trial.value is not None:
+            reached.setdefault(trial.config_id, {})[trial.seed] = trial.value
+    return reached
 
 
 def _valid_size(predictions: pa.Table) -> tuple[int | None, int | None]:
@@ -177,6 +204,7 @@ def learnt_lines(learnt: Learnt, config_id: str | None) -> list[str]:
     """
     return [
         *_best(learnt, config_id),
+        *_fresh(learnt, config_id),
         *_chance(learnt, config_id),
         *_next(learnt),
         _trust(learnt),
@@ -226,6 +254,26 @@ def _best(learnt: Learnt, config_id: str | None) -> list[str]:
     return lines
 
 
+def _fresh(learnt: Learnt, config_id: str | None) -> list[str]:
+    """What confirm's seeds came to on valid, beside what was expected."""
+    if config_id is None or config_id == learnt.default:
+        return []
+    pairs = learnt.fresh_pairs(config_id)
+    if not pairs:
+        return []
+    own, default = (fmean(values) for values in zip(*pairs, strict=True))
+    chosen = next((one for one in learnt.ranking.others if one.config_id == config_id), None)
+    beside = f"the default {number(default, DIGITS)}"
+    if chosen is not None and chosen.sd is not None:
+        short = learnt.sign * (own - chosen.value)
+        than = "worse" if short > 0.0 else "better"
+        beside = f"{number(abs(short), DIGITS)} {than} than expected; {beside}"
+    name, metric = learnt.names[config_id], METRIC[learnt.metric].name
+    seeds = f"{count(len(pairs), 'seed')} of confirm that the search did not have"
+    reached = f"{name} reached {metric} {number(own, DIGITS)} on valid in the mean"
+    return [f"On {seeds}, {reached}, {beside}."]
+
+
 def _chance(learnt: Learnt, config_id: str | None) -> list[str]:
     if config_id is None or config_id == learnt.default or learnt.model is None:
         return []
@@ -233,7 +281,10 @@ def _chance(learnt: Learnt, config_id: str | None) -> list[str]:
     if chance is None:
         told = "the model cannot say: one of the two lies outside the space"
         return [f"How probable it is that {name} is worse than the default on valid, {told}."]
-    told = f"{_percent(chance)} by the model, which knows nothing of test or new videos"
+    by, pairs = "the model, which knows", len(learnt.fresh_pairs(config_id))
+    if pairs:
+        by = f"the model and confirm's {count(pairs, 'pair')}, which know"
+    told = f"{_percent(chance)} by {by} nothing of test or new videos"
     return [f"Chance that {name} is worse than the default on valid: {told}."]
 
 
