@@ -31,6 +31,15 @@ def test_a_copy_elsewhere_is_the_same_code_and_one_changed_letter_is_not(tmp_pat
     assert sources_in(tmp_path) != code_here()["sources"]
 
 
+def test_a_users_folder_that_is_named_like_a_package_changes_nothing(tmp_path: Path) -> None:
+    """README makes one by `hscl cluster template onprem --out cluster`."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    (folder / "onprem.yaml").touch()
+    (folder / "mine.py").touch()
+    assert sources_in(tmp_path) == code_here()["sources"]
+
+
 def test_versions_of_what_computes_are_told_without_a_builds_own_label() -> None:
     code = code_here()
     assert code["torch"] == version("torch").partition("+")[0]

@@ -60,11 +60,21 @@ def _sources_digest() -> str:
     """SHA-256 over the packages' Python files: names and contents, wherever they lie."""
     total = hashlib.sha256()
     for package in _OURS:
-        spec = find_spec(package)
-        roots = () if spec is None else spec.submodule_search_locations or ()
-        for root in map(Path, roots):
-            for path in sorted(root.rglob("*.py")):
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                name = path.relative_to(root).as_posix()
-                total.update(f"{package}/{name}\0{content}\n".encode())
+        root = _folder_of(package)
+        if root is None:
+            continue
+        for path in sorted(root.rglob("*.py")):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            name = path.relative_to(root).as_posix()
+            total.update(f"{package}/{name}\0{content}\n".encode())
     return total.hexdigest()
+
+
+def _folder_of(package: str) -> Path | None:
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent
+    # Any folder of that name where a search runs (`hscl cluster template --out cluster`) is found
+    # before the package of an editable install.
+    beside = Path(__file__).parents[2] / package
+    return beside if (beside / "__init__.py").exists() else None
