@@ -44,7 +44,7 @@ TOO_SURE = 2.5
 
 Its settings are the most probable ones, nearly all of its runs share a seed, and a winner was
 chosen because it looked good. Measured (`python tests/bench/bench_expected.py`): within 1.96 of
-the model's own sd lie 39 to 62 % of winners, of 2.5 times that 84 to 97 %.
+the model's own sd lies the truth of 52 to 85 % of winners, of 2.5 times that of 97 % and more.
 """
 
 FloatArray = npt.NDArray[np.float64]
