@@ -323,5 +323,5 @@ def _not_known(learnt: Learnt) -> str:
     return (
         f"What it does not know: valid itself is a sample{size}, and other videos could order the "
         "configurations differently; it has seen one training and valid split only, and mostly "
-        "one seed."
+        "one seed, whose luck similar configurations may share."
     )
