@@ -90,6 +90,10 @@ class Ranking:
     trusted: bool
     note: str
 
+    def other(self, config_id: str | None) -> Expected | None:
+        """One of the others; None where it is none of them."""
+        return next((one for one in self.others if one.config_id == config_id), None)
+
 
 @dataclass(frozen=True)
 class SearchModel:

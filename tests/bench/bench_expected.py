@@ -121,7 +121,6 @@ def in_replay(key: int, total: int) -> Told | None:
     recorded = read_recorded()
     world = Replay(recorded, key)
     run = simulated("default confirm.seeds=0", world, total)
-
     reached = recorded.valid.min(axis=2)
     better = np.argsort(reached.mean(axis=1))[: len(reached) // 2]  # others scatter more
     noise2 = float(reached[better].var(axis=1, ddof=1).mean())

@@ -137,7 +137,7 @@ def what_to_use(
     )
     expected = None
     if reason is Reason.EXPECTED and ranking is not None and ranking.default is not None:
-        of_winner = next((one for one in ranking.others if one.config_id == winner), None)
+        of_winner = ranking.other(winner)
         expected = None if of_winner is None else (of_winner, ranking.default)
     return Choice(
         metric=history.spec.study.metric,

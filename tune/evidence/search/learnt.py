@@ -223,7 +223,7 @@ def _best(learnt: Learnt, config_id: str | None) -> list[str]:
             f"{number(predicted.value, DIGITS)} ± {number(predicted.sd, DIGITS)} is expected "
             f"(its own training reached {number(predicted.observed, DIGITS)}{stopped})."
         )
-        chosen = next((one for one in learnt.ranking.others if one.config_id == config_id), None)
+        chosen = learnt.ranking.other(config_id)
         if chosen is not None and chosen.sd is not None and chosen is not predicted:
             lines[-1] += (
                 f" Of {learnt.names[chosen.config_id]} {number(chosen.value, DIGITS)} ± "
@@ -262,7 +262,7 @@ def _fresh(learnt: Learnt, config_id: str | None) -> list[str]:
     if not pairs:
         return []
     own, default = (fmean(values) for values in zip(*pairs, strict=True))
-    chosen = next((one for one in learnt.ranking.others if one.config_id == config_id), None)
+    chosen = learnt.ranking.other(config_id)
     beside = f"the default {number(default, DIGITS)}"
     if chosen is not None and chosen.sd is not None:
         short = learnt.sign * (own - chosen.value)
