@@ -122,6 +122,11 @@ class SearchModel:
         mean, sd = self.model.predict(code[None, :])
         return self.sign * float(mean[0]), TOO_SURE * float(sd[0])
 
+    def at_worst(self, config_id: str) -> float | None:
+        """By what the search chooses (`RunModel.at_worst`), a loss; None outside the space."""
+        code = self.codes.get(config_id)
+        return None if code is None else float(self.model.at_worst(code[None, :])[0])
+
     def chance_worse(self, one: str, other: str, fresh: Sequence[float] = ()) -> float | None:
         """How probable it is that a configuration's expected value is worse than another's.
 
@@ -212,27 +217,27 @@ def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
     """Rank what screen and refine have trained to the end.
 
     The model decides: the smallest expected loss plus the model's own sd among configurations with
-    a complete training, since the smallest expectation by itself is too often one of which little
-    is known. One outside the space, of which the model can say nothing, counts with the value that
-    it reached and the scatter of one training. Where the model fails to predict complete runs left
-    out, the best observed value decides.
+    a complete training. One outside the space, of which the model can say nothing, counts with the
+    value that it reached and the scatter of one training. Where the model fails to predict
+    complete runs left out, the best observed value decides.
 
     Args:
         learnt: From `learn`.
         history: The study's rows.
     """
-    trusted = learnt is not None and learnt.model.trusted
+    model = learnt if learnt is not None and learnt.model.trusted else None
     complete = []
     for config_id, trial in history.search_trials.items():
         if trial.state is TrialState.DONE and trial.value is not None:
-            found = learnt.expected(config_id) if learnt is not None and trusted else None
+            found = None if model is None else model.expected(config_id)
             value, sd = (trial.value, None) if found is None else found
             complete.append(Expected(config_id, value, sd, trial.value))
 
-    unknown = learnt.model.noise if learnt is not None and trusted else 0.0
-
     def at_worst(one: Expected) -> float:
-        return history.sign * one.value + (unknown if one.sd is None else one.sd / TOO_SURE)
+        known = None if model is None else model.at_worst(one.config_id)
+        if known is not None:
+            return known
+        return history.sign * one.value + (0.0 if model is None else model.noise)
 
     def place(one: Expected) -> tuple[float, int]:
         return at_worst(one), history.configs[one.config_id].number
@@ -241,14 +246,14 @@ def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
     first = None if history.default is None else history.default.config_id
     others = tuple(one for one in complete if one.config_id != first)
     default = next((one for one in complete if one.config_id == first), None)
-    if default is None and learnt is not None and trusted:
-        default = _stopped_default(learnt, history)
+    if default is None and model is not None:
+        default = _stopped_default(model, history)
     return Ranking(
         others=others,
         default=default,
         prefers_default=default is not None
         and (not others or history.sign * (default.value - others[0].value) <= 0.0),
-        trusted=trusted,
+        trusted=model is not None,
         note=_what_decides(learnt),
     )
 

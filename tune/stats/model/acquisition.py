@@ -6,7 +6,6 @@ better themselves: they tell the best from its neighbours.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +85,7 @@ def most_promising(
     """
     codes, answers = _candidates(model, rng, may_run), None
     if anywhere:
-        safe, losses = _closer(model, rng, codes, partial(_at_worst, model), may_run)
+        safe, losses = _closer(model, rng, codes, model.at_worst, may_run)
         answers = safe[np.argsort(losses, kind="stable")[:_ANSWERS]]
 
     def lost(at: FloatArray) -> FloatArray:
@@ -100,8 +99,6 @@ def safest(
 ) -> Iterator[FloatArray]:
     """Codes of the smallest expected loss plus its sd, the smallest first; none that ran already.
 
-    The smallest expectation by itself is too often one of which little is known.
-
     Args:
         model: What is known, pending runs included.
         rng: The source of all draws.
@@ -112,16 +109,10 @@ def safest(
         complete and pending runs.
     """
     codes = _candidates(model, rng, may_run)
-    codes, losses = _closer(model, rng, codes, partial(_at_worst, model), may_run)
+    codes, losses = _closer(model, rng, codes, model.at_worst, may_run)
     places = (model.encoding.places(some) for some in (codes, model.codes[model.complete]))
     new = distance.cdist(*places).min(axis=1) > 0.0
     yield from _in_order(codes[new], losses[new])
-
-
-def _at_worst(model: RunModel, codes: FloatArray) -> FloatArray:
-    """(M,) expected loss and one sd more."""
-    mean, sd = model.predict(codes)
-    return mean + sd
 
 
 def _candidates(model: RunModel, rng: np.random.Generator, may_run: MayRun | None) -> FloatArray:

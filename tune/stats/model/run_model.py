@@ -112,6 +112,15 @@ class RunModel:
         """
         return self._in_units(self.fitted.at(_points(self.encoding, codes)))
 
+    def at_worst(self, codes: FloatArray) -> FloatArray:
+        """(M,) expected loss of a complete training at codes (M, D) and one sd more.
+
+        By this the search chooses: the smallest expectation by itself is too often one of which
+        little is known.
+        """
+        mean, sd = self.predict(codes)
+        return mean + sd
+
     @one_thread()
     def jointly(
         self, one: FloatArray, other: FloatArray
