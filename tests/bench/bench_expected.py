@@ -27,6 +27,7 @@ from functools import partial
 
 import numpy as np
 from regret.arms import simulated
+from regret.memory import keep_freed_memory
 from regret.recorded import Replay, read_recorded
 from regret.surfaces import KINDS
 from regret.worlds import World
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("--recorded", action="store_true", help="replay real trainings")
     parser.add_argument("--totals", type=int, nargs="+", default=[300, 600], help="epochs")
     asked = parser.parse_args()
+    keep_freed_memory()
     began = time.perf_counter()
     keys = range(asked.first_world, asked.first_world + asked.worlds)
     with ProcessPoolExecutor(asked.jobs) as pool:

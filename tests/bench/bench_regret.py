@@ -43,6 +43,7 @@ from typing import Any
 
 from regret import rivals, surfaces, worlds
 from regret.arms import is_product, search, study_of
+from regret.memory import keep_freed_memory
 from regret.rivals import RIVALS, check_total
 from regret.surfaces import KINDS
 from regret.tables import Row, Setting, show, summarise
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--recorded", action="store_true", help="replay real trainings")
     parser.add_argument("--totals", type=int, nargs="+", default=[150, 300, 600], help="epochs")
     asked = parser.parse_args()
+    keep_freed_memory()
     began = time.perf_counter()
     cells = []
     with ExitStack() as stack:
