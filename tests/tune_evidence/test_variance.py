@@ -284,6 +284,13 @@ def test_a_parameter_that_matters_more_than_the_seed_comes_first() -> None:
     assert said.startswith("Learning rate matters more than the seed, which is 40 % of the")
 
 
+def test_a_parameter_is_not_more_than_the_seed_where_both_show_the_same_share() -> None:
+    weight, said = _weighed(lr=(0.501, True))
+    assert weight.above_seed == ("train.lr",)
+    assert said.startswith("Learning rate matters as much as the seed, which is 50 % of the")
+    assert "Worth tuning: learning rate (50 %)" in said
+
+
 def test_a_large_part_that_chance_explains_is_not_worth_tuning() -> None:
     weight, said = _weighed(lr=(0.6, False))
     assert (weight.worth_tuning, weight.above_seed) == ({}, ())

@@ -152,7 +152,10 @@ def seed_weight_lines(weight: SeedWeight) -> list[str]:
     if weight.above_seed:
         names = listing([parameter_name(name) for name in weight.above_seed])
         verb = "matters" if len(weight.above_seed) == 1 else "matter"
-        first = f"{names} {verb} more than the seed, which is {share(weight.seed)} {what}."
+        shown = {share(weight.worth_tuning[name]) for name in weight.above_seed}
+        # Beside "(15 %)" below, "more than the seed, which is 15 %" would contradict itself.
+        than = "as much as" if share(weight.seed) in shown else "more than"
+        first = f"{names} {verb} {than} the seed, which is {share(weight.seed)} {what}."
     elif weight.seed > 0.5:
         first = (
             f"Nothing here matters as much as the seed: it is {_large(weight.seed)} {what}, all "
