@@ -40,6 +40,8 @@ def test_configurations_are_runs_with_their_trainings_nested_in_them(
     client = MlflowClient(tracking_uri=f"sqlite:///{out}")
     experiment = client.get_experiment_by_name("mosi temperature")
     assert experiment is not None
+    # It was written elsewhere and moved: what is added to a run later must not go there.
+    assert experiment.artifact_location == f"{out.as_uri()}.artifacts"
     runs = client.search_runs([experiment.experiment_id])
     nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     whole = {run.data.tags["config_id"]: run for run in runs if run not in nested}

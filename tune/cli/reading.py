@@ -183,7 +183,7 @@ def _write_foreign(
                 return shlex.join(["optuna-dashboard", f"sqlite:///{out}" if sqlite else str(out)])
             from tune.views.mlflow_runs import write_mlflow
 
-            write_mlflow(evidence, rows, part)
+            write_mlflow(evidence, rows, part, out)
             part.replace(out)
             return shlex.join(["mlflow", "ui", "--backend-store-uri", f"sqlite:///{out}"])
     except OSError as error:

@@ -30,13 +30,14 @@ _CURVES = (*(f"valid_{name}" for name in METRICS), *(f"loss_{name}" for name in 
 _MOST = 1000  # metrics that MLflow takes at once
 
 
-def write_mlflow(evidence: Evidence, rows: pa.Table, out: Path) -> None:
+def write_mlflow(evidence: Evidence, rows: pa.Table, out: Path, lies_at: Path) -> None:
     """Write a new file with one experiment.
 
     Args:
         evidence: The study.
         rows: Of `tune.evidence.search.trials.trials_table`, a row a configuration; all or some.
         out: An SQLite file that does not exist.
+        lies_at: Where it will lie; what people add to a run in MLflow goes beside it.
 
     Raises:
         InputError: MLflow is not installed.
@@ -50,7 +51,7 @@ def write_mlflow(evidence: Evidence, rows: pa.Table, out: Path) -> None:
         ) from None
     client = MlflowClient(tracking_uri=f"sqlite:///{out}")
     experiment = client.create_experiment(
-        evidence.spec.study.name, artifact_location=f"{out.resolve().as_uri()}.artifacts"
+        evidence.spec.study.name, artifact_location=f"{lies_at.resolve().as_uri()}.artifacts"
     )
     events: dict[str, list[int]] = defaultdict(list)
     for event in evidence.tables["trials"].select(["trial_id", "time"]).to_pylist():
