@@ -34,6 +34,7 @@ from calibrated.studies import (
     parameters_called,
 )
 from calibrated.world import flat_surface
+from json_lines import read_lines
 
 from tune.simulate.runs import Proportion, RandomEffects
 
@@ -119,10 +120,8 @@ class Whole:
 
     def answers(self, cell: str, ask: Callable[[int], Any]) -> list[Any]:
         """One JSON-able answer for each study, those kept from earlier runs first."""
-        known: list[Any] = []
         file = self.rows / f"{cell}.jsonl" if self.rows else None
-        if file is not None and file.exists():
-            known = [json.loads(line) for line in file.read_text().splitlines()]
+        known = [] if file is None else read_lines(file)
         for answer in self._asked(ask, range(len(known), self.count)):
             known.append(answer)
             if file is not None:
@@ -183,6 +182,9 @@ def nothing(whole: Whole) -> None:
         ask = partial(parameters_called, sampler=sampler, scheduler=scheduler, **true)
         found = whole.answers(f"{world}-{sampler}-{scheduler}", ask)
         known = [called for called in found if called]
+        if not known:
+            print(f"{world}, {sampler}, {scheduler}: no study says anything")
+            continue
         told = [
             f"{name} {Proportion(sum(called[name] for called in known), len(known))}"
             for name in known[0]

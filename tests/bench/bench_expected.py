@@ -137,6 +137,8 @@ def show(name: str, searches: Iterable[Told | None]) -> None:
     """One setting's table."""
     trusted = [one for one in searches if one is not None]
     print(f"\n{name}: {len(trusted)} searches with a model")
+    if not trusted:
+        return
     heads = "".join(f"{f'in {factor:g} × 1.96 sd':>20}" for factor in FACTORS)
     print(f"{'':<22}{'bias':>10}{'rms error':>12}{'own sd':>10}{heads}")
     for what in ("winner", "others", "gap"):
@@ -150,8 +152,11 @@ def show(name: str, searches: Iterable[Told | None]) -> None:
         print(f"{what:<22}{error.mean():>+10.4f}{rms:>12.4f}{own:>10.4f}{cells}")
     before, after = np.mean([one.chances for one in trusted], axis=0)
     worse = np.mean([one.worse for one in trusted])
-    print(f"winner worse than the default on valid: {worse:.2f}; said {before:.2f}, ", end="")
-    print(f"after confirm {after:.2f}", flush=True)
+    # Of a truth that scatters itself more seem worse than are.
+    _, _, unsure = np.concatenate([one.gap for one in trusted]).T
+    scatter = f" (a truth unsure by {np.mean(unsure):.4f})" if unsure.any() else ""
+    print(f"winner worse than the default on valid: {worse:.2f}{scatter}; ", end="")
+    print(f"said {before:.2f}, after confirm {after:.2f}", flush=True)
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from replay import check, raw_rows, readers_view
 from synthetic import Data, Synthetic, study
 
+from hscl.errors import RunError
 from tune.engine.driver import SearchOptions, run_search
 from tune.planner.phases import next_step
 from tune.study.spec import StudySpec
@@ -54,6 +55,8 @@ TESTS = Path(__file__).resolve().parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers")])
 TABLES = ("configs", "trials", "reports", "predictions", "plan")
 PATIENCE_S = 900.0
+NO_RAY = 75
+"""A driver's exit code where its Ray does not come up, as on a busy machine."""
 FEW_REFUSED = 10
 
 
@@ -94,15 +97,21 @@ def spec_of(part: Part, seed: int) -> StudySpec:
     )
 
 
-def drive(out: str, name: str, seed: int, data: str, address: str | None = None) -> None:
-    """What a driver's process does."""
+def drive(out: str, name: str, seed: int, data: str, address: str | None = None) -> int:
+    """What a driver's process does; its exit code."""
     part = PARTS[name]
     request = SearchOptions(out=out, address=address, checkpoint_s=0.0)
-    if part.epoch_s is None:
-        run_search(spec_of(part, seed), HsclData(data), request)
-    else:
-        workload = Synthetic(epoch_s=part.epoch_s)
-        run_search(spec_of(part, seed), Data(), request, workload=workload)
+    try:
+        if part.epoch_s is None:
+            run_search(spec_of(part, seed), HsclData(data), request)
+        else:
+            workload = Synthetic(epoch_s=part.epoch_s)
+            run_search(spec_of(part, seed), Data(), request, workload=workload)
+    except RunError as error:
+        if str(error).startswith("Ray must start"):
+            return NO_RAY
+        raise
+    return 0
 
 
 @dataclass
@@ -163,15 +172,14 @@ class Killing:
                 pids = [driver.pid] if victim == "driver" else _workers_of(os.getpid())
                 if not alive or driver.poll() is not None:
                     break
-                if pids:
-                    os.kill(int(self.rng.choice(pids)), signal.SIGKILL)
+                if pids and _kill(int(self.rng.choice(pids))):
                     self.kills[victim] += victim == "worker"
                 if self.kills.total() >= wanted:
                     break
             if driver.poll() is None:
                 driver.kill()
-        if driver.returncode == 1 and _appends(out, "trials") == before:
-            self.refused += 1  # a Ray that does not come up on a busy machine
+        if driver.returncode == NO_RAY:
+            self.refused += 1
             assert self.refused < FEW_REFUSED, "drivers do not start"
             return True
         assert driver.returncode in {0, -signal.SIGKILL}, f"exit {driver.returncode} of {out.name}"
@@ -196,6 +204,15 @@ class Killing:
         command.append(str(self.folder / "demo.arrow"))
         command += [self.address] if self.address else []
         return subprocess.Popen(command)
+
+
+def _kill(pid: int) -> bool:
+    """End a process at once; whether there was one."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _wait_for(out: Path, driver: "subprocess.Popen[bytes]", table: str, appends: int) -> bool:
@@ -281,7 +298,7 @@ def _run_part(name: str, rng: np.random.Generator, kills: int, address: str | No
         began = time.monotonic()
         try:
             killing.run(kills)
-        except AssertionError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was left must tell
             traceback.print_exc()
             kept = shutil.copytree(folder, Path(tempfile.mkdtemp(prefix="hscl-wrong-")) / name)
             wrong, outcome = True, f"WRONG: {error} (see above; what was left lies in {kept})"
@@ -297,6 +314,6 @@ def _run_part(name: str, rng: np.random.Generator, kills: int, address: str | No
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--drive"]:
-        drive(sys.argv[2], sys.argv[3], int(sys.argv[4]), *sys.argv[5:])
+        sys.exit(drive(sys.argv[2], sys.argv[3], int(sys.argv[4]), *sys.argv[5:]))
     else:
         sys.exit(main())

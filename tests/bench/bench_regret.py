@@ -41,10 +41,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from json_lines import read_lines
 from regret import rivals, surfaces, worlds
-from regret.arms import is_product, search, study_of
+from regret.arms import check, is_product, search
 from regret.memory import keep_freed_memory
-from regret.rivals import RIVALS, check_total
+from regret.rivals import RIVALS
 from regret.surfaces import KINDS
 from regret.tables import Row, Setting, show, summarise
 from regret.worlds import World
@@ -80,11 +81,9 @@ class Known:
         texts = [Path(str(module.__file__)).read_text() for module in sources]
         self._version = zlib.crc32("".join(texts).encode())
         self._rows: dict[tuple[Any, ...], Row] = {}
-        if file is not None and file.exists():
-            for line in file.read_text().splitlines():
-                row = json.loads(line)
-                if row.pop("version") == self._version:
-                    self._rows[_name(row)] = row
+        for row in [] if file is None else read_lines(file):
+            if row.pop("version") == self._version:
+                self._rows[_name(row)] = row
 
     def find(self, place: tuple[str, int], setting: Setting, arm: str) -> Row | None:
         """A search that was made already."""
@@ -124,11 +123,8 @@ def search_all(
 def can_search(arm: str, setting: Setting, kind: str) -> bool:
     """Whether an arm can do anything with the total; says why where it can't."""
     try:
-        if is_product(arm):
-            world = World(kind, 0, setting.noise, setting.epochs)
-            study_of(arm, world, setting.trainings * setting.epochs)
-        else:
-            check_total(arm, setting.trainings)
+        world = World(kind, 0, setting.noise, setting.epochs)
+        check(arm, world, setting.trainings * setting.epochs)
     except InputError as why:
         print(f"{arm} is left out at {setting.trainings} trainings: {why}")
         return False
@@ -155,6 +151,13 @@ def main() -> None:
     parser.add_argument("--recorded", action="store_true", help="replay real trainings")
     parser.add_argument("--totals", type=int, nargs="+", default=[150, 300, 600], help="epochs")
     asked = parser.parse_args()
+    of_worlds = ("epochs", "trainings", "noise", "kinds", "against", "known")
+    for name in of_worlds if asked.recorded else ("totals",):
+        if getattr(asked, name) != parser.get_default(name):
+            what = "worlds, not of recorded trainings" if asked.recorded else "--recorded"
+            parser.error(f"--{name} is of {what}")
+    if asked.recorded and asked.worlds == 1:
+        parser.error("--worlds must be 2 or more with --recorded, for a standard error")
     keep_freed_memory()
     began = time.perf_counter()
     cells = []
@@ -189,7 +192,8 @@ def _recorded(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
     keys = range(asked.first_world, asked.first_world + (asked.worlds or 200))
     for total in asked.totals:
         rows, missing = recorded.replays(asked.arms, total, keys, slots=asked.slots, over=over)
-        recorded.show(rows)
+        if rows:
+            recorded.show(rows)
         print("\n".join(missing))
         yield rows
 

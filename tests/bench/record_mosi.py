@@ -15,8 +15,10 @@ beside it, in float32; test MAE is .879 ± .042 there and .878 ± .041 here.
 
 import argparse
 import multiprocessing as mp
+import queue
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ BASE = {
 }
 _DRAWN = 256  # points of the sequence, however many are trained
 _BLOCK = 64  # configurations whose seeds come before the next ones: a cut leaves whole ones
+_KEPT = 20  # trainings from one writing of the file to the next
 _SEED = 20261128
 
 Values = dict[str, float]
@@ -108,7 +111,13 @@ def _work(device: str, data: Path, todo: Any, rows: Any, until: float) -> None:
         number, values, seed = task
         row = train(values, seed, device, prepared)
         rows.put({"configuration": number, **values, "seed": seed} | row)
-    rows.put(None)
+
+
+def _write(known: list[dict[str, Any]], runs: Path) -> None:
+    known.sort(key=lambda row: (row["configuration"], row["seed"]))
+    part = runs.with_suffix(".part")
+    pq.write_table(pa.Table.from_pylist(known), part, compression="zstd")
+    part.replace(runs)
 
 
 def _four_digits(value: float) -> float:
@@ -138,15 +147,20 @@ def main() -> None:
     for task in [*missing, *[None] * len(devices)]:
         todo.put(task)
     until = time.time() + asked.seconds
-    for device in devices:
-        context.Process(target=_work, args=(device, data, todo, rows, until), daemon=True).start()
-    ended = 0
-    while ended < len(devices):
-        row = rows.get()
-        ended += row is None
-        known += [row] if row is not None else []
-    known.sort(key=lambda row: (row["configuration"], row["seed"]))
-    pq.write_table(pa.Table.from_pylist(known), asked.runs, compression="zstd")
+    workers = [
+        context.Process(target=_work, args=(device, data, todo, rows, until), daemon=True)
+        for device in devices
+    ]
+    for worker in workers:
+        worker.start()
+    # One that fails or is killed says nothing; the rows of the others are kept.
+    while any(worker.is_alive() for worker in workers) or not rows.empty():
+        with suppress(queue.Empty):
+            known.append(rows.get(timeout=1.0))
+            if len(known) % _KEPT == 0:
+                _write(known, asked.runs)
+    _write(known, asked.runs)
+    todo.cancel_join_thread()  # what nobody has taken when the time is over
     print(f"{len(known)} trainings are recorded in {asked.runs}")
 
 

@@ -1,5 +1,6 @@
 """Whole studies in memory: they end, double nothing, and a killed one becomes the undisturbed."""
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_with_several_slots_a_killed_study_loses_and_doubles_nothing(
     ends = Counter(r["trial_id"] for r in run.tables["trials"] if r["state"] != "started")
     assert set(ends.values()) == {1}
     assert set(ends) == set(run.history.trials)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_trials_that_run_at_once_report_in_turn(slots: int) -> None:
+    reports = simulate(study(), noisy(), slots=slots).tables["reports"]
+    reported = [row["trial_id"] for row in reports]
+    widest = 0
+    for trial_id in set(reported):
+        own = [place for place, one in enumerate(reported) if one == trial_id]
+        widest = max([widest, *(later - place for place, later in itertools.pairwise(own))])
+    assert widest == slots
 
 
 def test_an_end_that_was_decided_but_not_written_is_written_by_the_next_process() -> None:

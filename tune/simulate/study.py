@@ -26,7 +26,7 @@ Objective = Callable[[Config, int, int], float]
 """(configuration, seed, epoch from 1) → valid metric; may raise `SimulatedTrialError`."""
 
 Pick = Callable[[Sequence[str]], int]
-"""Which of the running trials, in order of start, reports next: an index."""
+"""Which of the running trials reports next: an index; the one whose last report is oldest is 0."""
 
 Tables = dict[str, list[dict[str, Any]]]
 """Rows by table name: configs, trials, reports, plan."""
@@ -64,7 +64,8 @@ class SimulatedRun:
             spec: The study.
             objective: What stands for training; must depend on its arguments only.
             slots: Trials at once.
-            pick: Which running trial reports next; the one that started first by default.
+            pick: Which running trial reports next; by default each in its turn, as trials do that
+                train side by side.
             tables: Rows of an earlier process.
             judge: Says after a look at confirm whether it ends early; None: never.
             proposer: Makes the configurations that the planner asks for.
@@ -129,12 +130,12 @@ class SimulatedRun:
 
     def report(self, trial_id: str) -> None:
         """One more epoch of a running trial, and its end where that was the last."""
-        name, messages = self._running[trial_id]
+        name, messages = self._running.pop(trial_id)
         for message in messages:
             if not self._engine.on_message(name, message):
-                del self._running[trial_id]
                 return
             if not self.history.trials[trial_id].finished:
+                self._running[trial_id] = name, messages
                 return
 
     def config_of(self, config_id: str) -> Config:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hscl.config import Config
-from regret.rivals import RIVALS, Search
+from regret.rivals import RIVALS, Search, check_total
 from regret.worlds import Searched
 from tune.engine.engine import Proposer
 from tune.evidence.search.choice import reason_for_default
@@ -26,7 +26,7 @@ from tune.study.space import Value
 from tune.study.spec import StartPoint, StudySpec
 from tune.tables.history import History
 
-__all__ = ["exported", "is_product", "search", "simulated", "study_of", "wins"]
+__all__ = ["check", "exported", "is_product", "search", "simulated", "study_of", "wins"]
 
 
 def is_product(arm: str) -> bool:
@@ -44,16 +44,38 @@ def search(arm: str, world: Searched, total: int, *, slots: int = 1) -> Search:
         slots: Trials at once; rivals have one.
 
     Raises:
+        InputError: It can do nothing with the total.
         ValueError: There is no such arm.
     """
     if is_product(arm):
         return _product(arm, world, total, slots)
+    rival, left = _rival(arm, world, total)
+    return RIVALS[rival](world, left)
+
+
+def check(arm: str, world: Searched, total: int) -> None:
+    """Whether an arm can do anything with a total.
+
+    Raises:
+        InputError: It can't; the text says why.
+        ValueError: There is no such arm.
+    """
+    if is_product(arm):
+        study_of(arm, world, total)
+    else:
+        _rival(arm, world, total)
+
+
+def _rival(arm: str, world: Searched, total: int) -> tuple[str, int]:
+    """Which rival, and its epochs."""
     given = re.fullmatch(r"(\S+)(?: less=(\d+))?", arm)
     if given is None or given[1] not in RIVALS:
         raise ValueError(
             f"an arm must be default or one of {', '.join(RIVALS)} (with less=N), but got {arm!r}"
         )
-    return RIVALS[given[1]](world, max(0, total - int(given[2] or 0) * world.epochs))
+    left = max(0, total - int(given[2] or 0) * world.epochs)
+    check_total(given[1], left / world.epochs)
+    return given[1], left
 
 
 def study_of(arm: str, world: Searched, total: int) -> StudySpec:

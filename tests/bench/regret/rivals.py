@@ -9,11 +9,13 @@ training that the total cuts short is not complete.
     optuna-cmaes    CMA-ES, every training at full length; where a world has choices or conditions,
                     Optuna draws those (and what depends on them) at random
     optuna-rerun5   as optuna; its best five on two fresh seeds more, the mean of all three decides
+                    (where fewer are complete, they have what was meant for the others)
     random          at random, one seed, every training at full length
     random-rerun4   the same; the best four on two fresh seeds more, the mean decides
     default-alone   trains nothing and exports the default
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +31,7 @@ from regret.worlds import Searched, Values, World
 __all__ = ["RIVALS", "Search", "check_total"]
 
 _SEED = 1  # of a rival's search; re-runs have the next ones
-_RERUN_SEEDS = (2, 3)
+_RERUNS = 2  # of each of the best
 _RERUN = {"optuna-rerun5": 5, "random-rerun4": 4}  # how many of the best
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -75,16 +77,17 @@ class Search:
         return losses
 
 
-def check_total(arm: str, trainings: int) -> None:
+def check_total(arm: str, trainings: float) -> None:
     """Whether a rival can do anything with a total.
 
     Raises:
-        InputError: All of it would be spent on running the best again.
+        InputError: It holds no training besides those that run the best again.
     """
-    later = _RERUN.get(arm, 0) * len(_RERUN_SEEDS)
-    if trainings <= later:
+    later = _RERUN.get(arm, 0) * _RERUNS
+    if arm in _RERUN and trainings < later + 1:
         raise InputError(
-            f"runs the best {_RERUN[arm]} again in {later} trainings, and needs more than that"
+            f"runs the best {_RERUN[arm]} again in {later} trainings, and needs one more than "
+            f"that, but has {trainings:g}"
         )
 
 
@@ -105,7 +108,7 @@ class _Rival:
         self.begun.proposed.add(values)
         best = np.inf
         for epoch in range(1, self.world.epochs + 1):
-            if not self.left:
+            if self.left <= 0:
                 raise _SpentError
             self.left -= 1
             self.begun.epochs += 1
@@ -135,16 +138,19 @@ class _Rival:
 
     def rerun(self, count: int) -> Search:
         """The best once more on fresh seeds; the mean decides."""
-        means = {}
-        for values in self.best(count):
-            runs = [self.values[values], *(self.train(values, seed) for seed in _RERUN_SEEDS)]
-            means[values] = sum(runs) / len(runs)
-        self.begun.kept = set(means)
-        return self.ended(min(means, key=lambda values: means[values]))
+        runs = {values: [self.values[values]] for values in self.best(count)}
+        for seed in itertools.count(_SEED + 1):
+            if not runs or self.left < len(runs) * self.world.epochs:
+                break
+            for values, own in runs.items():
+                own.append(self.train(values, seed))
+        self.begun.kept = set(runs)
+        means = {values: sum(own) / len(own) for values, own in runs.items()}
+        return self.ended(min(means, key=lambda values: means[values], default=None))
 
 
 def _rerun_epochs(world: Searched, arm: str) -> int:
-    return _RERUN[arm] * len(_RERUN_SEEDS) * world.epochs
+    return _RERUN[arm] * _RERUNS * world.epochs
 
 
 def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
@@ -153,7 +159,7 @@ def _optuna(rival: _Rival, sampler: BaseSampler, pruner: BasePruner) -> None:
     study = optuna.create_study(sampler=sampler, pruner=pruner)
     names = world.spec.searched.parameters
     study.enqueue_trial({n: v for n, v in zip(names, world.default, strict=True) if v is not None})
-    while rival.left:
+    while rival.left > 0:
         asked, values = _asked(world, study)
         state, best = optuna.trial.TrialState.COMPLETE, np.inf
         try:

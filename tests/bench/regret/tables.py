@@ -51,6 +51,9 @@ def summarise(
 ) -> list[Row]:
     """A row for each arm and kind, and one for all kinds.
 
+    A ratio over all kinds is the mean over those in which the reference loses anything at all;
+    `kinds` says how many these are.
+
     Args:
         rows: One an arm and world.
         setting: What they have in common.
@@ -88,6 +91,7 @@ def _cell(by_cell: dict[tuple[str, str], list[Row]], arm: str, kind: str, agains
 
 def _over_kinds(cells: list[Row]) -> Row:
     whole: Row = {"kind": "all", "worlds": sum(cell["worlds"] for cell in cells)}
+    whole["kinds"] = sum(cell["ratio"] is not None for cell in cells)
     for name in cells[0]:
         if name in whole:
             continue
@@ -102,7 +106,9 @@ def _over_kinds(cells: list[Row]) -> Row:
 
 
 def show(cells: list[Row]) -> None:
-    """One setting's table."""
+    """One setting's table; nothing where no arm could search."""
+    if not cells:
+        return
     first = cells[0]
     print(
         f"\n{first['trainings']} trainings of {first['epochs']} epochs, noise {first['noise']:g}, "
@@ -121,12 +127,24 @@ def show(cells: list[Row]) -> None:
                 f"{cell['spent']:8.0f}{cell['seconds']:7.2f}"
             )
     kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:-1]
+    perfect = _perfect(cells)
+    if perfect:
+        print(f"ratios leave out {', '.join(perfect)}: {first['against']!r} loses nothing there")
     print(f"\nby kind, ratio to {first['against']!r} (without it: regret)")
     print(" " * width + "".join(f"{kind:>13}" for kind in kinds))
     for arm in dict.fromkeys(cell["arm"] for cell in cells):
         mine = [cell for cell in cells if cell["arm"] == arm and cell["kind"] != "all"]
         shares = [_share(cell, "ratio", "se") or f"{cell['regret']:.2f}" for cell in mine]
         print(f"{arm:<{width}}" + "".join(f"{share:>13}" for share in shares), flush=True)
+
+
+def _perfect(cells: list[Row]) -> list[str]:
+    """Kinds in which the reference finds the best of every world."""
+    return [
+        cell["kind"]
+        for cell in cells
+        if cell["arm"] == cell["against"] and cell["kind"] != "all" and cell["regret"] == 0.0
+    ]
 
 
 def _share(cell: Row, name: str, error: str) -> str:

@@ -1,14 +1,18 @@
 """Arms spend what they may and no more, and export what their rule says."""
 
+from pathlib import Path
+
 import numpy as np
 import optuna
 import pytest
 from bench_regret import can_search
+from json_lines import read_lines
 
+from hscl.errors import InputError
 from regret.arms import exported, is_product, search, wins
 from regret.rivals import RIVALS, _Rival, _SpentError
 from regret.surfaces import KINDS
-from regret.tables import PARTS, Setting, ratio, summarise
+from regret.tables import PARTS, Setting, ratio, show, summarise
 from regret.worlds import World
 from tune.simulate.study import simulate
 from tune.states import Kind
@@ -195,4 +199,42 @@ def test_a_table_has_a_row_a_cell_and_one_over_all_kinds() -> None:
 def test_a_rival_that_runs_its_best_again_needs_more_than_that_takes(arm: str, later: int) -> None:
     assert can_search(arm, Setting(9, later + 1, 1.0, 1), "bowl-2")
     assert not can_search(arm, Setting(9, later, 1.0, 1), "bowl-2")
-    assert search(arm, World("bowl-2", 3), 9 * (later + 1)).epochs <= 9 * (later + 1)
+    with pytest.raises(InputError, match=f"again in {later} trainings"):
+        search(arm, World("bowl-2", 3), 9 * later)
+    with pytest.raises(InputError, match=f"again in {later} trainings"):
+        search(f"{arm} less=45", World("bowl-2", 3), 9 * 50)
+
+
+@pytest.mark.parametrize("arm", ["optuna-rerun5", "random-rerun4"])
+def test_what_few_complete_trainings_leave_goes_into_more_seeds_of_theirs(arm: str) -> None:
+    world, total = World("bowl-2", 3), 9 * 11
+    found = search(arm, world, total)
+    assert total - 9 * len(found.kept) < found.epochs <= total
+    assert len(found.kept) < 4
+
+
+def test_ratios_over_all_kinds_say_where_the_reference_loses_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [
+        {"arm": arm, "kind": kind, "key": key, "spent": 9, "seconds": 0.0, "regret": regret}
+        | dict.fromkeys(PARTS, 0.0)
+        for kind, regrets in (("bowl-2", (1.0, 2.0)), ("plateaus", (0.0, 1.0)))
+        for arm, regret in zip(("optuna", "default"), regrets, strict=True)
+        for key in range(3)
+    ]
+    cells = summarise(rows, Setting(9, 50, 1.0, 1), ["optuna", "default"])
+    whole = cells[-1]
+    assert (whole["ratio"], whole["kinds"], whole["regret"]) == (2.0, 1, 1.5)
+    show(cells)
+    assert "leave out plateaus: 'optuna' loses nothing there" in capsys.readouterr().out
+
+
+def test_a_kept_line_that_a_kill_has_cut_is_made_again(tmp_path: Path) -> None:
+    file = tmp_path / "known.jsonl"
+    assert read_lines(file) == []
+    file.write_text('{"a": 1}\n{"a": 2}\n{"a')
+    assert read_lines(file) == [{"a": 1}, {"a": 2}]
+    with file.open("a") as end:
+        end.write('{"a": 3}\n')
+    assert [row["a"] for row in read_lines(file)] == [1, 2, 3]

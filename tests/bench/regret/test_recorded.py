@@ -5,7 +5,15 @@ import pytest
 from record_mosi import SPACE
 
 from regret.arms import search
-from regret.recorded import Replay, _table_se, facts, read_recorded, replays, shares
+from regret.recorded import (
+    Replay,
+    _table_se,
+    facts,
+    read_recorded,
+    replay,
+    replays,
+    shares,
+)
 from regret.worlds import Values
 
 
@@ -142,3 +150,22 @@ def test_the_error_by_configuration_is_that_of_independent_means_where_all_diffe
     one, other = (1.0 + rng.permutation(np.repeat([-0.5, 0.5], 200)) for _ in range(2))
     first, second = ((tests > 1.0).astype(np.float64) for tests in (one, other))
     assert _table_se((one, first), (other, second + 2.0)) == pytest.approx(0.5)
+
+
+def test_the_error_of_a_gap_to_the_default_has_the_defaults_own_error_in_it() -> None:
+    rows, missing = replays(
+        ["default-alone", "random"], 80, range(10_000, 10_012), slots=1, over=map
+    )
+    assert not missing
+    alone, random = rows
+    assert alone["table_se_to_default"] == 0.0
+    spread = np.minimum(read_recorded().test, 1.0).var(axis=1, ddof=1).mean() ** 0.5
+    places = np.array([replay(key, "random", 80)[3] for key in range(10_000, 10_012)])
+    assert random["table_se_to_default"] > spread / 2 * (places != 0).mean()
+
+
+def test_a_total_that_a_rival_can_do_nothing_with_is_said() -> None:
+    rows, missing = replays(["optuna-rerun5"], 60, [10_000, 10_001], slots=1, over=map)
+    assert rows == []
+    assert "optuna-rerun5" in missing[0]
+    assert "again in 10 trainings" in missing[0]
