@@ -1,6 +1,7 @@
 """The model over a study's tables: what it is told, whom it prefers, where it is not believed."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from fold_by_rows import fold_by_rows
 from small_study import shuffled, study
 
 from hscl.config import Config
-from tune.search_model import MOST_LEARNT, TOO_SURE, learn, rank
+from tune.planner.told_trials import told_trials
+from tune.search_model import MOST_LEARNT, TOO_SURE, learn, point_of, rank
 from tune.simulate.study import Objective, SimulatedRun, SimulatedTrialError, simulate
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, fit_runs
@@ -169,6 +171,79 @@ def test_the_next_point_is_one_that_the_study_may_run() -> None:
     point = learnt.next_point()
     assert run.spec.searched.contains(point)
     assert run.spec.searched.allows(point)
+
+
+FINITE = """
+[space]
+"loss.temperature" = { choice = [0.03, 0.06, 0.1, 0.2, 0.4, 0.8] }
+"train.batch_size" = { int = [16, 24] }
+"""
+
+
+def test_where_a_space_is_finite_the_next_point_is_one_that_was_never_tried() -> None:
+    spec = study("sampler.trials = 24\nrefine.trials = 8\nconfirm.seeds = 0", space=FINITE)
+    history = simulate(spec, world(0.05)).history
+    learnt = learn(history)
+    assert learnt is not None
+    tried = [point_of(spec.searched, record) for record in history.configs.values()]
+    point = learnt.next_point()
+    assert spec.searched.contains(point)
+    assert point not in tried
+    everything = frozenset(tuple(point.items()) for point in spec.searched.grid())
+    assert replace(learnt, tried=everything).next_point() == {}
+
+
+def test_of_a_default_that_failed_nothing_is_expected_and_that_is_said() -> None:
+    def failing(config: Config, seed: int, epoch: int) -> float:
+        if config == spec.base and epoch == 3:
+            raise SimulatedTrialError("out of memory")
+        return bowl(config) + 0.3 * math.exp(-epoch)
+
+    spec = study("sampler.trials = 30\nrefine.trials = 4\nconfirm.seeds = 0", space=SPACE)
+    run = simulate(spec, failing)
+    assert run.history.search_trials[spec.base.config_id].value is not None
+    ranking = rank(run.history)
+    assert ranking.default is None
+    assert not ranking.prefers_default
+    note = next(row["note"] for row in run.tables["plan"] if row["kind"] == "winner")
+    assert note.endswith("the default did not complete")
+
+
+def test_a_run_that_was_stopped_without_ever_having_a_value_is_learnt_from_as_a_failed_one() -> (
+    None
+):
+    run = searched(text='study.metric = "corr"\n', sign=-1.0)
+    rows = run.tables
+    collapsed = rows["configs"][-1]["config_id"]
+    trial_id = run.history.search_trials[collapsed].trial_id
+    expected = {}
+    for row in rows["reports"]:
+        if row["trial_id"] == trial_id:
+            row["valid_corr"] = math.nan
+    end = next(row for row in reversed(rows["trials"]) if row["trial_id"] == trial_id)
+    for state in ("failed", "pruned"):
+        end["state"] = state
+        tables = (rows[name] for name in ("configs", "trials", "reports"))
+        history = fold_by_rows(run.spec, *tables, [])
+        trial = history.search_trials[collapsed]
+        assert (trial.state, trial.value) == (state, None)
+        learnt = learn(history)
+        assert learnt is not None
+        assert learnt.model.known == len(history.configs)
+        expected[state] = learnt.expected(collapsed)
+        told = [one for one in told_trials("gp", run.spec, history) if one.state.name == "FAIL"]
+        assert [one.params for one in told] == [history.configs[collapsed].params]
+    assert expected["failed"] == expected["pruned"]
+
+
+def test_a_model_that_equal_values_leave_unchecked_says_so() -> None:
+    def alike(config: Config, seed: int, epoch: int) -> float:
+        return 0.6 if epoch == 9 or config.loss.temperature < 0.3 else 0.9
+
+    spec = study("sampler.trials = 30\nrefine.trials = 0\nconfirm.seeds = 0", space=SPACE)
+    history = simulate(spec, alike).history
+    assert len(rank(history).others) > 5
+    assert "too few, or all alike" in rank(history).note
 
 
 def test_a_known_point_outside_the_space_counts_with_what_it_reached() -> None:

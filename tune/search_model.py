@@ -5,6 +5,7 @@ One answer for the planner, which decides by it, and for everything that people 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Literal
@@ -18,7 +19,7 @@ from tune.states import Origin, TrialState
 from tune.stats.model.acquisition import most_promising
 from tune.stats.model.encoding import Encoding
 from tune.stats.model.run_model import Ran, RunModel, fit_runs
-from tune.study.space import Point, Space
+from tune.study.space import Point, Space, Value
 from tune.tables.history import History
 from tune.tables.records import ConfigRecord
 from tune.tables.salvage import UNKNOWN
@@ -31,9 +32,11 @@ __all__ = [
     "SearchModel",
     "best_and_newest",
     "learn",
+    "may_be_tried",
     "point_of",
     "rank",
     "rank_by",
+    "tried_points",
 ]
 
 MOST_LEARNT = 200
@@ -50,6 +53,7 @@ the model's own sd lies the truth of 52 to 85 % of winners, of 2.5 times that of
 """
 
 FloatArray = npt.NDArray[np.float64]
+Tried = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Ranking:
 
     Attributes:
         others: The configurations other than the default with a complete training.
-        default: The default; None where its own training isn't complete and no model tells of it.
+        default: The default; None where its own training isn't complete, unless it was stopped
+            and a model tells of it.
         prefers_default: The default is expected to do at least as well as the first of the others.
         trusted: A model decides; else the best observed value.
         note: In words, what decides, and why no model where there is none.
@@ -104,12 +109,14 @@ class SearchModel:
         model: Of losses.
         sign: +1 where less of the metric is better, else −1.
         codes: The code of each configuration that is a point of the space.
+        tried: See `tried_points`.
     """
 
     space: Space
     model: RunModel
     sign: float
     codes: Mapping[str, FloatArray]
+    tried: frozenset[Tried]
 
     def expected(self, config_id: str) -> tuple[float, float] | None:
         """Expected value of a configuration, and the sd of that; None outside the space.
@@ -158,10 +165,10 @@ class SearchModel:
         return float(special.ndtr(mean / sd))
 
     def next_point(self) -> Point:
-        """Where one more training would be worth most, as refine sees it."""
+        """Where one more training would be worth most, as refine sees it; {} if all is tried."""
 
         def may_run(code: FloatArray) -> bool:
-            return self.space.allows(self.space.canonical(self.model.encoding.point(code)))
+            return may_be_tried(self.space, self.tried, self.model.encoding.point(code))
 
         rng = np.random.default_rng(0)
         for code in most_promising(self.model, rng, may_run, anywhere=True):
@@ -193,9 +200,8 @@ def learn(history: History) -> SearchModel | None:
         if (point := point_of(space, record)) is not None
     }
     runs = [
-        run
+        _ran(point, state, curve, history.sign, elsewhere=elsewhere)
         for point, state, curve, elsewhere in _ended(history, space, inside)
-        if (run := _ran(point, state, curve, history.sign, elsewhere=elsewhere)) is not None
     ]
     competing = [
         run.value if run.state == "complete" and not run.elsewhere else math.inf for run in runs
@@ -205,7 +211,22 @@ def learn(history: History) -> SearchModel | None:
     if model is None:
         return None
     codes = dict(zip(inside, encoding.codes(list(inside.values())), strict=True))
-    return SearchModel(space, model, history.sign, codes)
+    return SearchModel(space, model, history.sign, codes, tried_points(space, history))
+
+
+def tried_points(space: Space, history: History) -> frozenset[Tried]:
+    """The points that the study has proposed already, as `may_be_tried` takes them."""
+    points = (point_of(space, record) for record in history.configs.values())
+    return frozenset(_named(space, point) for point in points if point is not None)
+
+
+def may_be_tried(space: Space, tried: AbstractSet[Tried], point: Mapping[str, Value]) -> bool:
+    """Whether a point is new and satisfies the constraints: no configuration is tried twice."""
+    return space.allows(space.canonical(point)) and _named(space, point) not in tried
+
+
+def _named(space: Space, point: Mapping[str, Value]) -> Tried:
+    return tuple(space.canonical(point).items())
 
 
 def rank(history: History) -> Ranking:
@@ -259,12 +280,14 @@ def rank_by(learnt: SearchModel | None, history: History) -> Ranking:
 
 
 def _stopped_default(learnt: SearchModel, history: History) -> Expected | None:
-    """What the model expects of a default whose own training was stopped."""
+    """What the model expects of a default whose own training ASHA or a person stopped."""
     if history.default is None:
         return None
     config_id = history.default.config_id
     trial, found = history.search_trials.get(config_id), learnt.expected(config_id)
     if found is None or trial is None or trial.value is None:
+        return None
+    if trial.state is not TrialState.PRUNED:  # it failed, or still runs
         return None
     return Expected(config_id, *found, observed=trial.value, complete=False)
 
@@ -274,8 +297,8 @@ def _what_decides(learnt: SearchModel | None) -> str:
         return "best observed value: too little ran for a model"
     if learnt.model.trusted:
         unchecked = math.isnan(learnt.model.error_ratio)
-        few = ", which too few complete runs could check" if unchecked else ""
-        return f"best expected value by the model of all runs, its sd counted against it{few}"
+        why = ", which complete runs could not check: too few, or all alike" if unchecked else ""
+        return f"best expected value by the model of all runs, its sd counted against it{why}"
     return (
         "best observed value: the model predicts complete runs that it has not seen "
         f"{learnt.model.error_ratio:.2g} times as badly as their mean does"
@@ -306,13 +329,11 @@ def point_of(space: Space, record: ConfigRecord) -> Point | None:
 
 def _ran(
     point: Point, state: TrialState, curve: Mapping[int, float], sign: float, *, elsewhere: bool
-) -> Ran | None:
-    """A run as the model sees it; None where it says nothing."""
+) -> Ran:
+    """A run as the model sees it."""
     losses = {epoch: sign * value for epoch, value in curve.items() if math.isfinite(value)}
-    if state is TrialState.FAILED or (state is TrialState.DONE and not losses):
+    if state is TrialState.FAILED or not losses:  # collapsed from its first epoch on
         return Ran(point, math.inf, {}, "failed")
-    if not losses:
-        return None
     ended: Literal["complete", "stopped"] = "complete" if state is TrialState.DONE else "stopped"
     return Ran(point, losses[max(losses)], losses, ended, elsewhere)
 

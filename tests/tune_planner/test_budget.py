@@ -44,6 +44,12 @@ def test_the_whole_study_stays_within_its_epochs_and_confirm_is_complete(
     assert reached["value"] + 9 + (1 + kept) * 3 * 9 > epochs or keep != "1"
 
 
+def test_a_budget_is_said_as_the_person_wrote_it() -> None:
+    spec = study(f"budget.epochs = 1234\nsampler.kind = 'random'\n{AUTO}refine.share = 0.5")
+    (reached,) = simulate(spec, noisy()).history.plan_rows(Kind.BUDGET_REACHED)
+    assert " of 1,234 epochs are spent, confirm needs up to 54 epochs" in reached["note"]
+
+
 def literal_parts(run: SimulatedRun, share: float) -> tuple[int, int]:
     """How many configurations screen and refine have, read off the rows of a run on one slot.
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from small_study import noisy, study
+from small_study import branched, noisy, study
 
 from hscl.config import Config
 from tune.planner.decisions import begin_confirm, begin_study, plan_row
@@ -65,6 +65,12 @@ def test_a_study_begins_with_its_seeds_and_the_screen() -> None:
     open_end = study("sampler.trials = 'auto'\nbudget.epochs = 300")
     note = begin_study(open_end, open_end.seed_plan())[-1]["note"]
     assert note == "configurations on one seed, stopped early"
+    whole = study('scheduler.kind = "none"')
+    note = begin_study(whole, whole.seed_plan())[-1]["note"]
+    assert note == "at most 12 configurations on one seed"
+    each = branched()
+    note = begin_study(each, each.seed_plan())[-1]["note"]
+    assert note.startswith("at most 5 configurations for each model.kind on one seed")
 
 
 def searched(*values: float | None, metric: str = "mae") -> History:

@@ -185,6 +185,41 @@ def test_it_keeps_away_from_where_trials_fail() -> None:
     assert np.mean(late) < 0.45
 
 
+def test_it_keeps_away_from_where_trials_are_pruned_without_ever_having_a_value() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        x, y = (trial.suggest_float(name, 0.0, 1.0) for name in "xy")
+        if x < 0.45:
+            trial.report(float("nan"), 1)
+            raise optuna.TrialPruned
+        return bowl(x, y)
+
+    study = optuna.create_study(sampler=RunModelSampler(seed=0))
+    study.optimize(objective, n_trials=30)
+    late = [trial.state is TrialState.PRUNED for trial in study.trials[15:]]
+    assert np.mean(late) < 0.45
+
+
+def test_a_trial_pruned_before_its_first_step_says_nothing_and_counts_for_nothing() -> None:
+    class Counted(optuna.samplers.RandomSampler):
+        asked = 0
+
+        def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
+            Counted.asked += 1
+            return super().sample_independent(*args, **kwargs)
+
+    sampler = RunModelSampler(seed=0, n_startup_trials=10, fallback=Counted(seed=0))
+    study = optuna.create_study(sampler=sampler)
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0.0, 1.0)
+        if trial.number % 2:
+            raise optuna.TrialPruned
+        return x
+
+    study.optimize(objective, n_trials=26)
+    assert Counted.asked == 19  # then ten have ended with something to say
+
+
 def test_where_the_model_has_nothing_to_say_the_fallback_proposes() -> None:
     class Counted(optuna.samplers.RandomSampler):
         asked = 0

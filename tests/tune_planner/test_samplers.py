@@ -150,6 +150,27 @@ def test_suggestions_of_a_small_space_are_all_its_points() -> None:
     assert all(point in points for point in spec.searched.grid())
 
 
+@pytest.mark.parametrize(("sampler", "phase"), [("gp", Phase.SCREEN), ("tpe", Phase.REFINE)])
+def test_in_a_finite_space_the_models_first_proposal_is_new(sampler: str, phase: Phase) -> None:
+    space = """
+    [space]
+    "loss.temperature" = { choice = [0.03, 0.06, 0.1, 0.2, 0.4, 0.8] }
+    "train.batch_size" = { int = [16, 24] }
+    """
+    text = "sampler.trials = 30\nrefine.trials = 6\nconfirm.seeds = 0"
+    spec, asked = study(text, space=space, sampler=sampler), 0
+    run = SimulatedRun(spec, noisy(noise=0.06))
+    while run.run(1).done is None:
+        history, number = run.history, len(run.history.configs)
+        refines = history.refined_from is not None
+        if number < 14 or refines != (phase is Phase.REFINE):
+            continue
+        first = next(suggestions(spec, history, number, phase))
+        assert first not in [record.params for record in history.configs.values()]
+        asked += 1
+    assert asked >= 5
+
+
 def test_optuna_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     simulate(study("refine.trials = 0\nconfirm.seeds = 0", sampler="tpe"), noisy())
     printed = capsys.readouterr()

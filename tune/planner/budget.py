@@ -39,8 +39,8 @@ def screen_is_over(spec: StudySpec, history: History) -> bool:
     """Whether the screen has had its trials, or its part of what selects where refine follows.
 
     A trial that runs is counted with what it usually still takes, so that many slots don't start
-    a wave that the part no longer holds. The default and the known points are always
-    part of the screen.
+    a wave that the part no longer holds. The default and the known points are part of
+    the screen, as far as the total goes.
 
     Args:
         spec: The study.
@@ -92,9 +92,10 @@ def room_for_another(spec: StudySpec, history: History) -> Room:
                 return Room(Answer.LATER)
             continue
         if spent + each * (reserve + longest) > total:
-            need = f"confirm needs up to {each * reserve:,.4g} {unit}"
-            trial = f"one more trial up to {each * longest:,.4g}"
-            spent_text = f"{spent:,.4g} of {total:,.4g} {unit} are spent"
+            form = ",.0f" if unit == "epochs" else ",.4g"
+            need = f"confirm needs up to {each * reserve:{form}} {unit}"
+            trial = f"one more trial up to {each * longest:{form}}"
+            spent_text = f"{spent:{form}} of {total:{form}} {unit} are spent"
             note = f"{spent_text}, {need}, {trial}"
             return Room(Answer.NO, spent=spent, note=note)
         if spent + each * (reserve + longest + pending) > total:

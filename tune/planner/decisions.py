@@ -7,7 +7,7 @@ from hscl.metrics import DIGITS
 from tune.search_model import Expected, Ranking, rank
 from tune.states import Kind, Phase
 from tune.stats.looks import plan_looks
-from tune.study.allocation import allocation_of
+from tune.study.allocation import allocation_of, rungs_of
 from tune.study.seeds import SeedPlan
 from tune.study.spec import StudySpec
 from tune.tables.history import History
@@ -61,7 +61,8 @@ def begin_study(spec: StudySpec, seeds: SeedPlan) -> list[Row]:
         return rows + _open_confirm(spec, seeds, note)
     most = allocation_of(spec).screen_trials
     many = "configurations" if most is None else f"at most {most} configurations"
-    note = f"{many} on one seed, stopped early"
+    each = "" if spec.sampler.per is None else f" for each {spec.sampler.per}"
+    note = f"{many}{each} on one seed" + (", stopped early" if rungs_of(spec) else "")
     begun = plan_row(Kind.PHASE_BEGUN, phase=Phase.SCREEN, seeds=[seeds.screen], note=note)
     return [*rows, begun]
 

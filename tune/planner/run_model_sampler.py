@@ -92,7 +92,7 @@ class RunModelSampler(BaseSampler):
         """All parameters of ended trials, or what the fallback infers."""
         self._raise_error_if_multi_objective(study)
         trials = study.get_trials(deepcopy=False)
-        ended = [one for one in trials if one.state.is_finished() and one.params]
+        ended = [one for one in trials if one.state.is_finished() and one.params and _says(one)]
         if len(ended) >= max(self._startup, 2):
             space, model = self._fitted(study, ended)
             if model is not None and model.trusted:
@@ -147,18 +147,19 @@ class RunModelSampler(BaseSampler):
         if self._last is None or self._last[0] != key:
             space = _Space.of(ended, self._when)
             sign = 1.0 if study.direction is StudyDirection.MINIMIZE else -1.0
-            runs = [
-                run
-                for one in ended
-                if space.holds(one) and (run := _ran(one, space, sign)) is not None
-            ]
+            runs = [_ran(one, space, sign) for one in ended if space.holds(one)]
             model = fit_runs(Encoding(space.parameters), runs)
             self._last = key, space, model
         return self._last[1], self._last[2]
 
 
-def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran | None:
-    """A trial as the model sees it; None where it says nothing."""
+def _says(trial: FrozenTrial) -> bool:
+    """Whether an ended trial says anything: not where it was pruned before its first step."""
+    return trial.state is not TrialState.PRUNED or bool(trial.intermediate_values)
+
+
+def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran:
+    """A trial as the model sees it."""
     point, elsewhere = space.inner(trial.params), bool(trial.user_attrs.get(ELSEWHERE))
     # Steps are numbered from 0 or from 1, epochs from 1: to the model 0 is the end.
     curve = {
@@ -170,9 +171,9 @@ def _ran(trial: FrozenTrial, space: "_Space", sign: float) -> Ran | None:
         if math.isfinite(trial.value):
             return Ran(point, sign * trial.value, curve, elsewhere=elsewhere)
         return Ran(point, math.inf, {}, "failed")
-    if trial.state is TrialState.PRUNED:
-        return Ran(point, curve[max(curve)], curve, "stopped", elsewhere) if curve else None
-    return Ran(point, math.inf, {}, "failed")
+    if trial.state is TrialState.PRUNED and curve:
+        return Ran(point, curve[max(curve)], curve, "stopped", elsewhere)
+    return Ran(point, math.inf, {}, "failed")  # pruned without any finite value, too
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who proposes points: tpe, gp, random. Optuna is imported here and in `told_trials` alone.
+"""Who proposes points: tpe, gp, random. The planner imports nothing that needs Optuna but by this.
 
 Optuna's study follows from the history at each proposal, in order of proposal, and its sampler is
 new and seeded by the proposal's number: a study that was interrupted proposes exactly what the
@@ -7,6 +7,7 @@ undisturbed one would have.
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 
 from tune.planner.run_model_sampler import Aim, RunModelSampler
 from tune.planner.told_trials import ToldStorage, told_trials
+from tune.search_model import may_be_tried, tried_points
 from tune.states import Phase
 from tune.study.space import Distribution, Point
 from tune.study.spec import StudySpec
@@ -52,8 +54,8 @@ def suggestions(
             learn most from.
 
     Yields:
-        Points of the space; constraints are not looked at. The end says that nothing more is
-        likely to be new.
+        Points of the space; whoever takes one looks at the constraints. The end says that nothing
+        more is likely to be new.
     """
     space = spec.searched
     # A warm-started study doesn't draw what the earlier one drew, even with the same seed.
@@ -79,7 +81,7 @@ def _from_model(
 ) -> Iterator[Point]:
     study = optuna.create_study(
         direction="minimize" if spec.mode == "min" else "maximize",
-        sampler=_sampler(kind, aim, spec, seed),
+        sampler=_sampler(kind, aim, spec, history, seed),
         storage=ToldStorage(told_trials(kind, spec, history)),
     )
     for _ in range(MODEL_TRIES):
@@ -92,18 +94,23 @@ def _from_model(
         yield spec.searched.canonical(point)
 
 
-def _sampler(kind: str, aim: Aim, spec: StudySpec, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(
+    kind: str, aim: Aim, spec: StudySpec, history: History, seed: int
+) -> optuna.samplers.BaseSampler:
     space = spec.searched
     when = {name: dict(spec.space[name].when) for name in space.ordered}
     tpe = _tpe(seed)
     if kind == "tpe":
         return tpe
     startup = 10 if kind == "gp" else 0  # refine begins where the screen has made the start
+    allowed = space.allows if space.rules else None
+    if space.grid_size() is not None:  # in a continuous space nothing comes twice
+        allowed = partial(may_be_tried, space, tried_points(space, history))
     return RunModelSampler(
         seed=seed,
         n_startup_trials=startup,
         fallback=tpe,
-        allowed=space.allows if space.rules else None,
+        allowed=allowed,
         when=when,
         aim=aim,
     )

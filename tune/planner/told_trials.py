@@ -1,10 +1,11 @@
 """What the sampler's model is told of a study: Optuna's trials, remembered from ask to ask.
 
-Complete trials with their value; stopped ones as PRUNED with their curve; failed ones as FAIL;
-running ones as RUNNING, which for tpe count as bad until they end (constant liar). Points outside
-the space (a default, a known point) are not told. A failed trial, which TPE ignores, has a
-stand-in beside it that ranks below everything, so that TPE learns to keep away. Those of the study
-that this one was warm-started from say so: the model learns from their differences alone.
+Complete trials with their value; stopped ones as PRUNED with their curve; failed ones, and those
+that never had a value, as FAIL; running ones as RUNNING, which for tpe count as bad until they end
+(constant liar). Points outside the space (a default, a known point) are not told. A failed trial,
+which TPE ignores, has a stand-in beside it that ranks below everything, so that TPE learns to keep
+away. Those of the study that this one was warm-started from say so: the model learns from their
+differences alone.
 
 Above `MOST_TOLD` trials the model sees the best quarter of that number and the newest for the
 rest; the cost of a proposal stays what it is there. To the model of all runs those of an earlier
@@ -180,7 +181,7 @@ def _told(
     match ended:
         case states.TrialState.STARTED:
             state, seen, value = TrialState.RUNNING, {}, None
-        case states.TrialState.PRUNED:
+        case states.TrialState.PRUNED if value is not None:
             state = TrialState.PRUNED
         case states.TrialState.DONE if value is not None:
             state = TrialState.COMPLETE

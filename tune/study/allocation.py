@@ -102,7 +102,8 @@ def allocation_of(spec: StudySpec) -> Allocation:
 def with_counts(spec: StudySpec) -> StudySpec:
     """The study with its size written out where the file leaves it open and nothing limits it.
 
-    With one of the two counts the other follows from refine's share. With neither, a budget does:
+    With one of the two counts the other follows from refine's share, two thirds where the file
+    gives it none. With neither, a budget does:
     50 trainings of full length, or twice what confirm takes if that is more.
 
     Args:

@@ -58,8 +58,12 @@ class Learnt:
     @property
     def best_observed(self) -> Expected:
         """What reached most in a complete training, the default included."""
-        complete = [one for one in self._all if one.complete]
-        return min(complete, key=lambda one: self.sign * one.observed)
+        return min(self.complete, key=lambda one: self.sign * one.observed)
+
+    @property
+    def complete(self) -> tuple[Expected, ...]:
+        """All that may be chosen and were trained to the end."""
+        return tuple(one for one in self._all if one.complete)
 
     @property
     def winners_curse(self) -> float | None:
@@ -240,7 +244,8 @@ def _best(learnt: Learnt, config_id: str | None) -> list[str]:
     )
     curse = learnt.winners_curse
     if curse is None:
-        lines.append(f"{reached}; being the best of several, such a value flatters itself.")
+        flatters = "; being the best of several, such a value flatters itself"
+        lines.append(f"{reached}{flatters if len(learnt.complete) > 1 else ''}.")
     elif curse > 0.0:
         lines.append(
             f"{reached}; that flatters it by {number(curse, DIGITS)}, as the best of several does "
@@ -308,7 +313,8 @@ def _trust(learnt: Learnt) -> str:
         return f"No model is relied on; what decides is the {learnt.ranking.note}."
     scatter = f"one training scatters by {number(learnt.noise, DIGITS)} around what is expected"
     if learnt.error_ratio is None:
-        return f"Too few trainings are complete for the model to check itself; by it {scatter}."
+        why = "too few trainings are complete, or all are alike"
+        return f"The model could not check itself, as {why}; by it {scatter}."
     return (
         "The model predicts complete trainings that it has not seen with "
         f"{learnt.error_ratio:.2f} of the error of the mean of the others; by it {scatter}."

@@ -49,6 +49,7 @@ _UNLUCKY = 2.5  # standard deviations by which a run is worse than the others le
 _FAR = 11.0  # spreads of the better half beyond the best: worse than that is all the same
 _SHRUNK = 1.5  # a few complete curves show less variance than there is
 _FAILS = 1.2  # errors of leaving one out, in units of those of the others' mean
+_ALIKE = 1e-9  # standardised values that differ by less are the same but for rounding
 _LEAST_EXTRA = 0.1  # sd that a stop adds at least, in units of the better half's spread
 
 
@@ -59,7 +60,7 @@ class Ran:
     Attributes:
         point: Where.
         value: Its loss: of a complete run at its end, of a stopped one when it was stopped; any
-            number for a failed one, which is told as worse than all others.
+            number for a failed one, which is told as as bad as the worst.
         curve: Loss at each epoch, as far as it is known and finite.
         state: How it ended.
         elsewhere: In another study, perhaps on other data: what such runs have in common is
@@ -156,11 +157,11 @@ class RunModel:
         """Root mean square error of leaving one complete run out, over that of their mean.
 
         Below 1 the model says more about a run than the mean of the others does. NaN with fewer
-        than three complete runs.
+        than three complete runs, or where all have the same value.
         """
         ended = self.complete & (np.arange(self.complete.size) < self.known)
         values = self.fitted.inputs.values[ended]
-        if values.size < 3:
+        if values.size < 3 or np.ptp(values) < _ALIKE:
             return math.nan
         residuals = self.fitted.left_out()[0][ended]
         of_mean = (values - values.mean()) * values.size / (values.size - 1)
