@@ -223,8 +223,7 @@ def test_a_run_that_was_stopped_without_ever_having_a_value_is_learnt_from_as_a_
     end = next(row for row in reversed(rows["trials"]) if row["trial_id"] == trial_id)
     for state in ("failed", "pruned"):
         end["state"] = state
-        tables = (rows[name] for name in ("configs", "trials", "reports"))
-        history = fold_by_rows(run.spec, *tables, [])
+        history = fold_by_rows(run.spec, rows["configs"], rows["trials"], rows["reports"], [])
         trial = history.search_trials[collapsed]
         assert (trial.state, trial.value) == (state, None)
         learnt = learn(history)
