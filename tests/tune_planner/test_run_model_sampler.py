@@ -185,6 +185,18 @@ def test_it_keeps_away_from_where_trials_fail() -> None:
     assert np.mean(late) < 0.45
 
 
+class Counted(optuna.samplers.RandomSampler):
+    """Counts what it is asked for."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.asked = 0
+
+    def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked += 1
+        return super().sample_independent(*args, **kwargs)
+
+
 def test_it_keeps_away_from_where_trials_are_pruned_without_ever_having_a_value() -> None:
     def objective(trial: optuna.Trial) -> float:
         x, y = (trial.suggest_float(name, 0.0, 1.0) for name in "xy")
@@ -200,14 +212,8 @@ def test_it_keeps_away_from_where_trials_are_pruned_without_ever_having_a_value(
 
 
 def test_a_trial_pruned_before_its_first_step_says_nothing_and_counts_for_nothing() -> None:
-    class Counted(optuna.samplers.RandomSampler):
-        asked = 0
-
-        def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
-            Counted.asked += 1
-            return super().sample_independent(*args, **kwargs)
-
-    sampler = RunModelSampler(seed=0, n_startup_trials=10, fallback=Counted(seed=0))
+    chance = Counted(seed=0)
+    sampler = RunModelSampler(seed=0, n_startup_trials=10, fallback=chance)
     study = optuna.create_study(sampler=sampler)
 
     def objective(trial: optuna.Trial) -> float:
@@ -217,20 +223,14 @@ def test_a_trial_pruned_before_its_first_step_says_nothing_and_counts_for_nothin
         return x
 
     study.optimize(objective, n_trials=26)
-    assert Counted.asked == 19  # then ten have ended with something to say
+    assert chance.asked == 19  # then ten have ended with something to say
 
 
 def test_where_the_model_has_nothing_to_say_the_fallback_proposes() -> None:
-    class Counted(optuna.samplers.RandomSampler):
-        asked = 0
-
-        def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
-            Counted.asked += 1
-            return super().sample_independent(*args, **kwargs)
-
-    study = optuna.create_study(sampler=RunModelSampler(seed=0, fallback=Counted(seed=0)))
+    chance = Counted(seed=0)
+    study = optuna.create_study(sampler=RunModelSampler(seed=0, fallback=chance))
     study.optimize(lambda trial: 0.0 * trial.suggest_float("x", 0.0, 1.0), n_trials=15)
-    assert Counted.asked == 15  # every value is the same: there is no model
+    assert chance.asked == 15  # every value is the same: there is no model
 
 
 def test_several_objectives_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Who proposes points: tpe, gp, random. The planner imports nothing that needs Optuna but by this.
+"""Who proposes points: tpe, gp, random. Whoever needs none imports neither this nor Optuna.
 
 Optuna's study follows from the history at each proposal, in order of proposal, and its sampler is
 new and seeded by the proposal's number: a study that was interrupted proposes exactly what the
@@ -104,7 +104,8 @@ def _sampler(
         return tpe
     startup = 10 if kind == "gp" else 0  # refine begins where the screen has made the start
     allowed = space.allows if space.rules else None
-    if space.grid_size() is not None:  # in a continuous space nothing comes twice
+    # Where all that is active is a range, nothing comes twice.
+    if space.grid_size() is not None or any(d.when for d in space.parameters.values()):
         allowed = partial(may_be_tried, space, tried_points(space, history))
     return RunModelSampler(
         seed=seed,

@@ -60,7 +60,7 @@ class Ran:
     Attributes:
         point: Where.
         value: Its loss: of a complete run at its end, of a stopped one when it was stopped; any
-            number for a failed one, which is told as as bad as the worst.
+            number for a failed one, which counts as bad as the worst run.
         curve: Loss at each epoch, as far as it is known and finite.
         state: How it ended.
         elsewhere: In another study, perhaps on other data: what such runs have in common is
