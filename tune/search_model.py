@@ -211,7 +211,8 @@ def learn(history: History) -> SearchModel | None:
     if model is None:
         return None
     codes = dict(zip(inside, encoding.codes(list(inside.values())), strict=True))
-    return SearchModel(space, model, history.sign, codes, tried_points(space, history))
+    tried = frozenset(_named(space, point) for point in inside.values())
+    return SearchModel(space, model, history.sign, codes, tried)
 
 
 def tried_points(space: Space, history: History) -> frozenset[Tried]:
@@ -222,7 +223,8 @@ def tried_points(space: Space, history: History) -> frozenset[Tried]:
 
 def may_be_tried(space: Space, tried: AbstractSet[Tried], point: Mapping[str, Value]) -> bool:
     """Whether a point is new and satisfies the constraints: no configuration is tried twice."""
-    return space.allows(space.canonical(point)) and _named(space, point) not in tried
+    named = _named(space, point)
+    return space.allows(dict(named)) and named not in tried
 
 
 def _named(space: Space, point: Mapping[str, Value]) -> Tried:

@@ -192,8 +192,7 @@ def _recorded(asked: argparse.Namespace, over: Over) -> Iterator[list[Row]]:
     keys = range(asked.first_world, asked.first_world + (asked.worlds or 200))
     for total in asked.totals:
         rows, missing = recorded.replays(asked.arms, total, keys, slots=asked.slots, over=over)
-        if rows:
-            recorded.show(rows)
+        recorded.show(rows)
         print("\n".join(missing))
         yield rows
 

@@ -246,7 +246,9 @@ def replays(
 
 
 def show(rows: Sequence[Row]) -> None:
-    """One total's table."""
+    """One total's table; nothing where no arm could search."""
+    if not rows:
+        return
     print(f"\ntotal {rows[0]['total']} epochs, {rows[0]['worlds']} replays: test MAE of runs that")
     print("the search did not use, less that of plain Optuna, less that of the default; in")
     print("brackets the standard error by configuration that is exported")
