@@ -1,7 +1,7 @@
 """Shares of variance, largest first, with what chance would give."""
 
 from tune.charts.shares import variance_shares
-from tune.evidence.variance import SEED
+from tune.evidence.variance import SEED, UNEXPLAINED
 from tune.stats.effects import VarianceShare
 
 SHARES = [
@@ -38,3 +38,15 @@ def test_words_and_table_say_what_matters() -> None:
     assert chart.rows[1][-1] == "–"
     assert all(len(row) == len(chart.columns) for row in chart.rows)
     assert chart.rows[-1][-1] == "no"
+
+
+def test_what_nothing_explains_has_a_colour_of_its_own_and_takes_no_interval_away() -> None:
+    chart = variance_shares([*SHARES[1:], VarianceShare(UNEXPLAINED, 0.2)], "mae")
+    bars = chart.figure.data[0]
+    drawn = dict(zip(bars.y, zip(bars.marker.color, bars.error_x.array, strict=True), strict=True))
+    colour, error = drawn.pop("unexplained")
+    assert colour not in {other for other, _ in drawn.values()}
+    assert error is None
+    assert all(length is not None for _, length in drawn.values())
+    assert "The seed" not in chart.alternative
+    assert ("unexplained", "20 %", "–", "–", "–") in chart.rows

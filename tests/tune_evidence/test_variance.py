@@ -1,6 +1,7 @@
 """Where a study's variance is, from its tables."""
 
 import json
+import math
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from calibrated.world import World, run_study
 
+from hscl.config import Config
 from tune.evidence.variance import (
     SEED,
     SeedWeight,
@@ -21,6 +23,7 @@ from tune.evidence.variance import (
     weigh_seed,
 )
 from tune.simulate.runs import RandomEffects
+from tune.simulate.study import simulate
 from tune.states import TrialState
 from tune.study.spec import StudySpec
 from tune.study.toml import dump_spec, parse_spec
@@ -242,6 +245,54 @@ def test_a_space_in_which_nothing_varies_is_not_said_to_have_few_trials() -> Non
     assert found.notes == (
         "No parameter of the space can take a second value: nothing can be compared.",
     )
+
+
+def _of_rough_surface(seeds: int) -> VarianceReport:
+    """A search over a surface that no smooth curve follows; the seed has 2 % of its variance."""
+    space: dict[str, Any] = {
+        "loss.temperature": {"log_uniform": [0.03, 1.0]},
+        "loss.omega1": {"uniform": [0.0, 1.0]},
+    }
+    sections: dict[str, Any] = {
+        "sampler": {"kind": "random", "trials": 40},
+        "scheduler": {"kind": "none"},
+        "refine": {"trials": 0},
+        "confirm": {"seeds": seeds},
+    }
+    spec = parse_spec({"base": {"train.epochs": 2}, "space": space, **sections})
+
+    def objective(config: Config, seed: int, epoch: int) -> float:
+        tau, omega = math.log(config.loss.temperature), config.loss.omega1
+        luck = np.random.default_rng([seed, int(1e9 * omega)]).normal()
+        return 0.8 + 0.05 * math.sin(9 * tau) * math.cos(9 * omega) + 0.1 / epoch + 0.003 * luck
+
+    return analyse_variance(simulate(spec, objective).history)
+
+
+def test_what_no_parameter_explains_is_not_taken_for_the_seeds() -> None:
+    report = _of_rough_surface(seeds=6)
+    weight = weigh_seed(report)
+    assert weight is not None
+    assert weight.seed is not None
+    assert report.seed is not None
+    values = report.responses[0].observed
+    whole = np.var([value for _, value in values])
+    assert weight.seed == pytest.approx(report.seed.sd**2 / whole, abs=0.01)
+    assert weight.unexplained > 0.9
+    assert sum(one.part for one in report.shares) == pytest.approx(1.0, abs=0.02)
+    said = seed_weight_lines(weight)[0]
+    assert said.startswith("No single parameter is shown to matter as much as the seed, which is")
+    assert "is what the configuration does, or luck, that no parameter explains." in said
+
+
+def test_nothing_is_said_of_a_seed_that_never_changed() -> None:
+    report = _of_rough_surface(seeds=0)
+    weight = weigh_seed(report)
+    assert weight is not None
+    assert (weight.seed, weight.above_seed) == (None, ())
+    assert SEED not in [one.name for one in report.shares]
+    said = seed_weight_lines(weight)[0]
+    assert said.startswith("How much is the seed is not known, as no configuration ran on two:")
 
 
 def _weighed(**matters: tuple[float, bool | None]) -> tuple[SeedWeight, str]:

@@ -89,6 +89,52 @@ def test_stopped_trials_are_no_results_but_count() -> None:
     assert curve.mean[-1] - curve.mean[0] == pytest.approx(1.0, abs=0.15)
 
 
+def test_a_parameter_that_needs_another_is_shown_where_that_one_has_what_it_needs() -> None:
+    # Labels alone move the value by .5, temperature by ± .2 where labels are "supcon": its curve
+    # runs through its own trainings, and its share is a half of .2² / 3.
+    conditional = Distribution("uniform", (0.1, 1.0), (("loss.labels", "supcon"),))
+    space = Space(
+        preset("mosi"),
+        {
+            "loss.labels": Distribution("choice", ("supcr", "supcon")),
+            "loss.temperature": conditional,
+        },
+    )
+    rng = np.random.default_rng(1)
+    points = tuple(space.draw(rng) for _ in range(80))
+    values = rng.normal(0.7, 0.01, 80)
+    for place, point in enumerate(points):
+        if "loss.temperature" in point:
+            values[place] += 0.5 + 0.2 * (float(point["loss.temperature"]) - 0.55) / 0.45
+    found = surrogate_effects(space, _known(points, values), 0.01, rng)
+    assert found is not None
+    curve = next(one for one in found.responses if one.name == "loss.temperature")
+    truth = [1.2 + 0.2 * (float(value) - 0.55) / 0.45 for value in curve.values]
+    assert curve.mean == pytest.approx(truth, abs=0.03)
+    inside = [
+        np.interp(x, curve.values, curve.low) <= y <= np.interp(x, curve.values, curve.high)
+        for x, y in curve.observed
+    ]
+    assert np.mean(inside) > 0.85
+    shares = {share.name: share.part for share in found.shares}
+    whole = 0.25**2 + 0.04 / 6 + 0.01**2
+    assert shares["loss.temperature"] == pytest.approx(0.04 / 6 / whole, abs=0.02)
+    assert shares["loss.labels"] == pytest.approx(0.25**2 / whole, abs=0.03)
+    assert list(shares) == ["loss.labels", "loss.temperature"]  # a product would say it twice
+
+
+def test_what_the_surrogate_cant_follow_is_part_of_the_whole() -> None:
+    rng = np.random.default_rng(8)
+    points = tuple(SPACE.draw(rng) for _ in range(100))
+    values = rng.normal(0.0, 0.1, 100)  # of the configuration: the seed has a tenth of it
+    found = surrogate_effects(SPACE, _known(points, values), 0.01, rng)
+    assert found is not None
+    assert found.noise == pytest.approx(0.1, rel=0.3)
+    assert sum(share.part for share in found.shares) < 0.3
+    half = found.responses[0].high[20] - found.responses[0].mean[20]
+    assert half == pytest.approx(1.96 * 0.1, rel=0.3)
+
+
 def test_too_few_trials_or_nothing_that_varies_say_nothing() -> None:
     rng = np.random.default_rng(2)
     assert surrogate_effects(SPACE, _ends(9, 0.1), 0.1, rng) is None

@@ -12,7 +12,7 @@ from hscl.metrics import METRIC
 from tune.charts.findings import of_shares
 from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, parameter_name, share
-from tune.evidence.variance import SEED
+from tune.evidence.variance import SEED, UNEXPLAINED
 from tune.stats.effects import VarianceShare
 
 __all__ = ["variance_shares"]
@@ -22,7 +22,7 @@ def variance_shares(shares: Sequence[VarianceShare], metric: str) -> Chart:
     """Bars, largest first; the seed in its own colour, and what chance alone would give.
 
     Args:
-        shares: From `tune.stats.effects`, the seed's among them.
+        shares: From `tune.stats.effects`, the seed's among them where it is known.
         metric: The study's metric.
     """
     ranked = sorted(shares, key=lambda one: one.part)
@@ -33,7 +33,7 @@ def variance_shares(shares: Sequence[VarianceShare], metric: str) -> Chart:
             y=names,
             orientation="h",
             width=0.62,
-            marker={"color": [LIGHT.warm if o.name == SEED else LIGHT.winner for o in ranked]},
+            marker={"color": [_colour(one.name) for one in ranked]},
             error_x=_errors(ranked),
             showlegend=False,
             hovertemplate="%{y}: %{x:.0%}<extra></extra>",
@@ -75,12 +75,13 @@ def variance_shares(shares: Sequence[VarianceShare], metric: str) -> Chart:
         finding=of_shares(shares),
         caption=(
             "How much of the spread of complete trainings, over the space as it is searched, "
-            "belongs to the seed and to each hyperparameter. The tick is what chance gives one "
-            "that does nothing (95 %, each by itself); whether one matters, as the table says, is "
-            "corrected for their number."
+            "belongs to the seed and to each hyperparameter; unexplained is what smooth answers "
+            "to these, and the seed where configurations ran on several, leave. The tick is what "
+            "chance gives one that does nothing (95 %, each by itself); whether one matters, as "
+            "the table says, is corrected for their number."
         ),
         alternative=(
-            f"The seed has {share(seed)} of the variance. "
+            ("" if seed is None else f"The seed has {share(seed)} of the variance. ")
             + "; ".join(
                 f"{_share_name(o.name)} {share(o.part)}"
                 for o in reversed(ranked)
@@ -111,17 +112,23 @@ def _in_figure(one: VarianceShare) -> str:
 def _share_name(name: str) -> str:
     if name == SEED:
         return "the seed"
+    if name == UNEXPLAINED:
+        return "unexplained"
     return " × ".join(parameter_name(part) for part in name.split(" × "))
 
 
+def _colour(name: str) -> str:
+    return {SEED: LIGHT.warm, UNEXPLAINED: LIGHT.muted}.get(name, LIGHT.winner)
+
+
 def _errors(ranked: Sequence[VarianceShare]) -> dict[str, Any] | None:
-    if any(one.low is None or one.high is None for one in ranked):
+    if all(one.low is None or one.high is None for one in ranked):
         return None
     return {
         "type": "data",
         "symmetric": False,
-        "array": [(one.high or 0.0) - one.part for one in ranked],
-        "arrayminus": [one.part - (one.low or 0.0) for one in ranked],
+        "array": [None if one.high is None else one.high - one.part for one in ranked],
+        "arrayminus": [None if one.low is None else one.part - one.low for one in ranked],
         "color": LIGHT.ink,
         "thickness": 1.4,
         "width": 4,

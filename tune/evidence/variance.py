@@ -24,8 +24,10 @@ from tune.states import TrialState
 from tune.stats.effects import (
     FEWEST_TRIALS,
     SEED,
+    UNEXPLAINED,
     Ends,
     Response,
+    SurrogateEffects,
     VarianceShare,
     surrogate_effects,
 )
@@ -39,6 +41,7 @@ from tune.tables.salvage import UNKNOWN
 
 __all__ = [
     "SEED",
+    "UNEXPLAINED",
     "Response",
     "SeedSpread",
     "SeedWeight",
@@ -81,8 +84,9 @@ class VarianceReport:
     Attributes:
         metric: The study's metric.
         seed: The seed's part; None below two finished runs of one configuration.
-        shares: Parts of the variance of one training at a random point, the seed's first; empty
-            where nothing can be said about parameters.
+        shares: Parts of the variance of one training at a random point: the seed's first, where
+            it is known, what nothing explains last; empty where nothing can be said about
+            parameters.
         responses: One curve a parameter.
         complete: Complete trials behind them.
         stopped: Trials stopped early, known only between bounds.
@@ -108,13 +112,17 @@ class SeedWeight:
 
     Attributes:
         metric: The study's metric.
-        seed: The seed's part of the variance of one training at a random point of the space.
+        seed: The seed's part of the variance of one training at a random point of the space;
+            None where no configuration ran on two seeds.
+        unexplained: The part that neither the seed, where its own is known, nor any parameter
+            explains.
         worth_tuning: Parameters whose effect exceeds chance, and their parts; the largest first.
         above_seed: Those of them whose part is larger than the seed's.
     """
 
     metric: str
-    seed: float
+    seed: float | None
+    unexplained: float
     worth_tuning: Mapping[str, float]
     above_seed: tuple[str, ...]
 
@@ -134,14 +142,16 @@ def weigh_seed(report: VarianceReport) -> SeedWeight | None:
     """
     parts = {one.name: one.part for one in report.shares}
     tested = [one for one in report.shares if one.matters is not None]
-    if SEED not in parts or not tested:
+    if not tested:
         return None
     known = sorted((one for one in tested if one.matters), key=lambda one: -one.part)
+    seed = parts.get(SEED)
     return SeedWeight(
         metric=report.metric,
-        seed=parts[SEED],
+        seed=seed,
+        unexplained=parts.get(UNEXPLAINED, 0.0),
         worth_tuning={one.name: one.part for one in known},
-        above_seed=tuple(one.name for one in known if one.part > parts[SEED]),
+        above_seed=tuple(one.name for one in known if seed is not None and one.part > seed),
     )
 
 
@@ -149,7 +159,12 @@ def seed_weight_lines(weight: SeedWeight) -> list[str]:
     """The same in two sentences."""
     metric = METRIC[weight.metric].name
     what = f"of the variance of one training's valid {metric} at a random point of this space"
-    if weight.above_seed:
+    if weight.seed is None:
+        first = (
+            "How much is the seed is not known, as no configuration ran on two: "
+            f"{_large(weight.unexplained)} {what} is the seed's or what no parameter explains."
+        )
+    elif weight.above_seed:
         names = listing([parameter_name(name) for name in weight.above_seed])
         verb = "matters" if len(weight.above_seed) == 1 else "matter"
         shown = {share(weight.worth_tuning[name]) for name in weight.above_seed}
@@ -164,8 +179,14 @@ def seed_weight_lines(weight: SeedWeight) -> list[str]:
     else:
         first = (
             "No single parameter is shown to matter as much as the seed, which is "
-            f"{share(weight.seed)} {what}."
+            f"{share(weight.seed)} {what}"
         )
+        if weight.unexplained > weight.seed:
+            first += (
+                f"; {_large(weight.unexplained)} is what the configuration does, or luck, that no "
+                "parameter explains"
+            )
+        first += "."
     if not weight.worth_tuning:
         return [first, "Worth tuning: no parameter's effect is shown to exceed chance."]
     parts = weight.worth_tuning.items()
@@ -272,14 +293,23 @@ def _of_search(
         why = _why_nothing(spec, len(screened), ends)
         return VarianceReport(metric, seed, (), (), complete, stopped, (why,))
     if seed is None:
-        notes.append("No configuration has two seeds: the surrogate's own noise stands for them.")
-    noise = seed.sd if seed else found.noise
-    whole = found.spread + noise**2
-    bounds = (None, None) if seed is None else (seed.low**2, seed.high**2)
-    low, high = (None if v is None else v / (found.spread + v) for v in bounds)
-    shares = (VarianceShare(SEED, noise**2 / whole, low, high), *found.shares)
+        notes.append("No configuration has two seeds: what is unexplained may be the seed's.")
+    shares = _with_the_rest(found, seed)
     responses = _turned(found.responses, spec)
     return VarianceReport(metric, seed, shares, responses, complete, stopped, tuple(notes))
+
+
+def _with_the_rest(found: SurrogateEffects, seed: SeedSpread | None) -> tuple[VarianceShare, ...]:
+    """The parameters' shares, the seed's before them, what nothing explains behind them."""
+    whole = found.spread + found.noise**2
+    if seed is None:
+        return *found.shares, VarianceShare(UNEXPLAINED, found.noise**2 / whole)
+    part, low, high = (
+        sd**2 / (found.spread + max(sd, found.noise) ** 2) for sd in (seed.sd, seed.low, seed.high)
+    )
+    rest = (found.noise**2 - seed.sd**2) / whole
+    unexplained = (VarianceShare(UNEXPLAINED, rest),) if rest > 0.0 else ()
+    return VarianceShare(SEED, part, low, high), *found.shares, *unexplained
 
 
 def _why_nothing(spec: StudySpec, screened: int, ends: Ends) -> str:

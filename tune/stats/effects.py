@@ -21,6 +21,7 @@ from tune.study.space import Point, Space, Value
 __all__ = [
     "FEWEST_TRIALS",
     "SEED",
+    "UNEXPLAINED",
     "Ends",
     "Response",
     "SurrogateEffects",
@@ -32,6 +33,9 @@ FloatArray = npt.NDArray[np.float64]
 
 SEED = "seed"
 """The name of the seed's own share."""
+
+UNEXPLAINED = "unexplained"
+"""The name of what neither the seed, where its share is known, nor the parameters explain."""
 
 FEWEST_TRIALS = 10
 """Fewer screened trials than these say nothing about a space."""
@@ -47,7 +51,7 @@ class VarianceShare:
     """Part of the variance of one training at a random point of the space, seed included.
 
     Attributes:
-        name: Dotted name, "a × b" for an interaction, or `SEED`.
+        name: Dotted name, "a × b" for an interaction, `SEED` or `UNEXPLAINED`.
         part: Between 0 and 1.
         low: Lower end of its 95 % interval; None where there is none.
         high: Upper end.
@@ -69,6 +73,8 @@ class VarianceShare:
 @dataclass(frozen=True)
 class Response:
     """How the metric answers to one hyperparameter, all others averaged over the space.
+
+    One that is active only at some value of another is shown there.
 
     Attributes:
         name: Dotted name.
@@ -115,11 +121,12 @@ class SurrogateEffects:
     """What a surrogate says.
 
     Attributes:
-        shares: The parameters', then the largest interactions'; the seed's is the caller's.
+        shares: The parameters', then the largest interactions'; those of the seed and of what
+            nothing explains are the caller's.
         responses: One curve a parameter.
-        spread: Variance over the space, without the seed.
-        noise: Standard deviation of a trial around the surrogate: seed and what the surrogate
-            can't follow.
+        spread: Variance over the space as far as the surrogate follows it.
+        noise: Standard deviation of a training around the surrogate: seed and what the surrogate
+            can't follow, at least the seed's.
     """
 
     shares: tuple[VarianceShare, ...]
@@ -136,8 +143,7 @@ def surrogate_effects(
     Args:
         space: The search space.
         ends: Screened trials.
-        seed_sd: Standard deviation between seeds of one configuration; None: unknown, then the
-            surrogate's own noise stands for it.
+        seed_sd: Standard deviation between seeds of one configuration; None: unknown.
         rng: The source of all draws.
 
     Returns:
@@ -151,9 +157,9 @@ def surrogate_effects(
     screened = Screened(basis.features(ends.points), ends.low, ends.high)
     values = impute(screened, basis.weights, rng)
     fit = fit_ridge(screened.features, values, basis.weights)
-    noise = fit.noise if seed_sd is None else seed_sd
+    noise = max(fit.noise, seed_sd or 0.0)
     spread = float(variance_over(prior, fit.coefficients[None])[0])
-    if spread + noise**2 == 0.0:
+    if np.ptp(values) == 0.0 and not seed_sd:
         return None
     tests = {name: null_test(basis, name, screened, prior, fit.ratio, rng) for name in basis.names}
     corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
@@ -177,13 +183,13 @@ def surrogate_effects(
         shares=(*shares, *_interactions(basis, whole)),
         responses=tuple(_response(space, basis, share, fit, noise, ends) for share in shares),
         spread=spread,
-        noise=fit.noise,
+        noise=noise,
     )
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """The variance of one training at a random point, seed included, and what it is made of.
+    """The variance of one training at a random point, all included, and what it is made of.
 
     Attributes:
         prior: (M, P) terms at points drawn from the space.

@@ -73,7 +73,11 @@ class Basis:
     """
 
     def __init__(self, space: Space) -> None:
-        """Lay out main effects, then products of the first terms of every two parameters."""
+        """Lay out main effects, then products of the first terms of every two parameters.
+
+        There is no product with a parameter that another one needs: where that one is active the
+        needed one has a single value, so that the product would say what its own term says.
+        """
         self._terms: dict[str, Terms] = {}
         main: dict[str, FloatArray] = {}
         for name, distribution in space.parameters.items():
@@ -82,7 +86,13 @@ class Basis:
                 self._terms[name], main[name] = made
         self.names = tuple(main)
         self._widths = {name: len(weights) for name, weights in main.items()}
-        self._pairs = tuple(combinations(self.names, 2))
+        needed = {name: _needed(space, name) for name in self.names}
+        self._pairs = tuple(
+            (one, other)
+            for one, other in combinations(self.names, 2)
+            if one not in needed[other] and other not in needed[one]
+        )
+        self._needed = needed
         self.owners: tuple[tuple[str, ...], ...] = tuple(
             (name,) for name in self.names for _ in main[name]
         ) + tuple(self._pairs)
@@ -109,10 +119,19 @@ class Basis:
         return np.hstack([*main.values(), *products])
 
     def main_effect(self, name: str, values: Sequence[Value]) -> FloatArray:
-        """(n, P) the terms of one parameter alone, all others averaged out."""
-        rows = np.zeros((len(values), len(self.owners)))
-        rows[:, self.columns(name)] = self._terms[name](values)
-        return rows
+        """(n, P) the terms of one parameter, those that it needs at what it needs of them.
+
+        All others are averaged out.
+        """
+        return self.features([{**self._needed[name], name: value} for value in values])
+
+
+def _needed(space: Space, name: str) -> Point:
+    """What a parameter, to be active, needs of others, and they of others."""
+    needed: Point = {}
+    for parent, value in space.parameters[name].when:
+        needed |= {parent: value, **_needed(space, parent)}
+    return needed
 
 
 def _terms_of(distribution: Distribution) -> tuple[Terms, FloatArray] | None:
