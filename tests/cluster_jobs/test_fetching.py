@@ -1,5 +1,7 @@
 """Fetching brings a whole study, again brings what is new, and says what to do where it can't."""
 
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from study_factory import Simulated, write_study
 from cluster.connect.uris import checked_location
 from cluster.jobs.fetching import fetch_study
 from hscl.errors import InputError
-from tune.tables.storage import open_folder
+from tune.study.toml import STUDY_FILE, dump_spec, load_spec, parse_spec
+from tune.tables.storage import Folder, open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
 
@@ -35,9 +38,9 @@ def _upload(folder: Path, uri: str) -> None:
 def test_a_study_on_object_storage_comes_whole(study: Path, bucket: str, tmp_path: Path) -> None:
     _upload(study, f"{bucket}/runs/one")
     here = tmp_path / "here"
-    count = fetch_study(checked_location("--out", f"{bucket}/runs/one"), here, "head")
+    copied = fetch_study(checked_location("--out", f"{bucket}/runs/one"), here, "head")
     brought = {p.relative_to(here).as_posix() for p in here.rglob("*") if p.is_file()}
-    assert count == len(brought)
+    assert copied == len(brought)
     kept = {p.relative_to(study).as_posix() for p in study.rglob("*") if p.is_file()}
     assert kept - brought == {"lock.json", "tables/trials/.0001.parquet.part"}
     assert open_study(here).table("trials").equals(open_study(study).table("trials"))
@@ -69,6 +72,101 @@ def test_files_that_were_merged_in_between_do_not_come_twice(study: Path, tmp_pa
     fetch_study(where, here, "head")
     for name in ("plan", "trials", "reports", "configs"):
         assert open_study(here).table(name).equals(open_study(study).table(name)), name
+
+
+def test_a_folder_that_holds_another_study_is_refused_and_left_as_it_is(
+    study: Path, tmp_path: Path
+) -> None:
+    other = write_study(tmp_path / "other", Simulated(name="other", seed=5))
+    _assert_refused(study, other)
+
+
+def test_the_same_study_begun_anew_is_another(study: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    fetch_study(checked_location("--out", str(study)), here, "head")
+    rows = TableStore(study).read("plan").to_pylist()
+    (study / "tables" / "counts.json").unlink()
+    for part in (study / "tables" / "plan").glob("*.parquet"):
+        part.unlink()
+    later = [row | {"time": row["time"] + timedelta(days=1)} for row in rows]
+    TableStore(study).append("plan", later)
+    _assert_refused(study, here)
+
+
+def test_a_study_that_has_decided_nothing_yet_is_told_by_its_file(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    spec = parse_spec({"space": {"loss.temperature": {"uniform": [0.1, 0.9]}}})
+    (there / STUDY_FILE).write_text(dump_spec(spec))
+    where = checked_location("--out", str(there))
+    fetch_study(where, here, "head")
+    (there / STUDY_FILE).write_text(dump_spec(spec.with_resources({"cpus": 2})))
+    fetch_study(where, here, "head")
+    assert load_spec(here / STUDY_FILE).resources.cpus == 2
+    tree = spec.tree() | {"study": spec.tree()["study"] | {"seed": 7}}
+    (there / STUDY_FILE).write_text(dump_spec(parse_spec(tree)))
+    _assert_refused(there, here)
+
+
+def test_rows_of_a_copy_that_went_on_are_not_overwritten(study: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    fetch_study(checked_location("--out", str(study)), here, "head")
+    last = open_study(study).table("trials").to_pylist()[-1]
+    TableStore(here).append("trials", [last | {"seq": 10**6, "error": "went on here"}])
+    TableStore(study).append("trials", [last | {"seq": 10**6}])
+    _assert_refused(study, here)
+
+
+def test_a_study_that_asks_for_more_is_the_same(study: Path, tmp_path: Path) -> None:
+    here, where = tmp_path / "here", checked_location("--out", str(study))
+    fetch_study(where, here, "head")
+    tree = open_study(study).spec.tree()
+    tree["sampler"]["trials"] += 10
+    (study / STUDY_FILE).write_text(dump_spec(parse_spec(tree)))
+    fetch_study(where, here, "head")
+    assert open_study(here).spec == parse_spec(tree)
+
+
+def test_a_search_that_writes_meanwhile_is_brought_undamaged(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, last = TableStore(study), open_study(study).table("trials").to_pylist()[-1]
+    copy, numbers = Folder.copy_to, count(10**6)
+
+    def copy_while_it_writes(folder: Folder, name: str, target: Path) -> None:
+        if name.startswith("checkpoints/"):
+            store.append("trials", [last | {"seq": next(numbers)}])
+            store.commit()
+        copy(folder, name, target)
+
+    monkeypatch.setattr(Folder, "copy_to", copy_while_it_writes)
+    here, where = tmp_path / "here", checked_location("--out", str(study))
+    for _ in range(2):
+        fetch_study(where, here, "head")
+        assert open_study(here).damages == ()
+
+
+def test_what_is_lost_after_the_second_fetch_is_missed(study: Path, tmp_path: Path) -> None:
+    """The counts are as long as before: they are brought all the same."""
+    store, last = TableStore(study), open_study(study).table("trials").to_pylist()[-1]
+    here, where = tmp_path / "here", checked_location("--out", str(study))
+    for number in range(2):
+        store.append("trials", [last | {"seq": 10**6 + number}])
+        store.commit()
+        fetch_study(where, here, "head")
+    max((here / "tables" / "trials").glob("*.parquet")).unlink()
+    (damage,) = open_study(here).damages
+    assert damage.table == "trials"
+    assert damage.blocks
+
+
+def _assert_refused(there: Path, here: Path) -> None:
+    """Fetching ends with exit code 2, and nothing is written."""
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="give another DIR") as caught:
+        fetch_study(checked_location("--out", str(there)), here, "head")
+    assert caught.value.exit_code == 2
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
 
 
 def test_a_folder_that_only_the_cluster_sees_ends_with_the_copy_lines(tmp_path: Path) -> None:
