@@ -51,20 +51,30 @@ def fetch_study(where: Location, folder: Path, head: str, *, checkpoints: bool =
         )
         raise InputError(message) from None
     if not found:
-        if where.is_folder:
-            message = (
-                f"this machine must see {where.path} to fetch from it, but only the cluster "
-                f"does; copy it:\n{copy_text(where, head, str(folder))}"
-            )
-        else:
-            message = f"{where.uri} must hold a study, but has no {STUDY_FILE}"
-        raise InputError(message)
+        copy = copy_text(where, head, str(folder))
+        raise InputError(_none_text(where, source, copy))
     try:
         _refuse_another(source, open_folder(folder.absolute()))
         return _copy(source, folder, checkpoints=checkpoints)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"copying stopped, and can be repeated: {reason}") from None
+
+
+def _none_text(where: Location, source: Folder, copy: str) -> str:
+    """Why there is nothing to fetch, and what to do."""
+    if where.is_folder and not source.exists():
+        return (
+            f"this machine must see {where.path} to fetch from it, but only the cluster does; "
+            f"copy it:\n{copy}"
+        )
+    text = (
+        f"{where.uri} must hold a study, but has no {STUDY_FILE} yet; it appears once the driver "
+        "has read the data: look at `hscl cluster logs`"
+    )
+    if where.is_folder:
+        text += f". If the cluster has another folder of this name, copy that:\n{copy}"
+    return text
 
 
 def _refuse_another(source: Folder, here: Folder) -> None:

@@ -178,6 +178,14 @@ def test_a_folder_that_only_the_cluster_sees_ends_with_the_copy_lines(tmp_path: 
     assert not (tmp_path / "here").exists()
 
 
+def test_a_folder_that_this_machine_sees_holds_no_study_yet(tmp_path: Path) -> None:
+    where = checked_location("--out", str(tmp_path))
+    with pytest.raises(InputError, match=r"has no study\.toml yet; it appears once") as caught:
+        fetch_study(where, tmp_path / "here", "10.0.0.1")
+    assert "must see" not in str(caught.value)
+    assert not (tmp_path / "here").exists()
+
+
 def test_an_empty_place_on_object_storage_holds_no_study(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no study\.toml"):
         fetch_study(checked_location("--out", f"{bucket}/nothing"), tmp_path, "head")
