@@ -5,14 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hscl.config import Config
-from hscl.encoders import FILE
 from tune.study.sections import ResourcesSection
 from tune.study.size import GIB, trials_that_fit
 from tune.study.spec import StudySpec
 from tune.trial.code import COMPUTING
 
-__all__ = ["Check", "alike", "checks_of", "encoders_of"]
+__all__ = ["Check", "alike", "checks_of"]
 
 _MIN_DISK = 2 * GIB
 _FULL = 0.95  # Ray stops storing objects on a disk that is fuller than this
@@ -39,15 +37,6 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints."""
         return asdict(self)
-
-
-def encoders_of(spec: StudySpec) -> list[str]:
-    """Every text encoder that a study may load."""
-    configs: list[Config] = [point.config for point in spec.start_points]
-    names = {config.model.text.encoder for config in configs}
-    searched = spec.space.get("model.text.encoder")
-    names |= {str(value) for value in (searched.options() if searched else None) or ()}
-    return sorted(names - {FILE})
 
 
 def checks_of(report: dict[str, Any], spec: StudySpec | None = None) -> list[Check]:

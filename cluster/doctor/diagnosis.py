@@ -5,11 +5,11 @@ from typing import Any
 
 from cluster.connect.connection import Connection
 from cluster.connect.uris import Location
-from cluster.doctor.checks import Check, checks_of, encoders_of
+from cluster.doctor.checks import Check, checks_of
 from cluster.doctor.cost import Cost, estimate
 from cluster.jobs.head_tasks import ask_head
 from cluster.jobs.records import JobSetup
-from cluster.jobs.shipping import DISTRIBUTION
+from cluster.jobs.shipping import DISTRIBUTION, encoders_of
 from hscl.errors import RunError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE

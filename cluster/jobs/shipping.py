@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hscl.config import Config
+from hscl.encoders import FILE
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, dump_spec
 
-__all__ = ["ANSWER", "DISTRIBUTION", "Shipment", "ShippedFile", "pack"]
+__all__ = ["ANSWER", "DISTRIBUTION", "Shipment", "ShippedFile", "encoders_of", "pack"]
 
 ANSWER = "hscl-answer: "
 """What comes back: the line of `python -m cluster.job_entry` that begins with this, and no Ray is
@@ -93,15 +95,15 @@ def pack(spec: StudySpec | str, *, with_code: bool) -> Shipment:
         The shipment.
 
     Raises:
-        InputError: The text encoder is a relative path, or the files exceed Ray's upload limit.
+        InputError: A text encoder is a relative path, or the files exceed Ray's upload limit.
     """
-    encoder = "" if isinstance(spec, str) else spec.base.model.text.encoder
-    if encoder.startswith(("./", "../", "~")):
-        message = (
-            "model.text.encoder must be 'minilm', a hub name or an absolute folder that every "
-            f"node has, but got {encoder!r}; encoders do not travel with a study"
-        )
-        raise InputError(message)
+    for encoder in () if isinstance(spec, str) else encoders_of(spec):
+        if encoder.startswith(("./", "../", "~")):
+            message = (
+                "model.text.encoder must be 'minilm', a hub name or an absolute folder that every "
+                f"node has, but got {encoder!r}; encoders do not travel with a study"
+            )
+            raise InputError(message)
     code = tuple(_code()) if with_code else ()
     size = sum(len(file.content) for file in code)
     if size > _LIMIT:
@@ -111,6 +113,15 @@ def pack(spec: StudySpec | str, *, with_code: bool) -> Shipment:
         )
         raise InputError(message)
     return Shipment(spec if isinstance(spec, str) else dump_spec(spec), code)
+
+
+def encoders_of(spec: StudySpec) -> list[str]:
+    """Every text encoder that a study may load."""
+    configs: list[Config] = [point.config for point in spec.start_points]
+    names = {config.model.text.encoder for config in configs}
+    searched = spec.space.get("model.text.encoder")
+    names |= {str(value) for value in (searched.options() if searched else None) or ()}
+    return sorted(names - {FILE})
 
 
 def _code() -> Iterator[ShippedFile]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.doctor.checks import Check, alike, checks_of, encoders_of
+from cluster.doctor.checks import Check, alike, checks_of
 from tune.study.toml import parse_spec
 
 GIB = 2**30
@@ -136,13 +136,3 @@ def test_builds_of_one_version_for_cpus_and_gpus_are_alike() -> None:
 
 def test_another_patch_of_python_is_no_problem() -> None:
     assert _problems(_report(_node("10.0.0.1"), _node("10.0.0.2") | {"python": "3.11.9"})) == []
-
-
-def test_every_encoder_that_the_study_may_use_is_looked_for() -> None:
-    spec = parse_spec(
-        {
-            "space": SPACE | {"model.text.encoder": {"choice": ["minilm", "/models/bert"]}},
-            "known": [{"name": "other", "model.text.encoder": "/models/roberta"}],
-        }
-    )
-    assert encoders_of(spec) == ["/models/bert", "/models/roberta", "minilm"]

@@ -11,14 +11,16 @@ import pytest
 from places import ROOT
 
 from cluster.jobs import shipping
-from cluster.jobs.shipping import pack
+from cluster.jobs.shipping import encoders_of, pack
 from hscl.errors import InputError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE, load_spec, parse_spec
 
+SPACE = {"loss.temperature": {"uniform": [0.1, 0.9]}}
+
 
 def _spec(**base: object) -> StudySpec:
-    return parse_spec({"base": base, "space": {"loss.temperature": {"uniform": [0.1, 0.9]}}})
+    return parse_spec({"base": base, "space": SPACE})
 
 
 def test_without_code_only_the_study_travels_and_reads_back_equal(tmp_path: Path) -> None:
@@ -156,10 +158,27 @@ def test_the_metadata_that_travel_hold_no_path_of_this_machine() -> None:
     assert not any(str(ROOT).encode() in files[name] for name in meta)
 
 
+def test_every_encoder_that_the_study_may_use_is_looked_for() -> None:
+    spec = parse_spec(
+        {
+            "space": SPACE | {"model.text.encoder": {"choice": ["minilm", "/models/bert"]}},
+            "known": [{"name": "other", "model.text.encoder": "/models/roberta"}],
+        }
+    )
+    assert encoders_of(spec) == ["/models/bert", "/models/roberta", "minilm"]
+
+
 @pytest.mark.parametrize("encoder", ["./mine", "../mine", "~/mine"])
 def test_an_encoder_beside_the_study_is_refused_as_it_would_be_missing_there(encoder: str) -> None:
-    with pytest.raises(InputError, match="absolute folder that every node has"):
-        pack(_spec(**{"model.text.encoder": encoder}), with_code=False)
+    known = {"name": "mine", "model.text.encoder": encoder}
+    searched = {"model.text.encoder": {"choice": ["minilm", encoder]}}
+    for spec in (
+        _spec(**{"model.text.encoder": encoder}),
+        parse_spec({"space": SPACE, "known": [known]}),
+        parse_spec({"space": SPACE | searched}),
+    ):
+        with pytest.raises(InputError, match="absolute folder that every node has"):
+            pack(spec, with_code=False)
 
 
 def test_more_than_ray_takes_is_refused_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
