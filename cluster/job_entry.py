@@ -18,7 +18,7 @@ import click
 from cluster.jobs.shipping import ANSWER
 from hscl.cli.main import main as run_hscl
 from hscl.cli.main import run_command
-from hscl.errors import InputError, did_you_mean
+from hscl.errors import HsclError, InputError, did_you_mean
 from tune.study.toml import STUDY_FILE
 
 __all__ = ["entry"]
@@ -124,7 +124,12 @@ def probe(data: str | None, out: str | None, encoders: tuple[str, ...]) -> None:
 @click.option("--study", type=click.Path(path_type=Path), required=True)
 @click.option("--data", required=True)
 def cost(study: Path, data: str) -> None:
-    """Time the study's first steps where and how one of its trials would run."""
+    """Time the study's first steps where and how one of its trials would run.
+
+    Raises:
+        HsclError: What the first steps ended with.
+        RayTaskError: Any other error there.
+    """  # noqa: DOC502 - HsclError: the cause that came from the worker
     import ray  # noqa: PLC0415 - seconds to load
 
     from cluster.doctor.cost import time_first_steps  # noqa: PLC0415
@@ -140,7 +145,12 @@ def cost(study: Path, data: str) -> None:
         spec = spec.model_copy(update={"base": base})
     first: Any = ray.remote(num_cpus=spec.resources.cpus, num_gpus=gpus)(time_first_steps)
     began = time.monotonic()
-    timed = ray.get(first.remote(spec, data))
+    try:
+        timed = ray.get(first.remote(spec, data))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, HsclError):  # its message, without the worker's traceback
+            raise error.cause from None
+        raise
     # All but the steps themselves: a worker's start, its imports, the data read and prepared.
     _answer(timed | {"start_seconds": time.monotonic() - began - timed["took"]})
 

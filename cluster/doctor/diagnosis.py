@@ -10,7 +10,7 @@ from cluster.doctor.cost import Cost, estimate
 from cluster.jobs.head_tasks import ask_head
 from cluster.jobs.records import JobSetup
 from cluster.jobs.shipping import DISTRIBUTION, encoders_of
-from hscl.errors import RunError
+from hscl.errors import HsclError
 from tune.study.spec import StudySpec
 from tune.study.toml import STUDY_FILE
 from tune.trial.code import code_here
@@ -55,7 +55,7 @@ def diagnose(
         timed = ask_head(
             connection, setup, ["cost", "--study", STUDY_FILE, "--data", data.uri], _COST_S
         )
-    except RunError as error:
+    except HsclError as error:
         todo = "read the message; the same would end the search's trials"
         return [*checks, Check("first steps", ok=False, found=str(error), todo=todo)], None
     peak = timed["peak_memory"] / 2**30

@@ -11,16 +11,23 @@ from cluster.doctor.diagnosis import diagnose
 from cluster.jobs.records import JobSetup
 from cluster.jobs.shipping import pack
 from hscl.data.demo import write_demo
+from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-SPEC = parse_spec(
-    {
-        "base": {"model.text.finetune": False, "train.epochs": 3},
-        "space": {"loss.temperature": {"uniform": [0.1, 0.9]}},
-        "sampler": {"trials": 4},
-    }
-)
+
+
+def _spec(**base: object) -> StudySpec:
+    return parse_spec(
+        {
+            "base": {"model.text.finetune": False, "train.epochs": 3} | base,
+            "space": {"loss.temperature": {"uniform": [0.1, 0.9]}},
+            "sampler": {"trials": 4},
+        }
+    )
+
+
+SPEC = _spec()
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +56,18 @@ def test_with_a_problem_nothing_is_timed(connection: Connection) -> None:
     checks, cost = diagnose(connection, JobSetup(pack(SPEC, with_code=False)), SPEC, data, None)
     assert [check.name for check in checks if not check.ok] == ["data"]
     assert cost is None
+
+
+def test_a_study_that_its_data_do_not_fit_is_one_of_the_checks(
+    connection: Connection, tiny_file: Path
+) -> None:
+    spec = _spec(**{"model.text.encoder": "file"})
+    data, setup = checked_location("--data", str(tiny_file)), JobSetup(pack(spec, with_code=True))
+    checks, cost = diagnose(connection, setup, spec, data, None)
+    assert cost is None
+    (problem,) = (check for check in checks if not check.ok)
+    assert problem.name == "first steps"
+    assert problem.found.startswith("on the cluster: ")
+    assert "text vectors" in problem.found
+    assert "Traceback" not in problem.found
+    assert "RayTaskError" not in problem.found
