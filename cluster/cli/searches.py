@@ -26,14 +26,14 @@ _address = click.option(
     help="The cluster's dashboard: http://HOST:PORT, or the near end of a tunnel.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-_python = click.option("--python", default="python", show_default=True, help="The nodes' Python.")
 _ship = click.option("--ship-code", is_flag=True, help="Send hscl, tune and cluster along.")
 
 
 def _known(function: F) -> F:
     """The options by which a search is found again when Ray has forgotten its job."""
     out = click.option("--out", help="The study's --out, where Ray has forgotten the job.")
-    return _address(out(_python(_ship(function))))
+    python = click.option("--python", help="The nodes' Python [default: the job's, else python].")
+    return _address(out(python(_ship(function))))
 
 
 @click.group(cls=Group)
@@ -53,7 +53,7 @@ cluster.add_command(fetch)
 @click.option("--data", required=True, help="The data set, as every node names it.")
 @click.option("--out", required=True, help="Where the study is written, as every node names it.")
 @_ship
-@_python
+@click.option("--python", default="python", show_default=True, help="The nodes' Python.")
 @click.option(
     "--stop-wait",
     type=click.IntRange(1),
@@ -123,7 +123,7 @@ def status(
     job_id: str | None,
     address: str,
     out: str | None,
-    python: str,
+    python: str | None,
     *,
     ship_code: bool,
     as_json: bool,
@@ -156,7 +156,7 @@ def logs(  # noqa: PLR0913 - one parameter an option
     job_id: str | None,
     address: str,
     out: str | None,
-    python: str,
+    python: str | None,
     trial: str | None,
     *,
     ship_code: bool,
@@ -227,7 +227,7 @@ def resume(  # noqa: PLR0913 - one parameter an option
     job_id: str | None,
     address: str,
     out: str | None,
-    python: str,
+    python: str | None,
     data: str | None,
     *,
     ship_code: bool,
@@ -244,7 +244,7 @@ def resume(  # noqa: PLR0913 - one parameter an option
 
 
 def _find(
-    address: str, job_id: str | None, out: str | None, python: str, *, ship_code: bool
+    address: str, job_id: str | None, out: str | None, python: str | None, *, ship_code: bool
 ) -> "KnownStudy":
     from cluster.connect.connection import connect
     from cluster.jobs.known import find_study

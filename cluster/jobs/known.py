@@ -66,7 +66,12 @@ class KnownStudy:
 
 
 def find_study(
-    connection: Connection, job_id: str | None, out: str | None, python: str, *, ship_code: bool
+    connection: Connection,
+    job_id: str | None,
+    out: str | None,
+    python: str | None,
+    *,
+    ship_code: bool,
 ) -> KnownStudy:
     """Find a study.
 
@@ -74,7 +79,7 @@ def find_study(
         connection: The cluster.
         job_id: Its job's id; None takes the one that runs, else the newest.
         out: Its output; then Ray need not know its job.
-        python: The nodes' Python, where Ray does not know the job.
+        python: The nodes' Python; None takes the job's, and `python` where Ray does not know it.
         ship_code: Whether to send the packages, where Ray does not know the job.
 
     Returns:
@@ -94,9 +99,10 @@ def find_study(
         job = find_job(connection, job_id)
         place = checked_location("--out", job.out)
     if job is None:
-        return KnownStudy(connection, JobSetup(pack("", with_code=ship_code), python), place, None)
+        setup = JobSetup(pack("", with_code=ship_code), python or JobSetup.python)
+        return KnownStudy(connection, setup, place, None)
     shipment = pack(job.study, with_code=job.ships_code or ship_code)
-    setup = JobSetup(shipment, job.python, job.stop_wait_s)
+    setup = JobSetup(shipment, python or job.python, job.stop_wait_s)
     return KnownStudy(connection, setup, place, job)
 
 

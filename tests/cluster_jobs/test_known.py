@@ -40,7 +40,7 @@ def test_by_its_job_it_is_resumed_with_what_it_was_sent_with(
 ) -> None:
     out = checked_location("--out", str(tmp_path))
     job_id = _ended(connection, out)
-    study = find_study(connection, job_id, None, "python", ship_code=False)
+    study = find_study(connection, job_id, None, None, ship_code=False)
     assert study.needs_job().id == job_id
     request = study.request(None)
     assert (request.data, request.out, request.name) == (DATA, out, "mine")
@@ -48,6 +48,14 @@ def test_by_its_job_it_is_resumed_with_what_it_was_sent_with(
     assert request.setup.python == "true #"
     assert request.setup.stop_wait_s == 7
     assert not request.frozen
+
+
+def test_the_python_that_is_given_replaces_the_jobs(
+    connection: Connection, tmp_path: Path
+) -> None:
+    job_id = _ended(connection, checked_location("--out", str(tmp_path)))
+    study = find_study(connection, job_id, None, "/opt/venv/bin/python", ship_code=False)
+    assert study.request(None).setup.python == "/opt/venv/bin/python"
 
 
 def test_by_its_output_it_is_the_same(connection: Connection, tmp_path: Path) -> None:
@@ -72,6 +80,8 @@ def test_forgotten_it_goes_on_from_its_own_study_file(
     assert request.frozen
     assert request.name == "run"
     assert request.setup.python == "python3"
+    unnamed = find_study(connection, None, str(tmp_path / "run"), None, ship_code=False)
+    assert unnamed.setup.python == "python"
 
 
 def test_a_relative_output_is_refused(connection: Connection) -> None:
