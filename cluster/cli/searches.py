@@ -187,7 +187,7 @@ def stop(job_id: str | None, address: str) -> None:
     Ray kills what is left after the seconds given to `submit --stop-wait`; an epoch that takes
     longer is resumed from its last checkpoint.
     """
-    from cluster.connect.connection import connect
+    from cluster.connect.connection import command_text, connect
     from cluster.jobs.searches import find_job, stop_job
 
     connection = connect(address)
@@ -196,7 +196,8 @@ def stop(job_id: str | None, address: str) -> None:
         click.echo(f"{job.id} has ended already: {job.status.value}")
         return
     ended = stop_job(connection, job)
-    click.echo(f"{job.id}: {ended.value}; go on with: hscl cluster resume {job.id}")
+    go_on = command_text(connection, f"resume {job.id}")
+    click.echo(f"{job.id}: {ended.value}; go on with: {go_on}")
 
 
 @cluster.command(name="list")
@@ -260,10 +261,11 @@ def _warn(connection: "Connection") -> None:
 
 
 def _next_commands(connection: "Connection", job_id: str) -> None:
-    address = f" --address {connection.address}"
+    from cluster.connect.connection import command_text
+
     click.echo(f"submitted {job_id}")
     for command in ("status {}", "logs {} -f", "stop {}", "resume {}", "fetch {} DIR"):
-        click.echo(f"    hscl cluster {command.format(job_id)}{address}")
+        click.echo(f"    {command_text(connection, command.format(job_id))}")
 
 
 def _follow(connection: "Connection", job_id: str) -> None:
@@ -273,15 +275,18 @@ def _follow(connection: "Connection", job_id: str) -> None:
         RunError: The search failed or was stopped.
         KeyboardInterrupt: The person has seen enough; the search goes on.
     """
+    from cluster.connect.connection import command_text
     from cluster.jobs.following import follow
     from cluster.jobs.searches import find_job
 
     try:
         ended = follow(connection, job_id, lambda piece: click.echo(piece, nl=False))
     except KeyboardInterrupt:
-        click.echo(f"\nthe search goes on; stop it with: hscl cluster stop {job_id}", err=True)
+        stop_it = command_text(connection, f"stop {job_id}")
+        click.echo(f"\nthe search goes on; stop it with: {stop_it}", err=True)
         raise
     if ended.value != "SUCCEEDED":
         job: SearchJob = find_job(connection, job_id)
         how = "was stopped" if ended.value == "STOPPED" else "failed (see above)"
-        raise RunError(f"{job.id} {how}; go on with: hscl cluster resume {job.id}")
+        go_on = command_text(connection, f"resume {job.id}")
+        raise RunError(f"{job.id} {how}; go on with: {go_on}")

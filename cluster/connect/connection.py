@@ -16,7 +16,15 @@ from ray.job_submission import JobSubmissionClient
 from cluster.connect.tokens import Token, find_token
 from hscl.errors import InputError, RunError
 
-__all__ = ["DEFAULT_ADDRESS", "Connection", "RefusalError", "asked", "connect", "job_address"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "Connection",
+    "RefusalError",
+    "asked",
+    "command_text",
+    "connect",
+    "job_address",
+]
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _TIMEOUT_S = 15.0
@@ -76,6 +84,11 @@ class Connection:
             "can run any code on it and read its data. Start it with RAY_AUTH_MODE=token and a "
             "token file (`hscl cluster token`), as the templates of `hscl cluster template` do."
         )
+
+
+def command_text(connection: Connection, command: str) -> str:
+    """A command for the same cluster, to be copied, such as `hscl cluster stop ID --address …`."""
+    return f"hscl cluster {command} --address {connection.address}"
 
 
 def job_address(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ray.job_submission import JobDetails, JobStatus
 
-from cluster.connect.connection import Connection, RefusalError, asked
+from cluster.connect.connection import Connection, RefusalError, asked, command_text
 from cluster.connect.uris import Location
 from cluster.jobs.records import (
     ACTIVE,
@@ -89,7 +89,7 @@ def refuse_second(connection: Connection, out: Location) -> list[SearchJob]:
     jobs = search_jobs(connection)
     running = [job.id for job in jobs if job.active and job.out == out.uri]
     if running:
-        raise InputError(_already(out.uri, running[0]))
+        raise InputError(_already(connection, out.uri, running[0]))
     return jobs
 
 
@@ -124,7 +124,7 @@ def submit_search(connection: Connection, request: JobRequest) -> str:
     except RefusalError as error:
         if "already" not in str(error) and "exists" not in str(error):
             raise
-        raise InputError(_already(request.out.uri, name)) from None
+        raise InputError(_already(connection, request.out.uri, name)) from None
 
 
 def start_job(
@@ -206,14 +206,16 @@ def stop_job(connection: Connection, job: SearchJob) -> JobStatus:
         if time.monotonic() > deadline:
             message = (
                 f"{job.id} must end within {job.stop_wait_s} s of the stop, but has not; look at "
-                f"`hscl cluster logs {job.id}`"
+                f"`{command_text(connection, f'logs {job.id}')}`"
             )
             raise RunError(message)
         time.sleep(0.5)
 
 
-def _already(out: str, running: str) -> str:
+def _already(connection: Connection, out: str, running: str) -> str:
+    follow = command_text(connection, f"logs {running} -f")
+    stop = command_text(connection, f"stop {running}")
     return (
         f"one search at a time must write to {out}, but {running} does; follow it with "
-        f"`hscl cluster logs {running} -f`, or stop it with `hscl cluster stop {running}`"
+        f"`{follow}`, or stop it with `{stop}`"
     )

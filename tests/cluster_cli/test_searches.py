@@ -12,6 +12,11 @@ import pytest
 from cluster_checks import assert_complete, files_with
 from cluster_head import RayHead
 
+from cluster.connect.connection import connect
+from cluster.connect.uris import checked_location
+from cluster.jobs.records import JobRequest, JobSetup
+from cluster.jobs.searches import submit_search
+from cluster.jobs.shipping import pack
 from hscl.cli.main import main
 from hscl.data.demo import write_demo
 
@@ -108,6 +113,22 @@ def test_help_of_every_command_loads_neither_ray_nor_torch() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Raises" not in done.stdout
+
+
+@pytest.mark.cluster
+def test_the_commands_that_it_names_go_to_the_same_cluster(
+    ray_head: RayHead, tmp_path: Path
+) -> None:
+    connection = connect(ray_head.address, ray_head.environment())
+    places = checked_location("--data", "/d.arrow"), checked_location("--out", str(tmp_path))
+    job = submit_search(connection, JobRequest(JobSetup(pack("", with_code=False)), "it", *places))
+    address = ("--address", ray_head.address)
+    followed = ray_head.hscl("cluster", "logs", job, "-f", *address)
+    assert f"go on with: hscl cluster resume {job} {' '.join(address)}" in followed.stderr
+    waits = JobSetup(pack("", with_code=False), python="sleep 600 #", stop_wait_s=1)
+    job = submit_search(connection, JobRequest(waits, "it", *places))
+    stopped = ray_head.hscl("cluster", "stop", job, *address)
+    assert f"go on with: hscl cluster resume {job} {' '.join(address)}" in stopped.stdout
 
 
 @pytest.mark.cluster

@@ -48,8 +48,9 @@ def test_a_search_is_submitted_found_refused_twice_and_stopped(
     assert found.study == "[study]\n"
     assert found.stop_wait_s == 5
     assert find_job(connection, None) == find_job(connection, job_id)
-    with pytest.raises(InputError, match=f"{job_id} does; follow it"):
+    with pytest.raises(InputError, match=f"{job_id} does; follow it") as caught:
         submit_search(connection, request_for)
+    assert f"hscl cluster stop {job_id} --address {connection.address}`" in str(caught.value)
     deadline = time.monotonic() + 60
     while "begun" not in asked(connection.client.get_job_logs, job_id):
         assert time.monotonic() < deadline
