@@ -8,6 +8,7 @@ The token's text never becomes part of a message: `Token` hides it when printed.
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,16 +88,22 @@ def create_token(path: Path) -> bool:
         Whether a new token was made.
 
     Raises:
-        InputError: The file cannot be made.
+        InputError: The file cannot be made, or something else is there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists():
+            if not path.is_file():
+                message = (
+                    f"a token must be a file of its own, but {path} is a folder or a device; name "
+                    f"the file itself, such as {path / 'auth_token'}"
+                )
+                raise InputError(message)
             tighten(path)
             return False
         # Under its own name only once it is whole: a node that starts now reads all or nothing.
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        part = Path(name)
         try:
             os.fchmod(descriptor, 0o600)
             os.write(descriptor, secrets.token_hex(32).encode())
@@ -118,7 +125,8 @@ def create_token(path: Path) -> bool:
 def tighten(path: Path) -> bool:
     """Take a token file of ours away from everybody else.
 
-    A file of another owner, such as a secret that Kubernetes mounts, is left as it is.
+    A file of another owner, such as a secret that Kubernetes mounts, is left as it is, and so is
+    what is no regular file.
 
     Args:
         path: An existing file.
@@ -127,7 +135,8 @@ def tighten(path: Path) -> bool:
         Whether its mode had to be changed.
     """
     state = path.stat()
-    if state.st_uid != os.geteuid() or not stat.S_IMODE(state.st_mode) & 0o077:
+    ours = stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
+    if not ours or not stat.S_IMODE(state.st_mode) & 0o077:
         return False
     path.chmod(0o600)
     return True

@@ -40,6 +40,20 @@ def test_an_existing_token_is_kept_and_tightened(tmp_path: Path) -> None:
     assert not tighten(path)
 
 
+def test_a_folder_is_no_token_and_stays_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(InputError, match=rf"such as {tmp_path}/auth_token"):
+        create_token(tmp_path)
+    with pytest.raises(InputError, match="must be readable, but: Is a directory"):
+        find_token({"RAY_AUTH_TOKEN_PATH": str(tmp_path)})
+    assert _mode(tmp_path) == 0o755
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".auth_token.{os.getpid()}").touch()
+    assert create_token(tmp_path / "auth_token")
+
+
 def test_two_tokens_are_never_equal(tmp_path: Path) -> None:
     create_token(tmp_path / "a")
     create_token(tmp_path / "b")
