@@ -104,17 +104,20 @@ def job_address(text: str) -> str:
         InputError: It is another kind of address, or carries credentials.
     """
     wanted = "--address must be the cluster's dashboard, such as http://HEAD:8265"
-    if text.startswith("ray://"):
-        host = urlsplit(text).hostname or "HEAD"
+    address = text if "://" in text else f"http://{text}"
+    if "@" in address.split("/")[2]:
+        message = f"{wanted}, without a user name or password in it; Ray's token comes from a file"
+        raise InputError(message)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # half an IPv6 address
+        raise InputError(f"{wanted}, but got {text!r}") from None
+    if parts.scheme == "ray":
+        host = parts.hostname or "HEAD"
         message = (
             f"{wanted}, but got {text!r}: Ray Client (ray://) would move the driver into the "
             f"cluster and away from its tables; use --address http://{host}:8265"
         )
-        raise InputError(message)
-    address = text if "://" in text else f"http://{text}"
-    parts = urlsplit(address)
-    if "@" in parts.netloc:
-        message = f"{wanted}, without a user name or password in it; Ray's token comes from a file"
         raise InputError(message)
     try:
         port = parts.port

@@ -33,7 +33,17 @@ def test_an_address_has_one_form(text: str, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["auto", "http://head", "ftp://head:1", "", "http://:8265", "a:b"]
+    "text",
+    [
+        "auto",
+        "http://head",
+        "ftp://head:1",
+        "",
+        "http://:8265",
+        "a:b",
+        "http://[::1",
+        "ray://[::1",
+    ],
 )
 def test_another_kind_of_address_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="http://HEAD:8265"):
@@ -45,9 +55,10 @@ def test_ray_client_is_refused_with_the_address_to_use() -> None:
         job_address("ray://head:10001")
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("host", ["head:8265", "[::1"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(InputError, match="without a user name or password") as caught:
-        job_address("http://me:sesame@head:8265")
+        job_address(f"http://me:sesame@{host}")
     assert "sesame" not in str(caught.value)
 
 
