@@ -5,7 +5,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ __all__ = [
 
 _UNFINISHED = ".part"
 _SCRATCH = "hscl_"
-_YOUNG_S = 60.0
+_MARK = ".hscl_scratch"
 _HELD = {errno.EWOULDBLOCK, errno.EACCES}
 
 
@@ -172,6 +171,7 @@ def scratch_folder(*, most: int | None = None, place: str | None = None) -> Iter
     try:
         with suppress(OSError):  # a file system that knows no locks is not swept either
             lock(descriptor, wait=False)
+            (made / _MARK).touch()  # only now: what is marked and not locked was left
             _sweep(made)
         yield made
     finally:
@@ -182,13 +182,11 @@ def scratch_folder(*, most: int | None = None, place: str | None = None) -> Iter
 def _sweep(ours: Path) -> None:
     """Remove this user's other scratch folders that no process has locked."""
     for folder in ours.parent.glob(f"{_SCRATCH}????????"):
-        with suppress(OSError):  # it may have gone meanwhile
+        with suppress(OSError):  # it may have gone meanwhile, or is none of ours
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                state = os.fstat(descriptor)
-                # One that was made a moment ago may not be locked yet.
-                old = time.time() - state.st_mtime > _YOUNG_S
-                if state.st_uid == os.getuid() and old and lock(descriptor, wait=False):
+                os.stat(_MARK, dir_fd=descriptor, follow_symlinks=False)
+                if os.fstat(descriptor).st_uid == os.getuid() and lock(descriptor, wait=False):
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(descriptor)

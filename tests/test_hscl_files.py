@@ -233,21 +233,52 @@ def test_a_path_without_a_name_is_refused_as_the_folder_that_it_is() -> None:
         pass
 
 
+_SCRATCH_HOLDER = """
+import sys, time
+from hscl.files import scratch_folder
+with scratch_folder(place=sys.argv[1]) as ours:
+    (ours / "content").touch()
+    print(ours, flush=True)
+    time.sleep(600)
+"""
+
+
 def test_a_scratch_folder_is_private_and_goes_and_so_do_those_that_killed_processes_left(
     tmp_path: Path,
 ) -> None:
-    left, young, used = (
-        tmp_path / f"hscl_{name}" for name in ("aaaaaaaa", "bbbbbbbb", "cccccccc")
-    )
-    for folder in (left, young, used):
-        folder.mkdir()
-        (folder / "content").touch()
-    for folder in (left, used):
-        os.utime(folder, (0, 0))
-    with one_at_a_time(used), scratch_folder(place=str(tmp_path)) as ours:
-        assert stat.S_IMODE(ours.stat().st_mode) == 0o700
-        assert {path.name for path in tmp_path.iterdir()} == {ours.name, young.name, used.name}
-    assert not ours.exists()
+    holders = [
+        subprocess.Popen(
+            [sys.executable, "-c", _SCRATCH_HOLDER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    killed, _ = holders
+    try:
+        left, used = (Path(one.stdout.readline().strip()) for one in holders if one.stdout)
+        killed.kill()
+        killed.wait()
+        assert left.exists()
+        with scratch_folder(place=str(tmp_path)) as ours:
+            assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+            assert _names(tmp_path) == sorted([ours.name, used.name])
+        assert _names(tmp_path) == [used.name]
+        assert (used / "content").exists()
+    finally:
+        for one in holders:
+            one.kill()
+            one.communicate()
+
+
+def test_folders_of_other_origin_stay_whatever_their_names_and_age(tmp_path: Path) -> None:
+    for name in ("hscl_study_01", "hscl_mosi_run", "hscl_aaaaaaaa"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.toml").touch()
+        os.utime(tmp_path / name, (0, 0))
+    with scratch_folder(place=str(tmp_path)):
+        pass
+    assert _names(tmp_path) == ["hscl_aaaaaaaa", "hscl_mosi_run", "hscl_study_01"]
 
 
 def test_a_temporary_folder_of_a_long_name_gives_way_to_a_short_one(
