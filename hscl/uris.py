@@ -7,20 +7,12 @@ from hscl.errors import InputError
 
 __all__ = ["refuse_credentials"]
 
-_SECRETS = (
-    "key",
-    "token",
-    "secret",
-    "signature",
-    "sig",
-    "credential",
-    "passw",
-    "pwd",
-    "passphrase",
-    "x-amz-",
-    "sas",
+_SECRET = re.compile(
+    r"token|secret|signature|credential|passw|passphrase|pwd|^x-amz-"
+    r"|key(?:_?id)?(?![a-z])"
+    r"|(?<![a-z])(?:sig|sas)(?![a-z])"
 )
-"""What the name of a secret parameter contains."""
+"""What the name of a secret parameter contains; the short ones as words, not as in "disaster"."""
 
 
 def refuse_credentials(text: str, what: str = "a URI") -> None:
@@ -45,11 +37,22 @@ def refuse_credentials(text: str, what: str = "a URI") -> None:
 def _carries_credentials(rest: str) -> bool:
     """Of what follows `://`; urlsplit would refuse half of what people mistype."""
     place, *parameters = re.split(r"[?#;]", rest, maxsplit=1)
-    authority = unquote(place.partition("/")[0])
+    # In a sentence it ends with its word: `@john` behind it names nobody's account.
+    authority = unquote(" ".join(place.split()[:1]).partition("/")[0])
     port = authority.rpartition("]")[2].partition(":")[2]
     # A secret key may hold a slash: KEY:SEC/RET@bucket.
     if "@" in authority or ("@" in place and port and not port.isdigit()):
         return True
     each = re.split(r"[?#;&]", parameters[0]) if parameters else []
-    names = [unquote(one.partition("=")[0]).lower() for one in each]
-    return any(mark in name for name in names for mark in _SECRETS)
+    return any(_is_secret(*one.split("=", maxsplit=1)) for one in each if "=" in one)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Of a parameter: by its name, or as its value is a URI that carries credentials."""
+    name, value = unquote(name).strip(), unquote(value)
+    if re.search(r"\s", name):  # a sentence's `=`
+        return False
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    # Of a place without `://`, only KEY:SECRET@… is an account: addresses of e-mail are not.
+    inner = value.partition("://")[2] or value
+    return bool(_SECRET.search(words)) or (":" in value and _carries_credentials(inner))

@@ -42,6 +42,18 @@ CARRYING = [
     f"https://bucket.s3.amazonaws.com/run?X-Amz-Signature={SECRET}",
     f"gs://bucket/run?access_token={SECRET}",
     f"abfs://container/run?account_key={SECRET}",
+    *(
+        f"s3://bucket/run?{name}={SECRET}"
+        for name in ("AWSAccessKeyId", "apikey", "accessKey", "Key-Pair-Id", "key", "sasToken")
+    ),
+    f"s3://bucket/my data?secret_key={SECRET}",
+    f"s3:// AKIAIOSF:{SECRET}@bucket/run",
+    f"s3://AKIAIOSF:my {SECRET}@bucket/run",
+    f"s3://bucket/run?endpoint_override=http%3A%2F%2FAKIA%3A{SECRET}%40minio:9000",
+    f"s3://bucket/run?endpoint_override=http%253A%252F%252FAKIA%253A{SECRET}%2540minio:9000",
+    f"s3://bucket/run?endpoint_override=http://AKIA:{SECRET}@minio:9000",
+    f"s3://bucket/run?endpoint_override=AKIA:{SECRET}@minio:9000",
+    f"s3://bucket/run?endpoint_override=http%3A%2F%2Fminio%3Fpassword={SECRET}",
 ]
 HARMLESS = [
     "s3://bucket/run",
@@ -53,6 +65,15 @@ HARMLESS = [
     "http://[::1]:8265",
     "/nfs/password=1/run",
     "runs/me@host",
+    "s3://bucket/run?endpoint_override=http%3A%2F%2Fminio:9000&scheme=http",
+    "https://example.com/watch?keyword=monkey&disaster=2&design=3",
+    "https://example.com/news?to=me@example.com&from=https%3A%2F%2Fsocial.example%2F@you",
+    "i love https://example.com thanks @john",
+    "i love https://example.com\n@john",
+    "https://example.com: what a film, @john",
+    "have you seen https://t.co/x? a disaster of a movie",
+    "have you seen https://t.co/x? the secret key = good acting & no token = bad",
+    "see https://a.b/c; hockey night",
 ]
 COMMANDS = [
     "search STUDY --data URI --out OUT",
