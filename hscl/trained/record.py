@@ -23,6 +23,7 @@ __all__ = [
     "SeedRun",
     "mean_sd",
     "read_folder",
+    "read_metrics",
     "write_folder",
 ]
 
@@ -125,9 +126,10 @@ def write_folder(folder: Path, config: Config, record: ModelRecord, card: str) -
     if record.label_range == LABEL_RANGE:  # earlier versions go on reading the folder
         del content["label_range"]
     folder.mkdir(parents=True, exist_ok=True)
+    # First the record: by it alone whoever goes on knows the folder for one of ours.
+    write_whole(folder / METRICS_FILE, json.dumps(_defined(content), indent=2) + "\n")
     write_whole(folder / CONFIG, dump_config(config))
     write_whole(folder / CARD, card)
-    write_whole(folder / METRICS_FILE, json.dumps(_defined(content), indent=2) + "\n")
 
 
 def read_folder(folder: Path) -> tuple[Config, ModelRecord]:
@@ -141,6 +143,22 @@ def read_folder(folder: Path) -> tuple[Config, ModelRecord]:
 
     Raises:
         InputError: It is no such folder, is damaged, or is of another layout.
+    """  # noqa: DOC502 - raised by the two steps
+    record = read_metrics(folder)
+    return load_config(folder / CONFIG), record
+
+
+def read_metrics(folder: Path) -> ModelRecord:
+    """The record alone, which is there from the first moment on.
+
+    Args:
+        folder: As for `read_folder`.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: As for `read_folder`.
     """
     path = folder / METRICS_FILE
     if not path.exists():
@@ -164,7 +182,7 @@ def read_folder(folder: Path) -> tuple[Config, ModelRecord]:
         raise InputError(f"{path} is damaged ({error}); train again into another folder") from None
     if not sound:
         raise InputError(f"{path} must have a label_range above 0 and widths, but has others")
-    return load_config(folder / CONFIG), record
+    return record
 
 
 def _defined(value: Any) -> Any:

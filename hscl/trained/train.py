@@ -18,11 +18,19 @@ import hscl.metrics
 from hscl.config import Config
 from hscl.data.dataset import Dataset
 from hscl.errors import InputError, did_you_mean
-from hscl.files import one_at_a_time, remove_unfinished
+from hscl.files import is_unfinished, one_at_a_time, remove_unfinished
 from hscl.trained.card import model_card
 from hscl.trained.folder import seed_folder, write_seed
 from hscl.trained.missing import count_missing
-from hscl.trained.record import METRICS_FILE, ModelRecord, SeedRun, read_folder, write_folder
+from hscl.trained.record import (
+    CONFIG,
+    METRICS_FILE,
+    ModelRecord,
+    SeedRun,
+    read_folder,
+    read_metrics,
+    write_folder,
+)
 from hscl.training.execution import choose_threads, resolve_device, resolve_precision
 from hscl.training.loop import NonFiniteError, Training, check_metric
 from hscl.training.prepared import TrainingData, merge_for_fit, prepare
@@ -155,7 +163,7 @@ def train_final(final: FinalTraining, out: Path, listener: Listener) -> ModelRec
     """  # noqa: DOC502 - raised by the steps
     new = _record_of(final)
     record = _continued(out, new)
-    final = replace(final, config=_settled(final.config, out))
+    final = replace(final, config=_settled(final.config, record, out))
     # Can it be built?
     Training(final.config, final.data, seed=final.seeds[0], metric=final.metric)
     out.mkdir(parents=True, exist_ok=True)
@@ -198,15 +206,15 @@ def _train_seed(final: FinalTraining, seed: int, out: Path, listener: Listener) 
     return run
 
 
-def _settled(config: Config, out: Path) -> Config:
+def _settled(config: Config, record: ModelRecord, out: Path) -> Config:
     """The configuration with a number of threads and a precision: the models depend on them.
 
     A folder's config.toml holds both, so that whoever goes on takes the same.
     """
     run = config.run
     threads, precision = run.threads, str(run.precision)
-    if (out / METRICS_FILE).exists():
-        begun, record = read_folder(out)
+    if record.runs or (out / CONFIG).exists():  # else nothing was trained yet
+        begun, _ = read_folder(out)
         threads = threads or begun.run.threads
         # Earlier versions left "auto" in config.toml, and took fp32 on every CPU.
         on_cpu = resolve_device(run.device).type == "cpu"
@@ -248,22 +256,24 @@ def _continued(out: Path, new: ModelRecord) -> ModelRecord:
     # The record to go on from: the folder's, where it is of the same training, else the new one.
     if not out.exists():
         return new
-    if not out.is_dir() or (not (out / METRICS_FILE).exists() and any(out.iterdir())):
+    if not (out / METRICS_FILE).exists():
+        if out.is_dir() and all(is_unfinished(path.name) for path in out.iterdir()):
+            return new
         raise InputError(
             f"{out} must be a new or empty folder, or one that hscl train began, but holds "
             "something else; give another --out"
         )
-    if not (out / METRICS_FILE).exists():
-        return new
-    _, old = read_folder(out)
+    old = read_metrics(out)
     differing = [
         f"{what} {getattr(old, name)} there, {getattr(new, name)} now"
         for name, what in _IDENTITY.items()
         if getattr(old, name) != getattr(new, name)
     ]
-    if not set(old.seeds) <= set(new.seeds):
+    finished = [run.seed for run in old.runs]
+    if not set(finished) <= set(new.seeds):
         differing.append(
-            f"seeds {old.seeds} there, {new.seeds} now (more may be added, none left)"
+            f"finished seeds {finished} there, seeds {new.seeds} now (more may be added, no "
+            "finished one left out)"
         )
     if differing:
         raise InputError(
@@ -278,6 +288,7 @@ _IDENTITY = {
     "digest": "data",
     "fit": "fit",
     "metric": "metric",
+    "label_range": "label range",
 }
 
 

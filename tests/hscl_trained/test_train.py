@@ -19,6 +19,7 @@ from hscl.config import Config
 from hscl.data.convert import convert
 from hscl.data.dataset import Dataset
 from hscl.errors import InputError
+from hscl.files import write_whole
 from hscl.seeding import final_seeds
 from hscl.trained.evaluate import evaluate_model
 from hscl.trained.predict import TrainedModel
@@ -228,7 +229,40 @@ def test_a_seed_that_was_in_place_before_it_was_recorded_is_made_again(
     _assert_same_models(out, tiny_model)
 
 
-def test_seeds_can_be_added_but_not_left_out(
+@pytest.mark.parametrize("name", ["metrics.json", "config.toml", "README.md"])
+def test_a_training_killed_while_it_began_its_folder_goes_on(
+    final: FinalTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out = tmp_path / "m"
+
+    def killed(path: Path, content: str) -> Path:
+        if path.name == name:
+            (out / f".{name}.99.part").write_text(content[:9])
+            raise KeyboardInterrupt
+        return write_whole(path, content)
+
+    monkeypatch.setattr("hscl.trained.record.write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_final(final, out, Notes())
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        train_final(final, out, notes := Notes((11, 1)))
+    assert notes.told == [(11, 1)]
+    assert read_folder(out)[1].seeds == [11, 12]
+    assert not list(out.glob(".*.part"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.toml"])
+def test_a_file_of_something_else_that_is_named_like_ours_is_left_alone(
+    final: FinalTraining, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("[mine]")
+    with pytest.raises(InputError, match="something else"):
+        train_final(final, tmp_path, Notes())
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "[mine]")]
+
+
+def test_finished_seeds_stay_and_others_can_be_added_or_left_out(
     tiny_model: Path, final: FinalTraining, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
@@ -238,7 +272,7 @@ def test_seeds_can_be_added_but_not_left_out(
     assert notes.starts == [(11, 0)]
     assert [run.seed for run in record.runs] == [11, 12]
     _assert_same_models(out, tiny_model)
-    with pytest.raises(InputError, match=r"seeds \[11, 12\] there, \[11\] now"):
+    with pytest.raises(InputError, match=r"finished seeds \[11, 12\] there, seeds \[11\] now"):
         train_final(replace(final, seeds=(11,)), out, Notes())
 
 
@@ -248,6 +282,10 @@ def _other_config(final: FinalTraining) -> FinalTraining:
 
 def _other_data(final: FinalTraining) -> FinalTraining:
     return replace(final, data=replace(final.data, digest="e" * 64))
+
+
+def _other_range(final: FinalTraining) -> FinalTraining:
+    return replace(final, data=replace(final.data, label_range=1.0))
 
 
 def _other_metric(final: FinalTraining) -> FinalTraining:
@@ -260,6 +298,7 @@ def _other_metric(final: FinalTraining) -> FinalTraining:
         (_other_config, "configuration"),
         (_other_data, "data .* there, e{64} now"),
         (_other_metric, "metric mae there, corr now"),
+        (_other_range, r"label range 3\.0 there, 1\.0 now"),
     ],
 )
 def test_a_folder_of_another_training_is_left_alone(
@@ -338,6 +377,10 @@ def test_a_seed_that_fails_is_named_and_the_others_are_kept(
         train_final(final, tmp_path / "m", Notes())
     record: ModelRecord = read_folder(tmp_path / "m")[1]
     assert [run.seed for run in record.runs] == [11]
+    # The way out that the message names.
+    record = train_final(replace(final, seeds=(11, 13)), tmp_path / "m", notes := Notes())
+    assert notes.starts == [(13, 0)]
+    assert [run.seed for run in record.runs] == record.seeds == [11, 13]
 
 
 def test_what_training_lacked_is_recorded(
