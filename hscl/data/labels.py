@@ -45,8 +45,9 @@ def refuse_binary(sources: Iterable[Source]) -> None:
 def told_label_range(sources: list[Source], chosen: float | None) -> tuple[float, list[str]]:
     """The range of a set's labels.
 
-    It is CH-SIMS's where the file says so (it has labels of single modalities, too) or most words
-    are Chinese, and all labels are multiples of 0.2 between −1 and 1.
+    What a data set of our own says stands where all labels lie within. Else it is CH-SIMS's where
+    the file has labels of single modalities, too, or most words are Chinese, and all labels are
+    multiples of 0.2 between −1 and 1.
 
     Args:
         sources: Joined with what a label file knows.
@@ -56,7 +57,7 @@ def told_label_range(sources: list[Source], chosen: float | None) -> tuple[float
         3 or 1, and what there is to say about it.
 
     Raises:
-        InputError: A label lies outside of the chosen range.
+        InputError: A label lies outside of the chosen range, or data sets of our own differ.
     """
     labels = _labels(sources)
     largest = max((abs(label) for label in labels), default=0.0)
@@ -67,10 +68,13 @@ def told_label_range(sources: list[Source], chosen: float | None) -> tuple[float
                 f"but one is as far from 0 as {largest:g}; leave --label-range out."
             )
         return chosen, []
+    said = _said(sources)
+    if said is not None and largest <= said:
+        return said, []
     if not labels or largest > _SIMS:
         return LABEL_RANGE, []
-    told = any(source.notes.label_range == _SIMS for source in sources)
-    if _on_grid(labels) and (told or _are_chinese(sources)):
+    unimodal = any(source.notes.unimodal for source in sources)
+    if _on_grid(labels) and (unimodal or _are_chinese(sources)):
         return _SIMS, [_TOLD]
     return LABEL_RANGE, [_DOUBT] if len(labels) >= _ENOUGH else []
 
@@ -83,6 +87,22 @@ def range_of(labels: Collection[float]) -> float:
     """
     within = max((abs(label) for label in labels), default=0.0) <= _SIMS
     return _SIMS if within and len(labels) >= _ENOUGH and _on_grid(labels) else LABEL_RANGE
+
+
+def _said(sources: list[Source]) -> float | None:
+    """The range that data sets of our own say; one without labels was never asked.
+
+    Raises:
+        InputError: They differ.
+    """
+    said = {source.notes.label_range for source in sources if _labels([source])} - {None}
+    if len(said) > 1:
+        ranges = " and ".join(f"{one:g}" for one in sorted(filter(None, said)))
+        raise InputError(
+            f"all labels must be of one range, but the data sets say {ranges}; convert them from "
+            "their sources together, or say --label-range."
+        )
+    return said.pop() if said else None
 
 
 def _on_grid(labels: Iterable[float]) -> bool:

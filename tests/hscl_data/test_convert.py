@@ -382,3 +382,25 @@ def test_a_set_of_ch_sims_keeps_its_range(tmp_path: Path) -> None:
     assert any("as CH-SIMS's" in line for line in report.lines())
     assert convert([str(out)], tmp_path / "again.arrow").label_range == 1.0
     assert convert([str(out)], tmp_path / "wide.arrow", label_range=3.0).label_range == 3.0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text", "label"), [(1.0, "I like it", 0.33), (3.0, "我很喜欢", 0.2)]
+)
+def test_a_range_that_was_chosen_stays_when_the_file_is_converted_again(
+    tmp_path: Path, chosen: float, text: str, label: float
+) -> None:
+    count = len(ROWS)
+    columns = {
+        "video": [row.video for row in ROWS],
+        "utterance": [row.utterance for row in ROWS],
+        "label": [label * (-1) ** k for k in range(count)],
+        "text": [text] * count,
+    }
+    out = tmp_path / "out.arrow"
+    from_arrays(out, columns, label_range=chosen)
+    again = convert([str(out)], tmp_path / "again.arrow")
+    assert again.label_range == chosen
+    assert again.remarks == []
+    other = 4.0 - chosen
+    assert convert([str(out)], tmp_path / "b.arrow", label_range=other).label_range == other

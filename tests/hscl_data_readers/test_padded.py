@@ -190,10 +190,10 @@ def test_words_that_are_none_or_nan_are_missing() -> None:
     assert _read(content)[1].words[:2] == [None, None]
 
 
-def test_unimodal_labels_tell_the_range_of_labels() -> None:
+def test_labels_of_single_modalities_are_noted() -> None:
     content = mmsa(ROWS)
-    assert _read(content)[0].notes.label_range is None
+    assert not _read(content)[0].notes.unimodal
     for fields in content.values():
         fields["regression_labels_T"] = fields["regression_labels"]
-    assert _read(content)[0].notes.label_range == 1.0
+    assert _read(content)[0].notes.unimodal
     assert _read(content)[0].notes.remarks == []

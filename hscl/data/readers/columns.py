@@ -30,7 +30,7 @@ from hscl.data.readers.sources import (
     is_missing,
     label_of,
 )
-from hscl.data.schema import METADATA_KEY, SEQUENCES
+from hscl.data.schema import LABEL_RANGES, METADATA_KEY, SEQUENCES
 from hscl.errors import InputError, did_you_mean
 
 __all__ = ["COLUMNS", "SPLIT_NAMES", "read_arrays", "read_arrow", "read_parquet"]
@@ -163,9 +163,10 @@ def _from_batches(name: str, split: str | None, schema: pa.Schema, batches: Batc
 def _label_range(schema: pa.Schema) -> float | None:
     # What a data set of our own says that is converted again.
     try:
-        return float(json.loads((schema.metadata or {})[METADATA_KEY])["label_range"])
+        said = json.loads((schema.metadata or {})[METADATA_KEY])["label_range"]
     except (KeyError, ValueError, TypeError):
         return None
+    return float(said) if said in LABEL_RANGES else None
 
 
 def _kept_index(schema: pa.Schema) -> set[str]:

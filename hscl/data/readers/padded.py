@@ -194,8 +194,7 @@ def _read_split(
     sizes += [(modality, len(padded.values)) for modality, padded in features.items()]
     agreed_size(name, sizes)
     keys, order = _keys(name, ids, has_clips=one.has_clips)
-    unimodal = any(fields.get(name) is not None for name in _UNIMODAL)
-    notes = Notes(label_range=1.0 if unimodal else None)
+    notes = Notes(unimodal=any(fields.get(name) is not None for name in _UNIMODAL))
     sequences = {}
     for modality, padded in features.items():
         runs, side = padded.runs, padded.side

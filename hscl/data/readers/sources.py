@@ -128,8 +128,8 @@ class Notes:
         full: Number of utterances without any padding; they may have been cut.
         beyond: Number of utterances with real frames beyond the recorded length.
         remarks: Sentences on what was left out.
-        label_range: The range that the file tells its labels to have; CH-SIMS's 1 is told by its
-            labels of single modalities.
+        label_range: The range that a data set of our own says its labels have.
+        unimodal: Whether there are labels of single modalities, too, as in CH-SIMS.
     """
 
     padding: dict[str, Side] = field(default_factory=dict)
@@ -137,6 +137,7 @@ class Notes:
     beyond: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     label_range: float | None = None
+    unimodal: bool = False
 
 
 @dataclass(frozen=True)
