@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from feature_files import known_rows, label_file
 
+from hscl.data.convert import from_arrays
+from hscl.data.dataset import Dataset
 from hscl.data.ids import Key
 from hscl.data.readers.sources import Source
 from hscl.data.words import LabelRow, join_words, read_labels
@@ -223,3 +225,20 @@ def test_timed_videos_that_do_not_agree_are_no_label_file_of_another_set() -> No
     joined = join_words([_timed([3.0, 3.0, 3.0])], CLIPS)
     assert joined.unmatched_videos == ["v", "w"]
     assert joined.unused == []
+
+
+def test_blank_words_of_a_file_are_filled_from_the_label_file(tmp_path: Path) -> None:
+    columns = {
+        "video": ["v", "v", "v"],
+        "utterance": ["1", "2", "3"],
+        "text": ["", " ", "own"],
+        "label": [0.5, 1.0, -1.0],
+    }
+    labels = _file(tmp_path, HEAD + "".join(f"v,{k},csv {k},,\n" for k in (1, 2, 3)))
+    report = from_arrays(tmp_path / "x.arrow", columns, text=labels)
+    assert report.filled == {"words": 2}
+    assert Dataset.open(tmp_path / "x.arrow").table["text"].to_pylist() == [
+        "csv 1",
+        "csv 2",
+        "own",
+    ]

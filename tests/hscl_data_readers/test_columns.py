@@ -219,9 +219,10 @@ def test_a_column_that_is_no_index_is_still_a_misspelt_one(tmp_path: Path) -> No
             _both(tmp_path, pa.table({"id": ["v_1"], name: [1]}))
 
 
-def test_words_that_are_nan_are_missing_ones() -> None:
-    source = read_arrays("x", {"id": ["v_1", "v_2", "v_3"], "text": ["a", float("nan"), None]})
-    assert source.words == ["a", None, None]
+def test_words_that_are_nan_or_blank_are_missing_ones() -> None:
+    texts = ["a", float("nan"), None, "", " \n"]
+    source = read_arrays("x", {"id": [f"v_{k}" for k in range(5)], "text": texts})
+    assert source.words == ["a", None, None, None, None]
 
 
 def test_text_vectors_are_read_as_frames_are(tmp_path: Path) -> None:

@@ -184,10 +184,10 @@ def test_labels_may_be_nested_lists(nested: Callable[[float], Any]) -> None:
         assert source.labels == pytest.approx([row.label for row in part], abs=1e-6)
 
 
-def test_words_that_are_none_or_nan_are_missing() -> None:
+def test_words_that_are_none_nan_or_blank_are_missing() -> None:
     content = mmsa(ROWS)
-    content["valid"]["raw_text"][:2] = [None, float("nan")]
-    assert _read(content)[1].words[:2] == [None, None]
+    content["valid"]["raw_text"][:4] = [None, float("nan"), "", " "]
+    assert _read(content)[1].words[:4] == [None] * 4
 
 
 def test_labels_of_single_modalities_are_noted() -> None:

@@ -41,6 +41,7 @@ VISION, AUDIO = np.ones((3, 4)), np.ones((5, 2))
         (([b"so", b"so"], VISION, AUDIO), "so so"),  # Python 2
         (([], VISION, AUDIO, [], 3, 5), None),
         (([3], VISION, AUDIO), None),
+        (([" ", ""], VISION, AUDIO), None),
     ],
 )
 def test_words_are_taken_from_where_they_are(features: Any, words: str | None) -> None:

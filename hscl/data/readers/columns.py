@@ -29,6 +29,7 @@ from hscl.data.readers.sources import (
     agreed_size,
     is_missing,
     label_of,
+    words_of,
 )
 from hscl.data.schema import LABEL_RANGES, METADATA_KEY, SEQUENCES
 from hscl.errors import InputError, did_you_mean
@@ -265,7 +266,7 @@ def _source(
             for value, key in zip(lists.get("label", [None] * count), keys, strict=True)
         ],
         words=[
-            None if is_missing(value) else _text(name, "text", value, key)
+            None if is_missing(value) else words_of(_text(name, "text", value, key))
             for value, key in zip(lists.get("text", [None] * count), keys, strict=True)
         ],
         audio=frames.get("audio"),

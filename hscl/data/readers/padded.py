@@ -31,6 +31,7 @@ from hscl.data.readers.sources import (
     agreed_size,
     is_missing,
     label_of,
+    words_of,
 )
 from hscl.data.readers.text_vectors import TEXT_FIELD, text_vectors
 
@@ -307,7 +308,7 @@ def _words(name: str, words: list[Any], keys: list[Key]) -> list[str | None]:
     texts: list[str | None] = []
     for value, key in zip(words, keys, strict=True):
         try:
-            texts.append(None if is_missing(value) else as_text(value))
+            texts.append(None if is_missing(value) else words_of(as_text(value)))
         except ValueError as error:
             raise FieldError(name, "raw_text", str(error), key) from None
     return texts

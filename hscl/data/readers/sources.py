@@ -25,6 +25,7 @@ __all__ = [
     "agreed_size",
     "is_missing",
     "label_of",
+    "words_of",
 ]
 
 Side = Literal["front", "back", "none"]
@@ -180,6 +181,11 @@ class Source:
 def is_missing(value: Any) -> bool:
     """Whether a value stands for none: None, or the NaN that pandas puts in its place."""
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def words_of(text: str) -> str | None:
+    """An utterance's words; None where there is nothing to see, so that a label file fills it."""
+    return text if text.strip() else None
 
 
 def label_of(name: str, field: str, value: Any, key: object) -> float:

@@ -19,6 +19,7 @@ from hscl.data.readers.sources import (
     agreed_size,
     is_missing,
     label_of,
+    words_of,
 )
 
 __all__ = ["read_tuples"]
@@ -90,7 +91,8 @@ def _words(features: Any) -> str | None:
     for candidate in (*features[3:4], features[0]):
         if isinstance(candidate, list | tuple | np.ndarray) and len(candidate):
             try:
-                return " ".join(as_text(word) for word in candidate if not is_missing(word))
+                words = (as_text(word) for word in candidate if not is_missing(word))
+                return words_of(" ".join(words))
             except ValueError:
                 continue  # word numbers
     return None
