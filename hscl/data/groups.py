@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hscl.data.ids import Key, printable
 from hscl.data.readers.csv_lines import csv_lines
 from hscl.data.readers.sources import FieldError, Source
 from hscl.errors import InputError
@@ -50,9 +51,14 @@ def join_groups(sources: list[Source], groups: Groups, name: str) -> list[Source
         groups: What `read_groups` returned.
         name: What messages call that file.
 
+    Returns:
+        The sources with their speakers; a remark of the first says how many lines name nobody.
+
     Raises:
-        InputError: It names no video of these features.
-    """
+        InputError: It names no utterance of these features.
+    """  # noqa: DOC502 - raised by _idle
+    keys = [key for source in sources for key in source.keys]
+    idle = _idle(groups, keys, name)
     joined = []
     for source in sources:
         own = source.speakers or [None] * len(source)
@@ -61,11 +67,27 @@ def join_groups(sources: list[Source], groups: Groups, name: str) -> list[Source
             for key, speaker in zip(source.keys, own, strict=True)
         ]
         joined.append(replace(source, speakers=speakers if any(speakers) else None))
-    videos = {key.video for source in sources for key in source.keys}
-    if not videos & {video for video, _ in groups}:
-        there, ours = next(iter(groups))[0], min(videos, default="none")
-        raise InputError(
-            f"no line of {name} names a video of these features; it has {there!r}, the features "
-            f"{ours!r}."
-        )
+    if idle:
+        remark = f"{len(idle)} lines of {name} name no utterance, such as {idle[0]}."
+        notes = joined[0].notes
+        joined[0] = replace(joined[0], notes=replace(notes, remarks=[*notes.remarks, remark]))
     return joined
+
+
+def _idle(groups: Groups, keys: list[Key], name: str) -> list[str]:
+    """The lines that name no utterance.
+
+    Raises:
+        InputError: Not one line does.
+    """
+    clips = {key.video: key.utterance for key in keys}
+    named: set[tuple[str, str | None]] = {*keys, *((video, None) for video in clips)}
+    idle = [line for line in groups if line not in named]
+    if len(idle) == len(groups):
+        video, clip = next((line for line in idle if line[0] in clips), idle[0])
+        what = f"an utterance of these features; of video {video!r} it has {clip!r}"
+        ours = clips.get(video)
+        if ours is None:
+            what, ours = f"a video of these features; it has {video!r}", min(clips)
+        raise InputError(printable(f"no line of {name} names {what}, the features {ours!r}."))
+    return [str(Key(video, clip)) if clip else printable(f"video {video}") for video, clip in idle]

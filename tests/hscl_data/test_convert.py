@@ -357,6 +357,28 @@ def test_a_files_own_text_vectors_are_kept_and_read_again(tmp_path: Path) -> Non
     without = convert([source], tmp_path / "without.arrow", text_vectors=False)
     assert without.digest != report.digest
     assert Dataset.open(tmp_path / "without.arrow").metadata["schema_version"] == 1
+    bare = convert([str(tmp_path / "out.arrow")], tmp_path / "bare.arrow", text_vectors=False)
+    assert (bare.text_width, bare.digest) == (None, without.digest)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"lengths": "recorded"}, "--lengths recorded must come with padded audio or vision"),
+        ({"padding": "back"}, "--padding back must come with padded"),
+    ],
+)
+def test_what_is_asked_of_padded_files_is_refused_where_there_is_none(
+    tmp_path: Path, option: Any, message: str
+) -> None:
+    parts = by_split(ROWS)
+    train = f"train={pickled(tmp_path / 'train.pkl', tuples(parts['train']))}"
+    valid = f"valid={parquet(tmp_path / 'valid.parquet', table(parts['valid']))}"
+    test = f"test={pickled(tmp_path / 'test.pkl', mmsa(ROWS, dtype='float32')['test'])}"
+    with pytest.raises(InputError, match=message):
+        convert([train, valid], tmp_path / "out.arrow", **option)
+    assert not (tmp_path / "out.arrow").exists()
+    assert convert([train, valid, test], tmp_path / "out.arrow", **option).utterances == len(ROWS)
 
 
 @pytest.mark.parametrize("layout", ["padded", "folds"])

@@ -88,6 +88,26 @@ def test_a_wrong_file_of_groups_is_refused_with_what_must_hold(
         read_groups(_file(tmp_path, text))
 
 
+def test_groups_whose_clips_are_spelled_otherwise_are_refused(tmp_path: Path) -> None:
+    _digest(tmp_path)
+    groups = _file(tmp_path, "video_id,clip_id,speaker\nq,1,Ann\na,0001,Ann\na,0002,Ann\n")
+    with pytest.raises(
+        InputError, match=r"names an utterance of .* of video 'a' it has '0001', the features '2'"
+    ):
+        convert([str(tmp_path / "x.arrow")], tmp_path / "y.arrow", groups=groups)
+    assert not (tmp_path / "y.arrow").exists()
+
+
+def test_lines_of_groups_that_name_no_utterance_are_counted(tmp_path: Path) -> None:
+    _digest(tmp_path)
+    groups = _file(tmp_path, "video_id,clip_id,speaker\na,1,Ann\na,0002,Ann\nq,,Bob\nb,,Bob\n")
+    told = convert([str(tmp_path / "x.arrow")], tmp_path / "y.arrow", groups=groups)
+    assert told.speakers == 2
+    assert told.remarks == [
+        "2 lines of groups.csv name no utterance, such as video a, utterance 0002."
+    ]
+
+
 def test_groups_of_other_videos_are_refused(tmp_path: Path) -> None:
     _digest(tmp_path)
     groups = _file(tmp_path, "video_id,speaker\nq,Ann\n")

@@ -1,6 +1,7 @@
 """Foreign files -> sources: each format is told by its content, never by the file's name."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,30 @@ def read_sources(arguments: list[str], options: ReadOptions) -> list[Source]:
     Args:
         arguments: Files, folders with train, valid (or dev) and test files, or `train=FILE`,
             `valid=FILE`, `test=FILE`.
-        options: How padded files are to be read.
+        options: How padded files are to be read, and whether text vectors are kept.
 
     Raises:
-        InputError: If one can't be read, or there is none.
+        InputError: If one can't be read, there is none, or an option changes nothing.
     """
     files = [pair for argument in arguments for pair in _files(argument)]
     if not files:
         raise InputError("name at least one file to convert.")
     files.sort(key=lambda pair: SPLITS.index(pair[0]) if pair[0] else -1)
-    return [source for split, path in files for source in _read_file(path, split, options)]
+    sources = [source for split, path in files for source in _read_file(path, split, options)]
+    _check_needed(sources, options)
+    if options.text_vectors:
+        return sources
+    return [replace(source, text_vectors=None) for source in sources]
+
+
+def _check_needed(sources: list[Source], options: ReadOptions) -> None:
+    asked = ["--lengths recorded"] if options.lengths == "recorded" else []
+    asked += [] if options.padding is None else [f"--padding {options.padding}"]
+    if asked and not any(source.notes.padding for source in sources):
+        raise InputError(
+            f"{' and '.join(asked)} must come with padded audio or vision, but no source has any "
+            "(Parquet and Arrow files and tuples hold each utterance's own frames); leave it out."
+        )
 
 
 def _files(argument: str) -> list[tuple[str | None, Path]]:
