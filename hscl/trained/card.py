@@ -10,7 +10,7 @@ from hscl.config import Config
 from hscl.data.schema import LABEL_RANGE
 from hscl.encoders import FILE
 from hscl.metrics import DIGITS, METRIC
-from hscl.trained.record import ModelRecord
+from hscl.trained.record import ModelRecord, mean_sd, share_text
 
 __all__ = ["model_card"]
 
@@ -73,9 +73,11 @@ def _header(record: ModelRecord) -> str:
 def _result(record: ModelRecord, name: str, kind: str) -> dict[str, Any]:
     """A metric's mean over the seeds, and their deviation."""
     found, seeds = record.summary()[name], len(record.runs)
+    known = sum(not math.isnan(run.valid[name]) for run in record.runs)
     mean, sd = round(found["mean"], DIGITS), found["sd"]
-    words = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
-    told: dict[str, Any] = {"seeds": seeds}
+    of = f"{seeds}" if known == seeds else f"{known} of {seeds}"
+    words = "one seed" if seeds == 1 else f"mean of {of} seeds"
+    told: dict[str, Any] = {"seeds": known}
     if not math.isnan(sd):
         told["sd"] = round(sd, DIGITS)
         words += f", sd {told['sd']}"
@@ -131,13 +133,8 @@ Seeds (epochs): {epochs or "none finished"}.
         [str(run.seed), str(run.epoch), *(METRIC[n].value_text(run.valid[n]) for n in names)]
         for run in record.runs
     ]
-    summary = record.summary()
     if len(rows) > 1:
-        cells = [
-            " ± ".join(METRIC[n].value_text(summary[n][part]) for part in ("mean", "sd"))
-            for n in names
-        ]
-        rows.append(["mean ± sd", "", *cells])
+        rows.append(["mean ± sd", "", *(_mean_text(record, name) for name in names)])
     head = ["seed", "epoch", *(METRIC[name].head for name in names)]
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     return f"""## Results on valid
@@ -149,6 +146,12 @@ The epoch of each seed was chosen by {METRIC[record.metric].name} on these very 
 so the table is kinder than new data will be. {len(record.runs)} of
 {len(record.seeds)} seeds are finished.
 """
+
+
+def _mean_text(record: ModelRecord, name: str) -> str:
+    values = [run.valid[name] for run in record.runs]
+    mean, sd = (METRIC[name].value_text(value) for value in mean_sd(values).values())
+    return f"{mean} ± {sd}{share_text(values)}"
 
 
 _MEANS = """Has0: negative against non-negative, all utterances. Non0: negative against positive,

@@ -10,6 +10,7 @@ from typing import Any
 from hscl.metrics import METRIC
 from hscl.trained.evaluate import Evaluation
 from hscl.trained.predict import Predictions
+from hscl.trained.record import share_text
 
 __all__ = ["evaluation_lines", "formatted"]
 
@@ -32,9 +33,9 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         for seed, values in evaluation.by_seed.items()
     ]
     if len(rows) > 1:
-        for label, part in (("mean", "mean"), ("± sd", "sd")):
-            cells = [METRIC[n].value_text(evaluation.summary[n][part]) for n in names]
-            rows.append([label, *cells])
+        rows.append(["mean", *(_mean_text(evaluation, name) for name in names)])
+        cells = [METRIC[n].value_text(evaluation.summary[n]["sd"]) for n in names]
+        rows.append(["± sd", *cells])
         cells = [METRIC[n].value_text(evaluation.ensemble[n]) for n in names]
         rows.append(["mean prediction", *cells])
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
@@ -59,6 +60,12 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         "models (evaluations.jsonl): do not choose by it."
     )
     return lines
+
+
+def _mean_text(evaluation: Evaluation, name: str) -> str:
+    mean = evaluation.summary[name]["mean"]
+    values = [values[name] for values in evaluation.by_seed.values()]
+    return METRIC[name].value_text(mean) + ("" if math.isnan(mean) else share_text(values))
 
 
 _MEANS = {

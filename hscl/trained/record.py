@@ -24,6 +24,7 @@ __all__ = [
     "mean_sd",
     "read_folder",
     "read_metrics",
+    "share_text",
     "write_folder",
 ]
 
@@ -111,6 +112,19 @@ def mean_sd(values: list[float]) -> dict[str, float]:
         "mean": float(known.mean()) if len(known) else math.nan,
         "sd": float(known.std(ddof=1)) if len(known) > 1 else math.nan,
     }
+
+
+def share_text(values: list[float]) -> str:
+    """What stands behind a mean of some seeds alone, such as `" (1 of 3)"`.
+
+    Args:
+        values: As for `mean_sd`.
+
+    Returns:
+        Nothing where all are defined, or none is.
+    """
+    known = sum(not math.isnan(value) for value in values)
+    return f" ({known} of {len(values)})" if 0 < known < len(values) else ""
 
 
 def write_folder(folder: Path, config: Config, record: ModelRecord, card: str) -> None:

@@ -102,6 +102,18 @@ def test_the_header_is_read_back_by_huggingface_hub_and_says_mean_and_sd(
     assert _told(again)["model-index"] == head["model-index"]
 
 
+def test_a_mean_over_some_seeds_alone_says_of_how_many_it_is(record: ModelRecord) -> None:
+    """A seed that predicts the same of all has no correlation."""
+    runs = [replace(run, valid={**run.valid, "corr": math.nan}) for run in record.runs]
+    three = [*runs, replace(record.runs[0], seed=3)]
+    card = model_card(Config(), replace(record, runs=three))
+    _, data = _read_back(card)
+    found = {result.metric_name: result for result in data.eval_results or []}
+    assert found["Corr (mean of 1 of 3 seeds)"].metric_args == {"seeds": 1}
+    assert "MAE (mean of 3 seeds, sd 0.0577)" in found
+    assert "| mean ± sd |  | 0.733 ± 0.058 | 0.500 ± – (1 of 3) | 50.0 ± 0.0 |" in card
+
+
 def test_a_header_claims_no_result_that_there_is_none_of(record: ModelRecord) -> None:
     undefined = replace(record.runs[0], valid={"mae": 0.7, "corr": math.nan})
     head, data = _read_back(model_card(Config(), replace(record, runs=[undefined])))

@@ -45,6 +45,15 @@ def test_each_seed_mean_and_deviation_have_a_line(evaluation: Evaluation) -> Non
     assert len({len(line) for line in lines[:6]}) == 1
 
 
+def test_a_mean_over_some_seeds_alone_says_of_how_many_it_is(evaluation: Evaluation) -> None:
+    by_seed = {**evaluation.by_seed, 3: dict.fromkeys(METRICS, 0.8)}
+    summary = {n: mean_sd([v[n] for v in by_seed.values()]) for n in METRICS}
+    lines = evaluation_lines(replace(evaluation, by_seed=by_seed, summary=summary))
+    assert lines[4].split()[:6] == ["mean", "0.833", "0.800", "(1", "of", "3)"]
+    assert lines[4].count("of") == 1
+    assert len({len(line) for line in lines[:7]}) == 1
+
+
 def test_one_seed_has_no_mean(evaluation: Evaluation) -> None:
     single = replace(evaluation, by_seed={1: evaluation.by_seed[1]})
     assert not [line for line in evaluation_lines(single) if line.startswith("mean")]
