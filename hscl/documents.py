@@ -75,7 +75,7 @@ def read_text(path: Path, *, most: int = _MOST_BYTES) -> str:
             content = file.read(most + 1)
         if len(content) > most:
             raise InputError(f"{path} must be at most {most:,} bytes long, but is longer")
-        return content.decode()
+        return content.decode("utf-8-sig")  # without the mark that editors on Windows put first
     except (OSError, ValueError) as error:  # UnicodeDecodeError, or a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} must be a readable text file, but: {reason}") from error

@@ -74,3 +74,11 @@ def test_numbers_are_those_of_yaml_1_2_and_references_work(tmp_path: Path) -> No
     }
     path.write_text("")
     assert read_document(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.toml", 'a = "ü"'), ("a.json", '{"a": "ü"}'), ("a.yaml", "a: ü")]
+)
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert read_document(tmp_path / name) == {"a": "ü"}

@@ -77,7 +77,8 @@ class Cleaning:
             for key, split, label, words, speaker, *sequences in columns:
                 text = (words or "").strip() or None
                 for field, value in (
-                    ("id", str(key)),
+                    ("video", key.video),
+                    ("utterance", key.utterance),
                     ("text", text or ""),
                     ("speaker", speaker or ""),
                 ):
@@ -103,7 +104,7 @@ class Cleaning:
     def _frames(
         self, name: str, modality: str, frames: Frames | None, key: Key
     ) -> npt.NDArray[np.float32] | None:
-        if frames is None or not len(frames):
+        if frames is None or not frames.size:
             self.missing[modality] += 1
             return None
         width = self.widths.setdefault(modality, frames.shape[1])

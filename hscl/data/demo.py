@@ -59,7 +59,7 @@ def demo_utterances(
     """Generate the rows of the demo: 30 videos, 16 in train, 6 in valid and 8 in test.
 
     Args:
-        seed: Of the generator; equal arguments give equal rows on every machine.
+        seed: Of the generator, 0 or more; equal arguments give equal rows on every machine.
         utterances: How many in all, spread evenly over the videos; at least 60.
         audio_width: Numbers in an audio frame.
         vision_width: Numbers in a vision frame.
@@ -72,6 +72,8 @@ def demo_utterances(
             f"a demo set needs at least {2 * _VIDEOS} utterances and widths of at least 2; "
             f"asked for {utterances}, audio {audio_width}, vision {vision_width}."
         )
+    if seed < 0:
+        raise InputError(f"the seed of a demo set must be 0 or more, but is {seed}.")
     random = np.random.default_rng([seed, 20240129])
     audio_patterns = random.normal(size=(2, audio_width))
     vision_patterns = random.normal(size=(2, vision_width))

@@ -121,6 +121,7 @@ def test_check_leaves_with_2_where_a_study_would_be_spoilt(hscl: Run, tmp_path: 
         (["check", "nothing.arrow"], "there is no such file"),
         (["check", "."], "must be a data set of hscl"),
         (["demo", "--out", "x", "--utterances", "5"], "at least 60 utterances"),
+        (["demo", "--out", "x", "--seed", "-1"], "must be 0 or more"),
         (["demo", "--out", "."], "must not exist yet"),
     ],
 )

@@ -1,5 +1,7 @@
 """Cleaning: float32, finite, one width; and all that was done is counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,12 +41,23 @@ def test_sequences_without_any_number_are_missing() -> None:
 
     rows = list(
         cleaning.rows(
-            [_source([None, np.zeros((0, 2)), np.zeros((4, 2)), np.full((1, 2), np.nan)])]
+            [
+                _source(
+                    [
+                        None,
+                        np.zeros((0, 2)),
+                        np.zeros((4, 0)),
+                        np.zeros((4, 2)),
+                        np.full((1, 2), np.nan),
+                    ]
+                )
+            ]
         )
     )
 
-    assert [row.audio for row in rows] == [None] * 4
-    assert cleaning.missing == {"text": 4, "audio": 4, "vision": 4, "text_vectors": 4}
+    assert [row.audio for row in rows] == [None] * 5
+    assert cleaning.missing == {"text": 5, "audio": 5, "vision": 5, "text_vectors": 5}
+    assert cleaning.widths == {"audio": 2}
     assert cleaning.zeroed == {"audio": 2}
 
 
@@ -56,6 +69,15 @@ def test_another_width_names_the_utterance() -> None:
 def test_words_are_stripped_and_blank_ones_missing() -> None:
     rows = Cleaning().rows([_source([None, None, None], [" a b ", "  ", None])])
     assert [row.text for row in rows] == ["a b", None, None]
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [(Key("\udce9", "1"), "video"), (Key("v", "\udce9"), "utterance")]
+)
+def test_names_that_are_no_unicode_are_named(key: Key, field: str) -> None:
+    source = replace(_source([None]), keys=[key])
+    with pytest.raises(FieldError, match=rf"field '{field}', .*: must be text, is '\\udce9'"):
+        list(Cleaning().rows([source]))
 
 
 def test_text_that_is_no_unicode_is_named() -> None:

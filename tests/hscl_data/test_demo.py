@@ -88,3 +88,8 @@ def test_some_frames_inside_are_zero_and_none_at_the_ends() -> None:
 def test_a_senseless_size_is_refused() -> None:
     with pytest.raises(InputError, match="at least 60 utterances"):
         demo_utterances(utterances=10)
+
+
+def test_a_seed_below_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="seed of a demo set must be 0 or more, but is -1"):
+        demo_utterances(seed=-1)

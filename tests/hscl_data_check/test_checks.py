@@ -161,3 +161,12 @@ def test_labels_of_the_narrow_range_are_counted_by_fifths(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert sum(train.labels.values()) == train.utterances
     assert min(train.labels.values()) >= train.utterances // 11
+
+
+def test_a_modality_that_no_utterance_has_is_said(tmp_path: Path) -> None:
+    """As where all its frames were zero."""
+    rows = [replace(row, audio=None) for row in ROWS]
+    report = check(_dataset(tmp_path / "x.arrow", rows))
+    assert f"{len(ROWS)} of {len(ROWS)} have no audio." in report.warnings
+    assert report.splits["train"].modalities["audio"].present == 0
+    assert report.constant == {"vision": []}

@@ -122,11 +122,18 @@ NAMES = {"video": ["v", "v"], "utterance": ["1", "2"]}
         (NAMES | {"audio": [[["a"]], None]}, "field 'audio': must be lists of frames"),
         (NAMES | {"audio": [1.0, 2.0]}, "field 'audio': must be lists of frames"),
         ({"video": pa.array([], "string"), "utterance": pa.array([], "string")}, "at least one"),
+        ([("id", ["v_1"]), ("text", ["a"]), ("text", ["b"])], "'text': there must be one such"),
+        (
+            [("id", ["v_1"]), ("audio", [[[1.0]]]), ("audio", [[[1.0]]])],
+            "'audio': there must be one such column, there are 2",
+        ),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+def test_what_does_not_fit_is_named(tmp_path: Path, columns: Any, message: str) -> None:
+    named = columns.items() if isinstance(columns, dict) else columns
+    names, values = zip(*named, strict=True)
     for read, write in ((read_parquet, parquet), (read_arrow, arrow)):
-        path = write(tmp_path / "x", pa.table(columns))
+        path = write(tmp_path / "x", pa.table(list(values), list(names)))
         with pytest.raises(FieldError, match=message):
             read(Path(path), None)
 

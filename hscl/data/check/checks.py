@@ -5,7 +5,7 @@ One pass over the mapped file, so that a set larger than the memory can be check
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -110,7 +110,11 @@ class _Survey:
             digest=dataset.digest,
             content_digest=content_digest,
             metadata=dataset.metadata,
-            splits={name: self._split(name) for name in (*SPLITS, NO_SPLIT) if self.splits[name]},
+            splits={
+                name: self._split(name, [m for m in SEQUENCES if m in dataset.table.column_names])
+                for name in (*SPLITS, NO_SPLIT)
+                if self.splits[name]
+            },
             constant={name: self._constant(name) for name in _MODALITIES if self._has(name)},
             names_twice=self.names_twice,
             duplicates=[names for names in self.contents.values() if len(names) > 1],
@@ -148,7 +152,7 @@ class _Survey:
         high = np.max([found[1] for found in ranges], axis=0)
         return [int(index) for index in np.flatnonzero(low == high)]
 
-    def _split(self, split: str) -> SplitFacts:
+    def _split(self, split: str, sequences: Sequence[str]) -> SplitFacts:
         labels = self.labels[split]
         most = self.label_range * self.bins
         return SplitFacts(
@@ -156,11 +160,7 @@ class _Survey:
             videos=sum(split in splits for splits in self.videos.values()),
             labelled=labels.total(),
             labels={self._label(value): labels[value] for value in range(-most, most + 1)},
-            modalities={
-                name: self._lengths(name, split)
-                for name in ("text", *SEQUENCES)
-                if name == "text" or self._has(name)
-            },
+            modalities={name: self._lengths(name, split) for name in ("text", *sequences)},
         )
 
     def _label(self, value: int) -> str:

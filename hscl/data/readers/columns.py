@@ -8,6 +8,7 @@ numbers; a list of numbers alone is a single frame.
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def read_arrays(name: str, columns: Mapping[str, Any]) -> Source:
             arrays (L, width), or of N vectors, or an array (N, width), or (N, L, width); None is
             missing.
     """
-    _check_names(name, columns)
+    _check_names(name, list(columns))
     frames = {
         field: Listed(
             [
@@ -135,10 +136,12 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
         ) from None
 
 
-def _check_names(name: str, found: Mapping[str, Any]) -> None:
-    for field in found:
+def _check_names(name: str, found: list[str]) -> None:
+    for field, count in Counter(found).items():
         if field not in COLUMNS:
             raise FieldError(name, field, f"no such column; {did_you_mean(field, COLUMNS)}")
+        if count > 1:
+            raise FieldError(name, field, f"there must be one such column, there are {count}")
     if "id" not in found and not {"video", "utterance"} <= set(found):
         raise FieldError(
             name, "video", "there must be the columns video and utterance, or id; there are "
@@ -149,7 +152,7 @@ def _check_names(name: str, found: Mapping[str, Any]) -> None:
 def _from_batches(name: str, split: str | None, schema: pa.Schema, batches: Batches) -> Source:
     kept = _kept_index(schema)
     schema = pa.schema([f for f in schema if f.name not in kept], metadata=schema.metadata)
-    _check_names(name, dict.fromkeys(schema.names))
+    _check_names(name, schema.names)
     frames: dict[str, Sequences] = {}
     plain = [field for field in schema.names if field not in SEQUENCES]
     table = pa.Table.from_batches(batches(plain), pa.schema([schema.field(f) for f in plain]))
