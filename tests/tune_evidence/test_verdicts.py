@@ -9,7 +9,8 @@ from tune.evidence.pair import PairEstimate, Role, Rules
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Verdict
 from tune.stats.intervals import student_interval
-from tune.stats.power import Spread, power_for_new_videos
+from tune.stats.looks import look_after
+from tune.stats.power import Spread, detectable_difference, power_for_new_videos
 from tune.stats.significance import equivalence_p
 
 RULES = Rules(margin=0.02)
@@ -124,6 +125,38 @@ def test_undecided_says_what_would_decide_it_from_the_spread_alone() -> None:
     assert judge(make_pair(-0.05), RULES).outlook is None
 
 
+def test_what_would_decide_one_of_several_is_computed_at_the_level_that_they_share() -> None:
+    """As `hscl search` promises before the study runs."""
+    seeds_help = replace(make_pair(-0.01, 0.012), spread=Spread(0.02**2, 0.02**2, 0.1**2))
+    alone = judge(seeds_help, RULES).outlook
+    lost = replace(seeds_help, seeds=(), new_videos=None, p_value=None, spread=None)
+    together = judge_together([seeds_help, *[make_pair(0.0, 0.02)] * 4, lost], RULES)[0].outlook
+    assert alone is not None
+    assert together is not None
+    assert seeds_help.spread is not None
+    size = seeds_help.spread, 10, 31
+    assert together.power == power_for_new_videos(0.02, *size, 0.05 / 5)  # a lost one has no part
+    assert together.detectable == detectable_difference(*size, 0.05 / 5)
+    assert alone.pairs is not None
+    assert together.pairs is not None
+    assert alone.videos is not None
+    assert together.videos is not None
+    assert together.pairs > alone.pairs
+    assert together.videos > alone.videos
+    for pairs, enough in ((together.pairs, True), (together.pairs - 1, False)):
+        level = look_after(together.pairs, together.pairs).level / 5
+        power = power_for_new_videos(0.02, seeds_help.spread, pairs, 31, level)
+        assert (power >= 0.8) is enough
+    for ends, fewer in (
+        (together.pairs_range, alone.pairs_range),
+        (together.videos_range, alone.videos_range),
+    ):
+        assert all(
+            a is None or (b is not None and a > b) for a, b in zip(ends, fewer, strict=True)
+        )
+    assert judge_together([seeds_help], RULES)[0].outlook == alone
+
+
 def test_without_a_margin_nothing_is_said_about_deciding() -> None:
     judged = judge(make_pair(-0.01), Rules(margin=0.0))
     assert judged.verdict is Verdict.UNDECIDED
@@ -221,6 +254,75 @@ def test_a_win_that_rests_on_runs_that_were_lost_is_none() -> None:
     assert "as bad as its worst finished run" in judged.reason
     mild = replace(pair, worst=(0.705, 0.82))
     assert judge(mild, RULES).verdict is Verdict.BETTER
+
+
+def test_lost_runs_are_held_against_one_of_several_at_its_corrected_p_value() -> None:
+    """As bad as its worst one, the lost run moves t from 3 to 2.3: enough for a pair alone."""
+    pair = replace(make_pair(-0.03), failures=(1, 1), runs=(10, 10), worst=(0.777, 0.777))
+    others = [replace(make_pair(0.0, 0.02), first=name) for name in ("cc", "dd", "ee")]
+    assert judge(pair, RULES).verdict is Verdict.BETTER
+    judged = judge_together([pair, *others], RULES)[0]
+    assert judged.p_holm is not None
+    assert judged.p_holm < 0.05
+    assert judged.verdict is Verdict.UNDECIDED
+    assert "as bad as its worst finished run" in judged.reason
+    # Without lost runs the same pair wins among the same others.
+    whole = judge_together([replace(pair, failures=(0, 0)), *others], RULES)[0]
+    assert whole.verdict is Verdict.BETTER
+
+
+def test_a_lost_run_of_the_reference_counts_in_every_pair_that_it_is_in() -> None:
+    one = replace(make_pair(0.03), failures=(1, 1), runs=(10, 10), worst=(0.777, 0.747))
+    pairs = [replace(one, first=name) for name in ("cc", "dd", "ee", "ff")]
+    assert judge(one, RULES).verdict is Verdict.WORSE
+    assert {judged.verdict for judged in judge_together(pairs, RULES)} == {Verdict.UNDECIDED}
+
+
+def test_collapses_of_the_other_side_do_not_excuse_runs_without_a_result() -> None:
+    for estimate in (-0.05, 0.0):
+        pair = replace(make_pair(estimate, 0.004), failures=(1, 0))
+        judged = judge(_spoiled(pair, (), (3,)), RULES)
+        assert judged.verdict is Verdict.UNDECIDED
+        assert "but 1 against 0 runs of 10 gave no result, and the side" in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("failures", "verdict"), [((2, 1), Verdict.BETTER), ((7, 1), Verdict.UNDECIDED)]
+)
+def test_of_groups_of_different_sizes_shares_of_failed_runs_are_compared(
+    failures: tuple[int, int], verdict: Verdict
+) -> None:
+    groups = replace(
+        make_pair(-0.05),
+        differences=(),
+        seeds=tuple(range(5)),
+        planned=6,
+        sizes=(30, 6),
+        runs=(30 - failures[0], 6 - failures[1]),
+        failures=failures,
+        worst=(0.71, 0.76),
+    )
+    judged = judge(groups, RULES)
+    assert judged.verdict is verdict
+    if verdict is Verdict.UNDECIDED:
+        assert "but 7 of 30 against 1 of 6 runs gave no result" in judged.reason
+
+
+def test_lost_runs_of_a_large_group_weigh_as_few_of_many() -> None:
+    """Two of thirty, each 0.3 worse than the mean, move it by 0.02; two of seven by 0.09."""
+    groups = replace(
+        make_pair(-0.05),
+        differences=(),
+        seeds=tuple(range(5)),
+        planned=6,
+        sizes=(30, 6),
+        runs=(28, 5),
+        failures=(2, 1),
+        worst=(1.0, 0.76),
+    )
+    assert judge(groups, RULES).verdict is Verdict.BETTER
+    paired = replace(groups, differences=(-0.05,) * 5)
+    assert judge(paired, RULES).verdict is Verdict.UNDECIDED
 
 
 def test_a_study_from_before_these_rules_is_judged_by_its_own() -> None:

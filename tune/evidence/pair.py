@@ -123,6 +123,8 @@ class PairEstimate:
         flip_equivalence_p: P value of a difference of the margin or more by sign flips; only
             where `far_from_normal`.
         unit: What `videos` counts: "video", or "speaker" where the data name them.
+        sizes: How many runs A and B were to have where these are not `planned` each: results made
+            elsewhere may have seeds that the other side lacks; else None.
     """
 
     first: str
@@ -153,6 +155,12 @@ class PairEstimate:
     far_from_normal: bool = False
     flip_equivalence_p: float | None = None
     unit: str = "video"
+    sizes: tuple[int, int] | None = None
+
+    @property
+    def planned_runs(self) -> tuple[int, int]:
+        """How many runs either side was to have."""
+        return (self.planned, self.planned) if self.sizes is None else self.sizes
 
     @property
     def lower_wins(self) -> bool:

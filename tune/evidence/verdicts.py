@@ -8,12 +8,14 @@ import numpy as np
 from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
 from tune.stats.collapses import collapse_rate_bound
-from tune.stats.looks import FALSE_CLAIMS, seeds_that_decide
+from tune.stats.looks import FALSE_CLAIMS, look_after, seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
+    Spread,
     detectable_difference,
     pairs_range,
+    pairs_that_decide,
     power_for_new_videos,
     videos_range,
     videos_that_decide,
@@ -22,6 +24,7 @@ from tune.stats.significance import equivalence_p, find_verdict, holm
 
 __all__ = ["judge", "judge_together"]
 
+_ROUNDS = 3
 _TOO_MANY_VIDEOS = 10  # times as many as there are: then twice the seeds are looked at
 
 
@@ -32,7 +35,8 @@ def judge(pair: PairEstimate, rules: Rules) -> Judgement:
         pair: As `tune.evidence.pair.compare_pair` gives it.
         rules: What was fixed beforehand.
     """
-    return _judge(pair, rules, _claim_p(pair, rules), _equal_p(pair, rules), Judgement())
+    p_values = _claim_p(pair, rules), _equal_p(pair, rules)
+    return _judge([pair], 0, rules, p_values, Judgement())
 
 
 def judge_together(pairs: Sequence[PairEstimate], rules: Rules) -> list[Judgement]:
@@ -51,9 +55,13 @@ def judge_together(pairs: Sequence[PairEstimate], rules: Rules) -> list[Judgemen
     flips = holm([_number(pair.sign_flip_p) for pair in pairs])
     crossed = holm([_claim_p(pair, rules) for pair in pairs])
     equal = holm([_equal_p(pair, rules) for pair in pairs])
+    corrected = [
+        Judgement(sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p))
+        for flip, p in zip(flips, crossed, strict=True)
+    ]
     return [
-        _judge(pair, rules, p, q, Judgement(sign_flip_p_holm=_or_none(flip), p_holm=_or_none(p)))
-        for pair, flip, p, q in zip(pairs, flips, crossed, equal, strict=True)
+        _judge(pairs, place, rules, p_values, corrected[place])
+        for place, p_values in enumerate(zip(crossed, equal, strict=True))
     ]
 
 
@@ -76,16 +84,29 @@ def _equal_p(pair: PairEstimate, rules: Rules) -> float:
 
 
 def _judge(
-    pair: PairEstimate, rules: Rules, p: float, equivalence: float, corrected: Judgement
+    family: Sequence[PairEstimate],
+    place: int,
+    rules: Rules,
+    p_values: tuple[float, float],
+    corrected: Judgement,
 ) -> Judgement:
-    """The verdict by these p values, if one may be given, after the rule on spoiled runs."""
+    """The verdict by these p values, if one may be given, after the rule on spoiled runs.
+
+    Args:
+        family: The pairs that share the false claims allowed.
+        place: Of the pair to judge among them.
+        rules: What was fixed beforehand.
+        p_values: Of no difference, and of one of the margin or more, corrected for the family.
+        corrected: What the judgement begins with.
+    """
+    pair, (p, equivalence) = family[place], p_values
     withheld = _why_none(pair, rules)
     if withheld or pair.new_videos is None:
         return replace(corrected, reason=withheld)
     verdict, small = find_verdict(
         pair.new_videos.estimate, p, equivalence, lower_wins=pair.lower_wins, alpha=rules.alpha
     )
-    forbidden = _why_forbidden(pair, rules, verdict)
+    forbidden = _why_forbidden(family, place, rules, verdict)
     if forbidden:
         return replace(corrected, verdict=Verdict.UNDECIDED, reason=forbidden, overruled=True)
     if verdict is Verdict.UNDECIDED:
@@ -93,7 +114,7 @@ def _judge(
             corrected,
             verdict=verdict,
             reason=_why_undecided(pair, corrected.p_holm, rules),
-            outlook=_outlook(pair, rules) if rules.margin != 0.0 else None,
+            outlook=_outlook(pair, rules, _sharing(family)) if rules.margin != 0.0 else None,
         )
     return replace(
         corrected,
@@ -104,25 +125,36 @@ def _judge(
     )
 
 
-def _why_forbidden(pair: PairEstimate, rules: Rules, verdict: Verdict) -> str:
+def _why_forbidden(
+    family: Sequence[PairEstimate], place: int, rules: Rules, verdict: Verdict
+) -> str:
     """Why spoiled runs forbid this verdict; empty where they do not."""
-    bad = pair.lost if rules.of_old else pair.spoiled
-    sides = _winners(verdict)
-    if any(bad[side] > bad[1 - side] for side in sides):
-        what = "gave no result" + ", collapsed or had bad luck" * (bad != pair.lost)
-        verb = "fails more often" if bad == pair.lost else "has more of them"
+    pair, sides = family[place], _winners(verdict)
+    runs = pair.planned_runs
+    decided = "the seeds on which both finished would decide it, but"
+    # Who gives no result more often is not excused by the other's collapses.
+    for bad in (pair.lost,) if rules.of_old else (pair.spoiled, pair.lost):
+        # Shares, as two groups may differ in size.
+        if any(bad[side] * runs[1 - side] > bad[1 - side] * runs[side] for side in sides):
+            what = "gave no result" + ", collapsed or had bad luck" * (bad != pair.lost)
+            verb = "fails more often" if bad == pair.lost else "has more of them"
+            return (
+                f"{decided} {_counts_text(bad, runs)} {what}, and the side that {verb} can "
+                "neither win nor count as equal"
+            )
+    if not rules.of_old and any(_rests_on_losses(family, place, rules, verdict, k) for k in sides):
         return (
-            "the seeds on which both finished would decide it, but "
-            f"{bad[0]} against {bad[1]} runs of {pair.planned} {what}, and the side "
-            f"that {verb} can neither win nor count as equal"
-        )
-    if not rules.of_old and any(_rests_on_losses(pair, rules, verdict, side) for side in sides):
-        return (
-            f"the seeds on which both finished would decide it, but {pair.lost[0]} and "
-            f"{pair.lost[1]} runs of {pair.planned} gave no result, and were those of the side "
-            "that it favours as bad as its worst finished run, they would not"
+            f"{decided} {_counts_text(pair.lost, runs, 'and')} gave no result, and were those of "
+            "the side that it favours as bad as its worst finished run, they would not"
         )
     return ""
+
+
+def _counts_text(bad: tuple[int, int], runs: tuple[int, int], between: str = "against") -> str:
+    """Such as "1 against 0 runs of 10", or "2 of 30 against 1 of 6 runs"."""
+    if runs[0] == runs[1]:
+        return f"{bad[0]} {between} {bad[1]} runs of {runs[0]}"
+    return f"{bad[0]} of {runs[0]} {between} {bad[1]} of {runs[1]} runs"
 
 
 def _winners(verdict: Verdict) -> tuple[int, ...]:
@@ -135,20 +167,38 @@ def _winners(verdict: Verdict) -> tuple[int, ...]:
     }[verdict]
 
 
-def _rests_on_losses(pair: PairEstimate, rules: Rules, verdict: Verdict, side: int) -> bool:
-    """Whether a verdict falls if one side's lost runs were as bad as its worst finished one.
+def _rests_on_losses(
+    family: Sequence[PairEstimate], place: int, rules: Rules, verdict: Verdict, side: int
+) -> bool:
+    """Whether a verdict falls if one side's lost runs were as bad as its worst finished one."""
+    pair = family[place]
+    if not pair.lost[side]:
+        return False
+    worse = [_with_losses(one, (pair.first, pair.second)[side]) for one in family]
+    before, after = pair.new_videos, worse[place].new_videos
+    if before is None or after is None:
+        return False
+    if verdict is Verdict.EQUIVALENT:
+        return holm([_equal_p(one, rules) for one in worse])[place] >= rules.alpha
+    p = holm([_claim_p(one, rules) for one in worse])[place]
+    return p >= rules.alpha or after.estimate * before.estimate <= 0.0
+
+
+def _with_losses(pair: PairEstimate, config_id: str) -> PairEstimate:
+    """The pair had a configuration's lost runs been as bad as its worst finished one.
 
     Runs may be lost because they were bad. The mean difference moves by so much; its error stays.
     """
-    lost, interval = pair.lost[side], pair.new_videos
-    if not lost or interval is None:
-        return False
-    fall = pair.worst[side] - pair.means[side]
-    move = (fall if side == 0 else -fall) * lost / (lost + len(pair.seeds))
+    interval = pair.new_videos
+    if interval is None or config_id not in {pair.first, pair.second}:
+        return pair
+    side = 0 if config_id == pair.first else 1
+    lost, fall = pair.lost[side], pair.worst[side] - pair.means[side]
+    # Two groups have no seeds in common: each mean is over its own runs.
+    behind = len(pair.seeds) if pair.differences else pair.runs[side]
+    move = (fall if side == 0 else -fall) * lost / (lost + behind)
     moved = replace(interval, estimate=interval.estimate + move)
-    if verdict is Verdict.EQUIVALENT:
-        return equivalence_p(moved, rules.margin) >= rules.alpha
-    return moved.p_value() >= rules.alpha or moved.estimate * interval.estimate <= 0.0
+    return replace(pair, new_videos=moved, p_value=moved.p_value())
 
 
 def _collapse_bound(pair: PairEstimate, verdict: Verdict) -> float | None:
@@ -208,26 +258,50 @@ def _why_undecided(pair: PairEstimate, p_holm: float | None, rules: Rules) -> st
     )
 
 
-def _outlook(pair: PairEstimate, rules: Rules) -> Outlook | None:
-    """What would find a true difference of one margin."""
+def _sharing(family: Sequence[PairEstimate]) -> int:
+    """How many pairs share the false claims: those that Holm's correction counts."""
+    return sum(pair.p_value is not None for pair in family)
+
+
+def _outlook(pair: PairEstimate, rules: Rules, sharing: int) -> Outlook | None:
+    """What would find a true difference of one margin.
+
+    Holm gives the first of the pairs that share the false claims this part of them; one that
+    alone differs has no larger one (`hscl search` says the same beforehand).
+    """
     spread, pairs, videos = pair.spread, len(pair.seeds), pair.videos
     if spread is None:
         return None
-    enough_videos = videos_that_decide(rules.margin, spread, pairs, rules.alpha)
+    margin, level = rules.margin, rules.alpha / sharing
+    enough_videos = videos_that_decide(margin, spread, pairs, level)
     with_pairs = pairs
     if enough_videos is None or enough_videos > _TOO_MANY_VIDEOS * videos:
         with_pairs = 2 * pairs
-        enough_videos = videos_that_decide(rules.margin, spread, with_pairs, rules.alpha)
+        enough_videos = videos_that_decide(margin, spread, with_pairs, level)
+    size = pairs, videos
     return Outlook(
-        power=power_for_new_videos(rules.margin, spread, pairs, videos, rules.alpha),
-        detectable=detectable_difference(spread, pairs, videos, rules.alpha),
-        pairs=seeds_that_decide(rules.margin, spread, videos),
+        power=power_for_new_videos(margin, spread, pairs, videos, level),
+        detectable=detectable_difference(spread, pairs, videos, level),
+        pairs=_seeds_that_decide(margin, spread, videos, sharing),
         videos=enough_videos,
         videos_pairs=with_pairs,
-        pairs_range=pairs_range(rules.margin, spread, (pairs, videos), FALSE_CLAIMS),
-        videos_range=videos_range(rules.margin, spread, (pairs, videos), with_pairs, rules.alpha),
+        pairs_range=pairs_range(margin, spread, size, FALSE_CLAIMS / sharing),
+        videos_range=videos_range(margin, spread, size, with_pairs, level),
         unit=pair.unit,
     )
+
+
+def _seeds_that_decide(margin: float, spread: Spread, videos: int, sharing: int) -> int | None:
+    """As `tune.stats.looks.seeds_that_decide`, for one of several pairs."""
+    seeds = seeds_that_decide(margin, spread, videos)
+    if sharing == 1:
+        return seeds
+    for _ in range(_ROUNDS):  # the level depends on the seeds, and they hardly on it
+        if seeds is None:
+            return None
+        level = look_after(seeds, seeds).level / sharing
+        seeds = pairs_that_decide(margin, spread, videos, level)
+    return seeds
 
 
 def _p_text(p: float) -> str:
