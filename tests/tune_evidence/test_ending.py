@@ -100,13 +100,19 @@ def _all_alike(config: Config) -> float:
 
 @cache
 def _study(
-    *, clear: bool, seeds: int = 10, looks: int = 1, keep: int = 1, kind: str = "random"
+    *,
+    clear: bool,
+    seeds: int = 10,
+    looks: int = 1,
+    keep: int = 1,
+    kind: str = "random",
+    claims: str = "all",
 ) -> tuple[StudySpec, World, SimulatedRun, dict[str, pa.Table]]:
     tree: dict[str, Any] = {
         "base": {"train.epochs": 2},
         "space": {"loss.temperature": {"log_uniform": [0.03, 1.0]}},
         "sampler": {"kind": kind, "trials": 6},
-        "confirm": {"seeds": seeds, "looks": looks, "keep": keep},
+        "confirm": {"seeds": seeds, "looks": looks, "keep": keep, "claims": claims},
     }
     if kind == "list":
         known = [{"name": str(low), "loss.temperature": low} for low in (0.1, 0.2)]
@@ -172,6 +178,17 @@ def test_all_comparisons_of_a_confirm_must_be_settled() -> None:
     settled = {pair.verdict for pair in alone.others} <= {Verdict.BETTER, Verdict.EQUIVALENT}
     assert bool(run.history.plan_rows(Kind.CONFIRM_ENDED)) >= settled
     assert (end_early(state, until["predictions"]) is not None) == (_confirm_trials(run) == 18)
+
+
+def test_finalists_of_whom_nothing_is_claimed_keep_no_study_going() -> None:
+    _, _, run, tables = _study(clear=True, keep=2, claims="winner")
+    assert _confirm_trials(run) == 3 * 6
+    (row,) = run.history.plan_rows(Kind.CONFIRM_ENDED)
+    assert row["note"] == "the verdict is reached after 6 of 10 pairs; 12 trainings saved"
+    compared = compare_study(run.history, tables["predictions"])
+    assert compared.primary is not None
+    assert compared.primary.verdict is Verdict.BETTER
+    assert [pair.verdict for pair in compared.others] == [None, None]
 
 
 def at_the_first_look(tables: dict[str, pa.Table], run: SimulatedRun) -> dict[str, pa.Table]:

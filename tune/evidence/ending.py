@@ -77,6 +77,8 @@ def end_early(history: History, predictions: pa.Table) -> EarlyEnd | None:
     if not later or not state.closed:
         return None
     judged = judge_finalists(history, predictions, state)
+    if state.claims == "winner" and state.primary is not None:
+        judged = judged[:1]  # of the others nothing is claimed, so no seed can change what is
     rules = state.rules(history.spec.confirm.margin)
     prospects = [prospect_of(pair, rules, later) for pair in judged]
     if not judged or Prospect.OPEN in prospects:
