@@ -90,6 +90,16 @@ def test_where_collapses_forbid_a_verdict_the_answer_says_what_to_do_next(*, see
     use = replace(evidence, comparison=replace(compared, primary=lost)).use
     assert use is not None
     assert "has each run's error" in use.sentences[-1]
+    # Two failures of the winner weigh more than one collapse of the default, and forbid as much.
+    for failures in ((2, 0), (1, 0)):
+        more = replace(lost, fallen=((), (worst,)), failures=failures)
+        use = replace(evidence, comparison=replace(compared, primary=more)).use
+        assert use is not None
+        assert "has each run's error" in use.sentences[-1]
+    both = replace(lost, fallen=((worst, best), ()), failures=(0, 1))
+    use = replace(evidence, comparison=replace(compared, primary=both)).use
+    assert use is not None
+    assert "before it is used" in use.sentences[-1]
 
 
 @pytest.mark.parametrize("until", ["screen", "refine", "confirm"])

@@ -166,8 +166,8 @@ def _next_step(
         "--out NEW"
     )
     more = f"only more seeds tell how often that happens to either: {again}"
-    side = 0 if len(pair.fallen[0]) > len(pair.fallen[1]) else 1
-    if len(pair.fallen[side]) == len(pair.fallen[1 - side]):
+    side = max((0, 1), key=lambda k: (pair.spoiled[k], pair.lost[k]))
+    if len(pair.fallen[side]) <= len(pair.fallen[1 - side]):
         return (
             f"What to do next: hscl trials {shlex.quote(where)} --seeds has each run's error; "
             f"once its cause is mended, ask again: {again}."
