@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 import pytest
 from calibrated.world import World, run_study
 
+from tune.evidence.comparison import compare_study
 from tune.evidence.confirm_state import read_state
+from tune.evidence.sentences import several_text
 from tune.states import Phase
 from tune.study.spec import StudySpec
 from tune.study.toml import parse_spec
@@ -30,6 +32,10 @@ def _study(kind: str = "random", seeds: int = 5, looks: int = 1) -> tuple[StudyS
     if kind == "grid":
         tree["space"] = {"loss.temperature": {"choice": [0.1, 0.5, 1.0]}}
         del tree["refine"], tree["sampler"]["trials"]
+    if kind == "list":
+        known = [{"name": str(low), "loss.temperature": low} for low in (0.1, 0.2)]
+        tree |= {"space": {}, "known": known, "sampler": {"kind": "list"}}
+        del tree["refine"]
     spec = parse_spec(tree)
     return spec, run_study(spec, World(1))[1]
 
@@ -90,6 +96,29 @@ def test_a_grid_compares_on_valid_and_may_claim() -> None:
     assert (state.split, state.closed, state.primary) == ("valid", True, None)
     assert state.withheld == ""
     assert len(state.members) == 3
+
+
+@pytest.mark.parametrize("kind", ["grid", "list"])
+@pytest.mark.parametrize("ran", [1, 2])
+def test_a_table_is_open_while_configurations_are_still_to_come(kind: str, ran: int) -> None:
+    """They are proposed one by one: all that are known have ended, but not all have run."""
+    spec, tables = _study(kind, seeds=1)
+    first = set(tables["configs"].slice(0, ran)["config_id"].to_pylist())
+    part = tables | {
+        name: tables[name].filter(pc.is_in(tables[name]["config_id"], pa.array(sorted(first))))
+        for name in ("configs", "trials")
+    }
+    history = fold(spec, part)
+    state = read_state(history)
+    assert (len(state.members), state.closed, state.split) == (ran, False, "valid")
+    assert state.withheld == f"confirm is not over: {ran} of 3 runs have ended"
+    assert state.to_come == 3 - ran
+    compared = compare_study(history, part["predictions"])
+    assert several_text(compared, {}, "the default") == (
+        f"So far: {ran} of 3 runs have ended; no verdict before all have."
+    )
+    whole = read_state(fold(spec, tables))
+    assert (whole.closed, whole.to_come) == (True, 0)
 
 
 def _with_look(tables: Tables, number: int) -> Tables:

@@ -105,6 +105,7 @@ class StudyComparison:
         unit: What these are: "video", or "speaker" where the data name them.
         joint: The primary pair and all others share the 5 % of false claims.
         metrics: All that its labels have, in the order of showing them.
+        to_come: Runs of configurations that a list or grid has not proposed yet.
         reference: Configuration 0, or the winner of its branch.
         winner: The winner; None where there is none (yet).
         configs: The configurations compared.
@@ -136,6 +137,7 @@ class StudyComparison:
     unit: str = "video"
     joint: bool = False
     metrics: tuple[str, ...] = METRICS
+    to_come: int = 0
 
     @property
     def names(self) -> dict[str, str]:
@@ -237,6 +239,7 @@ def compare_study(
         unit=runs.unit,
         joint=_is_joint(state, secondary),
         metrics=metrics_of(history.label_range),
+        to_come=state.to_come,
     )
 
 

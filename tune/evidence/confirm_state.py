@@ -38,6 +38,7 @@ class ConfirmState:
         numbers: Each configuration's place in the order of proposal.
         claims: As the study declared: every pair ("all"), the winner's alone ("winner"), or what
             studies from before this key did (None).
+        to_come: Runs on `seeds` of configurations that a list or grid has not proposed yet.
     """
 
     phase: Phase | None
@@ -57,6 +58,7 @@ class ConfirmState:
     labels: Mapping[str, str]
     numbers: Mapping[str, int]
     claims: str | None
+    to_come: int
 
     def rules(self, margin: float) -> Rules:
         """What pairs are judged by now.
@@ -76,14 +78,20 @@ def read_state(history: History) -> ConfirmState:
     spec = history.spec
     phase, seeds, members = _stage(history)
     looks = history.looks
-    complete = tuple(takewhile(lambda look: all(_ended(history, members, look)), looks))
+    # Lists and grids propose one by one: a look is over only when all have run.
+    absent = max(0, len(spec.compared_points) - len(members)) if spec.compares_all else 0
+    complete = tuple(
+        takewhile(lambda look: not absent and all(_ended(history, members, look)), looks)
+    )
     closed = phase is Phase.CONFIRM and bool(complete)
     if closed:
         # A look that runs must not take back what the looks before it, with their own share of
         # the false claims, have said.
         seeds = tuple(chain.from_iterable(complete))
-    ended = _ended(history, members, chain.from_iterable(looks[len(complete) :]))
-    progress = f"{sum(ended)} of {len(ended)} runs have ended" if ended else ""
+    after = tuple(chain.from_iterable(looks[len(complete) :]))
+    ended = _ended(history, members, after)
+    planned_runs = len(ended) + absent * len(after)
+    progress = f"{sum(ended)} of {planned_runs} runs have ended" if ended else ""
     taken = len(complete) or len(looks)
     planned = history.planned_looks
     return ConfirmState(
@@ -107,6 +115,7 @@ def read_state(history: History) -> ConfirmState:
         },
         numbers={one.config_id: one.number for one in history.configs.values()},
         claims=spec.confirm.claims,
+        to_come=absent * len(seeds),
     )
 
 

@@ -273,7 +273,7 @@ def several_text(
     rows = count(len(compared.others), what)
     if not compared.closed:
         ended = sum(c.planned - c.unfinished for c in compared.configs)
-        planned = sum(c.planned for c in compared.configs)
+        planned = sum(c.planned for c in compared.configs) + compared.to_come
         return f"So far: {ended} of {planned} runs have ended; no verdict before all have."
     if compared.asked is not None:
         said = verdict_text(compared.asked, compared.names, compared.rules, brief=True)
@@ -284,6 +284,8 @@ def several_text(
         if told[verdict]:
             those = [pair.first for pair in compared.others if pair.verdict is verdict]
             names = [labels.get(config_id, UNNAMED).called for config_id in those]
+    if not compared.others:
+        return f"There is nothing to compare: {reference} is the only {what}."
             named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
             parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
     if told[None]:
