@@ -8,8 +8,9 @@ from statistics import fmean
 import pytest
 from study_factory import Simulated, evidence_of
 
-from tune.evidence.pair import PairComparison, PairEstimate, Role, Rules
+from tune.evidence.pair import Judgement, PairComparison, PairEstimate, Role, Rules
 from tune.evidence.sentences import (
+    collapse_texts,
     deployed_text,
     ensemble_cells,
     interval_text,
@@ -18,10 +19,12 @@ from tune.evidence.sentences import (
     risk_text,
     seed_deviation,
     seed_lines,
+    several_text,
     verdict_text,
 )
 from tune.evidence.verdicts import judge
 from tune.states import Verdict
+from tune.stats.collapses import collapse_rate_bound
 from tune.stats.intervals import student_interval
 from tune.stats.power import Spread
 
@@ -213,3 +216,28 @@ def test_without_a_verdict_the_whole_sentence_says_what_this_test_set_shows() ->
     assert said.endswith(f"On this test set alone, where only seeds vary, {shown}")
     assert "On this test set" not in verdict_text(pair, NAMES, RULES, brief=True)
     assert "On this test set" not in verdict_text(replace(pair, split="valid"), NAMES, RULES)
+
+
+def test_the_rate_of_collapses_that_is_left_open_is_of_the_winners_own_runs() -> None:
+    """Eight runs of the winner leave 31 %; the five of the other would leave 45 %."""
+    judgement = Judgement(Verdict.BETTER, collapse_bound=collapse_rate_bound(8))
+    pair = replace(CASES[Verdict.BETTER], runs=(8, 5), judgement=judgement)
+    assert collapse_texts(pair, NAMES) == [
+        (
+            "0 of 8 runs of configuration 7 and 0 of 5 runs of published defaults with MiniLM "
+            "collapsed; of configuration 7 a rate up to 31 % can't be excluded"
+        )
+    ]
+    equal = replace(pair, runs=(8, 8))
+    assert collapse_texts(equal, NAMES) == [
+        "0 of 8 seeds collapsed on either side; a rate up to 31 % can't be excluded"
+    ]
+
+
+def test_a_table_of_the_default_alone_has_nothing_to_compare() -> None:
+    compared = evidence_of(Simulated(sampler="list", confirm_seeds=5, epochs=3)).comparison
+    assert compared is not None
+    alone = replace(compared, others=(), configs=compared.configs[:1])
+    assert several_text(alone, {}, "the default") == (
+        "There is nothing to compare: the default is the only configuration."
+    )

@@ -10,6 +10,7 @@ from tune.evidence.comparison import ConfigSummary, StudyComparison
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import Outlook, PairComparison, PairEstimate, Rules
 from tune.states import Verdict
+from tune.stats.collapses import collapse_rate_bound
 from tune.stats.intervals import Interval
 from tune.stats.power import FEWEST_VIDEOS, Range
 from tune.stats.significance import EXACT_PAIRS
@@ -149,7 +150,13 @@ def collapse_texts(pair: PairComparison, names: Mapping[str, str]) -> list[str]:
     rate = f"a rate up to {100.0 * bound:.0f} % can't be excluded"
     if told:
         return [*told, f"none of the other's, where {rate}"]
-    return [f"0 of {min(pair.runs)} seeds collapsed on either side; {rate}"]
+    if pair.runs[0] == pair.runs[1]:
+        return [f"0 of {pair.runs[0]} seeds collapsed on either side; {rate}"]
+    # The rate is of a side that the verdict speaks well of.
+    side = next(k for k in (0, 1) if collapse_rate_bound(pair.runs[k]) == bound)
+    names_of = called(names, pair.first), called(names, pair.second)
+    clean = [f"0 of {runs} runs of {name}" for runs, name in zip(pair.runs, names_of, strict=True)]
+    return [f"{listing(clean)} collapsed; of {names_of[side]} {rate}"]
 
 
 def reason_text(pair: PairComparison, names: Mapping[str, str]) -> str:
