@@ -16,6 +16,7 @@ from hscl.errors import InputError
 from hscl.metrics import evaluate
 from tune.evidence.outside import NEEDED, compare_outside, opening_outside
 from tune.evidence.pair import Role
+from tune.evidence.sentences import pair_lines
 from tune.states import Verdict
 
 VIDEOS, CLIPS = 12, 5
@@ -241,3 +242,57 @@ def test_labels_of_ch_sims_have_its_metrics_and_predictions_are_clipped(tmp_path
     assert any("as CH-SIMS's" in note for note in found.notes)
     with pytest.raises(InputError, match=r"--metric must be one that the labels of .* have"):
         compare_outside(tmp_path / "sims.csv", metric="acc7")
+
+
+@pytest.mark.parametrize("names", ["s", "run"])
+def test_a_run_that_collapsed_is_named_by_its_seed(tmp_path: Path, names: str) -> None:
+    """Paired and as two groups."""
+    flat = BAD.copy()
+    flat[5] = 0.1
+    found = compare_outside(
+        _file(tmp_path / "r.csv", [*_rows("mine", GOOD), *_rows("theirs", flat, names=names)])
+    )
+    pair = found.primary
+    assert pair is not None
+    assert (pair.first, pair.fallen) == ("theirs", ((f"{names}5",), ()))
+    assert [one.fallen for one in found.configs] == [(), (f"{names}5",)]
+    told = " ".join(pair_lines(pair, found.names, found.rules))
+    assert f"1 of 8 runs of theirs collapsed or had bad luck (seed {names}5)" in told
+
+
+def test_groups_of_different_sizes_are_told_with_theirs(tmp_path: Path) -> None:
+    """2 of 30 failed is less often than 1 of 6; 7 of 30 is not."""
+    many = _runs(30, 0.5, 4)
+    for failed, verdict in ((2, Verdict.BETTER), (7, Verdict.UNDECIDED)):
+        rows = [*_rows("theirs", BAD[:6]), *_rows("mine", many, names="run")]
+        lost = {("theirs", "s0"), *(("mine", f"run{k}") for k in range(failed))}
+        for row in rows:
+            if (row["model"], row["seed"]) in lost:
+                row["prediction"] = ""
+        found = compare_outside(_file(tmp_path / "r.csv", rows))
+        pair = found.primary
+        assert pair is not None
+        assert (pair.failures, pair.planned_runs) == ((failed, 1), (30, 6))
+        assert pair.verdict is verdict
+        told = "\n".join(pair_lines(pair, found.names, found.rules))
+        assert f"{30 - failed} of 30 runs against 5 of 6 runs, test set" in told
+        assert f"Of 30 and 6 runs: mine {failed} failed" in told
+        assert "runs each" not in told
+
+
+def test_too_few_common_seeds_to_pair_are_counted(tmp_path: Path) -> None:
+    found = compare_outside(
+        _file(tmp_path / "r.csv", [*_rows("theirs", BAD), *_rows("mine", GOOD[:4])])
+    )
+    assert "mine and theirs have 4 common seeds, and pairs need 5, so" in found.notes[0]
+    assert "name their seeds differently" not in found.notes[0]
+
+
+def test_a_table_that_names_no_videos_says_so(tmp_path: Path) -> None:
+    rows = [
+        row | {"video": "", "utterance": f"{row['video']}-{row['utterance']}"}
+        for row in (*_rows("a", GOOD), *_rows("b", BAD))
+    ]
+    found = compare_outside(_file(tmp_path / "r.csv", rows))
+    assert found.videos == VIDEOS * CLIPS
+    assert "ids name no videos, so each utterance is its own video" in found.notes[0]

@@ -176,3 +176,27 @@ def test_the_unit_is_the_speaker_where_any_is_known_and_else_the_video() -> None
     same, unit = units_of(videos, [None] * 5)
     assert unit == "video"
     assert same.tolist() == videos.tolist()
+
+
+def test_videos_and_utterances_with_slashes_in_their_names_stay_apart() -> None:
+    trials, _ = _study()
+    rows = [
+        _prediction("aa-3", item, value) | {"video": video, "utterance": utterance}
+        for item, (value, video, utterance) in enumerate([(0.5, "v/1", "2"), (0.7, "v", "1/2")])
+    ]
+    runs = pair_runs(_folded(trials), to_arrow("predictions", rows), ["aa"], [3], "test")
+    assert runs.utterances == ("v/1/2", "v/1/2")
+    assert sorted(zip(runs.predictions[0, 0], runs.labels, strict=True)) == [
+        (0.5, 1.0),
+        (0.7, -0.4),
+    ]
+    assert runs.video_count == 2
+
+
+def test_an_infinite_prediction_is_no_result_where_predictions_are_clipped() -> None:
+    trials, predictions = _study()
+    rows = predictions.to_pylist()
+    first = next(r for r in rows if (r["trial_id"], r["split"]) == ("aa-3", "test"))
+    first["prediction"] = np.inf
+    runs = pair_runs(_folded(trials), to_arrow("predictions", rows), ["aa"], [3, 4], "test")
+    assert runs.clipped(1.0).finished("aa").tolist() == [False, True]

@@ -13,6 +13,7 @@ from tune.charts.theme import LIGHT, Chart, figure
 from tune.display import count, interval, number, signed
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
+from tune.evidence.pairing import Seed
 from tune.evidence.sentences import seed_deviation, seed_lines, verdict_label
 from tune.stats.intervals import Interval
 
@@ -114,7 +115,7 @@ def forest(pairs: Sequence[PairComparison], labels: Mapping[str, Label], margin:
     )
 
 
-def _by_seed(pair: PairComparison) -> list[tuple[int, float]]:
+def _by_seed(pair: PairComparison) -> list[tuple[Seed, float]]:
     """The difference on each seed; none of runs that are not paired."""
     return list(zip(pair.seeds, pair.differences, strict=True)) if pair.differences else []
 

@@ -26,7 +26,7 @@ from tune.evidence.pair import (
     Rules,
     compare_pair,
 )
-from tune.evidence.pairing import Runs, pair_runs
+from tune.evidence.pairing import Runs, Seed, pair_runs
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import Phase, TrialState, Verdict
 from tune.stats.collapses import fallen_runs
@@ -80,7 +80,7 @@ class ConfigSummary:
     scores: tuple[float | None, ...]
     mean: float | None
     sd: float | None
-    fallen: tuple[int, ...] = ()
+    fallen: tuple[Seed, ...] = ()
     risk: float | None = None
     ensemble_value: float | None = None
     ensemble: Interval | None = None
@@ -100,7 +100,7 @@ class StudyComparison:
         split: "test", or "valid" where test is closed or may not speak yet.
         phase: Whose runs are compared; None in the search, where no run has a partner.
         closed: All runs on the seeds compared on have ended.
-        seeds: The seeds compared on.
+        seeds: The seeds compared on; of results made elsewhere, of the model with the most.
         videos: K of the split.
         unit: What these are: "video", or "speaker" where the data name them.
         joint: The primary pair and all others share the 5 % of false claims.
@@ -125,7 +125,7 @@ class StudyComparison:
     split: str
     phase: Phase | None
     closed: bool
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     videos: int
     reference: str | None
     winner: str | None

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError, did_you_mean
 from hscl.metrics import METRIC, metrics_of
+from tune.display import count as counted
 from tune.evidence.comparison import (
     ConfigSummary,
     StudyComparison,
@@ -34,7 +35,7 @@ from tune.evidence.pair import (
     compare_pair,
     worst_of,
 )
-from tune.evidence.pairing import Runs
+from tune.evidence.pairing import Runs, Seed
 from tune.evidence.sentences import several_text
 from tune.evidence.verdicts import judge, judge_together
 from tune.states import TrialState
@@ -115,7 +116,7 @@ def compare_outside(
         split=_SPLIT,
         phase=None,
         closed=True,
-        seeds=tuple(range(max(len(model.seeds) for model in results.models))),
+        seeds=max((model.seeds for model in results.models), key=len),
         videos=int(results.videos.max()) + 1,
         reference=reference,
         winner=None,
@@ -126,7 +127,7 @@ def compare_outside(
         notes=(
             *_notes(results, pairs),
             *unit_notes(
-                results.unit, int(results.videos.max()) + 1, _SPLIT, named=results.unit == "video"
+                results.unit, int(results.videos.max()) + 1, _SPLIT, named=results.videos_named
             ),
         ),
         unit=results.unit,
@@ -173,16 +174,19 @@ def _estimate(
     rng: np.random.Generator,
 ) -> PairEstimate:
     first, second = pair
+    sizes = len(first.seeds), len(second.seeds)
     if _paired(first, second):
         names = (first.name, second.name)
-        return compare_pair(_runs(results, pair), names, metric, rules, role=role, rng=rng)
+        found = compare_pair(_runs(results, pair), names, metric, rules, role=role, rng=rng)
+        return replace(found, sizes=sizes)
     level = 1.0 - rules.alpha
     values = [pseudo_values(metric, results.labels, m.predictions) for m in pair]
     scores = [run_scores(v) for v in values]
     have = [np.isfinite(s) for s in scores]
     values = [v[h] for v, h in zip(values, have, strict=True)]
     scores = [s[h] for s, h in zip(scores, have, strict=True)]
-    fewer = min(len(s) for s in scores)
+    smaller = 0 if len(scores[0]) <= len(scores[1]) else 1
+    fewer = len(scores[smaller])
     videos = int(results.videos.max()) + 1
     wide = None
     if fewer >= 2 and videos >= FEWEST_VIDEOS:
@@ -197,11 +201,12 @@ def _estimate(
         split=_SPLIT,
         role=role,
         seeds=tuple(range(fewer)),
-        planned=min(len(m.seeds) for m in pair),
+        planned=sizes[smaller],
+        sizes=sizes,
         failures=(failures[0], failures[1]),
         missing=(
-            len(first.seeds) - failures[0] - len(scores[0]),
-            len(second.seeds) - failures[1] - len(scores[1]),
+            sizes[0] - failures[0] - len(scores[0]),
+            sizes[1] - failures[1] - len(scores[1]),
         ),
         means=(_mean(scores[0]), _mean(scores[1])),
         sds=(_sd(scores[0]), _sd(scores[1])),
@@ -222,12 +227,12 @@ def _estimate(
     )
 
 
-def _fallen(model: Model, results: Results, metric: str, margin: float) -> tuple[int, ...]:
-    """Numbers of a model's runs that collapsed or had bad luck, in the order of its seeds."""
+def _fallen(model: Model, results: Results, metric: str, margin: float) -> tuple[Seed, ...]:
+    """Seeds of a model's runs that collapsed or had bad luck."""
     scores = run_scores(pseudo_values(metric, results.labels, model.predictions))
     lower_wins = METRIC[metric].lower_wins
     fell = fallen_runs(scores, model.predictions, margin, lower_wins=lower_wins)
-    return tuple(int(number) for number in np.flatnonzero(fell))
+    return tuple(seed for seed, fallen in zip(model.seeds, fell, strict=True) if fallen)
 
 
 def _runs(results: Results, pair: tuple[Model, Model]) -> Runs:
@@ -244,12 +249,13 @@ def _runs(results: Results, pair: tuple[Model, Model]) -> Runs:
     return Runs(
         split=_SPLIT,
         config_ids=(pair[0].name, pair[1].name),
-        seeds=tuple(range(len(seeds))),
+        seeds=tuple(seeds),
         utterances=results.utterances,
         videos=results.videos,
         labels=results.labels,
         predictions=predictions,
         states=tuple(tuple(told) for told in states),
+        videos_named=results.videos_named,
         unit=results.unit,
     )
 
@@ -291,14 +297,19 @@ def _summary(number: int, model: Model, results: Results, metric: str) -> Config
 def _notes(results: Results, pairs: Sequence[tuple[Model, Model]]) -> list[str]:
     notes = [] if results.label_range == LABEL_RANGE else [_SIMS]
     for first, second in pairs:
+        common = len(set(first.seeds) & set(second.seeds))
         if not _paired(first, second):
+            why = (
+                f"have {counted(common, 'common seed')}, and pairs need {FEWEST_PAIRS}"
+                if common
+                else "name their seeds differently"
+            )
             notes.append(
-                f"{first.name} and {second.name} name their seeds differently, so their runs are "
-                "two independent groups: nothing that both share cancels, and the interval is "
-                "wider than that of runs paired by seed."
+                f"{first.name} and {second.name} {why}, so their runs are two independent groups: "
+                "nothing that both share cancels, and the interval is wider than that of runs "
+                "paired by seed."
             )
         elif set(first.seeds) != set(second.seeds):
-            common = len(set(first.seeds) & set(second.seeds))
             notes.append(f"{first.name} and {second.name} are paired on {common} common seeds.")
     failed = {
         model.name: [s for s, ok in zip(model.seeds, model.finite, strict=True) if not ok]

@@ -1,5 +1,6 @@
 """A table of predictions that no study made, read and checked: models, their runs, their units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hscl.data.labels import range_of
 from hscl.data.schema import LABEL_RANGE
 from hscl.errors import InputError, did_you_mean
 from hscl.metrics import clipped
-from tune.evidence.pairing import units_of
+from tune.evidence.pairing import units_of, video_codes
 
 __all__ = ["NEEDED", "Model", "Results", "read_results"]
 
@@ -23,6 +24,7 @@ _SPEAKER = "speaker"
 _SAME_LABEL = 1e-4  # float32's and float64's are one
 
 FloatArray = npt.NDArray[np.float64]
+_Item = tuple[str, str]  # an utterance: its video and its own name, alone not unique
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Model:
     Attributes:
         name: As the table calls it.
         seeds: (n,) in the order of the table.
-        predictions: (n, U); not finite where the table's are not.
+        predictions: (n, U); NaN where the table has no finite number.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Results:
     labels: FloatArray
     unit: str = "video"
     label_range: float = LABEL_RANGE
+    videos_named: bool = True
 
 
 def read_results(path: Path) -> Results:
@@ -95,12 +98,7 @@ def _read(path: Path) -> dict[str, list[Any]]:
         raise InputError(
             f"{path} must be a CSV, Parquet or Arrow table of predictions; it is not ({reason})."
         ) from None
-    for name in NEEDED:
-        if name not in table.column_names:
-            raise InputError(
-                f"{path} must have the columns {', '.join(NEEDED)}; {name!r} is missing "
-                f"({did_you_mean(name, table.column_names)})."
-            )
+    _check_columns(path, table.column_names)
     if not len(table):
         raise InputError(f"{path} must hold predictions; it holds none.")
     found = {name: table[name].to_pylist() for name in NEEDED}
@@ -108,30 +106,43 @@ def _read(path: Path) -> dict[str, list[Any]]:
     return found | {_SPEAKER: table[_SPEAKER].to_pylist() if known else [None] * len(table)}
 
 
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    for name in NEEDED:
+        if name not in names:
+            raise InputError(
+                f"{path} must have the columns {', '.join(NEEDED)}; {name!r} is missing "
+                f"({did_you_mean(name, names)})."
+            )
+    for name in (*NEEDED, _SPEAKER):
+        if (times := names.count(name)) > 1:
+            raise InputError(
+                f"{path} must have each column once, but {name!r} comes {times} times; leave one."
+            )
+
+
 def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
-    runs: dict[str, dict[str, dict[str, float]]] = {}
-    labels: dict[str, float] = {}
-    videos: dict[str, str] = {}
-    speakers: dict[str, str | None] = {}
+    runs: dict[str, dict[str, dict[_Item, float]]] = {}
+    labels: dict[_Item, float] = {}
+    speakers: dict[_Item, str | None] = {}
     for line, row in enumerate(zip(*columns.values(), strict=True), start=1):
         if any(value is None for value in (*row[:4], row[5])):
             raise InputError(f"{path}, row {line}: only a prediction may be missing.")
         model, seed, utterance, video = (str(value) for value in row[:4])
-        item = f"{video}/{utterance}"
+        item = video, utterance
         prediction, label = (_number(path, line, value) for value in row[4:6])
         run = runs.setdefault(model, {}).setdefault(seed, {})
         if item in run:
             raise InputError(
-                f"{path}, row {line}: model {model}, seed {seed} has utterance {item} twice."
+                f"{path}, row {line}: model {model}, seed {seed} has utterance {_name(item)} "
+                "twice."
             )
         known = labels.setdefault(item, label)
         if not np.isfinite(label) or abs(known - label) > _SAME_LABEL:
             raise InputError(
-                f"{path}, row {line}: every row of utterance {item} must have one finite label, "
-                f"but it is {known:g} and {label:g}."
+                f"{path}, row {line}: every row of utterance {_name(item)} must have one finite "
+                f"label, but it is {known:g} and {label:g}."
             )
-        run[item] = prediction
-        videos[item] = video
+        run[item] = prediction if np.isfinite(prediction) else float("nan")
         speakers[item] = None if row[6] in {None, ""} else str(row[6])
     items = list(labels)
     for model, by_seed in runs.items():
@@ -140,11 +151,10 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
                 lacking = next(item for item in items if item not in run)
                 raise InputError(
                     f"{path}: all runs must predict the same utterances, but model {model}, seed "
-                    f"{seed} has {len(run)} of {len(items)}; it lacks {lacking}."
+                    f"{seed} has {len(run)} of {len(items)}; it lacks {_name(lacking)}."
                 )
     label_range = range_of(labels.values())
-    coded = {video: number for number, video in enumerate(dict.fromkeys(videos.values()))}
-    codes = np.array([coded[videos[item]] for item in items], dtype=np.int64)
+    codes, named = video_codes([video for video, _ in items])
     units, unit = units_of(codes, [speakers[item] for item in items])
     return Results(
         models=tuple(
@@ -158,12 +168,17 @@ def _results(path: Path, columns: dict[str, list[Any]]) -> Results:
             )
             for model, by_seed in runs.items()
         ),
-        utterances=tuple(items),
+        utterances=tuple(map(_name, items)),
         videos=units,
         labels=np.array([labels[item] for item in items]),
         unit=unit,
         label_range=label_range,
+        videos_named=named,
     )
+
+
+def _name(item: _Item) -> str:
+    return "/".join(item)
 
 
 def _number(path: Path, line: int, value: Any) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hscl.metrics import METRIC
-from tune.evidence.pairing import Runs
+from tune.evidence.pairing import Runs, Seed
 from tune.states import Verdict
 from tune.stats.collapses import fallen_runs, far_from_others
 from tune.stats.intervals import Interval, crossed_variance, t_interval, two_level_bootstrap
@@ -132,7 +132,7 @@ class PairEstimate:
     metric: str
     split: str
     role: Role
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     planned: int
     failures: tuple[int, int]
     missing: tuple[int, int]
@@ -149,13 +149,18 @@ class PairEstimate:
     p_value: float | None = None
     spread: Spread | None = None
     ahead: Interval | None = None
-    fallen: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    fallen: tuple[tuple[Seed, ...], tuple[Seed, ...]] = ((), ())
     runs: tuple[int, int] = (0, 0)
     worst: tuple[float, float] = (float("nan"), float("nan"))
     far_from_normal: bool = False
     flip_equivalence_p: float | None = None
     unit: str = "video"
     sizes: tuple[int, int] | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether runs are compared seed by seed; else as two groups without a common seed."""
+        return bool(self.differences) or not self.seeds
 
     @property
     def planned_runs(self) -> tuple[int, int]:
@@ -343,7 +348,7 @@ def worst_of(scores: FloatArray, *, lower_wins: bool) -> float:
     return float(known.max() if lower_wins else known.min())
 
 
-def _seeds(runs: Runs, which: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+def _seeds(runs: Runs, which: npt.NDArray[np.bool_]) -> tuple[Seed, ...]:
     return tuple(seed for seed, chosen in zip(runs.seeds, which, strict=True) if chosen)
 
 

@@ -17,10 +17,12 @@ from hscl.metrics import clipped
 from tune.states import TrialState
 from tune.tables.records import TrialRecord, trial_id_of
 
-__all__ = ["Runs", "pair_runs", "units_of"]
+__all__ = ["Runs", "Seed", "pair_runs", "units_of", "video_codes"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Seed = int | str
+"""A study's seeds are numbers; results made elsewhere may name theirs as they like."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Runs:
 
     split: str
     config_ids: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     utterances: tuple[str, ...]
     videos: IntArray
     labels: FloatArray
@@ -69,8 +71,12 @@ class Runs:
         )
 
     def clipped(self, label_range: float) -> "Runs":
-        """The same with predictions as the metrics of these labels count them."""
-        return replace(self, predictions=clipped(self.predictions, label_range))
+        """The same with predictions as the metrics of these labels count them.
+
+        What is no finite number stays missing: clipped, an infinite one would be a result.
+        """
+        known = np.where(np.isfinite(self.predictions), self.predictions, np.nan)
+        return replace(self, predictions=clipped(known, label_range))
 
     def index(self, config_id: str) -> int:
         """Row of a configuration."""
@@ -111,7 +117,8 @@ def pair_runs(
     finished = [name for row in names for name in row if _state(trials, name) is TrialState.DONE]
     rows = _rows_of(predictions, finished, split)
     runs = _encode(rows["trial_id"])
-    items = _encode(pc.binary_join_element_wise(_text(rows["video"]), rows["utterance"], "/"))
+    # Names may hold any sign that can be typed, so "/" would not keep all pairs of them apart.
+    items = _encode(pc.binary_join_element_wise(_text(rows["video"]), rows["utterance"], "\0"))
     position = {name: i for i, name in enumerate(finished)}
     matrix = np.full((len(finished), len(items.names)), np.nan)
     numbers = np.array([position[name] for name in runs.names], dtype=np.int64)
@@ -121,13 +128,13 @@ def pair_runs(
     empty = np.full(len(items.names), np.nan)
     whole = np.array([[by_name.get(name, empty) for name in row] for row in names])
     first = np.unique(items.codes, return_index=True)[1]
-    codes, named = _video_codes(_text(rows["video"]).take(pa.array(first)).to_pylist())
+    codes, named = video_codes(_text(rows["video"]).take(pa.array(first)).to_pylist())
     codes, unit = units_of(codes, _speakers(rows, first))
     return Runs(
         split=split,
         config_ids=tuple(config_ids),
         seeds=tuple(int(s) for s in seeds),
-        utterances=items.names,
+        utterances=tuple(name.replace("\0", "/") for name in items.names),
         videos=codes,
         labels=_numbers(rows["label"])[first],
         predictions=whole.reshape(len(config_ids), len(seeds), len(items.names)),
@@ -223,8 +230,15 @@ def _blank_incomplete(matrix: FloatArray, trials: list[str], split: str) -> list
     return problems
 
 
-def _video_codes(videos: list[str]) -> tuple[IntArray, bool]:
-    """Number the videos; an utterance that names none is its own, and False says so."""
+def video_codes(videos: Sequence[str]) -> tuple[IntArray, bool]:
+    """Number the videos; an utterance that names none is its own, and False says so.
+
+    Args:
+        videos: (U,) each utterance's video; empty where it names none.
+
+    Returns:
+        (U,) numbers 0 … K − 1, and whether the ids name videos.
+    """
     named = [name or f"/{i}" for i, name in enumerate(videos)]
     codes = np.unique(np.array(named, dtype=np.str_), return_inverse=True)[1]
     own = bool(videos) and len(set(named)) == len(named)

@@ -170,10 +170,9 @@ def pair_lines(pair: PairComparison, names: Mapping[str, str], rules: Rules) -> 
     """All sentences on a pair: both questions labelled, failures, what would decide it."""
     metric = METRIC[pair.metric]
     what = f"{metric.name}, where {metric.wanted} is wanted"
-    seeds = f"{len(pair.seeds)} of {pair.planned} seeds, {pair.split} set"
     told = pair.judgement
     first, second = called(names, pair.first), called(names, pair.second)
-    lines = [f"{first} minus {second}: {what}; {seeds}"]
+    lines = [f"{first} minus {second}: {what}; {_seeds_text(pair)}, {pair.split} set"]
     if pair.this_test_set is not None:
         p = p_text(pair.sign_flip_p)
         exact = "exact " if len(pair.seeds) <= EXACT_PAIRS else ""  # beyond, patterns are drawn
@@ -285,14 +284,14 @@ def several_text(
     if compared.asked is not None:
         said = verdict_text(compared.asked, compared.names, compared.rules, brief=True)
         return f"{said[0].upper()}{said[1:]}"
+    if not compared.others:
+        return f"There is nothing to compare: {reference} is the only {what}."
     told = Counter(pair.verdict for pair in compared.others)
     parts = []
     for verdict in Verdict:
         if told[verdict]:
             those = [pair.first for pair in compared.others if pair.verdict is verdict]
             names = [labels.get(config_id, UNNAMED).called for config_id in those]
-    if not compared.others:
-        return f"There is nothing to compare: {reference} is the only {what}."
             named = verdict in {Verdict.BETTER, Verdict.WORSE} and len(names) <= _MOST_NAMES
             parts.append(f"{told[verdict]} {verdict}" + (f" ({listing(names)})" if named else ""))
     if told[None]:
@@ -306,6 +305,14 @@ def several_text(
     )
 
 
+def _seeds_text(pair: PairEstimate) -> str:
+    """On how many seeds both have a value; of two groups, how many runs of each have one."""
+    if pair.paired:
+        return f"{len(pair.seeds)} of {pair.planned} seeds"
+    sides = zip(pair.runs, pair.planned_runs, strict=True)
+    return " against ".join(f"{have} of {planned} runs" for have, planned in sides)
+
+
 def _failures(pair: PairEstimate, names: Mapping[str, str]) -> str:
     parts = [
         f"{called(names, config)} {failed} failed, {missing} without a value"
@@ -313,7 +320,9 @@ def _failures(pair: PairEstimate, names: Mapping[str, str]) -> str:
             (pair.first, pair.second), pair.failures, pair.missing, strict=True
         )
     ]
-    return f"Of {pair.planned} runs each: " + "; ".join(parts)
+    first, second = pair.planned_runs
+    runs = f"{first} runs each" if first == second else f"{first} and {second} runs"
+    return f"Of {runs}: " + "; ".join(parts)
 
 
 def outlook_lines(outlook: Outlook, pair: PairEstimate, rules: Rules) -> list[str]:

@@ -194,8 +194,7 @@ def _with_losses(pair: PairEstimate, config_id: str) -> PairEstimate:
         return pair
     side = 0 if config_id == pair.first else 1
     lost, fall = pair.lost[side], pair.worst[side] - pair.means[side]
-    # Two groups have no seeds in common: each mean is over its own runs.
-    behind = len(pair.seeds) if pair.differences else pair.runs[side]
+    behind = len(pair.seeds) if pair.paired else pair.runs[side]
     move = (fall if side == 0 else -fall) * lost / (lost + behind)
     moved = replace(interval, estimate=interval.estimate + move)
     return replace(pair, new_videos=moved, p_value=moved.p_value())

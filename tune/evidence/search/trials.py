@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.gather import Evidence
+from tune.evidence.pairing import Seed
 from tune.evidence.search.values import (
     best_epoch,
     furthest_trials,
@@ -145,7 +146,7 @@ def _test_mean(comparison: StudyComparison | None, config_id: str) -> dict[str, 
     return {}
 
 
-def _tested(comparison: StudyComparison | None, config_id: str) -> dict[int, float | None]:
+def _tested(comparison: StudyComparison | None, config_id: str) -> dict[Seed, float | None]:
     """Test's value by seed."""
     for one in () if comparison is None else comparison.configs:
         if comparison is not None and one.config_id == config_id:
@@ -153,7 +154,7 @@ def _tested(comparison: StudyComparison | None, config_id: str) -> dict[int, flo
     return {}
 
 
-def _trial_row(trial: TrialRecord, tested: Mapping[int, float | None]) -> dict[str, Any]:
+def _trial_row(trial: TrialRecord, tested: Mapping[Seed, float | None]) -> dict[str, Any]:
     return {
         "trial_id": trial.trial_id,
         "phase": str(trial.phase),
