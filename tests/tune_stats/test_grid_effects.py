@@ -81,6 +81,18 @@ def test_a_grid_that_is_not_whole_says_so() -> None:
     assert grid_effects(SPACE, []).shares == ()
 
 
+def test_a_grid_with_conditions_is_no_full_table_however_far_it_ran() -> None:
+    # Labels exist at one temperature alone: no other temperature can ever have a cell for them.
+    labels = Distribution("choice", LABELS, (("loss.temperature", 0.5),))
+    space = Space(
+        preset("mosi"),
+        {"loss.temperature": Distribution("choice", TEMPERATURES), "loss.labels": labels},
+    )
+    found = grid_effects(space, _runs())
+    assert found.shares == ()
+    assert "not every parameter is active everywhere" in found.notes[0].lower()
+
+
 def test_values_without_any_spread_have_no_shares_but_the_seeds_zero() -> None:
     flat = [GridRun(run.point, run.seed, 0.7) for run in _runs()]
     assert [share.part for share in grid_effects(SPACE, flat).shares] == [0.0]

@@ -8,14 +8,12 @@ import numpy as np
 from tune.evidence.pair import Judgement, Outlook, PairEstimate, Role, Rules
 from tune.states import Verdict
 from tune.stats.collapses import collapse_rate_bound
-from tune.stats.looks import FALSE_CLAIMS, look_after, seeds_that_decide
+from tune.stats.looks import FALSE_CLAIMS, seeds_that_decide
 from tune.stats.power import (
     FEWEST_PAIRS,
     FEWEST_VIDEOS,
-    Spread,
     detectable_difference,
     pairs_range,
-    pairs_that_decide,
     power_for_new_videos,
     videos_range,
     videos_that_decide,
@@ -24,7 +22,6 @@ from tune.stats.significance import equivalence_p, find_verdict, holm
 
 __all__ = ["judge", "judge_together"]
 
-_ROUNDS = 3
 _TOO_MANY_VIDEOS = 10  # times as many as there are: then twice the seeds are looked at
 
 
@@ -281,26 +278,13 @@ def _outlook(pair: PairEstimate, rules: Rules, sharing: int) -> Outlook | None:
     return Outlook(
         power=power_for_new_videos(margin, spread, pairs, videos, level),
         detectable=detectable_difference(spread, pairs, videos, level),
-        pairs=_seeds_that_decide(margin, spread, videos, sharing),
+        pairs=seeds_that_decide(margin, spread, videos, sharing=sharing),
         videos=enough_videos,
         videos_pairs=with_pairs,
         pairs_range=pairs_range(margin, spread, size, FALSE_CLAIMS / sharing),
         videos_range=videos_range(margin, spread, size, with_pairs, level),
         unit=pair.unit,
     )
-
-
-def _seeds_that_decide(margin: float, spread: Spread, videos: int, sharing: int) -> int | None:
-    """As `tune.stats.looks.seeds_that_decide`, for one of several pairs."""
-    seeds = seeds_that_decide(margin, spread, videos)
-    if sharing == 1:
-        return seeds
-    for _ in range(_ROUNDS):  # the level depends on the seeds, and they hardly on it
-        if seeds is None:
-            return None
-        level = look_after(seeds, seeds).level / sharing
-        seeds = pairs_that_decide(margin, spread, videos, level)
-    return seeds
 
 
 def _p_text(p: float) -> str:

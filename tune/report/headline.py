@@ -156,7 +156,9 @@ def pair_facts(pair: PairComparison) -> list[Fact]:
         )
     if any(pair.failures):
         first, second = pair.failures
-        facts.append(Fact("Failed runs", f"{first} against {second}", f"of {pair.planned} each"))
+        ours, theirs = pair.planned_runs
+        runs = f"of {ours} each" if ours == theirs else f"of {ours} and {theirs}"
+        facts.append(Fact("Failed runs", f"{first} against {second}", runs))
     return facts
 
 

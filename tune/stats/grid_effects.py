@@ -58,6 +58,9 @@ def grid_effects(space: Space, runs: Sequence[GridRun]) -> GridEffects:
         for name, distribution in space.parameters.items()
         if len(options := distribution.options() or ()) > 1
     }
+    if any(space.parameters[name].when for name in levels):
+        note = "Not every parameter is active everywhere, so that the grid is no full table."
+        return GridEffects((), (), (f"{note} No shares are given.",))
     values, left_out = _cells(levels, runs)
     if not levels or values.shape[-1] < 2:
         note = "The grid is not whole on two or more seeds (yet): no shares are given."

@@ -119,8 +119,14 @@ def look_after(pairs: int, seeds: int, orders: int = 1, *, early: bool = True) -
     return next(look for look in looks if look.pairs == pairs)
 
 
-def seeds_that_decide(
-    difference: float, spread: Spread, videos: int, orders: int = 1, *, early: bool = True
+def seeds_that_decide(  # noqa: PLR0913 - a question, and what it may be asked of
+    difference: float,
+    spread: Spread,
+    videos: int,
+    orders: int = 1,
+    *,
+    early: bool = True,
+    sharing: int = 1,
 ) -> int | None:
     """The fewest seeds whose last look finds a true difference in 80 % of studies.
 
@@ -130,16 +136,17 @@ def seeds_that_decide(
         videos: K ≥ 2.
         orders: How often a person may order so many seeds.
         early: Looks before the end of an order.
+        sharing: Pairs that share the false claims, of which this one is judged first (Holm).
 
     Returns:
         Confirm seeds; None where videos alone make it impossible, however many seeds.
     """
-    level = FALSE_CLAIMS
+    level = FALSE_CLAIMS / sharing
     for _ in range(_ROUNDS):  # the level depends on the seeds, and they hardly on it
         seeds = pairs_that_decide(difference, spread, videos, level)
         if seeds is None:
             return None
-        level = look_after(seeds, seeds, orders, early=early).level
+        level = look_after(seeds, seeds, orders, early=early).level / sharing
     return seeds
 
 
