@@ -119,7 +119,7 @@ def look_after(pairs: int, seeds: int, orders: int = 1, *, early: bool = True) -
     return next(look for look in looks if look.pairs == pairs)
 
 
-def seeds_that_decide(  # noqa: PLR0913 - a question, and what it may be asked of
+def seeds_that_decide(
     difference: float,
     spread: Spread,
     videos: int,
