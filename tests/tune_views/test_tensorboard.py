@@ -1,5 +1,6 @@
 """TensorBoard's files follow the tables: live, after a kill, and rebuilt from nothing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,20 +140,69 @@ def test_files_written_live_are_those_that_a_rebuild_makes(tmp_path: Path) -> No
     assert row.hparams["trial.state"].string_value == "done"
 
 
-def test_a_view_that_cannot_write_ends_nothing(tmp_path: Path) -> None:
+def test_files_that_are_removed_while_the_study_runs_are_made_again(tmp_path: Path) -> None:
+    where = open_folder(tmp_path / "s")
+    freeze(where, study())
+    engine, said = Engine(Recorder(study(), TableStore(where)), lambda: 1), list[str]()
+    view = TensorBoard(said.append)
+    view.begin(engine, where)
+    for trial in ("t1", "t2", "t3"):  # the end of one and the start of the next come together
+        assert engine.next_run(trial) is not None
+        for epoch in (1, 2, 3, 4):
+            engine.on_message(trial, report(epoch, 1 / epoch, finished=epoch == 4))
+            if epoch == 2:
+                engine.recorder.flush()
+                view.tick()
+        if trial == "t1":
+            shutil.rmtree(tmp_path / "s" / FOLDER)
+    engine.recorder.flush()
+    view.end()
+    rebuild(open_study(tmp_path / "s"), tmp_path / "again")
+    assert scalars(tmp_path / "s" / FOLDER) == scalars(tmp_path / "again")
+    assert not said
+
+
+def test_a_file_that_is_removed_from_its_folder_is_written_whole_again(tmp_path: Path) -> None:
     where = open_folder(tmp_path / "s")
     freeze(where, study())
     engine = Engine(Recorder(study(), TableStore(where)), lambda: 1)
     view = TensorBoard()
     view.begin(engine, where)
     assert engine.next_run("t1") is not None
-    view.tick()
-    for path in sorted((tmp_path / "s" / FOLDER).rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    engine.on_message("t1", report(1, 1.0))
+    for epoch in (1, 2):
+        engine.on_message("t1", report(epoch, 1 / epoch))
+        engine.recorder.flush()
+        view.tick()
+        (run,) = (tmp_path / "s" / FOLDER).glob("0-*/*")
+        assert [step for step, _ in scalars(run.parent.parent)[run.parent.name]["Valid/mae"]] == [
+            *range(1, epoch + 1)
+        ]
+        run.unlink()
+
+
+def test_a_view_that_cannot_write_says_so_once_and_ends_nothing(tmp_path: Path) -> None:
+    where = open_folder(tmp_path / "s")
+    freeze(where, study())
+    engine, said = Engine(Recorder(study(), TableStore(where)), lambda: 1), list[str]()
+    view = TensorBoard(said.append)
+    view.begin(engine, where)
+    assert engine.next_run("t1") is not None
     engine.recorder.flush()
     view.tick()
+    shutil.rmtree(tmp_path / "s" / FOLDER)
+    (tmp_path / "s" / FOLDER).write_text("mine")
+    for epoch in (1, 2):
+        engine.on_message("t1", report(epoch, 1.0))
+        engine.recorder.flush()
+        view.tick()
     view.end()
+    again = TensorBoard(said.append)
+    again.begin(engine, where)
+    assert len(said) == 2  # one a view
+    for line in said:
+        assert "must be a folder for TensorBoard, but is a file" in line
+        assert line.endswith(f"make them with: hscl tensorboard {tmp_path / 's'}")
+    assert (tmp_path / "s" / FOLDER).read_text() == "mine"
 
 
 def test_a_file_in_the_folders_place_is_named(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands `hscl search` and `hscl confirm`."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -199,8 +200,9 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
         return [] if request.another_look else detection_lines(spec, lengths, data.unit)
 
     console = Console(stderr=as_json, markup=False, emoji=False)
-    progress = SearchProgress(console, opening=opening)
-    outcome = run_search(spec, data, request, views=(TensorBoard(), progress))
+    say = functools.partial(console.print, highlight=False, soft_wrap=True)
+    views = (TensorBoard(say), SearchProgress(console, opening=opening))
+    outcome = run_search(spec, data, request, views=views)
     opened = open_study(request.out)
     if as_json:
         click.echo(json.dumps(opened.status(), indent=2))
@@ -214,7 +216,7 @@ def _run(spec: "StudySpec", data: "HsclData", request: "SearchOptions", *, as_js
         if not outcome.ran:
             click.echo(f"{spec.study.name}: finished before; this is what came out")
         for line in ending_lines(opened):
-            console.print(line, highlight=False, soft_wrap=True)
+            say(line)
 
 
 def refuse_failure(outcome: "SearchOutcome", out: str) -> None:

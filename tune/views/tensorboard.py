@@ -4,19 +4,20 @@
 `tensorboard/configurations/7-confirm-done/` is a configuration's row of the HParams dashboard: its
 values, and the best so far as every other page has it, the mean over the seeds of its furthest
 phase. TensorBoard keeps the first text that it sees of a run, so the row moves to another folder
-when its phase or state change. Files can be removed at any time: the next start or
-`hscl tensorboard` makes them again.
+when its phase or state change. Files can be removed at any time: what is to be written next, the
+next start, or `hscl tensorboard` makes them again.
 """
 
+import os
+import shlex
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hscl.errors import InputError
+from hscl.errors import HsclError, InputError
 from hscl.metrics import METRICS
 from tune.engine.driver import View
 from tune.engine.engine import Engine
@@ -53,9 +54,15 @@ Row = Mapping[str, Any]
 
 
 class TensorBoard(View):
-    """Writes event files while a study runs; not for object storage, where nothing is appended."""
+    """Writes event files while a study runs; not for object storage, where nothing is appended.
 
-    def __init__(self) -> None:
+    Args:
+        say: Takes the one line that says why no more files are written.
+    """
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        self._say = say
+        self._study: Study | None = None
         self._runs: _Runs | None = None
         self._waiting: list[tuple[str, Sequence[Row]]] = []
 
@@ -63,19 +70,39 @@ class TensorBoard(View):
         """Bring the files up to the tables, then listen."""
         if folder.local is None:
             return
-        with suppress(OSError):  # a view never ends a study
-            self._runs = rebuild(Study(folder, engine.spec), folder.local / FOLDER)
-        engine.recorder.listeners.append(lambda table, rows: self._waiting.append((table, rows)))
+        self._study = Study(folder, engine.spec)
+        self._rebuild()
+        if self._runs is not None:
+            engine.recorder.listeners.append(
+                lambda table, rows: self._waiting.append((table, rows))
+            )
 
     def tick(self) -> None:
         """Write what has come since; not while a trial waits for an answer."""
         waiting, self._waiting = self._waiting, []
-        if self._runs is not None and waiting:
+        if self._runs is None or not waiting:
+            return
+        try:
             for table, rows in waiting:
-                with suppress(OSError):
-                    self._runs.add(table, rows)
-            with suppress(OSError):
-                self._runs.write_rows()
+                self._runs.add(table, rows)
+            self._runs.write_rows()
+        except OSError:  # files were removed, it may be; all that came is in the tables
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make all files from the tables as they are now, or give up: a view ends no study."""
+        if self._study is None or self._study.folder.local is None:
+            return
+        folder, root = self._study.folder, self._study.folder.local / FOLDER
+        try:
+            self._runs = rebuild(Study(folder, self._study.spec), root)
+        except (OSError, HsclError) as error:
+            self._runs = None
+            self._say(
+                f"no files for TensorBoard are written any more: {error}. The search goes on; "
+                "once the cause is removed, make them with: "
+                f"hscl tensorboard {shlex.quote(folder.uri)}"
+            )
 
     def end(self) -> None:
         """Write the rest."""
@@ -176,8 +203,7 @@ class _Runs:
         values = self._values(trial.trial_id for trial in counted)
         if folder == before:
             if values != told:
-                with (folder / _FILE).open("ab") as file:
-                    file.write(value_record(values))
+                _append(folder / _FILE, value_record(values))
         else:
             params = varied_values(self._history.spec, record)
             params |= {"trial.phase": str(phase), "trial.state": str(state)}
@@ -244,8 +270,7 @@ class _Runs:
         return records
 
     def _append(self, trial_id: str, records: bytes) -> None:
-        with (self._root / self._names[trial_id] / _FILE).open("ab") as file:
-            file.write(records)
+        _append(self._root / self._names[trial_id] / _FILE, records)
 
     def _path(self, event: Row) -> Path:
         """A trial's file, by any of its events."""
@@ -254,6 +279,13 @@ class _Runs:
         name = f"{number}-{event['phase']}-s{event['seed']}"
         self._names[event["trial_id"]] = name
         return self._root / name / _FILE
+
+
+def _append(path: Path, records: bytes) -> None:
+    """Write behind what a file holds; one that is gone has lost its head and is an error."""
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(records)
 
 
 def _remove(folder: Path) -> None:
