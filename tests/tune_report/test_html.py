@@ -24,6 +24,7 @@ from tune.report.html import (
     make_report,
     put_in_place,
 )
+from tune.report.text import latex_table, markdown
 from tune.tables.storage import open_folder
 
 NASTY = '</script><script>alert("x")</script><img src=x onerror=y> & "quoted" {{ 7*7 }}'
@@ -219,7 +220,26 @@ def test_a_report_replaces_an_earlier_one_and_leaves_no_other_file(tmp_path: Pat
     assert (tmp_path / "report.html").read_text().endswith("new")
 
 
-@pytest.mark.parametrize("content", [b"my thesis", b"", b"\x00" * 100])
+def test_whatever_a_report_was_written_as_is_known_again(tmp_path: Path, page: str) -> None:
+    evidence, study = evidence_of(SEARCH), open_folder(tmp_path)
+    made = markdown(make_report(evidence)[0], GENERATOR)
+    for content in (page, made, latex_table(evidence, GENERATOR)):
+        (tmp_path / "report").write_text(content)
+        put_in_place("new", None, study, "report")
+        assert (tmp_path / "report").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"my thesis",
+        b"",
+        b"\x00" * 100,
+        b"# My project\nRun `hscl report runs/mosi` to see the evidence.\n",
+        b"% made with hscl report; see notes\n",
+        b"<!doctype html>\n<p>hscl report</p>",
+    ],
+)
 def test_a_file_that_is_no_report_is_never_replaced(tmp_path: Path, content: bytes) -> None:
     target = tmp_path / "report.html"
     target.write_bytes(content)

@@ -57,7 +57,7 @@ BUNDLE = "plotly-cartesian.min.js"
 """Plotly's own bundle of what our figures use, a third of the whole; npm has it as
 plotly.js-cartesian-dist-min. Its licence lies beside it."""
 
-_LOOKED_AT = 8192  # bytes of an existing file in which that must stand
+_LOOKED_AT = 8192  # bytes of an existing file in which a page says who made it
 
 
 def make_report(evidence: Evidence, *, now: datetime | None = None) -> tuple[Report, list[Chart]]:
@@ -241,9 +241,12 @@ def _place(out: str, name: str) -> tuple[Folder, str]:
 
 
 def _ours(folder: Folder, file: str) -> bool:
+    """Whether a file begins as a page, as Markdown or as LaTeX of `hscl report` does."""
     with folder.open(file) as stream:
-        head: bytes = stream.read(_LOOKED_AT)
-    return GENERATOR.encode() in head
+        head = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").lstrip()
+    if head.startswith("<!doctype html>"):
+        return f'\n<meta name="generator" content="{GENERATOR} ' in head
+    return head.startswith((f"<!-- {GENERATOR} -->", f"% {GENERATOR};"))
 
 
 def _template(name: str) -> str:
