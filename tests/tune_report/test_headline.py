@@ -1,14 +1,17 @@
 """The headline says what is known and no more."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from study_factory import Simulated, evidence_of
+from study_factory import Simulated, evidence_of, write_study
 
-from tune.evidence.gather import Evidence
+from tune.evidence.gather import Evidence, gather
 from tune.evidence.pair import Judgement
 from tune.report.headline import facts_of, headline_of, lead_of, verdict_of
+from tune.report.html import make_report
 from tune.states import Verdict
+from tune.tables.storage import open_folder
 
 SMALL = Simulated(trials=8, refined=3, gap=-0.12, seed=1, failures=1)
 
@@ -62,6 +65,16 @@ def test_a_running_study_says_so_far_and_claims_nothing(part: str, words: str) -
     assert verdict_of(evidence) == ("so far", "running")
     assert lead_of(evidence) == ()
     assert "better" not in headline_of(evidence)
+
+
+def test_a_list_whose_plan_is_lost_is_told_by_its_trainings(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", Simulated(sampler="list", confirm_seeds=2, epochs=3))
+    for part in (folder / "tables" / "plan").glob("*.parquet"):
+        part.write_bytes(b"broken")
+    evidence = gather(open_folder(folder))
+    report, _ = make_report(evidence)
+    assert report.headline == f"So far: {len(evidence.trials)} confirm runs ended."
+    assert any("tables/plan" in damage for damage in report.damages)
 
 
 def test_a_table_counts_its_verdicts_and_names_the_few_that_differ() -> None:

@@ -1,6 +1,7 @@
 """A study folder as readers see it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -8,6 +9,7 @@ import pytest
 from study_factory import Simulated, write_study
 
 from hscl.errors import InputError
+from tune.tables.lock import StudyLock
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 from tune.views.study import open_study
@@ -54,6 +56,23 @@ def test_status_is_plain_json(folder: Path) -> None:
     )
     assert told["last_event"].startswith("2026-")
     assert told["driver"] is None
+
+
+def test_the_status_is_that_of_now_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    what = Simulated(trials=6, epochs=3, confirm_seeds=0, refined=0, until="screen")
+    folder = write_study(tmp_path / "s", what)
+    where = open_folder(folder)
+    with StudyLock(where):  # it runs, so that a rate is asked for
+        study = open_study(folder)
+        before = study.status()
+        assert before["alive"] == "running"
+        row = study.table("trials", events=True).to_pylist()[0]
+        new = row | {"trial_id": f"{row['config_id']}-99", "seed": 99, "time": datetime.now(UTC)}
+        started = new | {"seq": 10**6, "state": "started"}
+        TableStore(where).append("trials", [started, new | {"seq": 10**6 + 1, "state": "failed"}])
+        after = study.status()
+    assert after["trials"]["failed"] == before["trials"]["failed"] + 1
+    assert after["trials"] == open_study(folder).status()["trials"]
 
 
 def test_reading_changes_nothing(folder: Path) -> None:

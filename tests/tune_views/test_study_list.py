@@ -45,6 +45,27 @@ def test_every_study_has_a_row_with_state_best_verdict_and_age(tmp_path: Path) -
     assert found["over"].to_dict()["alive"] == "done"
 
 
+def test_a_damaged_study_is_listed_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    small = Simulated(trials=4, epochs=3, confirm_seeds=2, refined=1, until="screen")
+    write_study(tmp_path / "sound", small)
+    shutil.copytree(tmp_path / "sound", tmp_path / "broken")
+    for part in (tmp_path / "broken" / "tables" / "configs").glob("*.parquet"):
+        part.write_bytes(b"broken")
+    broken, sound = list_studies(open_folder(tmp_path))
+    assert sound.problem is None
+    assert broken.problem is None  # its configurations are without names, and its trials are told
+    assert broken.status is not None
+    assert sound.status is not None
+    assert broken.status.summary.trials == sound.status.summary.trials
+    (running,) = broken.status.summary.running
+    assert running.epochs == 3
+    for part in (tmp_path / "broken" / "tables" / "trials").glob("*.parquet"):
+        part.write_bytes(b"broken")
+    broken, sound = list_studies(open_folder(tmp_path))
+    assert sound.problem is None
+    assert "must be a whole Parquet file" in str(broken.problem)
+
+
 def test_a_list_s_answer_is_the_same_on_every_screen(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "four", Simulated(sampler="list", confirm_seeds=5, epochs=3))
     study = open_study(folder)

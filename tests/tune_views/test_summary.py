@@ -1,5 +1,6 @@
 """How a study stands, counted from its tables."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,28 @@ def test_every_trial_is_counted_in_one_state_of_one_phase(tmp_path: Path) -> Non
 def test_the_rate_is_that_of_the_trials_that_ended_last(tmp_path: Path) -> None:
     opened = open_study(write_study(tmp_path / "s", Simulated(trials=6)))
     events = opened.table("trials", events=True).to_pylist()
-    rate = events_rate(events, opened.history)
-    minutes = (events[-1]["time"] - events[0]["time"]).total_seconds() / 60
+    begun = events[0]["time"]
+    rate = events_rate(events, opened.history, begun)
+    minutes = (events[-1]["time"] - begun).total_seconds() / 60
     assert rate == pytest.approx(opened.history.epochs / minutes, rel=0.2)
-    assert events_rate([], opened.history) is None
+    assert events_rate([], opened.history, begun) is None
+
+
+def test_neither_a_pause_nor_what_ran_before_it_counts_in_the_rate(tmp_path: Path) -> None:
+    opened = open_study(write_study(tmp_path / "s", Simulated(trials=8)))
+    events = opened.table("trials", events=True).to_pylist()
+    rate = events_rate(events, opened.history, events[0]["time"])
+    middle = next(
+        n for n in range(len(events) // 2, len(events)) if events[n - 1]["state"] != "started"
+    )
+    night = timedelta(hours=14)
+    late = [row | {"time": row["time"] + night} for row in events[middle:]]
+    resumed = late[0]["time"]
+    assert events_rate([*events[:middle], *late], opened.history, resumed) == pytest.approx(
+        rate, rel=0.2
+    )
+    assert events_rate(events[:middle], opened.history, resumed) is None
+    again = late[0] | {"attempt": 2}  # its epochs before are none of the second attempt's time
+    rest = [row | {"time": row["time"] + night} for row in late[1:]]
+    twice = [*events[:middle], late[0], again | {"time": again["time"] + night}, *rest]
+    assert events_rate(twice, opened.history, resumed) == pytest.approx(rate, rel=0.2)

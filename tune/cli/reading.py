@@ -54,8 +54,8 @@ def status(study: str, *, as_json: bool) -> None:
         click.echo(json.dumps(opened.status(), indent=2))
         warn_of_damage(opened.damages)
         return
+    shown = render_status(opened.read_status())  # reads the tables, which the answer needs too
     click.echo(opened.answer_text(), nl=False)
-    shown = render_status(opened.read_status())
     Console(highlight=False, markup=False, emoji=False).print(shown)
     warn_of_damage(opened.damages)
 

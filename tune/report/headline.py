@@ -169,6 +169,9 @@ def _unfinished_headline(evidence: Evidence, compared: StudyComparison) -> str:
         planned = sum(c.planned for c in compared.configs)
         return f"So far: {ended} of {planned} confirm runs have ended; test stays shut until then."
     history = evidence.history
+    if history.spec.compares_all:  # and the table that says what was begun is lost
+        ended = sum(trial.ended for trial in history.trials.values())
+        return f"So far: {count(ended, 'confirm run')} ended."
     valued = [trial for trial in history.search_trials.values() if trial.value is not None]
     best = min(valued, key=history.loss, default=None)
     told = (

@@ -156,11 +156,14 @@ class Study(StudyTables):
         return figures_of(self._evidence(), dark=dark)
 
     def read_status(self) -> StudyStatus:
-        """How the study stands, and who is at it."""
+        """How the study stands now, and who is at it; what was read before is read anew."""
         holder = holder_of(self.folder)  # before the tables: what ended since then is in them
+        for folded in ("history", "_saved"):
+            self.__dict__.pop(folded, None)
         events = self.table("trials", events=True).to_pylist()
-        runs = holder is not None and holder.running
-        rate = events_rate(events, self.history) if runs else None
+        rate = None
+        if holder is not None and holder.running:
+            rate = events_rate(events, self.history, datetime.fromisoformat(holder.since))
         last = events[-1]["time"] if events else None
         now, notes = datetime.now(UTC), tuple(self._notes())
         return StudyStatus(summarise(self.history, rate), last, holder, now, notes)

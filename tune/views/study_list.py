@@ -54,6 +54,8 @@ def _listed(name: str, folder: Folder) -> ListedStudy:
         return ListedStudy(name, status, _verdict(study, status))
     except HsclError as error:  # the others can still be listed
         return ListedStudy(name, None, problem=str(error).splitlines()[0])
+    except Exception as error:  # noqa: BLE001 - nor does what damaged tables bring about end them
+        return ListedStudy(name, None, problem=f"{type(error).__name__}: {error}")
 
 
 def _verdict(study: Study, status: StudyStatus) -> str | None:

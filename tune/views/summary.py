@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from tune.tables.history import History
 from tune.tables.identity import repairs_of
 from tune.tables.lock import STOPPED, Holder
 from tune.tables.records import ConfigRecord, TrialRecord, config_label
+from tune.tables.salvage import UNKNOWN
 
 __all__ = [
     "RunningTrial",
@@ -241,29 +243,34 @@ def summarise(history: History, epochs_per_minute: float | None = None) -> Summa
     )
 
 
-def events_rate(events: Sequence[Mapping[str, Any]], history: History) -> float | None:
+def events_rate(
+    events: Sequence[Mapping[str, Any]], history: History, since: datetime
+) -> float | None:
     """Epochs per minute over the trials that ended last.
+
+    Those that were started twice don't count: which of their epochs came after is not known.
 
     Args:
         events: Rows of `trials`, in order.
         history: The same study.
+        since: When the driver began; a pause before it is no working time.
 
     Returns:
         The rate; None before anything ended.
     """
-    started: dict[str, datetime] = {}
-    ends: list[tuple[str, datetime]] = []
+    starts: dict[str, list[datetime]] = defaultdict(list)
+    ends: dict[str, datetime] = {}
     for event in events:
         if event["state"] == TrialState.STARTED:
-            started[event["trial_id"]] = event["time"]
-        elif event["trial_id"] in started:
-            ends.append((event["trial_id"], event["time"]))
-    lately = ends[-50:]
+            starts[event["trial_id"]].append(event["time"])
+        else:
+            ends[event["trial_id"]] = event["time"]
+    whole = [one for one in ends if len(starts[one]) == 1 and starts[one][0] >= since]
+    lately = [one for one in whole if one in history.trials][-50:]
     if not lately:
         return None
-    began = min(started[trial_id] for trial_id, _ in lately)
-    minutes = (lately[-1][1] - began).total_seconds() / 60
-    epochs = sum(history.trials[trial_id].epoch for trial_id, _ in lately)
+    minutes = (ends[lately[-1]] - min(starts[one][0] for one in lately)).total_seconds() / 60
+    epochs = sum(history.trials[trial_id].epoch for trial_id in lately)
     return epochs / minutes if minutes > 0 else None
 
 
@@ -305,6 +312,7 @@ def _standings(history: History, phase: Phase | None) -> tuple[Standing | None, 
 
 def _running(history: History, trial: TrialRecord) -> RunningTrial:
     config = history.configs[trial.config_id]
+    tree, longest = config.config, history.spec.longest_trial
     rungs = history.rungs if trial.phase is Phase.SCREEN else ()
     return RunningTrial(
         trial_id=trial.trial_id,
@@ -312,7 +320,7 @@ def _running(history: History, trial: TrialRecord) -> RunningTrial:
         phase=trial.phase,
         seed=trial.seed,
         epoch=trial.epoch,
-        epochs=int(json.loads(config.config)["train"]["epochs"]),
+        epochs=longest if tree == UNKNOWN else int(json.loads(tree)["train"]["epochs"]),
         value=trial.value,
         rung=next((rung for rung in sorted(rungs) if rung > trial.epoch), None),
     )
