@@ -49,11 +49,16 @@ def test_a_pairs_sentence_counts_the_seeds_and_says_which_interval_misses_zero()
     several = [replace(pair, new_videos=far), replace(pair, new_videos=wide)]
     told = of_pairs(several, labels)
     assert told == "1 of 2 intervals (winner (configuration 7)) misses 0 on videos like these."
+    bare = replace(pair, this_test_set=None, new_videos=None)
+    told = of_pairs([replace(pair, this_test_set=far, new_videos=None), bare], labels)
+    assert told.startswith("1 of 1 interval (winner (configuration 7)) misses 0 on this test set,")
+    told = of_pairs([bare, bare], labels)
+    assert told == "No interval can be given for any of 2 pairs: each has too few seeds."
 
 
 def test_cells_are_called_better_only_by_their_verdict() -> None:
     labels = {"a": Label("one", "other"), "b": NAMES["b"]}
-    means = {"a": 0.7, "b": 0.75}
+    means = [0.7, 0.75]
     assert of_cells(means, {"a": Verdict.UNDECIDED}, labels, 0.02) == (
         "No cell has the verdict better; from the worst cell to the best it is 0.050, 2.5 of one "
         "seed's deviations."

@@ -72,6 +72,50 @@ def test_verdicts_stand_in_cells_and_only_where_there_are_any(
     assert "No cell has the verdict" in quiet.alternative
 
 
+def test_a_configuration_that_lacks_a_parameter_is_in_the_maps_of_those_that_it_has(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    evidence = evidence_of(STUDY)
+    whole = settings_of(evidence).items()
+    settings = {c: dict(own, third=n % 2 == 0) for n, (c, own) in enumerate(whole)}
+    for own in settings.values():
+        if own["third"]:
+            del own["loss.omega2"]
+    means = {pair.first: pair.means[0] for pair in pairs} | {pairs[0].second: pairs[0].means[1]}
+    charts = {chart.name: chart for chart in heat_maps(pairs, settings, evidence.labels)}
+    both = charts["heat-map-loss-temperature-third"]
+    assert np.isfinite(np.asarray(both.figure.data[0].z)).all()
+    assert "no cell" not in both.caption
+    some = charts["heat-map-loss-temperature-loss-omega2"]
+    shown = {c: mean for c, mean in means.items() if "loss.omega2" in settings[c]}
+    z = np.asarray(some.figure.data[0].z)
+    assert sorted(z[np.isfinite(z)]) == pytest.approx(sorted(shown.values()))
+    assert f"{len(means) - len(shown)} configurations that lack one" in some.caption
+    best = min(shown, key=shown.__getitem__)
+    told = f"The best cell is {evidence.labels[best].text} with MAE {shown[best]:.3f}; "
+    assert some.alternative.startswith(told)
+    assert f"to the best it is {max(shown.values()) - min(shown.values()):.3f}" in some.finding
+
+
+def test_the_reference_has_its_mean_over_the_most_seeds(
+    pairs: tuple[PairComparison, ...],
+) -> None:
+    fewer = replace(pairs[0], seeds=pairs[0].seeds[:2], means=(pairs[0].means[0], 9.0))
+    (chart,) = _draw((fewer, *pairs[1:]))
+    assert f"the reference has {pairs[1].means[1]:.3f}." in chart.alternative
+
+
+def test_levels_that_look_alike_keep_their_own_rows(pairs: tuple[PairComparison, ...]) -> None:
+    omegas = dict(zip(GRID["loss.omega2"], (0.1001, 0.10012, 0.2, 0.3), strict=True))
+    near = {
+        c: own | {"loss.omega2": omegas[float(own["loss.omega2"])]}
+        for c, own in settings_of(evidence_of(STUDY)).items()
+    }
+    (chart,) = heat_maps(pairs, near, evidence_of(STUDY).labels)
+    assert chart.figure.data[0].y == ("0.1001", "0.10012", "0.2", "0.3")
+    assert [row[0] for row in chart.rows] == ["0.1001", "0.10012", "0.2", "0.3"]
+
+
 def test_configurations_without_a_value_leave_their_cell_empty(
     pairs: tuple[PairComparison, ...],
 ) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from hscl.metrics import METRIC
@@ -39,8 +39,11 @@ def of_pairs(pairs: Sequence[PairComparison], labels: Mapping[str, Label]) -> st
         return _of_pair(pairs[0], labels)
     unit = pairs[0].unit
     new = [pair for pair in pairs if pair.new_videos is not None]
+    here = [pair for pair in pairs if pair.this_test_set is not None]
+    if not here:
+        return f"No interval can be given for any of {len(pairs)} pairs: each has too few seeds."
     if not new:
-        missing = [p for p in pairs if p.this_test_set is not None and p.this_test_set.excludes(0)]
+        missing = [p for p in here if p.this_test_set is not None and p.this_test_set.excludes(0)]
         where = f"on this {pairs[0].split} set, and {unit}s are too few for one on new ones"
     else:
         missing = [p for p in new if p.new_videos is not None and p.new_videos.excludes(0)]
@@ -48,7 +51,8 @@ def of_pairs(pairs: Sequence[PairComparison], labels: Mapping[str, Label]) -> st
     named = [labels.get(pair.first, UNNAMED).text for pair in missing]
     names = f" ({listing(named)})" if 0 < len(named) <= _MOST_NAMES else ""
     holds = "misses" if len(missing) == 1 else "miss"
-    return f"{len(missing) or 'None'} of {len(pairs)} intervals{names} {holds} 0 {where}."
+    of = count(len(new or here), "interval")
+    return f"{len(missing) or 'None'} of {of}{names} {holds} 0 {where}."
 
 
 def _of_pair(pair: PairComparison, labels: Mapping[str, Label]) -> str:
@@ -69,7 +73,7 @@ def _of_pair(pair: PairComparison, labels: Mapping[str, Label]) -> str:
 
 
 def of_cells(
-    means: Mapping[str, float],
+    means: Collection[float],
     verdicts: Mapping[str, Verdict | None],
     labels: Mapping[str, Label],
     noise: float | None,
@@ -77,8 +81,8 @@ def of_cells(
     """Which cells have a verdict, and how far apart the cells are.
 
     Args:
-        means: Each configuration's mean.
-        verdicts: On each against the reference.
+        means: Each cell's mean.
+        verdicts: On each configuration against the reference.
         labels: What figures call each configuration.
         noise: One seed's deviation, if known.
     """
@@ -89,7 +93,7 @@ def of_cells(
         told = f"Better than the reference: {listing(better)}"
     else:
         told = f"{len(better)} cells have the verdict better"
-    spread = max(means.values()) - min(means.values())
+    spread = max(means) - min(means)
     told += f"; from the worst cell to the best it is {number(spread)}"
     return f"{told}, {spread / noise:.1f} of one seed's deviations." if noise else f"{told}."
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hscl.metrics import DIGITS, METRIC
 from tune.charts.axes import Settings
 from tune.charts.findings import of_cells
 from tune.charts.theme import LIGHT, Chart, figure, legend_key
-from tune.display import listing, number, parameter_name, setting
+from tune.display import count, listing, number, parameter_name, setting
 from tune.evidence.curves import UNNAMED, Label
 from tune.evidence.pair import PairComparison
 from tune.evidence.sentences import seed_deviation, seed_lines
@@ -27,6 +28,7 @@ _MOST_MAPS = 3
 _DARK_TEXT, _LIGHT_TEXT = "#10151b", "#fdfeff"  # on cells, which are the same in dark mode
 _LIGHT_TEXT_FROM = 0.62  # of the scale, where light text begins to have the greater contrast
 _NOISE_SPAN = 4.0  # one seed's deviations that the colours span at least: ±2 around the middle
+_Cell = tuple[Value, Value]  # a map's two hyperparameters, x first
 _SCALE = ("#eef4fa", "#b7d3ea", "#6fa8d2", "#2f78b3", "#0a3f70")
 
 
@@ -48,12 +50,10 @@ def heat_maps(
     known = {pair.first: pair.means[0] for pair in pairs if not math.isnan(pair.means[0])}
     if not known:
         return []
-    reference = pairs[0].second
-    known[reference] = next(p.means[1] for p in pairs if not math.isnan(p.means[1]))
+    # A pair's means are over the seeds that both have: the most tell the most of the reference.
+    own = [pair for pair in pairs if not math.isnan(pair.means[1])]
+    known[pairs[0].second] = max(own, key=lambda pair: len(pair.seeds)).means[1]
     names = list(dict.fromkeys(name for c in known for name in settings.get(c, {})))
-    known = {c: value for c, value in known.items() if all(n in settings[c] for n in names)}
-    if len(names) < 2 or not known:
-        return []
     grid = _Grid(
         pair=pairs[0],
         parameters=len(names),
@@ -63,7 +63,8 @@ def heat_maps(
         verdicts={pair.first: pair.verdict for pair in pairs},
         noise=seed_deviation(pairs),
     )
-    return [_map(grid, *two) for two in list(itertools.combinations(names, 2))[:_MOST_MAPS]]
+    maps = (_map(grid, *two) for two in list(itertools.combinations(names, 2))[:_MOST_MAPS])
+    return [chart for chart in maps if chart is not None]
 
 
 @dataclass(frozen=True)
@@ -88,45 +89,51 @@ class _Grid:
     verdicts: Mapping[str, Verdict | None]
     noise: float | None
 
-    def values(self, name: str) -> list[Value]:
-        """The values that a hyperparameter has, in order."""
-        found = {self.settings[c][name] for c in self.means}
-        numbers = all(isinstance(v, int | float) for v in found)
-        return sorted(found) if numbers else sorted(found, key=str)
+    def cells(self, x_name: str, y_name: str) -> dict[_Cell, list[str]]:
+        """The configurations in each cell; one that lacks either parameter lies in none."""
+        found: dict[_Cell, list[str]] = {}
+        for config_id in self.means:
+            if (at := self.cell(config_id, x_name, y_name)) is not None:
+                found.setdefault(at, []).append(config_id)
+        return found
 
-    def cell(self, config_id: str, x_name: str, y_name: str) -> tuple[Value, Value] | None:
+    def cell(self, config_id: str, x_name: str, y_name: str) -> _Cell | None:
         """Where a configuration lies; None where it lacks one of the two."""
         at = self.settings.get(config_id, {})
         return (at[x_name], at[y_name]) if x_name in at and y_name in at else None
 
 
-def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
-    pair, known, noise = grid.pair, grid.means, grid.noise
+def _map(grid: _Grid, x_name: str, y_name: str) -> Chart | None:
+    pair, noise = grid.pair, grid.noise
     metric = pair.metric
-    columns, rows = grid.values(x_name), grid.values(y_name)
-    cells: dict[tuple[Value, Value] | None, list[str]] = {}
-    for config_id in known:
-        cells.setdefault(grid.cell(config_id, x_name, y_name), []).append(config_id)
+    cells = grid.cells(x_name, y_name)
+    if not cells:
+        return None
+    means = {at: fmean(grid.means[c] for c in here) for at, here in cells.items()}
+    shown = {c for here in cells.values() for c in here}
+    verdicts = {c: verdict for c, verdict in grid.verdicts.items() if c in shown}
+    columns, rows = _in_order(x for x, _ in cells), _in_order(y for _, y in cells)
+    across, down = _level_names(columns), _level_names(rows)
     values = np.full((len(rows), len(columns)), np.nan)
     words = [["" for _ in columns] for _ in rows]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            here = cells.get((column, row), [])
-            if here:
-                values[i, j] = np.mean([known[c] for c in here])
-                said = grid.verdicts.get(here[0]) if len(here) == 1 else None
+            if here := cells.get((column, row), []):
+                values[i, j] = means[column, row]
+                said = verdicts.get(here[0]) if len(here) == 1 else None
                 strong = said in {Verdict.BETTER, Verdict.WORSE}
                 words[i][j] = number(values[i, j]) + (f"<br>{said}" if strong else "")
     low_is_dark = METRIC[metric].lower_wins
     ends = _ends(values, noise)
+    outline = _reference(grid.cell(pair.second, x_name, y_name), columns, rows)
     scale = [
         [i / 4, colour] for i, colour in enumerate(reversed(_SCALE) if low_is_dark else _SCALE)
     ]
     drawn = figure(
         [
             go.Heatmap(
-                x=[setting(value) for value in columns],
-                y=[setting(value) for value in rows],
+                x=across,
+                y=down,
                 z=values,
                 zmin=ends[0],
                 zmax=ends[1],
@@ -139,26 +146,31 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
                     f"{METRIC[metric].name} %{{z:.{DIGITS}f}}<extra></extra>"
                 ),
             ),
-            *_texts(values, words, columns, rows, lambda value: _darkness(value, ends, metric)),
-            legend_key("reference", "square-open", LIGHT.alert, line={"width": 3}),
+            *_texts(values, words, across, down, lambda value: _darkness(value, ends, metric)),
+            *(
+                [legend_key("reference", "square-open", LIGHT.alert, line={"width": 3})]
+                * len(outline)
+            ),
         ],
         height=150 + 52 * len(rows),
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
         xaxis=_levels(x_name),
         yaxis=_levels(y_name),
-        shapes=_reference(grid.cell(pair.second, x_name, y_name), columns, rows),
+        shapes=outline,
     )
     pick = min if low_is_dark else max
-    best = pick(known, key=known.__getitem__)
-    others = grid.parameters - 2
+    best = pick(means, key=means.__getitem__)
+    others, beside = grid.parameters - 2, len(grid.means) - len(shown)
     return Chart(
         name=f"heat-map-{x_name}-{y_name}".replace(".", "-"),
         title=f"{parameter_name(x_name)} × {parameter_name(y_name)}".capitalize(),
-        finding=of_cells(known, grid.verdicts, grid.labels, noise),
+        finding=of_cells(means.values(), verdicts, grid.labels, noise),
         caption=(
             f"Mean {pair.split} {METRIC[metric].name} over the seeds ({METRIC[metric].direction}; "
-            "darker is better). The outlined cell is the reference."
+            "darker is better)."
+            + " The outlined cell is the reference." * len(outline)
             + (f" Averaged over the other {others} of the grid." if others else "")
+            + (f" {_beside_text(beside)}" if beside else "")
             + (
                 f" The noise floor, one seed's deviation, is {number(noise)}; the colours span "
                 f"{_NOISE_SPAN:g} of them at least, so that noise looks flat."
@@ -167,18 +179,45 @@ def _map(grid: _Grid, x_name: str, y_name: str) -> Chart:
             )
         ),
         alternative=(
-            f"The best cell is {grid.labels.get(best, UNNAMED).text} with {METRIC[metric].name} "
-            f"{number(known[best])}; the reference has {number(known.get(pair.second))}. "
+            f"The best cell is {_called(grid, best, cells[best], x_name, y_name)} with "
+            f"{METRIC[metric].name} {number(means[best])}; the reference has "
+            f"{number(grid.means[pair.second])}. "
             + "".join(f"{words} " for words in seed_lines(noise, pair.split))
-            + _better_text(grid.verdicts, grid.labels)
+            + _better_text(verdicts, grid.labels)
         ),
         figure=drawn,
-        columns=(f"{parameter_name(y_name)} ↓ {parameter_name(x_name)} →", *map(setting, columns)),
+        columns=(f"{parameter_name(y_name)} ↓ {parameter_name(x_name)} →", *across),
         rows=tuple(
-            (setting(row), *(text.replace("<br>", ", ") or "–" for text in words[i]))
-            for i, row in enumerate(rows)
+            (row, *(text.replace("<br>", ", ") or "–" for text in words[i]))
+            for i, row in enumerate(down)
         ),
     )
+
+
+def _in_order(values: Iterable[Value]) -> list[Value]:
+    """Each of a hyperparameter's values once, numbers by size."""
+    found = set(values)
+    numbers = all(isinstance(v, int | float) for v in found)
+    return sorted(found) if numbers else sorted(found, key=str)
+
+
+def _level_names(levels: Sequence[Value]) -> list[str]:
+    """What an axis calls its levels: as short as everywhere, unless two would be one then."""
+    short = [setting(level) for level in levels]
+    return short if len(set(short)) == len(short) else [str(level) for level in levels]
+
+
+def _called(grid: _Grid, at: _Cell, here: Sequence[str], x_name: str, y_name: str) -> str:
+    """A cell by its only configuration, or by its two values."""
+    if len(here) == 1:
+        return grid.labels.get(here[0], UNNAMED).text
+    x, y = (f"{parameter_name(n)} {setting(v)}" for n, v in zip((x_name, y_name), at, strict=True))
+    return f"{x}, {y}"
+
+
+def _beside_text(beside: int) -> str:
+    lack, have = ("lacks", "has") if beside == 1 else ("lack", "have")
+    return f"{count(beside, 'configuration')} that {lack} one of the two {have} no cell here."
 
 
 def _ends(values: npt.NDArray[np.float64], noise: float | None) -> tuple[float, float]:
@@ -204,8 +243,8 @@ def _levels(name: str) -> dict[str, Any]:
 def _texts(
     grid: npt.NDArray[np.float64],
     words: Sequence[Sequence[str]],
-    columns: Sequence[Value],
-    rows: Sequence[Value],
+    columns: Sequence[str],
+    rows: Sequence[str],
     darkness: Callable[[float], float],
 ) -> list[Any]:
     """The numbers in the cells, dark on light cells and light on dark ones."""
@@ -215,8 +254,8 @@ def _texts(
         groups[_LIGHT_TEXT if dark else _DARK_TEXT].append((int(i), int(j)))
     return [
         go.Scatter(
-            x=[setting(columns[j]) for _, j in cells],
-            y=[setting(rows[i]) for i, _ in cells],
+            x=[columns[j] for _, j in cells],
+            y=[rows[i] for i, _ in cells],
             text=[words[i][j] for i, j in cells],
             mode="text",
             textfont={"size": 13, "color": colour},
