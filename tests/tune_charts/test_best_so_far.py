@@ -1,6 +1,7 @@
 """Best so far against cost, checked against a plain reading of the progress."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from study_factory import Simulated, evidence_of
@@ -38,6 +39,15 @@ def test_the_table_holds_the_steps_and_nothing_else(chart: Chart, progress: Prog
     shown = [float(row[1]) for row in chart.rows]
     assert shown == sorted(shown, reverse=True)
     assert len(chart.rows) == len(dict.fromkeys(progress.best))
+
+
+def test_the_words_begin_with_the_first_value_that_there_is(progress: Progress) -> None:
+    late = replace(
+        progress, best=(math.nan, *progress.best[1:]), holder=("", *progress.holder[1:])
+    )
+    chart = best_so_far(late, evidence_of(STUDY).labels, "mae")
+    assert f"went from {progress.best[1]:.3f} at epoch 2 to" in chart.alternative
+    assert chart.rows[0][0] == "2"
 
 
 def test_stopped_and_complete_trials_have_marks_of_their_own(chart: Chart) -> None:

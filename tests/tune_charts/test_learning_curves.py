@@ -52,7 +52,7 @@ def test_rungs_are_lines_with_the_number_that_each_stopped(chart: Chart) -> None
 def test_the_legend_names_each_group_once(chart: Chart) -> None:
     shown = [trace.name for trace in chart.figure.data if trace.showlegend]
     assert len(shown) == len(set(shown))
-    assert {"winner", "default", "failed", "stopped at a rung"} <= set(shown)
+    assert {"winner", "default", "failed", "stopped early"} <= set(shown)
 
 
 def test_the_legend_draws_what_the_caption_names() -> None:
@@ -77,12 +77,19 @@ def test_the_axis_ends_where_decisions_do_and_what_it_cuts_is_counted(
     chart = learning_curves(curves, {}, {}, metric)
     ends = sorted(side * end for end in chart.figure.layout.yaxis.range)
     assert ends == pytest.approx([0.7 - 0.08 * 0.09, 0.79 + 0.08 * 0.09])
-    assert "20 early values beyond them cut off" in chart.caption
+    assert "20 values beyond them are cut off" in chart.caption
     # At a rung decisions fall too, but one trial that exploded does not set the scale.
     chart = learning_curves([*curves, curve(50.0, 0.7)], {}, {1: 0}, metric)
     ends = sorted(side * end for end in chart.figure.layout.yaxis.range)
     assert ends == pytest.approx([0.7 - 0.08 * 4.3, 5.0 + 0.08 * 4.3])
-    assert "2 early values beyond them cut off" in chart.caption
+    assert "2 values beyond them are cut off" in chart.caption
+
+
+def test_what_has_no_value_is_not_cut_off() -> None:
+    trial = next(c for c in evidence_of(STUDY).trials if c.state is TrialState.DONE)
+    curve = {1: math.nan, 2: math.nan, 3: 0.7, 4: 0.69}
+    chart = learning_curves([replace(trial, curve=curve, best=curve)], {}, {}, "mae")
+    assert "cut off" not in chart.caption
 
 
 def test_failures_are_told_in_words_and_marked(chart: Chart) -> None:

@@ -125,6 +125,33 @@ def test_the_table_lists_complete_trials_first_best_first(chart: Chart) -> None:
     assert all(len(row) == len(chart.columns) for row in chart.rows)
 
 
+def test_each_configuration_has_its_own_state_and_all_are_counted(
+    screen: list[TrialRecord], axes: list[Axis]
+) -> None:
+    evidence = evidence_of(STUDY)
+    first, second, third, *rest = [c for c in screen if c.state is TrialState.DONE]
+    trials = [
+        *(c for c in screen if c.state is not TrialState.DONE),
+        replace(first, state=TrialState.FAILED),
+        replace(second, state=TrialState.STARTED),
+        replace(third, curve={}, best={}),
+        *rest,
+    ]
+    chart = parallel_coordinates(settings_of(evidence), axes, trials, evidence.labels, "mae")
+    said = {row[0]: row[-1] for row in chart.rows}
+    assert said[evidence.labels[first.config_id].text] == "failed"
+    assert said[evidence.labels[second.config_id].text] == "unfinished"
+    assert evidence.labels[third.config_id].text not in said
+    groups = list(dict.fromkeys(row[-1] for row in chart.rows))
+    assert groups == ["complete", "stopped early", "failed", "unfinished"]
+    assert {"stopped early", "failed", "unfinished"} <= {
+        trace.name for trace in chart.figure.data if trace.showlegend
+    }
+    assert chart.alternative.startswith(
+        f"{len(screen)} configurations (1 without a value), {len(rest)} of them complete. "
+    )
+
+
 def test_without_a_complete_trial_the_words_say_so(
     screen: list[TrialRecord], axes: list[Axis]
 ) -> None:

@@ -23,7 +23,7 @@ def best_so_far(
     """The best value of the search against the epochs trained.
 
     Args:
-        progress: From `progress_of_search`; must hold a report.
+        progress: From `progress_of_search`; must hold a value.
         labels: From `labels_of`.
         metric: The study's metric.
         seed_sd: Standard deviation of the metric between seeds of one configuration, if known.
@@ -144,7 +144,7 @@ def _gains(progress: Progress) -> list[_Gain]:
     gains: list[_Gain] = []
     reports = zip(progress.epochs, progress.best, progress.holder, strict=True)
     for one in (_Gain(*report) for report in reports):
-        if not gains or (one.value != gains[-1].value and not math.isnan(one.value)):
+        if not math.isnan(one.value) and (not gains or one.value != gains[-1].value):
             gains.append(one)
     return gains
 

@@ -1,5 +1,6 @@
 """All figures of a study by name: the report's, and the same for notebooks."""
 
+import math
 from typing import Any
 
 from tune.charts.axes import Settings, axis_of
@@ -78,7 +79,7 @@ def _search(evidence: Evidence) -> list[Chart]:
     found = []
     noise = _seed_sd(evidence)
     progress = progress_of_search(evidence.history, evidence.tables["reports"])
-    if progress.epochs:
+    if any(math.isfinite(value) for value in progress.best):
         found.append(best_so_far(progress, evidence.labels, evidence.metric, noise))
     if any(trial.curve for trial in evidence.trials):
         stops = stopped_at(evidence.trials, rungs_of(evidence.spec))

@@ -61,7 +61,7 @@ def learning_curves(
         own = [curve for curve in drawn_curves if curve.phase is phase]
         traces += _panel_traces(own, labels, metric, suffix)
         ends = decided_between(own, rungs if phase is Phase.SCREEN else (), metric, seed_sd)
-        beyond += sum(not ends[0] <= value <= ends[1] for c in own for value in c.best.values())
+        beyond += sum(value < ends[0] or value > ends[1] for c in own for value in c.best.values())
         layout[f"xaxis{suffix}"] = {
             "title": {"text": "epoch" if row == len(phases) - 1 else ""},
             "anchor": f"y{suffix}",
@@ -101,8 +101,8 @@ def learning_curves(
                 else ""
             )
             + (
-                f" The axes show where decisions fall: {count(beyond, 'early value')} "
-                "beyond them cut off."
+                f" The axes show where decisions fall: {count(beyond, 'value')} beyond "
+                f"them {'is' if beyond == 1 else 'are'} cut off."
                 if beyond
                 else ""
             )
@@ -161,7 +161,7 @@ def _panel_traces(
             )
         )
     for state, symbol, colour, words in (
-        (TrialState.PRUNED, "line-ew-open", LIGHT.muted, "stopped at a rung"),
+        (TrialState.PRUNED, "line-ew-open", LIGHT.muted, "stopped early"),
         (TrialState.FAILED, "x", LIGHT.alert, "failed"),
     ):
         group = [curve for curve in own if curve.state is state]

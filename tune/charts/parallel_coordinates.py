@@ -21,6 +21,12 @@ __all__ = ["parallel_coordinates"]
 _MOST_ROWS = 200
 _FEWEST = 3  # configurations that a range is told of
 _MOST_FAINT = 150
+_REST = {
+    TrialState.PRUNED: ("stopped early", LIGHT.ramp1),
+    TrialState.FAILED: ("failed", LIGHT.alert),
+    TrialState.STARTED: ("unfinished", LIGHT.muted),
+}
+"""What is not complete: what it is called, and the colour of its line."""
 _FOOT = 0.14  # of the metric's axis, for what is worse than any complete trial
 
 
@@ -43,7 +49,8 @@ def parallel_coordinates(
         seed_sd: Standard deviation between seeds of one configuration; None: unknown.
     """
     values = {c.config_id: c.value for c in curves if c.value is not None}
-    complete = {c.config_id for c in curves if c.state is TrialState.DONE} & values.keys()
+    states = {c.config_id: c.state for c in curves}
+    complete = [c for c in values if states[c] is TrialState.DONE]
     best_first = sorted(
         complete, key=lambda c: values[c] if METRIC[metric].lower_wins else -values[c]
     )
@@ -56,10 +63,13 @@ def parallel_coordinates(
         ]
         for config_id in values
     }
-    stopped = [config_id for config_id in values if config_id not in complete]
+    rest = [c for state in _REST for c in values if states[c] is state]
     special = [c for c in values if labels.get(c, UNNAMED).role in {"default", "winner"}]
-    step = -(-len(stopped) // _MOST_FAINT)  # more faint lines than these are a grey area
-    traces = [_group(stopped[:: max(step, 1)], lines, labels, "stopped early", LIGHT.ramp1, 0.8)]
+    step = max(-(-len(rest) // _MOST_FAINT), 1)  # more faint lines than these are a grey area
+    traces = [
+        _group([c for c in rest[::step] if states[c] is state], lines, labels, words, colour, 0.8)
+        for state, (words, colour) in _REST.items()
+    ]
     fifths = len(RAMP)
     for fifth, colour in enumerate(RAMP):
         upper = len(best_first) - math.ceil(len(best_first) * fifth / fifths)
@@ -97,9 +107,9 @@ def parallel_coordinates(
             f"{METRIC[metric].name} on the one seed of the search (best on top; "
             f"{METRIC[metric].direction}). Stronger lines are better fifths of the "
             f"{count(len(best_first), 'complete trial')}."
-            + (f" Of those stopped early every {step}th is drawn." if step > 1 else "")
+            + (f" Of the others every {step}th is drawn." if step > 1 else "")
             + (
-                " Those that were stopped at a worse value than any complete one end below it, "
+                " Those that ended at a worse value than any complete one end below it, "
                 "in their order."
                 if last.beyond
                 else ""
@@ -111,11 +121,12 @@ def parallel_coordinates(
                 else ""
             )
         ),
-        alternative=_alternative_text(best_first, values, settings, axes, labels, metric)
+        alternative=_counted_text(len(states), len(values), len(best_first))
+        + _alternative_text(best_first, values, settings, axes, labels, metric)
         + (f" Seeds of one configuration differ by {number(noise)} (sd)." if noise else ""),
         figure=drawn,
         columns=("Configuration", *heads, "State"),
-        rows=tuple(_rows(best_first, stopped, values, settings, axes, labels)),
+        rows=tuple(_rows([*best_first, *rest], states, values, settings, axes, labels)),
         wide=True,
     )
 
@@ -254,6 +265,14 @@ def _tick(i: int, place: float, text: str) -> dict[str, Any]:
     }
 
 
+def _counted_text(tried: int, valued: int, complete: int) -> str:
+    """Such as "11 configurations (2 without a value), 7 of them complete. "; "" without any."""
+    if not complete:
+        return ""
+    without = f" ({tried - valued} without a value)" if tried > valued else ""
+    return f"{count(tried, 'configuration')}{without}, {complete} of them complete. "
+
+
 def _alternative_text(
     best_first: Sequence[str],
     values: Mapping[str, float],
@@ -265,8 +284,7 @@ def _alternative_text(
     if not best_first:
         return "No trial of the search is complete yet."
     best = (
-        f"{count(len(values), 'configuration')}, {len(best_first)} of them complete. The best "
-        f"value on the one seed of the search, {METRIC[metric].name} "
+        f"The best value on the one seed of the search, {METRIC[metric].name} "
         f"{number(values[best_first[0]])}, is that of "
         f"{labels.get(best_first[0], UNNAMED).text}."
     )
@@ -288,24 +306,23 @@ def _alternative_text(
 
 
 def _rows(
-    best_first: Sequence[str],
-    stopped: Sequence[str],
+    shown: Sequence[str],
+    states: Mapping[str, TrialState],
     values: Mapping[str, float],
     settings: Settings,
     axes: Sequence[Axis],
     labels: Mapping[str, Label],
 ) -> list[tuple[str, ...]]:
-    everything = [(c, "complete") for c in best_first] + [(c, "stopped early") for c in stopped]
     rows = [
         (
             labels.get(config_id, UNNAMED).text,
             *(setting(settings.get(config_id, {}).get(axis.name)) for axis in axes),
             number(values[config_id]),
-            state,
+            _REST[states[config_id]][0] if states[config_id] in _REST else "complete",
         )
-        for config_id, state in everything[:_MOST_ROWS]
+        for config_id in shown[:_MOST_ROWS]
     ]
-    if len(everything) > _MOST_ROWS:
-        more = f"{len(everything) - _MOST_ROWS} more are not shown"
+    if len(shown) > _MOST_ROWS:
+        more = f"{len(shown) - _MOST_ROWS} more are not shown"
         rows.append((more, *[""] * (len(axes) + 2)))
     return rows
