@@ -1,6 +1,7 @@
 """Comparisons and plans in the terminal."""
 
 import io
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
     text = _shown(_compared("list"))
     assert "[0.1]" in text
     assert "[bold] a study" in text
+
+
+@pytest.mark.parametrize("markup", [True, False])
+def test_no_backslash_comes_into_names_whatever_the_console_reads(markup: bool) -> None:  # noqa: FBT001
+    compared = _compared("list")
+    configs = [replace(c, label=f"[b]{c.label} [/b]") for c in compared.comparison.configs]
+    comparison = replace(compared.comparison, configs=tuple(configs), study="[red]")
+    told = replace(compared, comparison=comparison)
+    console = Console(width=200, record=True, file=io.StringIO(), markup=markup)
+    console.print(render_study(told))
+    console.print(render_studies([told]))
+    text = console.export_text()
+    assert "\\" not in text
+    assert text.count("[b]") >= 4
+    assert "[red] (runs/a)" in text
 
 
 def test_tables_name_their_reference_once() -> None:

@@ -1,5 +1,6 @@
 """Markdown that any reader shows as it is meant, and a LaTeX table that a paper can take."""
 
+import copy
 import re
 from dataclasses import replace
 
@@ -76,6 +77,21 @@ def test_marks_in_the_latex_table_are_the_verdicts() -> None:
 def test_there_is_no_table_before_there_is_anything_to_compare() -> None:
     with pytest.raises(RunError, match="needs runs to compare"):
         latex_table(evidence_of(Simulated(until="screen", trials=8)), GENERATOR)
+
+
+def test_a_study_that_is_over_without_a_winner_says_why_there_is_no_table() -> None:
+    evidence = copy.copy(evidence_of(Simulated(until="screen", trials=8)))
+    history = copy.copy(evidence.history)
+    history.gave_up = "8 trials in a row failed"
+    with pytest.raises(RunError, match="8 trials in a row failed"):
+        latex_table(replace(evidence, history=history, why_not=""), GENERATOR)
+
+
+def test_a_name_of_several_lines_begins_no_paragraph_in_the_caption() -> None:
+    named = Simulated(sampler="list", confirm_seeds=2, epochs=2, name="a\n\nb")
+    text = latex_table(evidence_of(named), GENERATOR)
+    assert "\n\\caption{a b: test set" in text
+    assert "" not in text.splitlines()
 
 
 def test_means_of_exactly_zero_are_means() -> None:

@@ -43,6 +43,25 @@ def test_conditions_keep_the_rows_that_a_loop_over_them_keeps() -> None:
     ]
 
 
+def test_a_number_may_stand_on_either_side() -> None:
+    rows = _table().to_pylist()
+    few = [row for row in rows if row["seeds"] == 1]
+    assert 0 < len(few) < len(rows)
+    assert _kept("1 == seeds") == _kept("seeds == 1") == few
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    rows = trials_table(evidence_of(Simulated(sampler="list", confirm_seeds=2, epochs=2)))
+    names = pa.array([f"[b]{n}" for n in rows["name"].to_pylist()])
+    wild = rows.set_column(rows.column_names.index("name"), "name", names)
+    for markup in (True, False):
+        console = Console(file=io.StringIO(), width=300, record=True, markup=markup)
+        console.print(render_trials(wild, "mae"))
+        text = console.export_text()
+        assert text.count("[b]") == len(rows)
+        assert "\\" not in text
+
+
 def test_switches_are_written_as_they_are_shown_or_as_in_a_file() -> None:
     rows = trials_table(evidence_of(Simulated(sampler="list", confirm_seeds=5, epochs=3)))
     names = [

@@ -1,9 +1,10 @@
 """The tables of a comparison: runs, pairs, ablations, other metrics."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from hscl.metrics import DIGITS, METRIC
-from tune.display import count, interval, listing, number, signed
+from tune.display import MISSING, count, interval, listing, number, signed
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.pair import PairComparison
 from tune.evidence.search.branches import BRANCH_HEADS, BranchCost, branch_cells
@@ -16,7 +17,7 @@ from tune.evidence.sentences import (
 )
 from tune.report.model import TextTable
 
-__all__ = ["ablation_table", "comparison_tables"]
+__all__ = ["ablation_table", "comparison_tables", "own_values"]
 
 _ON_BRANCHES = (
     " Every row won a screen of its own, all with an equal budget; behind it stand what that "
@@ -179,12 +180,7 @@ def _with_reference(compared: StudyComparison) -> tuple[PairComparison, ...]:
 def _metrics_by_row(compared: StudyComparison, names: Mapping[str, str]) -> TextTable:
     """The other metrics of an ablation: means and deviations, a row a configuration."""
     metrics = [metric for metric in compared.metrics if metric != compared.metric]
-    of = {
-        (pair.first, pair.metric): (pair.means[0], pair.sds[0]) for pair in compared.other_metrics
-    }
-    of |= {
-        (pair.second, pair.metric): (pair.means[1], pair.sds[1]) for pair in compared.other_metrics
-    }
+    of = own_values(compared.other_metrics)
     return TextTable(
         ("Configuration", *(METRIC[metric].name for metric in metrics)),
         tuple(
@@ -198,6 +194,22 @@ def _metrics_by_row(compared: StudyComparison, names: Mapping[str, str]) -> Text
         numeric=frozenset(range(1, len(metrics) + 1)),
         strong=frozenset({0}),
     )
+
+
+def own_values(pairs: Iterable[PairComparison]) -> dict[tuple[str, str], tuple[float, float, int]]:
+    """Each configuration's mean, deviation and number of seeds in each metric that it has.
+
+    A pair knows them over the seeds that both have: of several the one with the most counts.
+
+    Args:
+        pairs: Of any metrics.
+    """
+    found: dict[tuple[str, str], tuple[float, float, int]] = {}
+    for pair in sorted(pairs, key=lambda pair: -len(pair.seeds)):
+        for one, mean, sd in zip((pair.first, pair.second), pair.means, pair.sds, strict=True):
+            if not math.isnan(mean):
+                found.setdefault((one, pair.metric), (mean, sd, len(pair.seeds)))
+    return found
 
 
 def _metrics_of_pair(pairs: Sequence[PairComparison], names: Mapping[str, str]) -> TextTable:
@@ -240,7 +252,5 @@ def _both(pair: PairComparison) -> tuple[str, str]:
     return here, new
 
 
-def _mean_sd(values: tuple[float, float] | None) -> str:
-    if values is None:
-        return "–"
-    return f"{number(values[0])} ± {number(values[1])}"
+def _mean_sd(values: Sequence[float] | None) -> str:
+    return MISSING if values is None else f"{number(values[0])} ± {number(values[1])}"

@@ -1,10 +1,10 @@
 """Comparisons and sample sizes as tables for the terminal. What is drawn was computed before."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +29,7 @@ from tune.evidence.sentences import (
 )
 from tune.evidence.variance import seed_weight_lines
 from tune.report.rows import Compared
+from tune.report.tables import own_values
 from tune.simulate.sample_size import SampleSizes
 from tune.stats.intervals import Interval
 
@@ -105,7 +106,7 @@ def _configurations(comparison: StudyComparison, branches: Sequence[BranchCost])
     rows = [
         (
             str(config.number),
-            escape(config.label),
+            Text(config.label),
             number(config.mean, DIGITS),
             number(config.sd, DIGITS),
             f"{config.planned - config.failed - config.unfinished} of {config.planned}",
@@ -124,7 +125,7 @@ def _configurations(comparison: StudyComparison, branches: Sequence[BranchCost])
     for row in rows:
         table.add_row(*(row[n] for n in shown))
     for name, value, ends in ensembles:
-        table.add_row("", escape(name), value, ends)
+        table.add_row("", Text(name), value, ends)
     return table
 
 
@@ -135,7 +136,7 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
     shared = {pair.second for pair in pairs}
     if len(shared) == 1 and (several or not by_metric):
         title = f"{title}; each minus {names[pairs[0].second]}"
-    table = Table(title=escape(title), box=box.SIMPLE, title_justify="left")
+    table = Table(title=Text(title), box=box.SIMPLE, title_justify="left")
     if by_metric:
         table.add_column("metric", no_wrap=True)
     if several or not by_metric:
@@ -153,10 +154,10 @@ def _pair_table(pairs: Sequence[PairComparison], comparison: StudyComparison, ti
         if own_rows and pair.first == pairs[0].first:
             # A paper's table has the reference's own row, above those that are compared with it.
             table.add_row(*_own_row([one for one in pairs if one.metric == pair.metric], names))
-        cells = [METRIC[pair.metric].name] if by_metric else []
+        cells: list[RenderableType] = [METRIC[pair.metric].name] if by_metric else []
         if several or not by_metric:
             second = "" if len(shared) == 1 else f" − {names[pair.second]}"
-            cells.append(escape(names[pair.first] + second))
+            cells.append(Text(names[pair.first] + second))
         cells += [_mean_sd(*one) for one in zip(pair.means, pair.sds, strict=True)][:shown]
         cells += [
             f"{len(pair.seeds)} of {pair.planned}",
@@ -176,16 +177,12 @@ def _by_metric(pairs: Sequence[PairComparison]) -> list[PairComparison]:
     return sorted(pairs, key=lambda pair: list(METRIC).index(pair.metric))
 
 
-def _own_row(pairs: Sequence[PairComparison], names: Mapping[str, str]) -> list[str]:
+def _own_row(pairs: Sequence[PairComparison], names: Mapping[str, str]) -> list[RenderableType]:
     """What the reference has of a metric, over as many of its seeds as are known."""
-    most = max(pairs, key=lambda pair: len(pair.seeds))
-    own = _mean_sd(most.means[1], most.sds[1])
-    return [
-        METRIC[most.metric].name,
-        escape(names[most.second]),
-        own,
-        f"{len(most.seeds)} of {most.planned}",
-    ]
+    metric, reference = pairs[0].metric, pairs[0].second
+    mean, sd, seeds = own_values(pairs).get((reference, metric), (math.nan, math.nan, 0))
+    seeds_text = f"{seeds} of {pairs[0].planned}"
+    return [METRIC[metric].name, Text(names[reference]), _mean_sd(mean, sd), seeds_text]
 
 
 def _mean_sd(mean: float, sd: float) -> str:
@@ -218,8 +215,8 @@ def render_studies(studies: Sequence[Compared]) -> RenderableType:
         for pair in pairs:
             names = comparison.names
             table.add_row(
-                escape(f"{comparison.study} ({one.where})"),
-                escape(f"{names[pair.first]} − {names[pair.second]}"),
+                Text(f"{comparison.study} ({one.where})"),
+                Text(f"{names[pair.first]} − {names[pair.second]}"),
                 pair.split,
                 f"{len(pair.seeds)} of {pair.planned}",
                 _interval(pair.this_test_set),

@@ -10,10 +10,10 @@ from tune.display import count, number
 from tune.evidence.comparison import StudyComparison
 from tune.evidence.curves import UNNAMED
 from tune.evidence.gather import Evidence
-from tune.evidence.pair import PairComparison
 from tune.evidence.search.branches import BRANCH_HEADS, branch_cells
 from tune.evidence.search.use import use_lines
 from tune.report.model import Report, ReportSection
+from tune.report.tables import own_values
 from tune.states import Verdict
 
 __all__ = ["comparison_latex", "latex_table", "markdown"]
@@ -121,14 +121,16 @@ def latex_table(evidence: Evidence, generator: str) -> str:
     """
     compared = evidence.comparison
     if compared is None or all(one.mean is None for one in compared.configs):
-        why = evidence.why_not or "no run of confirm has ended yet"
+        ending = evidence.history.ending
+        over = "" if ending is None else ending.note
+        why = evidence.why_not or over or "no run of confirm has ended yet"
         raise RunError(f"a table for a paper needs runs to compare, but: {why}")
     names = {
         one.config_id: evidence.labels.get(one.config_id, UNNAMED).text for one in compared.configs
     }
     name = evidence.spec.study.name
     answer = [] if evidence.use is None else use_lines(evidence.use)
-    said = "".join(f"% {line}".rstrip() + "\n" for line in answer)
+    said = "".join(f"% {' '.join(line.split())}".rstrip() + "\n" for line in answer)
     reference, more = "the default", None
     if evidence.branches:
         reference = _tex(names.get(compared.reference or "", ""))
@@ -189,17 +191,12 @@ def _latex(
 def _cells(compared: StudyComparison) -> dict[tuple[str, str], str]:
     """What stands in the table for each configuration and metric; shares as percentages."""
     cells: dict[tuple[str, str], str] = {}
-    for pair in compared.other_metrics:
-        for config_id, mean, sd in zip(_both(pair), pair.means, pair.sds, strict=True):
-            cells.setdefault((config_id, pair.metric), _mean_sd(pair.metric, mean, sd))
+    for (config_id, metric), (mean, sd, _) in own_values(compared.other_metrics).items():
+        cells[config_id, metric] = _mean_sd(metric, mean, sd)
     for one in compared.configs:
         if one.mean is not None:
             cells[one.config_id, compared.metric] = _mean_sd(compared.metric, one.mean, one.sd)
     return cells
-
-
-def _both(pair: PairComparison) -> tuple[str, str]:
-    return pair.first, pair.second
 
 
 def _verdicts(compared: StudyComparison) -> dict[str, Verdict | None]:
@@ -215,7 +212,7 @@ def _mean_sd(metric: str, mean: float, sd: float | None) -> str:
 
 
 def _tex_number(value: float | None, digits: int) -> str:
-    return number(value, digits).replace("−", "-").replace("–", r"\text{--}")
+    return number(value, digits).replace("−", "-").replace("–", r"\mbox{--}")
 
 
 def _arrow(metric: str) -> str:
@@ -236,4 +233,4 @@ def _caption(compared: StudyComparison, study: str, reference: str) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))

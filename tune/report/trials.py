@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as kinds
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hscl.errors import InputError, did_you_mean
 from hscl.metrics import DIGITS, METRIC
@@ -21,7 +21,7 @@ __all__ = ["TRIAL_FORMATS", "filtered", "render_trials", "sorted_by", "trials_te
 
 TRIAL_FORMATS = ("table", "csv", "json", "parquet")
 
-_WORDS = re.compile(r"\s*([\w.]+)\s*(==|!=)\s*[\"']?([^\"'<>=]*?)[\"']?\s*")
+_WORDS = re.compile(r"\s*([^\W\d][\w.]*)\s*(==|!=)\s*[\"']?([^\"'<>=]*?)[\"']?\s*")
 """A comparison of a column with a word, such as `state == pruned`."""
 
 _SWITCH = {"on": True, "true": True, "off": False, "false": False}
@@ -193,5 +193,5 @@ def render_trials(rows: pa.Table, metric: str) -> Table:
         right = place in text.numeric
         table.add_column(head, justify="right" if right else "left", no_wrap=right)
     for place, row in enumerate(text.rows):
-        table.add_row(*map(escape, row), style="bold" if place in text.strong else None)
+        table.add_row(*map(Text, row), style="bold" if place in text.strong else None)
     return table
