@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from study_factory import Simulated, evidence_of
 
-from tune.report.limits import limits_of, reproduction_of
+from tune.report.limits import failures_of, limits_of, reproduction_of
 from tune.study.toml import parse_spec
 
 SEARCH = Simulated(trials=8, refined=3)
@@ -38,6 +38,22 @@ def test_few_videos_and_few_seeds_are_said() -> None:
 def test_an_undecided_study_says_what_would_decide_it() -> None:
     what = Simulated(trials=8, refined=3, gap=0.0, video_sd=0.1)
     assert "What would decide it" in _limits(what)
+
+
+def test_collapses_are_those_of_a_last_epoch_and_none_is_left_out_without_a_word() -> None:
+    evidence = evidence_of(SEARCH)
+    history = copy.deepcopy(evidence.history)
+    evidence, trials = replace(evidence, history=history), list(history.trials.values())
+    for trial in trials[:22]:
+        trial.collapsed = True
+    (*_, said) = failures_of(evidence).points
+    assert said.startswith("22 trials predicted one constant in their last epoch (no failure; ")
+    assert said.endswith(" and 2 more.")
+    for trial in trials[1:]:
+        trial.collapsed = False
+    (*_, said) = failures_of(evidence).points
+    assert said.startswith("1 trial predicted one constant in its last epoch")
+    assert said.endswith(f": {trials[0].trial_id}.")
 
 
 def test_no_sentence_comes_twice() -> None:

@@ -65,6 +65,19 @@ def test_a_row_holds_a_pair_on_a_metric_with_all_its_numbers() -> None:
     }
 
 
+def test_what_a_pair_without_seeds_does_not_have_is_empty() -> None:
+    compared, nan = _compared(), float("nan")
+    primary = compared.comparison.primary
+    assert primary is not None
+    bare = replace(primary, seeds=(), means=(nan, nan), sds=(nan, nan))
+    told = replace(compared, comparison=replace(compared.comparison, primary=bare))
+    first, *_ = csv.DictReader(io.StringIO(as_csv(pair_rows([told]))))
+    of_sides = ("first_mean", "first_sd", "second_mean", "second_sd")
+    assert [first[name] for name in of_sides] == [""] * 4
+    (row, *_) = pq.read_table(pa.BufferReader(as_parquet(pair_rows([told])))).to_pylist()
+    assert [row[name] for name in of_sides] == [None] * 4
+
+
 def test_csv_and_parquet_hold_the_rows() -> None:
     rows = pair_rows([_compared()])
     read = list(csv.DictReader(io.StringIO(as_csv(rows))))

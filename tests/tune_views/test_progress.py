@@ -134,6 +134,11 @@ def test_status_tells_what_runs_from_what_was_stopped_or_died_and_what_goes_on(
     assert any("epoch 1/" in line for line in lines) == (alive == "running")
 
 
+def test_the_command_that_goes_on_is_one_line_in_any_width(engine: Engine) -> None:
+    engine.next_run("t1")
+    assert GOES_ON in status_text(status(engine.history, holder()), 20).splitlines()
+
+
 def test_trials_are_counted_value_text() -> None:
     counts = {"started": 2, "done": 5, "pruned": 0, "failed": 1}
     assert trial_text(counts) == "2 running, 5 done, 1 failed"

@@ -56,7 +56,7 @@ def status(study: str, *, as_json: bool) -> None:
         return
     shown = render_status(opened.read_status())  # reads the tables, which the answer needs too
     click.echo(opened.answer_text(), nl=False)
-    Console(highlight=False, markup=False, emoji=False).print(shown)
+    Console(highlight=False, markup=False, emoji=False).print(shown, crop=False)
     warn_of_damage(opened.damages)
 
 

@@ -243,7 +243,7 @@ def _place(out: str, name: str) -> tuple[Folder, str]:
 def _ours(folder: Folder, file: str) -> bool:
     """Whether a file begins as a page, as Markdown or as LaTeX of `hscl report` does."""
     with folder.open(file) as stream:
-        head = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").lstrip()
+        head: str = stream.read(_LOOKED_AT).decode("utf-8", errors="replace").lstrip()
     if head.startswith("<!doctype html>"):
         return f'\n<meta name="generator" content="{GENERATOR} ' in head
     return head.startswith((f"<!-- {GENERATOR} -->", f"% {GENERATOR};"))

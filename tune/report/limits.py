@@ -174,9 +174,10 @@ def failures_of(evidence: Evidence) -> ReportSection:
     points = [] if failed else ["No trial failed."]
     points += _again(evidence)
     if collapsed:
+        whose = "its" if len(collapsed) == 1 else "their"
         points.append(
-            f"{count(len(collapsed), 'trial')} ended with a constant prediction (no failure; Corr "
-            f"does not exist for them): {', '.join(collapsed[:20])}."
+            f"{count(len(collapsed), 'trial')} predicted one constant in {whose} last epoch (no "
+            f"failure; Corr does not exist there): {listing(collapsed, most=20)}."
         )
     tables: tuple[TextTable, ...] = ()
     if failed:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,8 +171,8 @@ def _pair_row(pair: PairComparison, names: dict[str, str]) -> dict[str, Any]:
         ("first", "second"), pair.means, pair.sds, pair.failures, pair.missing, strict=True
     ):
         row |= {
-            f"{side}_mean": mean,
-            f"{side}_sd": sd,
+            f"{side}_mean": None if math.isnan(mean) else mean,
+            f"{side}_sd": None if math.isnan(sd) else sd,
             f"{side}_failures": failed,
             f"{side}_missing": missing,
         }

@@ -168,7 +168,7 @@ def render_status(status: StudyStatus) -> RenderableType:
         parts.append(Text(f"last event {age_text(status.age_s)}"))
     parts += [Text(f"note: {note}") for note in status.notes]
     if status.alive not in {"running", "done"} and (command := going_on(holder)) is not None:
-        parts.append(Text(f"go on with: {command}"))
+        parts.append(Text(f"go on with: {command}", no_wrap=True, overflow="ignore"))
     return Group(*parts)
 
 
@@ -207,7 +207,7 @@ def status_text(status: StudyStatus, width: int) -> str:
     console = Console(
         file=io.StringIO(), width=width, highlight=False, record=True, markup=False, emoji=False
     )
-    console.print(render_status(status))
+    console.print(render_status(status), crop=False)  # a command is one line, however long
     return console.export_text().strip()
 
 
