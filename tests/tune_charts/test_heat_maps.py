@@ -108,7 +108,7 @@ def test_the_reference_has_its_mean_over_the_most_seeds(
 def test_levels_that_look_alike_keep_their_own_rows(pairs: tuple[PairComparison, ...]) -> None:
     omegas = dict(zip(GRID["loss.omega2"], (0.1001, 0.10012, 0.2, 0.3), strict=True))
     near = {
-        c: own | {"loss.omega2": omegas[float(own["loss.omega2"])]}
+        c: dict(own) | {"loss.omega2": omegas[float(own["loss.omega2"])]}
         for c, own in settings_of(evidence_of(STUDY)).items()
     }
     (chart,) = heat_maps(pairs, near, evidence_of(STUDY).labels)

@@ -86,7 +86,7 @@ class TensorBoard(View):
             for table, rows in waiting:
                 self._runs.add(table, rows)
             self._runs.write_rows()
-        except OSError:  # files were removed, it may be; all that came is in the tables
+        except Exception:  # noqa: BLE001 - files were removed, it may be; the tables have it all
             self._rebuild()
 
     def _rebuild(self) -> None:
@@ -96,11 +96,11 @@ class TensorBoard(View):
         folder, root = self._study.folder, self._study.folder.local / FOLDER
         try:
             self._runs = rebuild(Study(folder, self._study.spec), root)
-        except (OSError, HsclError) as error:
+        except Exception as error:  # noqa: BLE001 - said, and the study goes on
             self._runs = None
             self._say(
-                f"no files for TensorBoard are written any more: {error}. The search goes on; "
-                "once the cause is removed, make them with: "
+                f"no files for TensorBoard are written any more: {_reason(error)}. The search "
+                "goes on; once the cause is removed, make them with: "
                 f"hscl tensorboard {shlex.quote(folder.uri)}"
             )
 
@@ -279,6 +279,12 @@ class _Runs:
         name = f"{number}-{event['phase']}-s{event['seed']}"
         self._names[event["trial_id"]] = name
         return self._root / name / _FILE
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, for people; of what was not foreseen its kind as well."""
+    known = isinstance(error, HsclError | OSError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _append(path: Path, records: bytes) -> None:
