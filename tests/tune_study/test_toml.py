@@ -88,6 +88,35 @@ def test_any_study_reads_back_to_itself(
     assert again(spec) == spec
 
 
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"sampler": {"trials": 3}, "confirm": {"keep": 5}}, "at most 3"),
+        ({"refine": {"trials": 1}, "confirm": {"keep": 30}}, "at most 4"),
+        ({"space": {}, "sampler": {"trials": 1}, "confirm": {"keep": 2}}, "at most 1"),
+    ],
+)
+def test_what_contradicts_a_count_that_the_file_leaves_open_is_refused_at_once(
+    tree: dict[str, Any], expected: str
+) -> None:
+    space = {"train.lr": {"log_uniform": [1e-4, 1e-2]}}
+    with pytest.raises(InputError, match=f"confirm.keep must be {expected}"):
+        parse_spec({"space": space} | tree)
+
+
+def test_the_total_that_a_file_leaves_open_holds_all_known_points_of_every_screen() -> None:
+    known = [{"name": f"m{n}", "preset": "mosi-mult", "train.lr": 1e-4 * n} for n in range(1, 31)]
+    tree = {
+        "space": {"model.kind": {"choice": ["hscl", "mult"]}, "train.lr": {"uniform": [1e-4, 1]}},
+        "known": known,
+        "sampler": {"kind": "random", "per": "model.kind"},
+    }
+    spec = parse_spec(tree)
+    # Confirm: two winners on six seeds; two screens, each long enough for the larger one's points.
+    assert spec.budget.epochs == 20 * (2 * 6 + 2 * 30)
+    assert again(spec) == spec
+
+
 def test_every_default_stands_in_the_frozen_file() -> None:
     tree = tomllib.loads(dump_spec(study()))
     assert tree["base"]["loss.temperature"] == 0.5

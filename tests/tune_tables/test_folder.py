@@ -37,6 +37,18 @@ def test_every_changed_key_is_named_with_both_values(tmp_path: Path) -> None:
     assert "another --out" in str(caught.value)
 
 
+def test_a_study_that_could_not_be_read_again_is_refused_before_it_begins(tmp_path: Path) -> None:
+    folder, good = open_folder(tmp_path / "study"), study()
+    kept = good.confirm.model_copy(update={"keep": 99})
+    with pytest.raises(InputError, match=r"(?s)must read back .*confirm\.keep must be at most"):
+        check_folder(folder, good.model_copy(update={"confirm": kept}))
+    # What reads back, but as another study: nobody would know which one ran.
+    idle = good.base.with_overrides({"model.kind": "mult"}).with_overrides({"loss.alpha": 7.0})
+    with pytest.raises(InputError, match=r"(?s)must read back .*loss\.alpha means nothing"):
+        check_folder(folder, good.model_copy(update={"base": idle}))
+    assert not folder.exists()
+
+
 def test_a_lock_alone_leaves_a_folder_new(tmp_path: Path) -> None:
     (tmp_path / "lock.json").write_text("{}")
     check_folder(open_folder(tmp_path), study())

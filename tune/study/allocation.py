@@ -1,5 +1,6 @@
 """How a study's epochs are shared out: what confirm needs, what the screen and refine get."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from tune.study.spec import StudySpec
@@ -7,6 +8,7 @@ from tune.study.spec import StudySpec
 __all__ = [
     "Allocation",
     "allocation_of",
+    "branches_need",
     "confirm_epochs",
     "default_total",
     "rungs_of",
@@ -135,7 +137,22 @@ def default_total(spec: StudySpec) -> int:
     """Epochs of a study that says nothing about its size, confirm's included."""
     kept = 1 if spec.confirm.keep == "all" else spec.confirm.keep
     total = max(_FULL_TRAININGS * spec.longest_trial, 2 * confirm_epochs(spec, candidates=kept))
+    if spec.sampler.per is not None:
+        total = max(total, branches_need(spec))
     return min(total, _MOST)
+
+
+def branches_need(spec: StudySpec) -> int:
+    """Epochs that a study with `sampler.per` must have: confirm's, and all that is known.
+
+    Args:
+        spec: The study. All its screens have as many epochs as the one with the most start points
+            needs.
+    """
+    values = (start.config.dotted()[str(spec.sampler.per)] for start in spec.start_points)
+    starts = Counter(values)
+    known = len(starts) * max(starts.values()) * spec.longest_trial
+    return confirm_epochs(spec, candidates=1) + known
 
 
 def _whole(value: float) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hscl.errors import InputError
-from tune.study.allocation import allocation_of, confirm_epochs
+from tune.study.allocation import allocation_of, branches_need, confirm_epochs
 from tune.study.branches import starts_by_branch
 from tune.study.spec import StudySpec
 
@@ -131,7 +131,7 @@ def _branches(spec: StudySpec) -> list[str]:
         mistakes.append("confirm.keep must be 1 with sampler.per: the winner of each screen")
     if spec.budget.hours:
         mistakes.append("budget.hours must not limit a study with sampler.per; use budget.epochs")
-    need = confirm_epochs(spec, candidates=1) + len(starts) * most * spec.longest_trial
+    need = branches_need(spec)
     if 0 < spec.budget.epochs < need:
         what = "confirm's and what the default and the known points need"
         mistakes.append(f"budget.epochs must be at least {need:,} ({what})")

@@ -220,11 +220,10 @@ class _Reader:
         self.mistakes += find_mistakes(draft, set(complete))
         if self.mistakes:
             return None
-        if draft.compares_all:
-            trials = len(draft.compared_points)
-            sampler = draft.sampler.model_copy(update={"trials": trials})
-            return draft.model_copy(update={"sampler": sampler})
-        return with_counts(draft)
+        spec = _counted(draft)
+        # The file that is frozen says these counts, and must hold by itself.
+        self.mistakes += find_mistakes(spec, set(complete))
+        return spec
 
     def _table(self, tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         table = tree.get(name, {})
@@ -341,6 +340,14 @@ def _fill_in(sections: dict[str, Any]) -> None:
     for name, update in follows.items():
         if sections[name] is not None:
             sections[name] = sections[name].model_copy(update=update)
+
+
+def _counted(spec: StudySpec) -> StudySpec:
+    """The study with every count that its file leaves open."""
+    if not spec.compares_all:
+        return with_counts(spec)
+    sampler = spec.sampler.model_copy(update={"trials": len(spec.compared_points)})
+    return spec.model_copy(update={"sampler": sampler})
 
 
 def _beyond_64_bits(tree: Any, where: str = "") -> list[str]:

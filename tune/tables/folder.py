@@ -3,6 +3,7 @@
 import shlex
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -75,8 +76,7 @@ def _read(folder: Folder) -> StudyFile | None:
     where = f"{folder.uri}/{STUDY_FILE}"
     try:
         text = folder.read(STUDY_FILE).decode()
-        tree = tomllib.loads(text)
-        checked_tree(tree)
+        tree = _tree(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -86,6 +86,12 @@ def _read(folder: Folder) -> StudyFile | None:
     spec = parse_spec(tree, source=where, frozen=True)
     standing = standing_spec(spec, _recorded(folder), folder.uri)
     return StudyFile(text if standing is spec else dump_spec(standing), standing)
+
+
+def _tree(text: str) -> dict[str, Any]:
+    tree = tomllib.loads(text)
+    checked_tree(tree)
+    return tree
 
 
 def _recorded(folder: Folder) -> list[str | None]:
@@ -100,7 +106,7 @@ def _recorded(folder: Folder) -> list[str | None]:
 
 
 def check_folder(folder: Folder, spec: StudySpec, *, more: bool = False) -> None:
-    """Refuse a folder that holds another study, or anything else.
+    """Refuse a folder that holds another study, or anything else; and a study for no folder.
 
     Args:
         folder: Where the study shall be written.
@@ -108,9 +114,12 @@ def check_folder(folder: Folder, spec: StudySpec, *, more: bool = False) -> None
         more: A person asks for more trainings: counts and limits may be larger.
 
     Raises:
-        InputError: Naming every key that differs; only `[resources]` may.
+        InputError: Naming every key that differs; only `[resources]` may. Or the study could not
+            be read again once it has begun.
     """
     frozen = frozen_spec(folder)
+    if frozen != spec:
+        _refuse_unreadable(spec)
     if frozen is None:
         files = {name for name in folder.files() if not _is_half(name)}
         strange = sorted({*files, *folder.folders()} - _OURS)
@@ -133,6 +142,27 @@ def check_folder(folder: Folder, spec: StudySpec, *, more: bool = False) -> None
             f"may change, and with --more numbers of trials and the budget may grow, but these "
             f"differ:\n{listed}\nrestore them, or begin another study with another --out"
         )
+
+
+def _refuse_unreadable(spec: StudySpec) -> None:
+    """Return where the file that would be frozen says the same study: else no command reads it.
+
+    Raises:
+        InputError: It does not, which no mistake of a person should lead to.
+    """
+    try:
+        tree = _tree(dump_spec(spec).encode().decode())
+        again = parse_spec(tree, source=f"the frozen {STUDY_FILE}", frozen=True)
+        if again == spec:
+            return
+        problems = changed_keys(spec, again)
+    except (ValueError, InputError) as error:
+        problems = str(error).splitlines()
+    listed = "\n".join(f"  {line}" for line in problems)
+    raise InputError(
+        "a study must read back from its own file as it is, or no command could open it, but:\n"
+        f"{listed}\nchange what is named here; nothing has been written"
+    )
 
 
 def check_phases(history: History, where: str, *, another_look: bool = False) -> None:
