@@ -176,6 +176,37 @@ def test_a_preset_may_be_a_file_beside_the_study(tmp_path: Path) -> None:
     assert again(spec) == spec
 
 
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ('preset = "mosei"\n[model]\nkind = "mult"', ""),
+        ('preset = "text-only"\n[model]\nkind = "lf-dnn"', ""),
+        ('preset = "mosei"', '"model.kind" = "mult"'),
+    ],
+)
+def test_a_preset_in_a_file_may_change_the_kind_of_the_one_it_begins_with(
+    tmp_path: Path, text: str, base: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "study.toml").write_text(
+        f'[base]\npreset = "mine.toml"\n{base}\n[space]\n"train.lr" = {{ uniform = [0.1, 1.0] }}'
+    )
+    spec = load_spec(tmp_path / "study.toml")
+    assert again(spec) == spec
+    if "mosei" in text:  # all that mult uses is as the file says
+        expected = preset("mosei").with_overrides({"model.kind": "mult"})
+        assert spec.base.config_id == expected.config_id
+        assert spec.base.train.lr == 1e-4
+
+
+def test_what_a_file_says_counts_for_the_kind_that_the_study_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('preset = "mosei"\n[model]\nkind = "mult"')
+    tree = {"base": {"preset": "mine.toml", "model.kind": "hscl"}, "sampler": {"trials": 1}}
+    spec = parse_spec(tree, folder=tmp_path)
+    assert spec.base == preset("mosei")
+    assert again(spec) == spec
+
+
 def test_json_studies_read_as_toml_ones(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     file.write_text(json.dumps(tomllib.loads(RICH)))

@@ -246,7 +246,7 @@ class _Reader:
         overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
         try:
             name, config = self._preset(table.get("preset", "mosi"), "base")
-            return name, config.with_settings(overrides)
+            return name, _without_idle(config.with_settings(overrides), name)
         except InputError as error:
             self.mistakes += [f"[base] {line}" for line in str(error).splitlines()]
             return "mosi", None
@@ -309,6 +309,15 @@ class _Reader:
             }
             known.append(KnownPoint(name=name, overrides=different))
         return known
+
+
+def _without_idle(config: Config, name: str) -> Config:
+    """The same configuration, with that preset's values where its kind of model uses none.
+
+    A preset that is a file may have others there, but a frozen study names the published one.
+    """
+    used = {key: value for key, value in config.dotted().items() if config.uses(key)}
+    return preset(name).with_overrides(used)
 
 
 def _under(own: Config, shared: Mapping[str, Any]) -> Config:
