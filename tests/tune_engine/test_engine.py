@@ -9,6 +9,7 @@ import pytest
 from engine_steps import engine, last_event, report, started
 from synthetic import study
 
+from hscl.encoders import resolve_encoder
 from hscl.errors import RunError
 from tune.states import Kind, Phase, TrialState
 from tune.tables.schemas import SAID
@@ -223,6 +224,15 @@ def test_a_trial_that_breaks_before_its_first_word_keeps_what_its_earlier_attemp
     new.on_breakdown("t2", Breakdown("memory", "too much"))
     end = last_event(new)
     assert (end["state"], end["precision"], end["parameters"]) == ("failed", "fp32", 1_234)
+
+
+def test_a_configuration_that_is_there_already_ends_the_run(tmp_path: Path) -> None:
+    known = {"name": "mine", "model.text.encoder": resolve_encoder("minilm").location}
+    new = engine(tmp_path, study(known=[known]), slots=2)
+    assert new.next_run("t1") is not None
+    with pytest.raises(RunError, match="configuration 1 must be a new one"):
+        new.next_run("t2")
+    assert TableStore(tmp_path).read("configs")["number"].to_pylist() == [0]
 
 
 def test_the_first_failure_is_the_one_that_counts(tmp_path: Path) -> None:

@@ -90,6 +90,38 @@ def test_a_condition_names_a_searched_parameter_and_a_value_it_takes(
     assert any("space.'loss.alpha' when" in line and expected in line for line in mistakes)
 
 
+@pytest.mark.parametrize(
+    ("base", "encoders", "finetuned"),
+    [
+        # What can be trained is only searched where there is something to train …
+        ({"model.text.finetune": False, "model.text.encoder": "file"}, "minilm", [True, False]),
+        # … and what can't be is left alone where the other can't be trained.
+        ({}, "file", [False]),
+    ],
+)
+def test_a_value_need_only_fit_where_its_conditions_hold(
+    base: dict[str, Any], encoders: str, finetuned: list[bool]
+) -> None:
+    table = {
+        "model.text.encoder": {"choice": ["minilm", "file"]},
+        "model.text.finetune": {"choice": finetuned, "when": {"model.text.encoder": encoders}},
+    }
+    mistakes: list[str] = []
+    assert len(read_space(table, BASE.with_overrides(base), mistakes)) == 2
+    assert mistakes == []
+
+
+def test_a_value_that_fits_nowhere_is_named() -> None:
+    table = {
+        "model.text.encoder": {"choice": ["minilm", "file"]},
+        "model.audio_input": {"choice": ["own", "shuffled"]},
+    }
+    mistakes: list[str] = []
+    read_space(table, BASE.with_overrides({"model.modalities": "text"}), mistakes)
+    assert any("space.'model.text.encoder'" in line for line in mistakes)
+    assert any("space.'model.audio_input'" in line for line in mistakes)
+
+
 def test_conditions_in_a_circle_are_a_mistake() -> None:
     both = [True, False]
     _, mistakes = space_of(

@@ -11,8 +11,10 @@ from hscl.data.convert import from_arrays
 from hscl.data.dataset import Dataset
 from hscl.data.demo import demo_utterances, write_demo
 from hscl.data.schema import Utterance
+from hscl.encoders import resolve_encoder
 from hscl.errors import DataChangedError, InputError
 from hscl.training import execution
+from tune.study.toml import parse_spec
 from tune.tables.storage import open_folder
 from tune.trial.data import HsclData, local_copy, open_verified, verified_digest
 
@@ -88,6 +90,62 @@ def test_heads_that_do_not_divide_the_width_are_refused_wherever_they_are_named(
     for spec in bad:
         with pytest.raises(InputError, match="heads"):
             data.check(spec)
+
+
+MULT: dict[str, Any] = {"preset": "mosi-mult", "model.text.encoder": "minilm", "train.epochs": 4}
+
+
+def test_a_searched_width_is_built_with_what_its_condition_makes_active(demo: Path) -> None:
+    heads = {"choice": [6], "when": {"model.mult.width": 36}}
+    space = {"model.mult.width": {"choice": [50, 36]}, "model.mult.heads": heads}
+    HsclData(str(demo)).check(parse_spec({"base": MULT, "space": space}))
+    with pytest.raises(InputError, match=r"heads must divide .*\(36\), but got 10"):
+        HsclData(str(demo)).check(
+            parse_spec(
+                {"base": MULT, "space": space | {"model.mult.heads": heads | {"choice": [10]}}}
+            )
+        )
+
+
+def test_a_searched_value_is_built_with_all_that_its_conditions_ask_for(demo: Path) -> None:
+    space = {
+        "model.kind": {"choice": ["hscl", "mult"]},
+        "model.mult.width": {"choice": [30, 50], "when": {"model.kind": "mult"}},
+        "model.mult.heads": {"choice": [7], "when": {"model.mult.width": 30}},
+    }
+    with pytest.raises(InputError, match=r"heads must divide .*\(30\), but got 7"):
+        HsclData(str(demo)).check(parse_spec({"space": space}))
+
+
+def test_the_networks_of_a_branch_are_built_on_its_own_default(demo: Path) -> None:
+    width = {"choice": [30, 36], "when": {"model.kind": "mult"}}
+    tree = {
+        "space": {"model.kind": {"choice": ["hscl", "mult"]}, "model.mult.width": width},
+        "known": [{"name": "six heads", "preset": "mosei-mult"}],
+        "sampler": {"kind": "random", "per": "model.kind"},
+    }
+    HsclData(str(demo)).check(parse_spec(tree))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "space", "known", "expected"),
+    [
+        ("list", {}, True, r"\[\[known\]\] \(mine\): is the same configuration as the default"),
+        ("random", {"loss.alpha": {"uniform": [0.1, 1.0]}}, True, r"\(mine\): is the same"),
+        ("grid", {"loss.alpha": {"choice": [0.1, 0.2]}}, False, r"\[space\] .*as the default"),
+    ],
+)
+def test_two_names_of_one_encoder_are_one_configuration(
+    demo: Path, sampler: str, space: dict[str, Any], expected: str, *, known: bool
+) -> None:
+    where = resolve_encoder("minilm").location
+    tree: dict[str, Any] = {"sampler": {"kind": sampler}, "space": dict(space)}
+    if known:
+        tree["known"] = [{"name": "mine", "model.text.encoder": where}]
+    else:
+        tree["space"]["model.text.encoder"] = {"choice": ["minilm", where]}
+    with pytest.raises(InputError, match=expected):
+        HsclData(str(demo)).check(parse_spec(tree))
 
 
 def rewritten(path: Path, change: Any) -> HsclData:

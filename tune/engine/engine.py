@@ -252,6 +252,13 @@ class Engine:
         self.recorder.flush()  # a configuration is never durable without what it follows from
         proposal = self._propose(self.spec, self.history, step.number, step.phase, step.branch)
         if proposal.config is not None:
+            same = self.history.configs.get(proposal.config["config_id"])
+            if same is not None:  # whose trials would run once more, and the count never rise
+                raise RunError(
+                    f"configuration {step.number} must be a new one, but is the same as "
+                    f"{same.number}, {same.config_id}; remove one of the two from the study file, "
+                    "and begin again with another --out"
+                )
             self.recorder.add_config(proposal.config)
         self.recorder.add_plan(proposal.plan)
 

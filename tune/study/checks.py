@@ -1,15 +1,17 @@
 """Mistakes in a study that show without data or machine: each named by its key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from hscl.config import Config
 from hscl.errors import InputError
+from tune.states import Origin
 from tune.study.allocation import allocation_of, branches_need, confirm_epochs
 from tune.study.branches import starts_by_branch
-from tune.study.spec import StudySpec
+from tune.study.spec import StartPoint, StudySpec
 
-__all__ = ["find_mistakes"]
+__all__ = ["find_mistakes", "repeated_points"]
 
 _DRAWS = 10_000
 """Points drawn before a set of constraints is said to be satisfied by nothing."""
@@ -53,18 +55,35 @@ def _points(spec: StudySpec) -> list[str]:
         if key.startswith("run.")
     ]
     starts = spec.start_points
-    configs: dict[str, str] = {}
+    mistakes += repeated_points(starts, lambda config: repr(sorted(config.values().items())))
     names: set[str] = set()
-    for number, start in enumerate(starts):
-        what = "the default" if number == 0 else repr(start.name)
-        same = configs.setdefault(repr(sorted(start.config.values().items())), what)
-        if same is not what:
-            mistakes.append(
-                f"[[known]] ({start.name}): is the same configuration as {same}; remove it"
-            )
+    for start in starts:
         if start.name in names:
             mistakes.append(f"[[known]] ({start.name}): names must differ; 'default' is taken too")
         names.add(start.name)
+    return mistakes
+
+
+def repeated_points(points: Iterable[StartPoint], identity: Callable[[Config], str]) -> list[str]:
+    """Points that are a configuration which came before.
+
+    Args:
+        points: Those that are known beforehand, the default first.
+        identity: What only equal configurations have in common.
+
+    Returns:
+        One line a point.
+    """
+    mistakes = []
+    found: dict[str, str] = {}
+    for number, point in enumerate(points):
+        what = "the default" if number == 0 else repr(point.name)
+        same = found.setdefault(identity(point.config), what)
+        if same is not what:
+            table = "[space]" if point.origin is Origin.SAMPLER else "[[known]]"
+            mistakes.append(
+                f"{table} ({point.name}): is the same configuration as {same}; remove it"
+            )
     return mistakes
 
 

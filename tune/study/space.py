@@ -121,6 +121,29 @@ class Space:
                 point[name] = self.parameters[name].draw(rng)
         return self.canonical(point)
 
+    def point_with(self, name: str, value: Value) -> Point:
+        """A point at which one parameter has this value, else as near to the base as there is.
+
+        Args:
+            name: The parameter. Those that its condition names, and that theirs name, have the
+                values that it needs.
+            value: Its value, one of its distribution.
+
+        Returns:
+            The point; every other active parameter has the base's value if it can, else its first.
+        """
+        needed: Point = {name: value}
+        for below in reversed(self.ordered):  # each before those that its condition names
+            if below in needed:
+                needed |= dict(self.parameters[below].when)
+        point: Point = {}
+        for other in self.ordered:
+            if self.is_active(other, point):
+                some, mine = self.parameters[other], self._base_values[other]
+                nearest = mine if some.contains(mine) else some.values[0]
+                point[other] = needed.get(other, nearest)
+        return self.canonical(point)
+
     def canonical(self, point: Mapping[str, Value]) -> Point:
         """The same point in the space's own order and each value in its key's own type."""
         return {

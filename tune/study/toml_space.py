@@ -37,19 +37,20 @@ def read_space(
     if too_much := _too_much(forms):
         mistakes += too_much
         return space
+    unfit: list[tuple[str, Any]] = []
     for name, form in forms.items():
         try:
-            space[name] = _distribution(name, form, base)
+            space[name] = _distribution(name, form, base, unfit)
         except InputError as error:
             mistakes += [f"space.{name!r} {line}" for line in str(error).splitlines()]
     mistakes += _bad_conditions(space)
     if not mistakes:
         try:
-            Space(base, space)
+            searched = Space(base, space)
         except InputError as error:
             mistakes.append(str(error))
         else:
-            mistakes += _idle(base, space)
+            mistakes += _never_fitting(searched, unfit) or _idle(base, space)
     return space
 
 
@@ -161,7 +162,10 @@ def _forms(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return forms
 
 
-def _distribution(name: str, form: Any, base: Config) -> Distribution:
+def _distribution(
+    name: str, form: Any, base: Config, unfit: list[tuple[str, Any]]
+) -> Distribution:
+    # `unfit` grows by the values that don't fit what the base has for other keys.
     values = base.dotted()
     if name not in values:
         raise InputError(f"is no configuration key; {did_you_mean(name, values)}")
@@ -182,7 +186,7 @@ def _distribution(name: str, form: Any, base: Config) -> Distribution:
     if kind == "choice" and len({(type(v) is bool, v) for v in map(_key, given)}) < len(given):
         problems.append(f"choice must hold different values, but got {given!r}")
     if not problems:
-        problems = _value_problems(name, given, base)
+        problems = _value_problems(name, given, base, unfit)
     if problems:
         raise InputError("\n".join(problems))
     if kind in {"uniform", "log_uniform"} or (
@@ -220,14 +224,31 @@ def _bounds_problem(kind: str, given: list[Any]) -> str | None:
     return None
 
 
-def _value_problems(name: str, given: list[Any], base: Config) -> list[str]:
-    problems = []
+def _value_problems(
+    name: str, given: list[Any], base: Config, unfit: list[tuple[str, Any]]
+) -> list[str]:
+    problems, own = [], f"{name}: "
     for value in given:
-        try:
-            base.with_overrides({name: value})
-        except InputError as error:
-            problems += [
-                line.removeprefix(f"{name}: ").replace("Input should", "must", 1)
-                for line in str(error).splitlines()
-            ]
+        lines = _problems(base, {name: value})
+        of_value = [line.removeprefix(own) for line in lines if line.startswith(own)]
+        problems += [line.replace("Input should", "must", 1) for line in of_value]
+        if lines and not of_value:
+            unfit.append((name, value))
     return problems
+
+
+def _never_fitting(space: Space, unfit: list[tuple[str, Any]]) -> list[str]:
+    """Of the values that don't fit the base those that don't with their conditions either."""
+    return [
+        f"space.{name!r} {line}"
+        for name, value in unfit
+        for line in _problems(space.base, space.point_with(name, value))
+    ]
+
+
+def _problems(base: Config, values: Mapping[str, Any]) -> list[str]:
+    try:
+        base.with_overrides(values)
+    except InputError as error:
+        return str(error).splitlines()
+    return []

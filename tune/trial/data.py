@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hscl.config import Config
 from hscl.errors import InputError
 from hscl.files import cache_folder
+from tune.study.branches import branches_of
+from tune.study.checks import repeated_points
 from tune.study.spec import StudySpec
 from tune.tables.storage import open_folder
 
@@ -77,8 +79,8 @@ class HsclData:
         """Build every network that the study names, and count what each split must have.
 
         Raises:
-            InputError: A split is missing or without labels, a modality is missing, or a head
-                count does not divide its width.
+            InputError: A split is missing or without labels, a modality is missing, a head count
+                does not divide its width, or two points are one configuration.
         """
         sizes = self._dataset.split_sizes()
         needed = ["train", "valid"] + (["test"] if spec.opens_test else [])
@@ -93,6 +95,7 @@ class HsclData:
             self._check_labels_of_test()
         self._check_metric(spec)
         self._check_networks(spec)
+        self._check_encoders(spec)
 
     def cpu_precision(self, spec: StudySpec) -> str:
         """By the default, and one for all trials: no two that are compared may differ in it."""
@@ -184,15 +187,13 @@ class HsclData:
         from hscl.training.prepared import widths_of  # noqa: PLC0415
 
         configs = [point.config for point in spec.start_points]
-        for name, distribution in spec.space.items():
-            if name.startswith("model."):
-                options = distribution.options() or ()
-                # Each takes a moment to build, and in a range a misfit is among the first few.
-                tried = dict.fromkeys([*options[:_MOST], *options[-1:]])
-                configs += [
-                    spec.base.with_overrides(dict(distribution.when) | {name: option})
-                    for option in tried
-                ]
+        for space in [branch.searched for branch in branches_of(spec).values()] or [spec.searched]:
+            for name, distribution in space.parameters.items():
+                if name.startswith("model."):
+                    options = distribution.options() or ()
+                    # Each takes a moment to build, and in a range a misfit is among the first few.
+                    tried = dict.fromkeys([*options[:_MOST], *options[-1:]])
+                    configs += [space.to_config(space.point_with(name, one)) for one in tried]
         for number, config in enumerate(configs):
             try:
                 build_model(config, widths_of(self._dataset, config))
@@ -200,6 +201,18 @@ class HsclData:
                 if number:  # a setting of [base] does not reach what another point says itself
                     error.setting = None
                 raise
+
+    def _check_encoders(self, spec: StudySpec) -> None:
+        """Two names of one encoder are one configuration, which only its files tell.
+
+        Raises:
+            InputError: Two points of the study are.
+        """
+        points = spec.compared_points if spec.compares_all else spec.start_points
+        if len({point.config.model.text.encoder for point in points}) < 2:
+            return
+        if same := repeated_points(points, lambda config: config.config_id):
+            raise InputError("\n".join(same))
 
 
 def check_there(where: str) -> None:
