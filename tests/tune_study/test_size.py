@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_study import study
+from small_study import branched, study
 
 from hscl.config import Config
 from tune.simulate.study import simulate
 from tune.states import Phase
 from tune.study.sections import ResourcesSection
 from tune.study.size import size_of, trials_that_fit
+from tune.study.toml import parse_spec
 
 
 def improving(config: Config, seed: int, epoch: int) -> float:
@@ -79,6 +80,65 @@ def test_known_points_are_planned_as_screened_first(epochs: int) -> None:
     planned = {part.phase: part.trainings for part in size_of(spec).phases}
     phases = [trial.phase for trial in simulate(spec, improving).history.trials.values()]
     assert planned == {phase: phases.count(phase) for phase in phases}
+
+
+FINITE = (
+    "[space]\n'loss.low' = { choice = [true, false] }\n'train.batch_size' = { int = [31, 32] }\n"
+)
+
+
+@pytest.mark.parametrize("text", ["", "confirm.keep = 9", "confirm.keep = 'all'"])
+def test_a_space_of_few_points_is_planned_with_no_more_of_them(text: str) -> None:
+    known = "[[known]]\n'loss.alpha' = 3.0\n"
+    open_size = "sampler.trials = 'auto'\nrefine.trials = 'auto'\nscheduler.kind = 'none'\n"
+    spec = study(f"{open_size}{text}\nbudget.epochs = 2000\n{known}", space=FINITE)
+    size = size_of(spec)
+    run = simulate(spec, improving)
+    # Four points, the default outside them (its batches are of 128), and the known one.
+    assert size.phases[0].configurations == 6
+    phases = [trial.phase for trial in run.history.trials.values()]
+    assert {p.phase: p.trainings for p in size.phases} == {p: phases.count(p) for p in phases}
+    assert not size.estimated
+    assert size.epochs == len(run.tables["reports"])
+
+
+def test_the_branches_of_a_finite_space_have_no_more_than_their_points() -> None:
+    spec = branched("[budget]\nepochs = 2000\n[sampler]\ntrials = 'auto'")
+    assert size_of(spec).estimated
+    tree = spec.tree() | {"space": {"model.kind": spec.space["model.kind"].to_toml()}}
+    screen, _ = size_of(parse_spec(tree)).phases
+    assert (screen.trainings, screen.estimated) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("keep", "epochs"), [("4", 150), ("4", 230), ("4", 600), ("'all'", 150), ("'all'", 600)]
+)
+def test_confirm_is_planned_for_as_many_as_the_total_leaves_a_trial(
+    keep: str, epochs: int
+) -> None:
+    spec = study(
+        f"sampler.trials = 'auto'\nrefine.trials = 'auto'\nscheduler.kind = 'none'\n"
+        f"confirm = {{ keep = {keep}, seeds = 5 }}\nbudget.epochs = {epochs}"
+    )
+    size = size_of(spec)
+    run = simulate(spec, improving)
+    phases = [trial.phase for trial in run.history.trials.values()]
+    planned = {part.phase: part for part in size.phases}
+    assert planned[Phase.CONFIRM].trainings == phases.count(Phase.CONFIRM)
+    assert sum(part.epochs for part in size.phases) < epochs + spec.longest_trial
+    searched = sum(part.trainings for part in size.phases if part.phase.searches)
+    assert abs(searched - sum(phase.searches for phase in phases)) <= 1
+
+
+def test_hours_that_hold_no_candidate_are_said_to_confirm_nothing() -> None:
+    spec = study("budget.hours = 0.02\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
+    size = size_of(spec, seconds_per_epoch=1.2)  # 60 epochs, but confirm and two trainings are 72
+    assert [(part.phase, part.trainings, part.epochs) for part in size.phases] == [
+        (Phase.SCREEN, 1, 9)
+    ]
+    told = "budget.hours must be at least 0.024 (confirm's 54 epochs and two full trainings of 9)"
+    assert size.unconfirmed == f"{told}, but is 0.02"
+    assert size_of(spec, seconds_per_epoch=0.9).unconfirmed == ""
 
 
 def test_hours_are_counted_by_a_measured_epoch() -> None:

@@ -35,6 +35,16 @@ def test_a_study_with_a_total_says_what_about_each_phase_has() -> None:
     assert "in all   about 68 trainings, at most 200 epochs; usually about 200" in text
 
 
+def test_hours_that_hold_no_candidate_are_said_where_confirm_would_stand() -> None:
+    auto = {"sampler": {"trials": "auto"}, "refine": {"trials": "auto"}}
+    spec = study(budget={"hours": 0.005}, **auto)
+    text = "\n".join(size_lines(size_of(spec, (), 1.0), 1.0, 1))
+    assert "confirm  will not take place: budget.hours must be at least 0.0067 (confirm's" in text
+    assert "confirm  2 configurations" not in text
+    usual = "\n".join(size_lines(size_of(study(**auto, budget={"hours": 1.0}), (), 1.0), 1.0, 1))
+    assert "will not take place" not in usual
+
+
 def test_what_the_evidence_costs_is_said_where_there_is_a_search() -> None:
     text = "\n".join(size_lines(size_of(study(confirm={"seeds": 10})), None, 1))
     # 6 + 3 + 2 × 10 trainings of 4 epochs.

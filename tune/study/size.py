@@ -1,16 +1,23 @@
 """A study in numbers before anything runs: phases, seeds, trainings, epochs at most."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tune.states import Phase
-from tune.study.allocation import Allocation, allocation_of, default_total, rungs_of
-from tune.study.branches import starts_by_branch
+from tune.study.allocation import (
+    Allocation,
+    allocation_of,
+    confirm_epochs,
+    default_total,
+    rungs_of,
+)
+from tune.study.branches import branches_of, starts_by_branch
 from tune.study.sections import ResourcesSection
 from tune.study.seeds import SeedPlan
-from tune.study.space import Value
-from tune.study.spec import StudySpec
+from tune.study.space import Space, Value
+from tune.study.spec import StartPoint, StudySpec
 
 __all__ = [
     "GIB",
@@ -67,6 +74,7 @@ class StudySize:
         opens_test: Whether test will be opened.
         budget_epochs: The limit of epochs; 0 for none.
         budget_hours: The limit of hours of training; 0 for none.
+        unconfirmed: Why confirm will not take place although it should, in words; empty: it will.
     """
 
     name: str
@@ -81,6 +89,7 @@ class StudySize:
     opens_test: bool
     budget_epochs: int
     budget_hours: float
+    unconfirmed: str = ""
 
     @property
     def estimated(self) -> bool:
@@ -144,13 +153,14 @@ def size_of(
     seeds = spec.seed_plan(avoid)
     found = allocation_of(spec)
     total = _total(spec, found, seconds_per_epoch)
-    confirm = _confirm(spec, found, total, seeds.looks[0])
+    most = _Most(_distinct(spec), _confirmable(spec, found, total))
+    confirm = _confirm(spec, found, most, seeds.looks[0])
     phases = [confirm] if confirm else []
     if not spec.compares_all:
         selecting = max(0.0, total - (confirm.epochs if confirm else 0))
         branches = starts_by_branch(spec) if spec.sampler.per is not None else {}
         starts = max(map(len, branches.values()), default=len(spec.start_points))
-        each = [*_search(found, selecting / max(1, len(branches)), seeds, starts)]
+        each = [*_search(found, selecting / max(1, len(branches)), seeds, starts, most)]
         phases = [*(_repeated(one, tuple(branches)) if branches else one for one in each), *phases]
     usual = sum(
         round(phase.trainings * found.usual) if phase.phase is Phase.SCREEN else phase.epochs
@@ -169,6 +179,7 @@ def size_of(
         opens_test=spec.opens_test,
         budget_epochs=spec.budget.epochs,
         budget_hours=spec.budget.hours,
+        unconfirmed=_unconfirmed(spec, seconds_per_epoch) if most.confirmable < 2 else "",
     )
 
 
@@ -182,24 +193,77 @@ def _total(spec: StudySpec, found: Allocation, seconds_per_epoch: float | None) 
     return total
 
 
+class _Most(NamedTuple):
+    """How many configurations a search can have; infinitely many where nothing limits them.
+
+    Attributes:
+        distinct: There are no more, in the largest branch of several.
+        confirmable: Of about so many confirm still leaves room for the trials, where it takes a
+            further one of each further configuration.
+    """
+
+    distinct: float
+    confirmable: float
+
+
+def _distinct(spec: StudySpec) -> float:
+    if spec.compares_all:
+        return math.inf
+    if spec.sampler.per is None:
+        return _points(spec.searched, spec.start_points)
+    starts = starts_by_branch(spec)
+    return max(_points(one.searched, starts[value]) for value, one in branches_of(spec).items())
+
+
+def _points(space: Space, starts: Iterable[StartPoint]) -> float:
+    """Those of the space, and the start points that lie outside."""
+    size = space.grid_size()
+    if size is None:
+        return math.inf
+    return size + sum(space.inside(start.config) is None for start in starts)
+
+
+def _confirmable(spec: StudySpec, found: Allocation, total: float) -> float:
+    """As the planner reserves it: the default trains to its end, and the others as usual."""
+    if spec.is_table or not spec.confirm.takes_place or total == math.inf:
+        return math.inf
+    each = spec.confirm.seeds_a_look * found.longest
+    others = max(0, int((total - each - found.longest) / (each + found.usual)))
+    return math.inf if spec.confirm.kept_of(others + 1) <= others else 1 + others
+
+
+def _unconfirmed(spec: StudySpec, seconds_per_epoch: float | None) -> str:
+    """That hours hold no candidate for confirm; of epochs `tune.study.checks` says it."""
+    confirm, longest = confirm_epochs(spec, candidates=1), spec.longest_trial
+    least = (confirm + 2 * longest) * (seconds_per_epoch or 0.0) / 3600
+    what = f"confirm's {confirm:,} epochs and two full trainings of {longest}"
+    return f"budget.hours must be at least {least:.2g} ({what}), but is {spec.budget.hours:.2g}"
+
+
 def _confirm(
-    spec: StudySpec, found: Allocation, total: float, look: tuple[int, ...]
+    spec: StudySpec, found: Allocation, most: _Most, look: tuple[int, ...]
 ) -> PhaseSize | None:
     """The first look; None where it has no seeds or nothing to compare."""
     if spec.compares_all:
         members = len(spec.compared_points)
     elif spec.sampler.per is not None:
         members = len(starts_by_branch(spec))
-    elif found.screen_trials is not None and found.refine_trials is not None:
-        members = spec.confirm.kept_of(found.screen_trials - 1 + found.refine_trials) + 1
-    elif spec.confirm.keep != "all":
-        members = spec.confirm.keep + 1
-    else:  # each configuration takes its trial and its seeds of confirm
-        members = max(2, int(total / (found.usual + len(look) * found.longest)))
+    else:
+        configs = min(most)
+        if found.screen_trials is not None and found.refine_trials is not None:
+            configs = min(configs, found.screen_trials + found.refine_trials)
+        members = spec.confirm.kept_of(configs - 1) + 1
     trainings = members * len(look)
     if not trainings or members < 2:
         return None
-    return PhaseSize(Phase.CONFIRM, members, look, trainings, trainings * found.longest)
+    return PhaseSize(
+        Phase.CONFIRM,
+        members,
+        look,
+        trainings,
+        trainings * found.longest,
+        estimated=members == most.confirmable,
+    )
 
 
 def _repeated(phase: PhaseSize, branches: tuple[Value, ...]) -> PhaseSize:
@@ -215,7 +279,7 @@ def _repeated(phase: PhaseSize, branches: tuple[Value, ...]) -> PhaseSize:
 
 
 def _search(
-    found: Allocation, selecting: float, seeds: SeedPlan, starts: int
+    found: Allocation, selecting: float, seeds: SeedPlan, starts: int, most: _Most
 ) -> Iterator[PhaseSize]:
     """Screen and refine, from their counts and from the epochs that confirm leaves."""
     longest = found.longest
@@ -224,13 +288,17 @@ def _search(
     part = max(found.screen_part(selecting), fixed * found.usual)
     fitting = part / found.usual
     screened = found.screen_trials if found.screen_trials is not None else math.inf
-    trials = max(1, int(min(screened, fitting)))
-    epochs = int(min(trials * longest if trials == screened else math.inf, part))
-    yield PhaseSize(
-        Phase.SCREEN, trials, (seeds.screen,), trials, epochs, estimated=trials != screened
-    )
+    screened = min(screened, most.distinct)
+    trials = max(1, int(min(screened, fitting, most.confirmable)))
+    counted = trials in {screened, most.confirmable}
+    epochs = int(min(trials * longest if counted else math.inf, part))
+    estimated = trials != screened
+    yield PhaseSize(Phase.SCREEN, trials, (seeds.screen,), trials, epochs, estimated=estimated)
     refined = found.refine_trials if found.refine_trials is not None else math.inf
-    trials = int(min(refined, (selecting - min(part, trials * found.usual)) / longest))
+    if not estimated:
+        refined = min(refined, most.distinct - trials)
+    left = min(most) - trials
+    trials = int(min(refined, left, (selecting - min(part, trials * found.usual)) / longest))
     if trials:
         yield PhaseSize(
             Phase.REFINE,

@@ -35,6 +35,8 @@ def size_lines(
     lines = [f"{size.name}: the default is {size.default}"]
     for phase in size.phases:
         lines += [_phase_line(phase), *_branch_lines(phase)]
+    if size.unconfirmed:
+        lines.append(f"  confirm  will not take place: {size.unconfirmed}")
     if size.rungs:
         lines.append(f"  rungs    epochs {', '.join(map(str, size.rungs))}")
     trainings = f"{size.trainings} trainings"
