@@ -3,13 +3,18 @@
 from pathlib import Path
 
 import pytest
+from disk_study import DATA, go_on, small
 from engine_steps import engine, last_event, report, started
 
+from tune.engine.driver import run_search
 from tune.engine.engine import Engine
+from tune.engine.opening import SearchOptions
 from tune.engine.recorder import Recorder
 from tune.engine.requests import NOTE, STOP, Requests, leave, remove, waiting
 from tune.planner.phases import Close, Run, next_step
 from tune.states import Kind, TrialState
+from tune.tables.reading import open_tables
+from tune.tables.records import Ending
 from tune.tables.storage import open_folder
 from tune.tables.store import TableStore
 
@@ -119,3 +124,20 @@ def test_what_is_no_request_is_left_alone(tmp_path: Path) -> None:
     asked = leave(folder, NOTE, "n")
     assert waiting(folder) == [asked]
     assert len(folder.files("requests")) == 4
+
+
+def test_a_note_on_a_study_that_is_over_is_taken_up_by_the_next_search(tmp_path: Path) -> None:
+    where = tmp_path / "study"
+    assert go_on(where, small())
+    asked = SearchOptions(out=str(where))
+    plan = open_tables(where).table("plan").num_rows
+    assert not run_search(small(), DATA, asked).ran
+    leave(open_folder(where), NOTE, "looks right")
+    outcome = run_search(small(), DATA, asked)
+    assert (outcome.ran, outcome.done) == (False, Ending())
+    assert waiting(open_folder(where)) == []
+    tables = open_tables(where)
+    (row,) = tables.history.plan_rows(Kind.NOTE)
+    assert row["note"].startswith("looks right (")
+    assert (tables.table("plan").num_rows, tables.history.ending) == (plan + 1, Ending())
+    assert not run_search(small(), DATA, asked).ran

@@ -17,7 +17,7 @@ from tune.engine.opening import SearchOptions, device_rows, finished, opening_ro
 from tune.engine.ray_session import RaySession, check_machine, ray_session
 from tune.engine.ray_start import stopping_on_signals
 from tune.engine.recorder import Recorder
-from tune.engine.requests import Requests
+from tune.engine.requests import Requests, with_requests
 from tune.planner.phases import Run
 from tune.states import Phase
 from tune.study.spec import StudySpec
@@ -110,7 +110,9 @@ def run_search(
     check_folder(folder, spec, more=request.more)
     check_free(folder)
     if (over := finished(folder, spec, data, request)) is not None:
-        return SearchOutcome(over, interrupted=False, done=over.ending, ran=False)
+        return SearchOutcome(
+            with_requests(folder, spec, over), interrupted=False, done=over.ending, ran=False
+        )
     request.notice("loading torch")
     if request.address is None:
         check_machine(spec.resources)

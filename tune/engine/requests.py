@@ -16,10 +16,13 @@ from typing import Any
 from tune.engine.recorder import Recorder
 from tune.planner.decisions import plan_row
 from tune.states import Kind
+from tune.study.spec import StudySpec
 from tune.tables.history import History
+from tune.tables.lock import StudyLock
 from tune.tables.storage import Folder
+from tune.tables.store import TableStore
 
-__all__ = ["NOTE", "STOP", "Request", "Requests", "leave", "remove", "waiting"]
+__all__ = ["NOTE", "STOP", "Request", "Requests", "leave", "remove", "waiting", "with_requests"]
 
 NOTE = "note"
 STOP = "stop"
@@ -125,6 +128,22 @@ class Requests:
             self._recorder.add_plan(_rows(request, self._recorder.history))
             with suppress(OSError):  # asked once more, it adds nothing
                 remove(self._folder, request)
+
+
+def with_requests(folder: Folder, spec: StudySpec, over: History) -> History:
+    """All rows of a study that is over, once what people asked of it since is taken up.
+
+    Args:
+        folder: The study's; only where something waits there is its lock taken.
+        spec: The study.
+        over: All its rows until now.
+    """
+    if not waiting(folder):
+        return over
+    with StudyLock(folder) as lock:
+        recorder = Recorder(spec, TableStore(folder, guard=lock.check))
+        Requests(folder, recorder).take_if_due()
+    return recorder.history
 
 
 def _rows(request: Request, history: History) -> list[dict[str, Any]]:
