@@ -146,6 +146,21 @@ def test_a_worker_that_was_silent_for_the_limit_has_timed_out(tmp_path: Path) ->
     assert error == "timeout: epoch 2 took longer than study.epoch_timeout_s = 5"
 
 
+def test_who_is_silent_after_the_last_epoch_has_timed_out_predicting(tmp_path: Path) -> None:
+    limits = {"retries": 0, "epoch_timeout_s": 5.0}
+    known = [{"name": "one", "loss.alpha": 0.3}]
+    spec = study(study=limits, sampler={"kind": "list"}, space={}, known=known)
+    new = engine(tmp_path, spec)
+    started(new)
+    new.started("t1")
+    for epoch in (1, 2, 3, 4):
+        assert new.on_message("t1", report(epoch, 1.0, finished=epoch == 4))
+    new.live["t1"].seen -= 6
+    new.on_breakdown("t1", Breakdown("worker", "died"))
+    error = last_event(new)["error"]
+    assert error == "timeout: predicting took longer than study.epoch_timeout_s = 5"
+
+
 def test_the_trials_own_failure_is_final(tmp_path: Path) -> None:
     new = engine(tmp_path)
     started(new)
@@ -224,6 +239,14 @@ def test_a_trial_that_breaks_before_its_first_word_keeps_what_its_earlier_attemp
     new.on_breakdown("t2", Breakdown("memory", "too much"))
     end = last_event(new)
     assert (end["state"], end["precision"], end["parameters"]) == ("failed", "fp32", 1_234)
+    assert end["host"] is None  # nobody knows where the second ran
+
+
+def test_a_trial_of_which_nobody_heard_ends_without_a_host(tmp_path: Path) -> None:
+    new = engine(tmp_path, study(study={"retries": 0}))
+    started(new)
+    new.on_breakdown("t1", Breakdown("worker", "died"))
+    assert (last_event(new)["state"], last_event(new)["host"]) == ("failed", None)
 
 
 def test_a_configuration_that_is_there_already_ends_the_run(tmp_path: Path) -> None:

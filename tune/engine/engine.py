@@ -192,9 +192,10 @@ class Engine:
         if one is None:
             return
         if breakdown.kind == "worker" and self._timed_out(one):
-            epoch = self.history.trials[one.trial_id].epoch + 1
+            trial = self.history.trials[one.trial_id]
+            what = "predicting" if trial.finished else f"epoch {trial.epoch + 1}"
             limit = self.spec.study.epoch_timeout_s
-            text = f"epoch {epoch} took longer than study.epoch_timeout_s = {limit:g}"
+            text = f"{what} took longer than study.epoch_timeout_s = {limit:g}"
             breakdown = Breakdown("timeout", text)
         if breakdown.kind == "differs":
             self.fail(
@@ -328,4 +329,4 @@ class Engine:
             "error": error,
         }
         # Whoever ends it, another driver too: what its worker said is kept.
-        self.recorder.add_event(row | self.recorder.said.get(one.trial_id, {}) | one.said)
+        self.recorder.add_event(row | self.recorder.said_of(one.trial_id, one.attempt) | one.said)

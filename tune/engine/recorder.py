@@ -84,8 +84,9 @@ class Recorder:
         tables = read_tables(store, spec)
         self.history = fold(spec, tables)
         self.said: dict[str, Row] = {}
+        self._heard: dict[str, int] = {}  # the attempt that said it
         if self.history.open:
-            reports = store.read("reports", columns=SAID)
+            reports = store.read("reports", columns=[*SAID, "attempt"])
             names = pa.array(list(self.history.open), pa.string())
             for row in reports.filter(pc.is_in(reports["trial_id"], names)).to_pylist():
                 self._hear(row)
@@ -147,6 +148,14 @@ class Recorder:
             names = [name for name in SCHEMAS["predictions"].names if name in rows.column_names]
             self._waiting["predictions"] += rows.select(names).to_pylist()
 
+    def said_of(self, trial_id: str, attempt: int) -> Row:
+        """What is known of a trial whose attempt ends: `SAID`, and where it ran if that was heard.
+
+        Another attempt had the same precision and as many parameters, but maybe another host.
+        """
+        told = {"host": None} | self.said.get(trial_id, {})
+        return told if self._heard.get(trial_id) == attempt else told | {"host": None}
+
     def decided(self, kind: Kind) -> bool:
         """Whether the plan has a row of this kind."""
         return bool(self.history.plan_rows(kind))
@@ -175,6 +184,7 @@ class Recorder:
     def _hear(self, report: Mapping[str, Any]) -> None:
         told = {name: report[name] for name in SAID if report.get(name) is not None}
         self.said.setdefault(report["trial_id"], {}).update(told)
+        self._heard[report["trial_id"]] = report["attempt"]
 
     def _number(self) -> int:
         self._seq += 1
