@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
@@ -114,6 +115,15 @@ def test_what_a_person_changes_explicitly_is_recorded_and_holds_from_then_on(
     assert f"digest {before.digest[:12]} → {after.digest[:12]}" in row[1]
 
 
+def test_a_change_is_known_by_what_it_replaced_where_that_was_never_recorded() -> None:
+    before, after = study(), study("sampler.trials = 20")
+    change = specification_note(after, before)
+    assert standing_spec(before, [change], "DIR") == after
+    assert standing_spec(before, [specification_note(after), change], "DIR") == after
+    with pytest.raises(InputError, match=r"confirm\.seeds: was 3, is 9"):
+        standing_spec(study("confirm.seeds = 9\nsampler.trials = 20"), [change], "DIR")
+
+
 @pytest.mark.parametrize("note", [None, "", "[]", "{}", '{"digest": "a", "study": 3}'])
 def test_a_damaged_record_is_one_message(tmp_path: Path, note: str | None) -> None:
     freeze(open_folder(tmp_path), study())
@@ -170,6 +180,32 @@ def test_where_a_person_asks_for_more_the_search_goes_on_and_decides_anew() -> N
     assert len([row for row in run.history.plan if row["kind"] == Kind.WINNER]) == 2
     again = fold_of(more, run.tables)  # as a reader sees it
     assert (again.winner, again.ending) == (run.history.winner, run.history.ending)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sampler": {"trials": 9}},
+        {"sampler": {"trials": 9}, "refine": {"trials": 4}},
+        {"sampler": {"trials": 9}, "refine": {"trials": "auto"}},
+    ],
+)
+def test_more_trials_of_a_screen_that_is_over_are_refused_whatever_else_is_raised(
+    more: dict[str, Any],
+) -> None:
+    counts = {"sampler": {"trials": 6}, "refine": {"trials": 1}, "confirm": {"seeds": 0}}
+    history = SimulatedRun(synthetic.study(**counts), synthetic.objective).run().history
+    with pytest.raises(InputError, match=r"sampler\.trials must stay 6, .* but is 9; raise"):
+        check_more(history, synthetic.study(**counts | more), "runs/s")
+    check_more(history, synthetic.study(**counts | {"refine": {"trials": 4}}), "runs/s")
+
+
+def test_a_larger_budget_goes_on_once_refine_has_begun() -> None:
+    counts = {"sampler": {"trials": "auto"}, "refine": {"trials": "auto"}, "confirm": {"seeds": 0}}
+    spec = synthetic.study(**counts, budget={"epochs": 40})
+    history = SimulatedRun(spec, synthetic.objective).run().history
+    assert history.refined_from is not None
+    check_more(history, synthetic.study(**counts, budget={"epochs": 60}), "runs/s")
 
 
 def fold_of(spec: StudySpec, tables: Tables) -> History:

@@ -192,7 +192,7 @@ def check_more(history: History, spec: StudySpec, where: str) -> None:
 
     Raises:
         InputError: Confirm has begun, the study is a `list` or `grid`, or the screen is over and
-            only its own trials are raised.
+            its trials are raised.
     """
     confirmed = any(not trial.phase.searches for trial in history.trials.values())
     if confirmed or history.plan_rows(Kind.TEST_OPENED) or spec.compares_all:
@@ -201,11 +201,12 @@ def check_more(history: History, spec: StudySpec, where: str) -> None:
             "begin a new one that knows what it found: hscl search STUDY --data FILE "
             f"--warm-start {shlex.quote(where)} --out NEW"
         )
-    keys = [line.partition(":")[0] for line in changed_keys(history.spec, spec)]
-    if keys == ["sampler.trials"] and history.refined_from is not None:
+    screened = history.spec.sampler.trials
+    if history.refined_from is not None and spec.sampler.trials != screened:
         raise InputError(
-            f"sampler.trials are the screen's, which is over in {where}; raise refine.trials or "
-            "the budget"
+            f"sampler.trials must stay {screened}, as the screen is over in {where}, but is "
+            f"{spec.sampler.trials}; raise refine.trials or the budget alone, with "
+            f"--set sampler.trials={screened} where the study file says otherwise"
         )
 
 

@@ -1,7 +1,7 @@
 """What a study is bound to, as its table of decisions records it: checked, not believed."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +130,7 @@ def standing_spec(spec: StudySpec, notes: Iterable[str | None], where: str) -> S
     changed = changed_keys(told, spec)
     if not changed:  # a digest of another version, which counts in another way
         return spec
-    if recorded[-1].before is not None and not changed_keys(recorded[-2].read(), spec):
+    if _is_before(recorded, spec):
         return told.with_resources(spec.resources.model_dump())
     listed = "\n".join(f"  {line}" for line in changed)
     raise InputError(
@@ -138,6 +138,17 @@ def standing_spec(spec: StudySpec, notes: Iterable[str | None], where: str) -> S
         f"records, but it was edited since:\n{listed}\n"
         "put these back; to ask something else, begin another study with another --out"
     )
+
+
+def _is_before(recorded: Sequence[RecordedSpec], spec: StudySpec) -> bool:
+    """Whether a specification is the one that a person's last change replaced.
+
+    Another version counted the digest in another way: then the row before the change tells.
+    """
+    before = recorded[-1].before
+    if before is None or before == spec.digest:
+        return before is not None
+    return len(recorded) > 1 and not changed_keys(recorded[-2].read(), spec)
 
 
 def code_note(history: History, code: Mapping[str, str]) -> str | None:
