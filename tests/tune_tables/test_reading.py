@@ -3,11 +3,11 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from tune.tables.reading import as_bytes
 
@@ -24,8 +24,19 @@ def test_parquet_is_the_same_table() -> None:
 
 def test_json_is_an_object_a_line() -> None:
     lines = [json.loads(line) for line in as_bytes(TABLE, "json").decode().splitlines()]
-    assert lines[1] == ROWS[1]
-    assert lines[0] == ROWS[0] | {"value": pytest.approx(0.3, abs=1e-14)}
+    assert lines == ROWS
+    assert as_bytes(TABLE.slice(0, 0), "json") == b""
+
+
+def test_json_has_every_digit_of_a_number_and_a_time_and_null_for_what_is_no_number() -> None:
+    values = [5.123456789012345e-06, 1.2345678901234567, float("nan"), float("inf")]
+    time = datetime(2026, 3, 2, 9, 0, 1, 801146, tzinfo=UTC)
+    rows = pa.table({"value": values, "time": pa.array([time] * 4, pa.timestamp("us", tz="UTC"))})
+    lines = [json.loads(line) for line in as_bytes(rows, "json").decode().splitlines()]
+    assert [line["value"] for line in lines] == [*values[:2], None, None]
+    assert {line["time"] for line in lines} == {"2026-03-02T09:00:01.801146Z"}
+    whole = pa.table({"time": pa.array([time.replace(microsecond=0)], pa.timestamp("us", "UTC"))})
+    assert as_bytes(whole, "json") == b'{"time":"2026-03-02T09:00:01.000000Z"}\n'
 
 
 def test_csv_holds_lists_as_json_and_nothing_for_what_is_missing() -> None:

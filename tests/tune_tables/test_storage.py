@@ -85,6 +85,14 @@ def test_a_mistyped_uri_is_one_message(uri: str) -> None:
         open_folder(uri)
 
 
+@pytest.mark.parametrize("uri", ["file://{}/a#b", "file://{}/a#", "s3://bucket/run#2?region=x"])
+def test_a_uri_is_not_cut_at_what_is_no_part_of_its_path(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(InputError, match=r"must be the URI of a folder, .* write %23"):
+        open_folder(uri.format(tmp_path))
+    assert open_folder(f"file://{tmp_path}/a%23b").local == tmp_path / "a#b"
+    assert open_folder(tmp_path / "a#b").local == tmp_path / "a#b"
+
+
 def test_an_unknown_scheme_is_named() -> None:
     with pytest.raises(InputError, match="ftp://host/run must be a folder that pyarrow can open"):
         open_folder("ftp://host/run")

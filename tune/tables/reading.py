@@ -1,11 +1,13 @@
 """A study's tables, opened to be read: by key, folded, or as a file of another format."""
 
 import json
+import math
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -123,16 +125,18 @@ def as_bytes(rows: pa.Table, form: str) -> bytes:
     Args:
         rows: Any table.
         form: "csv" (lists as JSON; names, notes and errors that a spreadsheet would take for a
-            formula begin with an apostrophe), "json" (an object a line) or "parquet".
+            formula begin with an apostrophe), "json" (an object a line, null for what is no
+            number) or "parquet".
     """
     if form == "parquet":
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink)
         return bytes(sink.getvalue().to_pybytes())
-    frame = rows.to_pandas(integer_object_nulls=True)  # else a null makes 1 into 1.0
     if form == "json":
-        text = frame.to_json(orient="records", lines=True, date_format="iso", double_precision=15)
-        return str(text).encode()
+        plain = ({key: _plain(cell) for key, cell in row.items()} for row in rows.to_pylist())
+        lines = [json.dumps(row, separators=(",", ":"), allow_nan=False) for row in plain]
+        return "".join(f"{line}\n" for line in lines).encode()
+    frame = rows.to_pandas(integer_object_nulls=True)  # else a null makes 1 into 1.0
     for name in _FREE_TEXT.intersection(frame.columns):
         frame[name] = [f"'{t}" if str(t).startswith(_FORMULA) else t for t in frame[name]]
     for field in rows.schema:
@@ -140,3 +144,12 @@ def as_bytes(rows: pa.Table, form: str) -> bytes:
             lists = rows[field.name].to_pylist()
             frame[field.name] = [None if cell is None else json.dumps(cell) for cell in lists]
     return str(frame.to_csv(index=False)).encode()
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as JSON has it: every digit of a number and a time, None for NaN and infinity."""
+    if isinstance(cell, list):
+        return [_plain(one) for one in cell]
+    if isinstance(cell, datetime):
+        return cell.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

@@ -141,13 +141,17 @@ def open_folder(where: str | Path) -> Folder:
 
     Raises:
         InputError: If the URI carries credentials (it would end up in tables and logs), has a
-            scheme that pyarrow does not know, or its storage does not answer.
+            scheme that pyarrow does not know or a fragment, or its storage does not answer.
     """
     text = str(where)
     if "://" not in text:
         local = Path(text).expanduser().absolute()
         return Folder(fs.LocalFileSystem(), str(local), text, local)
     refuse_credentials(text)
+    if "#" in text:  # pyarrow would open what stands before it
+        raise InputError(
+            f"{text} must be the URI of a folder, whose path holds no '#'; write %23 for it"
+        )
     try:
         parts = urlsplit(text)
         query = dict(parse_qsl(parts.query))
