@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tune.trial.watchdog import HUNG_EXIT_CODE, Watchdog
 
 HANGING = """
@@ -50,4 +52,11 @@ def test_who_is_fed_or_rests_lives_on(tmp_path: Path) -> None:
         with watchdog.resting():
             time.sleep(0.6)
     time.sleep(0.5)  # nor does one that is closed bite
+    assert (tmp_path / "log.txt").read_text() == ""
+
+
+@pytest.mark.parametrize("limit_s", [1e10, 1e300])
+def test_a_limit_beyond_what_can_be_waited_for_is_none(tmp_path: Path, limit_s: float) -> None:
+    with (tmp_path / "log.txt").open("w") as log, Watchdog(limit_s, log) as watchdog:
+        watchdog.feed()
     assert (tmp_path / "log.txt").read_text() == ""

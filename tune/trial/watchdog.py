@@ -14,6 +14,8 @@ __all__ = ["HUNG_EXIT_CODE", "Watchdog"]
 
 HUNG_EXIT_CODE = 70
 _SPARE_S = 2.0
+_LONGEST_S = 1e9
+"""Thirty years: what threads and C can wait for ends at some 9e9 seconds."""
 
 
 class Watchdog:
@@ -29,7 +31,7 @@ class Watchdog:
     """
 
     def __init__(self, limit_s: float, log: TextIO) -> None:
-        self._limit_s = limit_s
+        self._limit_s = min(limit_s, _LONGEST_S)
         self._log = log
         self._deadline = math.inf
         self._closed = threading.Event()
