@@ -5,6 +5,10 @@ from small_study import SPACE, study
 
 from hscl.errors import InputError
 
+TEXT = """
+space.model.text.encoder.choice = ['minilm', 'file']
+space.model.text.finetune.choice = [true, false]
+"""
 ALPHA = '[space]\n"loss.alpha" = { uniform = [0.0, 1.0] }\n'
 
 
@@ -63,6 +67,12 @@ def test_what_contradicts_itself_is_said_with_its_key(text: str, expected: str) 
             "[space.train]\nbatch_size = { int = [1, 200] }\npatience = { int = [1, 200] }",
             "grid",
             "at most 10,000 grid points, but has 40,000",
+        ),
+        (
+            '[base]\n"model.text.finetune" = false',
+            TEXT,
+            "grid",
+            "study: [space] must be a valid configuration at each point of the grid, but model.",
         ),
         (
             "[budget]\nepochs = 1000",

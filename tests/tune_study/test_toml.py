@@ -430,3 +430,5 @@ def test_settings_go_to_the_section_that_they_name_else_to_the_base() -> None:
     assert tree["confirm"] == {"seeds": 4}
     with pytest.raises(InputError, match=r"confirm\.sedes is no key"):
         parse_spec(with_settings(tree, {"confirm.sedes": 3}))
+    with pytest.raises(InputError, match=r"known\.loss\.alpha is of \[\[known\]\], a list"):
+        with_settings(tree | {"known": [{"loss.alpha": 0.3}]}, {"known.loss.alpha": 5})

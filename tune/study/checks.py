@@ -171,6 +171,11 @@ def _grid(spec: StudySpec) -> list[str]:
         return [f"[space] must have at most {_LARGEST_GRID:,} grid points, but has {size:,}"]
     if next(spec.searched.grid(), None) is None:
         return ["constraints.rules must leave something of the grid, but no point satisfies them"]
+    try:
+        _ = spec.compared_points
+    except InputError as error:
+        must = "[space] must be a valid configuration at each point of the grid, but"
+        return [f"{must} {line}" for line in str(error).splitlines()]
     return []
 
 

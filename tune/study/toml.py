@@ -140,12 +140,20 @@ def with_settings(tree: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
 
     Returns:
         The changed sections; those given stay as they are.
+
+    Raises:
+        InputError: A name is one of [[known]], whose points have no names of their own.
     """
     changed = dict(tree)
     for name, value in settings.items():
         section, _, key = name.partition(".")
         if section not in _TABLES or not key:
             section, key = "base", name
+        if section == "known":
+            raise InputError(
+                f"a changed key must be one of a table, but {name} is of [[known]], a list of "
+                "points; change the point in the study file"
+            )
         table = changed.get(section, {})
         if not isinstance(table, Mapping):  # the reader says so
             continue
