@@ -130,6 +130,11 @@ def test_confirm_is_planned_for_as_many_as_the_total_leaves_a_trial(
     assert abs(searched - sum(phase.searches for phase in phases)) <= 1
 
 
+def test_a_search_that_keeps_all_for_no_confirm_is_planned_without() -> None:
+    size = size_of(study("confirm = { keep = 'all', seeds = 0 }\nsampler.trials = 'auto'"))
+    assert {part.phase for part in size.phases} == {Phase.SCREEN, Phase.REFINE}
+
+
 def test_hours_that_hold_no_candidate_are_said_to_confirm_nothing() -> None:
     spec = study("budget.hours = 0.02\nsampler.trials = 'auto'\nrefine.trials = 'auto'")
     size = size_of(spec, seconds_per_epoch=1.2)  # 60 epochs, but confirm and two trainings are 72

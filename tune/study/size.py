@@ -244,6 +244,8 @@ def _confirm(
     spec: StudySpec, found: Allocation, most: _Most, look: tuple[int, ...]
 ) -> PhaseSize | None:
     """The first look; None where it has no seeds or nothing to compare."""
+    if not look:
+        return None
     if spec.compares_all:
         members = len(spec.compared_points)
     elif spec.sampler.per is not None:
@@ -252,9 +254,10 @@ def _confirm(
         configs = min(most)
         if found.screen_trials is not None and found.refine_trials is not None:
             configs = min(configs, found.screen_trials + found.refine_trials)
-        members = spec.confirm.kept_of(configs - 1) + 1
+        keep = spec.confirm.keep
+        members = int(configs if keep == "all" else min(configs, keep + 1))
     trainings = members * len(look)
-    if not trainings or members < 2:
+    if members < 2:
         return None
     return PhaseSize(
         Phase.CONFIRM,
