@@ -20,6 +20,7 @@ __all__ = [
     "Metric",
     "clipped",
     "evaluate",
+    "is_constant",
     "metrics_of",
     "why_undefined",
 ]
@@ -108,6 +109,7 @@ METRIC = {
 METRICS = tuple(name for name, metric in METRIC.items() if not metric.cuts)
 """Those of labels from −3 to 3, in the order in which they are shown."""
 
+_ROUNDING = 1e-6
 _SIMS_RANGE = 1.0
 _SIMS = ("mae", "corr", *(name for name, metric in METRIC.items() if metric.cuts))
 
@@ -127,6 +129,22 @@ def clipped(values: NDArray[np.float64], label_range: float) -> NDArray[np.float
         label_range: Labels lie between − and + this.
     """
     return np.clip(values, -label_range, label_range) if label_range == _SIMS_RANGE else values
+
+
+def is_constant(predictions: ArrayLike) -> NDArray[np.bool_]:
+    """Which runs predict the same for everyone: what differs is no more than float32's rounding.
+
+    Args:
+        predictions: (…, N), one run a row.
+
+    Returns:
+        (…,), never true of a single utterance.
+    """
+    p = np.asarray(predictions, dtype=np.float64)
+    if p.shape[-1] < 2:
+        return np.zeros(p.shape[:-1], dtype=np.bool_)
+    largest = np.maximum(np.abs(p).max(axis=-1), 1.0)
+    return np.asarray(np.ptp(p, axis=-1) <= _ROUNDING * largest)
 
 
 def why_undefined(metric: str, labels: ArrayLike, label_range: float = 3.0) -> str | None:
@@ -163,8 +181,8 @@ def evaluate(
 
     Returns:
         Every metric of `metrics_of(label_range)`; shares lie in [0, 1]. NaN says that a metric is
-        undefined: `corr` where labels or predictions are constant, the Non0 pair where every
-        label is 0.
+        undefined: `corr` where labels or (up to rounding) predictions are constant, the Non0 pair
+        where every label is 0.
 
     Raises:
         ValueError: The two differ in length or are empty, or a number is not finite.
@@ -213,11 +231,11 @@ def _classes(values: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
 def _correlation(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
     """Pearson's r, or NaN where one side is constant."""
     dy, dp = y - y.mean(), p - p.mean()
-    length_y, length_p = np.linalg.norm(dy), np.linalg.norm(dp)
+    length_y = np.linalg.norm(dy)
     # Rounding of the mean leaves constants a small deviation, squaring leaves tiny ones none.
-    if np.ptp(y) == 0 or np.ptp(p) == 0 or length_y == 0 or length_p == 0:
+    if np.ptp(y) == 0 or length_y == 0 or is_constant(p):
         return float("nan")
-    return float((dy / length_y) @ (dp / length_p))
+    return float((dy / length_y) @ (dp / np.linalg.norm(dp)))
 
 
 def _accuracy(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> float:

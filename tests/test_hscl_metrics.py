@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from hscl.metrics import METRIC, METRICS, evaluate, metrics_of, why_undefined
+from hscl.metrics import METRIC, METRICS, evaluate, is_constant, metrics_of, why_undefined
 
 _GOLDEN_NAMES = {
     "mae": "MAE",
@@ -84,6 +84,23 @@ def test_correlation_is_missing_where_a_side_is_constant() -> None:
     assert math.isnan(evaluate([1.0], [0.5])["corr"])
 
 
+@pytest.mark.parametrize("label_range", [3.0, 1.0])
+def test_correlation_of_a_collapsed_run_is_not_made_of_its_rounding(label_range: float) -> None:
+    labels = np.linspace(-1, 1, 60)
+    predictions = np.full(60, 0.3173828, np.float32)
+    predictions[::7] = np.nextafter(predictions[0], np.float32(1))
+    assert 0 < np.ptp(predictions) < 1e-7
+    assert math.isnan(evaluate(labels, predictions, label_range)["corr"])
+    assert math.isfinite(evaluate(labels, predictions + 1e-4 * labels, label_range)["corr"])
+
+
+def test_a_run_is_constant_up_to_rounding_and_one_utterance_never_is() -> None:
+    runs = [[0.3, 0.3, 0.3], [0.3, 0.3 + 1e-7, 0.3], [0.3, 0.3 + 1e-4, 0.3], [1e8, 1e8 + 1, 1e8]]
+    assert is_constant(runs).tolist() == [True, True, False, True]
+    assert is_constant(runs[0]).tolist() is True
+    assert is_constant([[0.3], [0.4]]).tolist() == [False, False]
+
+
 def test_non0_metrics_are_missing_where_every_label_is_0() -> None:
     found = evaluate([0.0, 0.0], [1.0, -1.0])
     assert math.isnan(found["acc2_non0"])
@@ -134,7 +151,7 @@ def test_metrics_of_ch_sims_are_mmsas(pairs: list[tuple[int, float]]) -> None:
         expected = _mmsa_sims(labels, predictions)
     if math.isnan(found["corr"]):
         clipped = np.clip(predictions, -1, 1)
-        assert len(set(labels)) == 1 or np.std(clipped) < 1e-7
+        assert len(set(labels)) == 1 or np.ptp(clipped) <= 1e-6
         del found["corr"], expected["corr"]
     assert found == pytest.approx(expected, abs=1e-9)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hscl.config import Config
 from hscl.data.schema import LABEL_RANGE
+from hscl.metrics import is_constant
 from hscl.model.batch import Batch
 from hscl.model.contract import ModelOutput
 from hscl.seeding import torch_stream
@@ -20,8 +21,6 @@ from hscl.training.scaling import Scaler
 __all__ = ["Feed", "is_collapsed", "predict"]
 
 _EVALUATION_BATCH = 128
-# Predictions that differ by less than this are one prediction, rounded differently.
-_CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -118,5 +117,4 @@ def predict(
 
 def is_collapsed(predictions: NDArray[np.float64]) -> bool:
     """Whether a model predicts the same for everyone, up to rounding (never so for one alone)."""
-    largest = max(1.0, float(np.abs(predictions).max(initial=0.0)))
-    return len(predictions) > 1 and float(np.ptp(predictions)) <= _CONSTANT * largest
+    return bool(is_constant(predictions))

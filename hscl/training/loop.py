@@ -319,12 +319,9 @@ class Training:
             self._compute, split, self._feed, batch_size=self.config.run.micro_batch
         )
         _check_finite(predictions, f"valid after epoch {epoch}")
-        collapsed = is_collapsed(predictions)
         labels = split.labels.astype(np.float64)
         valid = metrics.evaluate(labels, predictions, self.data.label_range)
-        if collapsed:
-            valid["corr"] = math.nan  # what differs is rounding
-        return valid, collapsed
+        return valid, is_collapsed(predictions)
 
     def _keep_best(self, epoch: int, value: float) -> bool:
         # Keeps this epoch's weights if it is the best so far, or there is nothing to choose by.

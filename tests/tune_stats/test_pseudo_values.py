@@ -115,6 +115,16 @@ def test_corr_of_a_constant_run_is_missing_and_leaves_the_others() -> None:
     assert np.isnan(pseudo_values("corr", np.ones(4), np.arange(4.0))).all()
 
 
+def test_corr_of_a_run_that_is_constant_up_to_rounding_is_missing() -> None:
+    labels, predictions = _runs(6)
+    predictions[1] = 0.4 + 1e-8 * labels
+    assert np.isnan(run_scores(pseudo_values("corr", labels, predictions))).tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_without_non_zero_labels_the_non_zero_metrics_are_missing() -> None:
     values = pseudo_values("acc2_non0", np.zeros(4), np.arange(4.0))
     assert np.isnan(values).all()

@@ -7,13 +7,14 @@ counts. But a few of them decide a mean, and where none was seen none is ruled o
 import numpy as np
 import numpy.typing as npt
 
+from hscl.metrics import is_constant
+
 __all__ = ["collapse_rate_bound", "fallen_runs", "far_from_others"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 _NORMAL = 1.4826  # median absolute deviations of a normal distribution in a standard deviation
-_CONSTANT = 1e-6  # as training calls a run collapsed: equal up to float32's rounding
 
 
 def far_from_others(values: FloatArray, margin: float) -> FloatArray:
@@ -57,10 +58,7 @@ def fallen_runs(
     if not known.any():
         return fallen
     far = far_from_others(scores[known], margin)
-    guess = predictions[known]
-    constant = np.ptp(guess, axis=1) <= _CONSTANT * np.maximum(np.abs(guess).max(axis=1), 1.0)
-    alone = guess.shape[1] < 2
-    fallen[known] = ((far > 0.0) if lower_wins else (far < 0.0)) | (constant & (not alone))
+    fallen[known] = ((far > 0.0) if lower_wins else (far < 0.0)) | is_constant(predictions[known])
     return fallen
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from hscl.metrics import METRIC
+from hscl.metrics import METRIC, is_constant
 
 __all__ = ["pseudo_values", "run_scores"]
 
@@ -78,10 +78,9 @@ def _corr(truth: FloatArray, guess: FloatArray) -> FloatArray:
     """ρ + z_x z_y − ρ (z_x² + z_y²) / 2, the influence function of Pearson's ρ."""
     if np.ptp(truth) == 0.0:
         return np.full(guess.shape, np.nan)
-    constant = np.ptp(guess, axis=1) == 0.0
     x = (truth - truth.mean()) / truth.std()
     centred = guess - guess.mean(axis=1, keepdims=True)
-    spread = np.where(constant, np.nan, centred.std(axis=1))
+    spread = np.where(is_constant(guess), np.nan, centred.std(axis=1))
     y = centred / spread[:, None]
     rho = (x * y).mean(axis=1, keepdims=True)
     values: FloatArray = rho + x * y - rho * (x**2 + y**2) / 2.0
