@@ -47,7 +47,7 @@ from hscl.training.optimisation import (
 )
 from hscl.training.prepared import PreparedSplit, TrainingData
 from hscl.training.reports import BestEpoch, EpochReport
-from hscl.training.resuming import load_state, save_state
+from hscl.training.resuming import best_path, load_state, save_best, save_state
 
 __all__ = ["BestEpoch", "EpochReport", "NonFiniteError", "Training"]
 
@@ -85,6 +85,7 @@ class Training:
         self.threads = choose_threads(config.run.threads, finetunes=config.model.text.finetune)
         self.reports: list[EpochReport] = []
         self._best: BestEpoch | None = None
+        self._best_file: Path | None = None
         self._feed = Feed.of(config, data.scalers, self.device, data.label_range)
         with torch_stream(seed, "weights"):
             text = config.model.text
@@ -185,9 +186,12 @@ class Training:
             "config": self.config.to_json(),
             "precision": self.precision,
         }
-        return save_state(
-            Path(folder), about, self.network, self._optimizer, self.reports, self.best
-        )
+        folder, best = Path(folder), self.best
+        of_best = best_path(folder, best.epoch)
+        # A file of that name may be an earlier attempt's: only one that is known to be ours stays.
+        if self._best_file != of_best or not of_best.exists():
+            self._best_file = save_best(folder, about, best)
+        return save_state(folder, about, self.network, self._optimizer, self.reports, best)
 
     def restore(self, folder: Path | str) -> None:
         """Go on where a saved training stopped: the next report is that of the next epoch.
@@ -200,8 +204,10 @@ class Training:
         Raises:
             InputError: There is no saved state, it is damaged, or it belongs to another training.
         """  # noqa: DOC502 - raised by load_state
-        saved = load_state(Path(folder), self._identity(), self.network, self._optimizer)
+        folder = Path(folder)
+        saved = load_state(folder, self._identity(), self.network, self._optimizer)
         self.reports, self._best = saved.reports, saved.best
+        self._best_file = best_path(folder, saved.best.epoch)
         if self.config.run.precision == "auto":
             # Earlier versions wrote none, and took fp32 on every CPU.
             was = "fp32" if self.device.type == "cpu" else self.precision

@@ -7,8 +7,10 @@ Two files, both safetensors with plain values in their header:
     best-<epoch>.safetensors  the best epoch's weights, named by `state.safetensors`
 
 The best epoch is written first and the state names it, so that a kill between the two leaves
-the old state with the old best. There is no random state: every stream is a function of seed and
-epoch (`hscl.seeding`), and no schedule's state: the rate is a function of the step.
+the old state with the old best; where another attempt's best of the same epoch has taken that
+one's place, the values in both headers differ, and the state is refused. There is no random state:
+every stream is a function of seed and epoch (`hscl.seeding`), and no schedule's state: the rate is
+a function of the step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,7 @@ from hscl.training.checkpoints import (
 )
 from hscl.training.reports import BestEpoch, EpochReport
 
-__all__ = ["STATE", "SavedState", "best_path", "load_state", "save_state"]
+__all__ = ["STATE", "SavedState", "best_path", "load_state", "save_best", "save_state"]
 
 STATE = "state.safetensors"
 _LAYOUT = 1
@@ -57,6 +59,21 @@ def best_path(folder: Path, epoch: int) -> Path:
     return folder / f"best-{epoch:04d}.safetensors"
 
 
+def save_best(folder: Path, about: Mapping[str, Any], best: BestEpoch) -> Path:
+    """Put the best epoch's weights into a folder, before `save_state` names them.
+
+    Args:
+        folder: Made where it is missing; holds one training.
+        about: As in `save_state`.
+        best: The best epoch so far.
+
+    Returns:
+        The file with the weights.
+    """
+    record = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **about}
+    return write_checkpoint(best_path(folder, best.epoch), best.weights, record)
+
+
 def save_state(
     folder: Path,
     about: Mapping[str, Any],
@@ -68,7 +85,7 @@ def save_state(
     """Put a training's state into a folder; a kill at any moment leaves the old or the new one.
 
     Args:
-        folder: Made where it is missing; holds one training.
+        folder: Holds one training, and the weights of its best epoch.
         about: What the training is (configuration, seed, data, metric, precision); JSON-able.
         network: Its current weights and its memory are saved.
         optimizer: Its moments are saved.
@@ -79,15 +96,11 @@ def save_state(
         The file with the state.
     """
     of_best = best_path(folder, best.epoch)
-    epoch = len(reports)
-    if best.epoch == epoch or not of_best.exists():
-        record = {"layout": _LAYOUT, "epoch": best.epoch, "value": best.value, **about}
-        write_checkpoint(of_best, best.weights, record)
     tensors: dict[str, torch.Tensor] = {}
     if not reports[-1].finished:  # nothing goes on from a finished training
         tensors |= _optimizer_tensors(network, optimizer)
         tensors |= {_MEMORY + name: tensor for name, tensor in network.memory().items()}
-        if best.epoch != epoch:  # else the two are the same, and written once
+        if best.epoch != len(reports):  # else the two are the same, and written once
             tensors |= {_WEIGHTS + name: tensor for name, tensor in network.state_dict().items()}
     record = {
         "layout": _LAYOUT,
@@ -140,7 +153,14 @@ def load_state(
         )
     reports = [EpochReport(**report) for report in record["reports"]]
     epoch, value = record["best"]["epoch"], record["best"]["value"]
-    best = BestEpoch(epoch, value, read_tensors(best_path(folder, epoch)))
+    of_best = best_path(folder, epoch)
+    held = read_record(of_best).get("value")
+    if repr(held) != repr(value):  # NaN equals NaN here
+        raise InputError(
+            f"{of_best} must hold the best epoch that {STATE} names, of value {value}, but holds "
+            f"another attempt's, of value {held}; remove the folder to begin again"
+        )
+    best = BestEpoch(epoch, value, read_tensors(of_best))
     if not reports[-1].finished:
         tensors = read_tensors(path)
         same = epoch == len(reports)

@@ -198,6 +198,64 @@ def test_a_state_without_its_optimizer_or_weights_is_not_taken(
         Training(config, tiny_data, seed=1).restore(tmp_path)
 
 
+def _began_again(config: Config, data: TrainingData, folder: Path, epoch: int) -> Training:
+    """Trained to its best epoch without `restore`, and saved there."""
+    training = Training(config, data, seed=1)
+    for report in training:
+        if report.epoch == epoch:
+            break
+    training.save(folder)
+    return training
+
+
+def _resumes_as(undisturbed: Training, config: Config, data: TrainingData, folder: Path) -> None:
+    resumed = Training(config, data, seed=1)
+    resumed.restore(folder)
+    list(resumed)
+    _assert_same(resumed, undisturbed)
+
+
+def test_a_damaged_best_epoch_of_an_earlier_attempt_is_written_anew(
+    config: Config, tiny_data: TrainingData, undisturbed: Training, tmp_path: Path
+) -> None:
+    _began_again(config, tiny_data, tmp_path, undisturbed.best.epoch)
+    of_best = best_path(tmp_path, undisturbed.best.epoch)
+    of_best.write_bytes(of_best.read_bytes()[:200])
+    with pytest.raises(InputError, match="can't be read"):
+        Training(config, tiny_data, seed=1).restore(tmp_path)
+    # Saved once the best epoch is over, as a trial whose checkpoints are rare does.
+    _began_again(config, tiny_data, tmp_path, undisturbed.best.epoch + 1)
+    _resumes_as(undisturbed, config, tiny_data, tmp_path)
+
+
+def test_weights_that_another_training_left_are_not_taken_for_ones_own(
+    config: Config, tiny_data: TrainingData, undisturbed: Training, tmp_path: Path
+) -> None:
+    best = undisturbed.best
+    of_best = best_path(tmp_path, best.epoch)
+    foreign = {name: torch.zeros_like(weight) for name, weight in best.weights.items()}
+    write_checkpoint(of_best, foreign, {"layout": 1, "epoch": best.epoch, "value": 0.5})
+    _began_again(config, tiny_data, tmp_path, best.epoch + 1)
+    _resumes_as(undisturbed, config, tiny_data, tmp_path)
+
+
+def test_a_kill_between_another_best_epoch_and_its_state_leaves_nothing_mixed(
+    config: Config, tiny_data: TrainingData, undisturbed: Training, tmp_path: Path
+) -> None:
+    _began_again(config, tiny_data, tmp_path, undisturbed.best.epoch + 1)
+    state = (tmp_path / STATE).read_bytes()
+    other = config.with_overrides({"run.precision": "bf16"})
+    training = Training(other, tiny_data, seed=1)
+    for _ in training:
+        if training.best.epoch == undisturbed.best.epoch:
+            break
+    training.save(tmp_path)
+    (tmp_path / STATE).write_bytes(state)
+    assert training.best.value != undisturbed.best.value
+    with pytest.raises(InputError, match=r"must hold the best epoch .* remove the folder"):
+        Training(config, tiny_data, seed=1).restore(tmp_path)
+
+
 _WORKER = """
 import pickle, sys
 from pathlib import Path
