@@ -62,8 +62,8 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
         Where it is, and its digest where it is on this machine.
 
     Raises:
-        InputError: The package is not installed, or the folder does not exist or holds no model;
-            or the name is `"file"`, where there is nothing to load.
+        InputError: The package is not installed, or the folder does not exist, can't be looked
+            for or holds no model; or the name is `"file"`, where there is nothing to load.
     """
     if name == FILE:
         raise InputError(
@@ -72,8 +72,15 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
         )
     if name == MINILM:
         return _packaged(_PACKAGE)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        there = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # too long, not ours to look into, or nobody's home
+        raise InputError(
+            "model.text.encoder must be 'minilm', an existing folder or a hub name, but the "
+            f"folder {name!r} can't be looked for ({getattr(error, 'strerror', None) or error})"
+        ) from error
+    if there:
         if not (folder / "config.json").is_file():
             raise InputError(
                 f"model.text.encoder must be a folder with a transformers model, but {name!r} "
@@ -83,7 +90,7 @@ def resolve_encoder(name: str) -> ResolvedEncoder:
         return ResolvedEncoder(name, str(folder.resolve()), digest_folder(folder.resolve()))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(
-            f"model.text.encoder must be 'minilm', an existing folder or a hub name, but the "
+            "model.text.encoder must be 'minilm', an existing folder or a hub name, but the "
             f"folder {name!r} does not exist on this machine"
         )
     return ResolvedEncoder(name, name, None)

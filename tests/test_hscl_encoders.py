@@ -16,6 +16,12 @@ def test_a_missing_encoder_folder_is_named() -> None:
         resolve_encoder("./nowhere")
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/model", "x" * 300, "/" + "x" * 300])
+def test_a_folder_that_cant_be_looked_for_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"folder {name!r} can't be looked for"):
+        resolve_encoder(name)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json"):
         resolve_encoder(str(tmp_path))
