@@ -229,13 +229,9 @@ class ModelConfig(FrozenTree):
                     f"model.{table} is no configuration key, and no installed package registers "
                     f"a model of that name; {did_you_mean(table, cls.model_fields)}"
                 )
-            settings = registered_model(owner).settings
+            own = tree[table].model_dump() if isinstance(tree[table], FrozenTree) else tree[table]
             try:
-                tree[table] = settings.model_validate(
-                    tree[table].model_dump()
-                    if isinstance(tree[table], FrozenTree)
-                    else tree[table]
-                )
+                tree[table] = registered_model(owner).settings.model_validate(own)
             except ValidationError as error:
                 raise InputError("\n".join(_explain(error, f"model.{table}."))) from None
         return tree
@@ -419,13 +415,17 @@ def dotted_values(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
     Returns:
         The leaves in the tree's order.
+
+    Raises:
+        InputError: A leaf stands twice: once in a table, once under its dotted name.
     """
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= dotted_values(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
+        inside = isinstance(value, Mapping)
+        found = dotted_values(value, f"{prefix}{name}.") if inside else {prefix + name: value}
+        if twice := flat.keys() & found:
+            raise InputError(f"the key {min(twice)!r} stands twice, in two spellings; keep one")
+        flat |= found
     return flat
 
 
@@ -448,10 +448,14 @@ def _defaults() -> dict[str, Any]:
 
 def _explain(error: ValidationError, prefix: str = "") -> list[str]:
     """One line a mistake: the dotted key, what must hold, what came."""
-    return [
-        f"{prefix}{'.'.join(map(str, item['loc']))}: {item['msg']}, but got {item['input']!r}"
-        for item in error.errors()
-    ]
+    lines = []
+    for item in error.errors():
+        said = item["msg"].removeprefix("Value error, ")
+        # A rule on a whole table says itself what came.
+        if item["type"] != "value_error" or not isinstance(item["input"], Mapping):
+            said += f", but got {item['input']!r}"
+        lines.append(f"{prefix}{'.'.join(map(str, item['loc']))}: {said}")
+    return lines
 
 
 _MOSI = Config()

@@ -66,11 +66,11 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
         The configuration.
 
     Raises:
-        InputError: Unknown keys or bad values, all in one message.
+        InputError: Unknown keys or bad values, all in one message; or a key stands twice.
     """
     name = tree.get("preset", "mosi")
     sections = set(Config.model_fields)
-    flat: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     problems = []
     for key, value in tree.items():
         if key in _NOT_CONFIGURATION:
@@ -78,10 +78,12 @@ def config_from_tree(tree: Mapping[str, Any], source: str) -> Config:
         if key.split(".")[0] not in sections:
             valid = [*sections, *_NOT_CONFIGURATION]
             problems.append(f"{key!r} is no configuration key; {did_you_mean(key, valid)}")
-        elif isinstance(value, Mapping):
-            flat |= dotted_values(value, f"{key}.")
         else:
-            flat[key] = value
+            settings[key] = value
+    try:
+        flat = dotted_values(settings)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
     if len(tree) + len(flat) > _MOST_KEYS:
         raise InputError(f"{source}: a configuration must have at most {_MOST_KEYS} keys")
     try:

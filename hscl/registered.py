@@ -58,9 +58,9 @@ def registered_model(kind: str) -> RegisteredModel:
     if not found:
         known = [*KINDS, *registered_tables().values()]
         raise InputError(
-            f"model.kind must be a kind of model that is known here, but got {kind!r}; "
-            f"{did_you_mean(kind, known)} A model of one's own is registered by an installed "
-            f"package (entry-point group {GROUP!r})"
+            f"model.kind must be a kind of model that is known here, but got {kind!r}; a model "
+            f"of one's own is registered by an installed package (entry-point group {GROUP!r}); "
+            f"{did_you_mean(kind, known)}"
         )
     packages = [f"{one.dist.name} {one.dist.version}" for one in found if one.dist is not None]
     if len(found) > 1:

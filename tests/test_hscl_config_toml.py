@@ -52,6 +52,19 @@ def test_mistakes_are_named(text: str, what: str) -> None:
         parse_config(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"train.lr" = 0.1\n[train]\nlr = 0.2',
+        '"model.text" = {finetune = false}\n[model.text]\nfinetune = true',
+        '[model]\n"text.finetune" = false\n[model.text]\nfinetune = true',
+    ],
+)
+def test_a_key_in_two_spellings_stands_twice(text: str) -> None:
+    with pytest.raises(InputError, match=r"^here: the key '(train\.lr|.*finetune)' stands twice"):
+        parse_config(text, source="here")
+
+
 def test_a_missing_file_and_a_binary_file_are_input_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
         load_config(tmp_path / "nowhere.toml")

@@ -59,6 +59,8 @@ def test_nothing_of_it_is_known_before_it_is_installed() -> None:
     registered_model.cache_clear()
     with pytest.raises(InputError, match=r"'gru'; .* registered by an installed package"):
         Config().with_overrides({"model.kind": "gru"})
+    with pytest.raises(InputError, match=r"'hscl\.models'\); valid are: hscl, .*, self-mm$"):
+        Config().with_overrides({"model.kind": "MulT"})
     with pytest.raises(InputError, match=r"'model\.gru\.width' is no configuration key"):
         Config().with_overrides({"model.gru.width": 3})
     with pytest.raises(InputError, match="did you mean 'mult'"):
