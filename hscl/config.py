@@ -178,8 +178,8 @@ class ModelConfig(FrozenTree):
     )
     """What the model sees; text is always there."""
     audio_input: Literal["own", "shuffled", "hidden"] = "own"
-    """For ablations of equal capacity: an utterance's own audio, that of another one of its split
-    (a fixed permutation), or zeros of its own length."""
+    """For ablations of equal capacity: an utterance's own audio, one of its split's by a fixed
+    permutation (which may leave a few their own), or zeros of its own length."""
     vision_input: Literal["own", "shuffled", "hidden"] = "own"
     """The same for vision."""
     form: Literal["paper", "released"] = "paper"

@@ -77,8 +77,9 @@ def collate(
         modalities: Which of "audio" and "vision" the network uses; others stay None.
         scalers: For each modality the standardisation to apply to real frames, if any.
         absent: Utterances whose audio or vision is to be hidden.
-        inputs: Which of "audio" and "vision" are those of another utterance ("shuffled"), or as
-            long as they are, but empty: zeros, the mean of what is standardised ("hidden").
+        inputs: Which of "audio" and "vision" are shuffled among the split's utterances
+            ("shuffled"), or as long as they are, but empty: zeros, the mean of what is
+            standardised ("hidden").
 
     Returns:
         The batch, each modality as long as its longest utterance here (at least 1).
@@ -113,7 +114,7 @@ def collate(
 
 @cache
 def _lenders(count: int, split: str, modality: str) -> NDArray[np.int64]:
-    """(N,) whose frames an utterance is given; the same in every training, epoch and process."""
+    """(N,) whose frames each is given, perhaps its own: the same in every training and process."""
     drawn = numpy_stream(0, f"shuffled {modality} of {split}").permutation(count)
     return drawn.astype(np.int64)
 
