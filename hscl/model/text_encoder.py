@@ -35,6 +35,23 @@ __all__ = [
     "tokenize",
 ]
 
+_AFTER_PADDING = {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "lilt",
+    "longformer",
+    "luke",
+    "markuplm",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+"""RoBERTa's family: a text's positions begin after that of padding, so that it has fewer."""
+
 
 class TextEncoder(nn.Module):
     """A pretrained encoder's last hidden state.
@@ -88,7 +105,10 @@ class TextEncoder(nn.Module):
 
     def _encode(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         mask = torch.arange(embedded.shape[1], device=embedded.device) < lengths[:, None]
-        states: Tensor = self.model(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        # Numbers, as a tokenizer gives them: XLNet computes with its mask.
+        states: Tensor = self.model(
+            inputs_embeds=embedded, attention_mask=mask.long()
+        ).last_hidden_state
         return states
 
 
@@ -107,8 +127,8 @@ def load_text_encoder(config: TextConfig, *, pretrained: bool = True) -> TextEnc
     """
     found = resolve_encoder(config.encoder)
     settings = _load_settings(found)
-    longest = getattr(settings, "max_position_embeddings", None) or config.max_tokens
-    if config.max_tokens > longest:
+    longest = _most_tokens(settings)
+    if longest is not None and config.max_tokens > longest:
         raise InputError(
             f"model.text.max_tokens must be at most {longest}, the most that {found.name!r} "
             f"takes, but got {config.max_tokens}"
@@ -238,7 +258,22 @@ def _load_settings(found: ResolvedEncoder) -> Any:
             f"model.text.encoder must be a BERT-class encoder, but {found.name!r} "
             f"({settings.model_type}) has no hidden_size"
         )
+    if settings.is_encoder_decoder:
+        raise InputError(
+            f"model.text.encoder must be a BERT-class encoder, but {found.name!r} "
+            f"({settings.model_type}) has a decoder too; take an encoder, such as 'minilm'"
+        )
     return settings
+
+
+def _most_tokens(settings: Any) -> int | None:
+    """The longest text that an encoder takes; None where it has no end (XLNet's is −1)."""
+    positions: int | None = getattr(settings, "max_position_embeddings", None)
+    if positions is None or positions <= 0:
+        return None
+    if settings.model_type in _AFTER_PADDING:
+        return positions - 1 - (settings.pad_token_id or 0)
+    return positions
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertModel
+from transformers import AutoConfig, AutoModel, BertModel
 from transformers.utils import logging as transformers_logging
 
 from hscl.config import TextConfig
@@ -120,6 +120,58 @@ def test_packaged_minilm_loads(capfd: pytest.CaptureFixture[str]) -> None:
 def test_more_tokens_than_the_encoder_takes_are_refused(tiny_encoder: Path) -> None:
     with pytest.raises(InputError, match=r"max_tokens must be at most 64.*but got 65"):
         load_text_encoder(_text(tiny_encoder, 65))
+
+
+def _replace_model(folder: Path, kind: str, **settings: int) -> None:
+    (folder / "model.safetensors").unlink()
+    config = AutoConfig.for_model(kind, vocab_size=30, **settings)
+    AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
+
+
+def _vectors_of_the_longest(folder: Path, tokens: int) -> torch.Tensor:
+    """A text as long as the configuration allows, in a batch with a shorter one."""
+    encoder = load_text_encoder(_text(folder, tokens)).eval()
+    ids = torch.full((2, tokens), 5)
+    with torch.no_grad():
+        together: torch.Tensor = encoder(ids, torch.tensor([tokens, 4]))
+        alone = encoder(ids[:1, :4], torch.tensor([4]))
+    torch.testing.assert_close(together[1, :4], alone[0])
+    return together
+
+
+@pytest.mark.parametrize(
+    ("kind", "padding", "longest"),
+    [("roberta", 1, 18), ("roberta", 0, 19), ("xlm-roberta", 1, 18), ("mpnet", 1, 18)],
+)
+def test_positions_that_robertas_family_leaves_unused_take_no_tokens(
+    copy: Path, kind: str, padding: int, longest: int
+) -> None:
+    _replace_model(
+        copy,
+        kind,
+        pad_token_id=padding,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=20,
+    )
+    assert _vectors_of_the_longest(copy, longest).shape == (2, longest, 16)
+    with pytest.raises(InputError, match=f"max_tokens must be at most {longest},"):
+        load_text_encoder(_text(copy, longest + 1))
+
+
+def test_an_encoder_without_a_longest_text_takes_what_is_asked_for(copy: Path) -> None:
+    _replace_model(copy, "xlnet", d_model=16, n_layer=1, n_head=2, d_inner=8)
+    assert _vectors_of_the_longest(copy, 512).shape == (2, 512, 16)
+
+
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_an_encoder_with_a_decoder_is_refused(copy: Path, kind: str) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": kind, "d_model": 16}))
+    for load in (load_text_encoder, text_width, check_vocabulary):
+        with pytest.raises(InputError, match=r"must be a BERT-class encoder.*has a decoder"):
+            load(_text(copy))
 
 
 def test_cut_off_weights_are_refused(copy: Path) -> None:
