@@ -26,7 +26,7 @@ from hscl.config import TextConfig
 from hscl.data.ragged import Ragged
 from hscl.data.splits import Split
 from hscl.encoders import encoder_identity
-from hscl.errors import InputError
+from hscl.errors import InputError, RunError
 from hscl.files import cache_folder, one_at_a_time, whole_or_nothing
 from hscl.model.text_encoder import TextEncoder, load_text_encoder, tokenize
 from hscl.training.execution import choose_threads, cpu_threads
@@ -56,7 +56,8 @@ def frozen_features(
 
     Raises:
         InputError: The encoder can't be loaded, or the cache's folder can't be written.
-    """
+        RunError: A GPU failed to encode.
+    """  # noqa: DOC502 - RunError from the process that encodes
     identity = encoder_identity(config.encoder)
     words = _words_digest(split.words)
     how = f"{identity} {config.max_tokens}"
@@ -153,7 +154,7 @@ def _encode_to_in_a_process(
     """`_encode_to` in another process, which gives the GPU back as it ends.
 
     Raises:
-        RuntimeError: It could not encode; with the last that it said.
+        RunError: It could not encode; with the last that it said.
     """
     # Not multiprocessing's: that would import the caller's script anew.
     program = f"from {__name__} import _answer_encode; _answer_encode()"
@@ -162,9 +163,12 @@ def _encode_to_in_a_process(
         [sys.executable, "-c", program], input=asked, capture_output=True, check=False
     )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
-        message = f"encoding words on {device} failed: {said[-1]}"
-        raise RuntimeError(message)
+        ended = f"its process ended with {done.returncode}"  # which is −9 where it was killed
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [ended]
+        raise RunError(
+            f"encoding words on {device} failed: {said[-1]}; free memory there and run again, or "
+            'set run.device = "cpu"'
+        )
     error = pickle.loads(done.stdout)  # noqa: S301 - what our own child wrote
     if error is not None:
         raise error

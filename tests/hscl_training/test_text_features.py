@@ -12,7 +12,7 @@ import torch
 
 from hscl.config import TextConfig
 from hscl.data.splits import Split
-from hscl.errors import InputError
+from hscl.errors import InputError, RunError
 from hscl.files import cache_folder
 from hscl.model.text_encoder import load_text_encoder, tokenize
 from hscl.training import text_features
@@ -69,10 +69,23 @@ def test_another_process_that_encodes_for_a_gpu_writes_the_same_file(
     nowhere = TextConfig(encoder="nowhere")
     with pytest.raises(InputError, match="nowhere"):
         text_features._encode_to_in_a_process(paths[1], WORDS, nowhere, device)
-    with pytest.raises(RuntimeError, match=r"encoding words on meta failed: .*meta"):
-        text_features._encode_to_in_a_process(
-            paths[1], WORDS, _config(tiny_encoder), torch.device("meta")
-        )
+
+
+def test_a_device_that_fails_to_encode_is_said_with_the_last_words_of_the_process(
+    tiny_encoder: Path,
+) -> None:
+    with pytest.raises(RunError, match=r"on meta failed: .*meta.*set run\.device = \"cpu\""):
+        frozen_features(_split(WORDS), _config(tiny_encoder), "d" * 64, torch.device("meta"))
+    assert [path.suffix for path in _files()] == [".lock"]
+
+
+def test_a_process_that_is_killed_while_it_encodes_is_said_to_be(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RunError, match="on meta failed: its process ended with -9"):
+        frozen_features(_split(WORDS), _config(tiny_encoder), "d" * 64, torch.device("meta"))
 
 
 def test_features_of_a_gpu_are_no_features_of_a_cpu(
