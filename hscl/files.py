@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hscl.errors import RunError
+from hscl.errors import InputError, RunError
 
 __all__ = [
     "cache_folder",
+    "expanded",
     "is_unfinished",
     "lock",
     "one_at_a_time",
@@ -192,9 +193,21 @@ def _sweep(ours: Path) -> None:
                 os.close(descriptor)
 
 
+def expanded(path: str) -> Path:
+    """A path as people write it, `~` and `~user` being their homes.
+
+    Raises:
+        InputError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path} must begin with the home of a user here, but has none") from None
+
+
 def cache_folder() -> Path:
     """What can be made again is kept here: `$HSCL_CACHE`, or `~/.cache/hscl`."""
-    return Path(os.environ.get("HSCL_CACHE") or "~/.cache/hscl").expanduser()
+    return expanded(os.environ.get("HSCL_CACHE") or "~/.cache/hscl")
 
 
 def _sync(path: Path) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from hscl.errors import RunError
+from hscl.errors import InputError, RunError
 from hscl.files import (
     cache_folder,
+    expanded,
     is_unfinished,
     one_at_a_time,
     remove_unfinished,
@@ -226,6 +227,13 @@ def test_the_cache_is_where_the_environment_says_else_in_the_home(
     else:
         monkeypatch.setenv("HSCL_CACHE", given)
     assert cache_folder() == tmp_path / "home/.cache/hscl"
+
+
+def test_the_home_of_nobody_is_bad_input() -> None:
+    assert expanded("~/studies") == Path.home() / "studies"
+    assert expanded("studies") == Path("studies")
+    with pytest.raises(InputError, match=r"^~nobody-of-that-name/runs must begin with the home"):
+        expanded("~nobody-of-that-name/runs")
 
 
 def test_a_path_without_a_name_is_refused_as_the_folder_that_it_is() -> None:

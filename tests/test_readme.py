@@ -65,7 +65,7 @@ def _row(name: str, kind: object, value: object, text: str) -> tuple[str, str, s
         f"`{name}`",
         shown,
         f"`{str(value).lower() if isinstance(value, bool) else value}`",
-        text,
+        " ".join(text.split()),  # a line that ends inside a row ends the table
     )
 
 

@@ -432,3 +432,16 @@ def test_settings_go_to_the_section_that_they_name_else_to_the_base() -> None:
         parse_spec(with_settings(tree, {"confirm.sedes": 3}))
     with pytest.raises(InputError, match=r"known\.loss\.alpha is of \[\[known\]\], a list"):
         with_settings(tree | {"known": [{"loss.alpha": 0.3}]}, {"known.loss.alpha": 5})
+
+
+def test_a_key_in_two_spellings_is_named_with_its_table() -> None:
+    twice = {"train.lr": 0.1, "train": {"lr": 0.2}}
+    tree = {"known": [{"name": "hot", **twice}]}
+    with pytest.raises(InputError, match=r"\[base\] the key 'train\.lr' stands twice"):
+        parse_spec({"base": twice})
+    with pytest.raises(
+        InputError, match=r"\[\[known\]\] 1 \(hot\): the key 'train\.lr' stands twice"
+    ):
+        parse_spec(tree)
+    with pytest.raises(InputError, match=r"\[base\] ~nobody-of-that-name/p\.toml must begin with"):
+        parse_spec({"base": {"preset": "~nobody-of-that-name/p.toml"}})

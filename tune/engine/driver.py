@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hscl.errors import InputError, RunError
+from hscl.files import expanded
 from tune.engine.engine import Engine
 from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
@@ -330,4 +330,4 @@ def _ended_early(reason: str) -> RunError:
 
 def _absolute(where: str) -> str:
     """Workers have another working directory."""
-    return where if "://" in where else str(Path(where).expanduser().absolute())
+    return where if "://" in where else str(expanded(where).absolute())

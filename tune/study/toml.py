@@ -11,6 +11,7 @@ from hscl.config import PRESETS, Config, dotted_values, preset
 from hscl.config_toml import load_config
 from hscl.documents import read_document
 from hscl.errors import InputError, did_you_mean
+from hscl.files import expanded
 from tune.study.allocation import with_counts
 from tune.study.checks import find_mistakes
 from tune.study.sections import (
@@ -251,8 +252,8 @@ class _Reader:
             return None
 
     def _base(self, table: Mapping[str, Any]) -> tuple[str, Config | None]:
-        overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
         try:
+            overrides = dotted_values({k: v for k, v in table.items() if k != "preset"})
             name, config = self._preset(table.get("preset", "mosi"), "base")
             return name, _without_idle(config.with_settings(overrides), name)
         except InputError as error:
@@ -264,7 +265,7 @@ class _Reader:
             raise InputError(f"preset must be a name or a path, but got {name!r}")
         if name in PRESETS:
             return name, preset(name)
-        path = self.folder / Path(name).expanduser()
+        path = self.folder / expanded(name)
         if path.suffix or path.exists():
             return "mosi", load_config(path)
         nearest = did_you_mean(name, PRESETS)
@@ -293,9 +294,7 @@ class _Reader:
         known = []
         for number, point in enumerate(points, 1):
             name = point.get("name", point.get("preset", f"known {number}"))
-            overrides = dotted_values(
-                {k: v for k, v in point.items() if k not in {"name", "preset"}}
-            )
+            own = {k: v for k, v in point.items() if k not in {"name", "preset"}}
             if not isinstance(name, str) or not name:
                 self.mistakes.append(f"[[known]] {number}: name must be a text, but got {name!r}")
                 continue
@@ -304,7 +303,7 @@ class _Reader:
                 if "preset" in point:
                     origin = _under(self._preset(point["preset"], "known")[1], shared)
                     origin = origin.with_overrides({name: defaults[name] for name in same})
-                config = origin.with_settings(overrides)
+                config = origin.with_settings(dotted_values(own))
             except InputError as error:
                 self.mistakes += [
                     f"[[known]] {number} ({name}): {line}" for line in str(error).splitlines()

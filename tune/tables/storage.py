@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from hscl.errors import InputError
-from hscl.files import whole_or_nothing, write_whole
+from hscl.files import expanded, whole_or_nothing, write_whole
 from hscl.uris import refuse_credentials
 
 __all__ = ["Folder", "open_folder"]
@@ -141,11 +141,12 @@ def open_folder(where: str | Path) -> Folder:
 
     Raises:
         InputError: If the URI carries credentials (it would end up in tables and logs), has a
-            scheme that pyarrow does not know or a fragment, or its storage does not answer.
+            scheme that pyarrow does not know or a fragment, or its storage does not answer; or a
+            path begins with the home of nobody.
     """
     text = str(where)
     if "://" not in text:
-        local = Path(text).expanduser().absolute()
+        local = expanded(text).absolute()
         return Folder(fs.LocalFileSystem(), str(local), text, local)
     refuse_credentials(text)
     if "#" in text:  # pyarrow would open what stands before it
