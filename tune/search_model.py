@@ -137,8 +137,14 @@ class SearchModel:
     def chance_worse(self, one: str, other: str, fresh: Sequence[float] = ()) -> float | None:
         """How probable it is that a configuration's expected value is worse than another's.
 
-        Source: the posterior of a normal mean whose prior is the model's (Gelman et al., Bayesian
-        Data Analysis, 2013, equation 2.12).
+        Where fresh seeds lie further from what the model expects than its sd and their error
+        allow, its sd is what they show it to be: a model that was wrong by so much can't outweigh
+        them.
+
+        Sources: the posterior of a normal mean whose prior is the model's (Gelman et al., Bayesian
+        Data Analysis, 2013, equation 2.12), with the prior variance of greatest likelihood, but
+        not below the model's (Berger, Statistical Decision Theory and Bayesian Analysis, 1985,
+        §3.5.4).
 
         Args:
             one: A configuration.
@@ -159,9 +165,11 @@ class SearchModel:
         if fresh:
             scatter = variance(fresh) if len(fresh) > 1 else 0.0
             error2 = max(scatter, 2.0 * self.noise**2) / len(fresh)
-            weight = sd**2 / (sd**2 + error2)
-            mean += weight * (self.sign * fmean(fresh) - mean)
-            sd *= math.sqrt(1.0 - weight)
+            off = self.sign * fmean(fresh) - mean
+            prior2 = max(sd**2, off**2 - error2)
+            weight = prior2 / (prior2 + error2)
+            mean += weight * off
+            sd = math.sqrt(prior2 * (1.0 - weight))
         return float(special.ndtr(mean / sd))
 
     def next_point(self) -> Point:

@@ -70,6 +70,7 @@ def test_the_chance_to_be_worse_is_that_of_draws_from_the_posterior() -> None:
         if fresh:
             confirmed += 1
             scatter = max(statistics.variance(fresh), 2.0 * known.model.noise**2) / len(fresh)
+            gaps = gaps.mean() + wider(gaps, fresh, scatter) * (gaps - gaps.mean())
             weights = np.exp(-0.5 * (gaps - statistics.fmean(fresh)) ** 2 / scatter)
         expected = float(weights[gaps > 0.0].sum() / weights.sum())
         chance = known.chance_worse(one.config_id)
@@ -78,6 +79,35 @@ def test_the_chance_to_be_worse_is_that_of_draws_from_the_posterior() -> None:
     assert max(chances) - min(chances) > 0.05  # else the comparison would say little
     assert confirmed == 1
     assert known.chance_worse(known.default) is None
+
+
+def wider(gaps: np.ndarray, fresh: list[float], scatter: float) -> float:
+    """By how much draws must lie further apart to make fresh seeds most probable; at least 1."""
+    off = gaps.mean() - statistics.fmean(fresh)
+    factors = np.linspace(1.0, 30.0, 2_901)
+    whole = (factors * gaps.std()) ** 2 + scatter
+    return float(factors[np.argmax(-np.log(whole) - off**2 / whole)])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.05, 0.3])
+def test_a_model_that_fresh_seeds_prove_wrong_does_not_outweigh_them(shift: float) -> None:
+    """Fresh seeds of the winner, so much worse than the model expects of it; ± .01 each."""
+    model, config_id = learnt().model, candidate()
+    default = learnt().default
+    assert model is not None
+    assert default is not None
+    draws = model.model.scale * literal_draws(learnt(), (config_id, default), 40_000)
+    gaps = draws[:, 0] - draws[:, 1]
+    gaps = gaps.mean() + TOO_SURE * (gaps - gaps.mean())
+    fresh = [gaps.mean() + shift + luck for luck in (-0.01, 0.01, -0.01, 0.01, -0.01, 0.01)]
+    scatter = max(statistics.variance(fresh), 2.0 * model.noise**2) / len(fresh)
+    told = model.chance_worse(config_id, default, fresh)
+    gaps = gaps.mean() + wider(gaps, fresh, scatter) * (gaps - gaps.mean())
+    weights = np.exp(-0.5 * (gaps - statistics.fmean(fresh)) ** 2 / scatter)
+    assert told == pytest.approx(float(weights[gaps > 0.0].sum() / weights.sum()), abs=0.02)
+    if shift == 0.3:  # six seeds of .15 and more, and no doubt left by the model
+        assert statistics.fmean(fresh) > 0.1
+        assert told > 0.99
 
 
 def test_the_winners_curse_is_what_was_observed_beyond_what_is_expected() -> None:
