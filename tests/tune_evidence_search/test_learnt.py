@@ -89,9 +89,9 @@ def wider(gaps: np.ndarray, fresh: list[float], scatter: float) -> float:
     return float(factors[np.argmax(-np.log(whole) - off**2 / whole)])
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.2, 0.4])
 def test_a_model_that_fresh_seeds_prove_wrong_does_not_outweigh_them(shift: float) -> None:
-    """Fresh seeds of the winner, so much worse than the model expects of it; ± .01 each."""
+    """Fresh seeds of the winner, so much worse than the model expects of it; ± .1 each."""
     model, config_id = learnt().model, candidate()
     default = learnt().default
     assert model is not None
@@ -99,15 +99,14 @@ def test_a_model_that_fresh_seeds_prove_wrong_does_not_outweigh_them(shift: floa
     draws = model.model.scale * literal_draws(learnt(), (config_id, default), 40_000)
     gaps = draws[:, 0] - draws[:, 1]
     gaps = gaps.mean() + TOO_SURE * (gaps - gaps.mean())
-    fresh = [gaps.mean() + shift + luck for luck in (-0.01, 0.01, -0.01, 0.01, -0.01, 0.01)]
+    fresh = [gaps.mean() + shift + luck for luck in (-0.1, 0.1, -0.1, 0.1, -0.1, 0.1)]
     scatter = max(statistics.variance(fresh), 2.0 * model.noise**2) / len(fresh)
     told = model.chance_worse(config_id, default, fresh)
     gaps = gaps.mean() + wider(gaps, fresh, scatter) * (gaps - gaps.mean())
     weights = np.exp(-0.5 * (gaps - statistics.fmean(fresh)) ** 2 / scatter)
     assert told == pytest.approx(float(weights[gaps > 0.0].sum() / weights.sum()), abs=0.02)
-    if shift == 0.3:  # six seeds of .15 and more, and no doubt left by the model
-        assert statistics.fmean(fresh) > 0.1
-        assert told > 0.99
+    assert told is not None
+    assert (told > 0.9) is (shift >= 0.2)
 
 
 def test_the_winners_curse_is_what_was_observed_beyond_what_is_expected() -> None:
