@@ -48,7 +48,8 @@ def checked_location(option: str, text: str) -> Location:
 
     Raises:
         InputError: It carries credentials (never repeated in the message), its scheme is none of
-            pyarrow's, or it is a relative path, which means another folder on every node.
+            pyarrow's, it has a fragment, or it is a relative path, which means another folder on
+            every node.
     """
     refuse_credentials(text, option)
     scheme, mark, rest = text.partition("://")
@@ -57,8 +58,11 @@ def checked_location(option: str, text: str) -> Location:
     if scheme not in _SCHEMES:
         message = f"{option} must be a path or one of {', '.join(sorted(_SCHEMES))} URIs, but got "
         raise InputError(message + f"scheme {scheme!r}; {did_you_mean(scheme, _SCHEMES)}")
+    if "#" in rest:  # pyarrow would open what stands before it
+        raise InputError(f"{option} must be a URI whose path holds no '#', but got {text!r}")
     if scheme == "file":
-        return Location(_absolute(option, urlsplit(text).path), "file")
+        _, slash, path = rest.partition("/")
+        return Location(_absolute(option, slash + path), "file")
     if not rest.split("?")[0].strip("/"):
         message = f"{option} must name a bucket and a key, such as {scheme}://bucket/run, but got "
         raise InputError(message + repr(text))

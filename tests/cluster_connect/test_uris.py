@@ -39,6 +39,17 @@ def test_an_unknown_scheme_names_the_valid_ones(uri: str) -> None:
         checked_location("--data", uri)
 
 
+@pytest.mark.parametrize("uri", ["file:///runs/a#b", "s3://bucket/run#2"])
+def test_a_fragment_would_name_another_place(uri: str) -> None:
+    with pytest.raises(InputError, match=r"holds no '#', but got"):
+        checked_location("--out", uri)
+
+
+def test_a_file_uri_that_is_no_url_is_a_relative_path() -> None:
+    with pytest.raises(InputError, match="absolute path on the nodes"):
+        checked_location("--out", "file://[")
+
+
 def test_a_bucket_is_needed() -> None:
     with pytest.raises(InputError, match="bucket"):
         checked_location("--out", "s3:///")
