@@ -517,8 +517,13 @@ def test_a_signal_to_the_whole_process_group_stops_in_order_and_leaves_nothing(
     check(halfway, over=False)
     (open_trial,) = halfway.history.open.values()
     assert (out / "checkpoints" / open_trial.trial_id / "state.safetensors").exists()
-    ended = time.monotonic() + 30.0  # Ray's own processes may be a moment behind
-    while left := [one for one in psutil.process_iter() if _in_group(one, groups[0])]:
+    assert_none_left(groups[0])
+
+
+def assert_none_left(group: int) -> None:
+    """Wait for the end of a driver's group: Ray's own processes may be a moment behind."""
+    ended = time.monotonic() + 30.0
+    while left := [one for one in psutil.process_iter() if _in_group(one, group)]:
         assert time.monotonic() < ended, left
         time.sleep(0.1)
 
@@ -536,7 +541,10 @@ def _in_group(process: "psutil.Process", group: int) -> bool:
 def test_a_ray_that_dies_ends_the_run_in_one_message_within_seconds(
     tmp_path: Path, name: str
 ) -> None:
+    groups: list[int] = []
+
     def kill(pid: int) -> None:
+        groups.append(pid)
         (child,) = (p for p in psutil.Process(pid).children(recursive=True) if p.name() == name)
         child.kill()
 
@@ -546,6 +554,7 @@ def test_a_ray_that_dies_ends_the_run_in_one_message_within_seconds(
     assert f"its process {name} was ended by signal 9" in said
     assert said.count("\n") == 1
     assert seconds < 20
+    assert_none_left(groups[0])
     run(study(), tmp_path / "study")
     check(open_study(tmp_path / "study"))
 

@@ -53,6 +53,29 @@ def test_where_ray_does_not_start_one_message_says_so(place: str, reason: str) -
     assert done.stderr == ""
 
 
+AFTERWARDS = """
+import psutil, ray
+from tune.engine.ray_start import forbid_auto_start
+forbid_auto_start()
+try:
+    ray.put(1)  # by itself Ray would start one for it
+except ray.exceptions.RaySystemError as error:
+    print(type(error).__name__, len(psutil.Process().children(recursive=True)))
+"""
+
+
+def test_who_still_asks_a_ray_that_has_ended_starts_no_other() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    assert (done.stdout, done.stderr) == ("RaySystemError 0\n", "")
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_nothing_of_our_own_ray_listens_beyond_this_machine() -> None:
     import psutil

@@ -15,7 +15,7 @@ from tune.engine.janitor import Janitor
 from tune.engine.judging import judging
 from tune.engine.opening import SearchOptions, device_rows, finished, opening_rows
 from tune.engine.ray_session import RaySession, check_machine, ray_session
-from tune.engine.ray_start import stopping_on_signals
+from tune.engine.ray_start import forbid_auto_start, stopping_on_signals
 from tune.engine.recorder import Recorder
 from tune.engine.requests import Requests, with_requests
 from tune.planner.phases import Run
@@ -275,6 +275,8 @@ class _Run:
             raise
         finally:
             thread.join(_LET_GO_S)
+            if thread.is_alive():
+                forbid_auto_start()
         if dead and self.engine.quiet(_LET_GO_S):
             self._recorder.flush()
         return raised[0] if raised else self.engine.failure

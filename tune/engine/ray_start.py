@@ -16,7 +16,7 @@ from typing import Any
 from hscl.errors import InputError, RunError
 from hscl.files import scratch_folder
 
-__all__ = ["Pulse", "joined_ray", "own_ray", "stopping_on_signals"]
+__all__ = ["Pulse", "forbid_auto_start", "joined_ray", "own_ray", "stopping_on_signals"]
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 _OURS = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
@@ -211,6 +211,17 @@ _ADVICE = {
     "dev/shm": "give the container more shared memory, such as --shm-size=2g",
     "cannot allocate memory": "free memory on this machine",
 }
+
+
+def forbid_auto_start() -> None:
+    """From now on Ray starts in this process only where it is told to.
+
+    A thread that still asks a Ray that has ended would else begin another one when it wakes, with
+    Ray's defaults: open to the network, and left behind.
+    """
+    from ray._private import auto_init_hook  # noqa: PLC0415
+
+    auto_init_hook.enable_auto_connect = False
 
 
 def _no_start(error: Exception) -> RunError:
