@@ -86,7 +86,7 @@ class Basis:
                 self._terms[name], main[name] = made
         self.names = tuple(main)
         self._widths = {name: len(weights) for name, weights in main.items()}
-        needed = {name: _needed(space, name) for name in self.names}
+        needed = {name: space.needed(name) for name in self.names}
         self._pairs = tuple(
             (one, other)
             for one, other in combinations(self.names, 2)
@@ -124,14 +124,6 @@ class Basis:
         All others are averaged out.
         """
         return self.features([{**self._needed[name], name: value} for value in values])
-
-
-def _needed(space: Space, name: str) -> Point:
-    """What a parameter, to be active, needs of others, and they of others."""
-    needed: Point = {}
-    for parent, value in space.parameters[name].when:
-        needed |= {parent: value, **_needed(space, parent)}
-    return needed
 
 
 def _terms_of(distribution: Distribution) -> tuple[Terms, FloatArray] | None:

@@ -121,6 +121,13 @@ class Space:
                 point[name] = self.parameters[name].draw(rng)
         return self.canonical(point)
 
+    def needed(self, name: str) -> Point:
+        """What a parameter, to be active, needs of others, and they of others."""
+        found: Point = {}
+        for parent, value in self.parameters[name].when:
+            found |= {parent: value, **self.needed(parent)}
+        return found
+
     def point_with(self, name: str, value: Value) -> Point:
         """A point at which one parameter has this value, else as near to the base as there is.
 
@@ -132,10 +139,7 @@ class Space:
         Returns:
             The point; every other active parameter has the base's value if it can, else its first.
         """
-        needed: Point = {name: value}
-        for below in reversed(self.ordered):  # each before those that its condition names
-            if below in needed:
-                needed |= dict(self.parameters[below].when)
+        needed = self.needed(name) | {name: value}
         point: Point = {}
         for other in self.ordered:
             if self.is_active(other, point):
